@@ -1,0 +1,104 @@
+"""Files that are written whole or not at all, and hashes of what is in them."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from calcium_decoding.errors import WriteError
+
+
+@contextlib.contextmanager
+def whole_file(path):
+    """Yield a temporary path beside ``path``; on success rename it into place, on any error delete it.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to make. Its folder is made if needed. An existing file is replaced only on success.
+
+    Yields
+    ------
+    Path
+        Write here. Same folder and ending as ``path``, so libraries that look at the ending work.
+
+    Raises
+    ------
+    WriteError
+        The folder cannot be written or the disk is full. The former content of ``path`` is untouched.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private; results are ordinary files
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        if isinstance(error, WriteError) or not _is_write_failure(error):
+            raise
+        raise WriteError(
+            path,
+            found=f"the file could not be written ({error.strerror or error})",
+            expected="a folder that can be written, on a disk with room",
+            remedy="free disk space, mend the folder's permissions, or name another folder",
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _is_write_failure(error):
+
+    # h5py and numpy report a full disk with errno set but with their own class of OSError.
+    return error.errno in {
+        errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR,
+        errno.EEXIST, errno.EFBIG, errno.EIO,
+    }
+
+
+def write_text(path, text):
+    """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path, content):
+    """Write ``content`` as JSON, whole or not at all; NaN and infinity are refused.
+
+    Raises
+    ------
+    ValueError
+        A value is NaN or infinite: results say why a number is missing instead.
+    """
+    write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def file_digest(path, algorithm="sha256"):
+    """Hexadecimal digest of a file's bytes, read in pieces.
+
+    Parameters
+    ----------
+    path : str or Path
+    algorithm : str
+        Name that :func:`hashlib.new` knows; ``md5`` for checksums that a repository gives in that form.
+    """
+    digest = hashlib.new(algorithm)
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def hash_content(content):
+    """Short stable hash (16 hexadecimal digits) of anything JSON can hold; key order does not matter."""
+    text = json.dumps(content, sort_keys=True, default=str, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
