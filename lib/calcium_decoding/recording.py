@@ -15,7 +15,7 @@ class Recording:
     Parameters
     ----------
     signal : ndarray, shape (T, n_roi), float32
-        Activity, time first. Cast to float32 if it is another real type.
+        Activity, time first. Cast to float32 if it is another real type; arrays are read-only from here on.
     behaviour : dict of str to ndarray, shape (T,)
         What the animal did at each frame. ``"run"`` is uint8, 0 rest and 1 run. Other entries are float32 and carry
         their unit in their name (``"speed_cm_s"``) or are in the recording's own unit (``"velocity"``, ``"wheel"``).
@@ -61,7 +61,7 @@ class Recording:
                             "give the imaging rate in Hz")
         signal = _finite(np.asarray(self.signal), "signal", where)
         if signal.ndim != 2 or 0 in signal.shape:
-            raise DataError(where, f"signal of shape {signal.shape}", "shape (T, n_roi) with at least one frame and ROI",
+            raise DataError(where, f"signal of shape {signal.shape}", "shape (T, n_roi), one frame and ROI at least",
                             "leave out the empty session, or give one row a frame and one column a ROI")
         behaviour = {name: _behaviour(np.asarray(values), name, signal, where)
                      for name, values in self.behaviour.items()}
@@ -69,7 +69,7 @@ class Recording:
         if len(roi_names) != signal.shape[1]:
             raise DataError(where, f"{len(roi_names)} ROI names for {signal.shape[1]} columns", "one name a column",
                             "give as many names as the signal has columns")
-        object.__setattr__(self, "signal", np.ascontiguousarray(signal, dtype=np.float32))
+        object.__setattr__(self, "signal", _read_only(signal, np.float32))
         object.__setattr__(self, "behaviour", behaviour)
         object.__setattr__(self, "roi_names", roi_names)
 
@@ -109,12 +109,14 @@ class Recording:
 
     def content_hash(self):
         """Hexadecimal SHA-256 of everything a decoder could see: identity, rate, signal and behaviour."""
-        digest = hashlib.sha256(f"{self.id}|{self.rate_hz}|{self.signal.shape}".encode())
-        digest.update(self.signal.data)
-        for name in sorted(self.behaviour):
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(self.behaviour[name]).data)
-        return digest.hexdigest()
+        if "_hash" not in self.__dict__:  # computed once: the arrays are read-only
+            digest = hashlib.sha256(f"{self.id}|{self.rate_hz}|{self.signal.shape}".encode())
+            digest.update(self.signal.data)
+            for name in sorted(self.behaviour):
+                digest.update(name.encode())
+                digest.update(self.behaviour[name].data)
+            self.__dict__["_hash"] = digest.hexdigest()
+        return self.__dict__["_hash"]
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,6 @@ class Dataset:
         Name of the manifest entry, or of the file for a user's own data.
     recordings : tuple of Recording
     refused : tuple of Refusal
-    simulated : bool
-        True if any recording is simulated.
     regime : str
         Name of the split that suits the data set; see :mod:`calcium_decoding.splits`.
     compare_with_study : bool
@@ -183,6 +183,12 @@ class Dataset:
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
 
+def _read_only(values, dtype):
+    values = np.ascontiguousarray(values, dtype=dtype).view()
+    values.flags.writeable = False
+    return values
+
+
 def _finite(values, name, where):
     if values.dtype.kind not in "fiub":
         raise DataError(where, f"{name} of type {values.dtype}", "real numbers", "store the variable as numbers")
@@ -197,7 +203,8 @@ def _finite(values, name, where):
 def _behaviour(values, name, signal, where):
     values = _finite(values.reshape(-1) if 1 in values.shape else values, f"behaviour '{name}'", where)
     if values.ndim != 1:
-        raise DataError(where, f"behaviour '{name}' of shape {values.shape}", "one value a frame", "store one row of T values")
+        raise DataError(where, f"behaviour '{name}' of shape {values.shape}", "one value a frame",
+                        "store one row of T values")
     if len(values) != signal.shape[0]:
         if len(values) == signal.shape[1]:
             raise DataError(where, f"signal of shape {signal.shape} with {len(values)} values of '{name}'",
@@ -205,9 +212,9 @@ def _behaviour(values, name, signal, where):
         raise DataError(where, f"{signal.shape[0]} frames of signal but {len(values)} values of '{name}'",
                         "equal lengths", "cut both to the frames they share")
     if name != "run":
-        return np.ascontiguousarray(values, dtype=np.float32)
+        return _read_only(values, np.float32)
     levels = np.unique(values)
     if not np.isin(levels, (0, 1)).all():
         raise DataError(where, f"run label with values {', '.join(map(str, levels[:5]))}", "0 for rest and 1 for run",
                         "recode the label, or threshold the speed")
-    return np.ascontiguousarray(values, dtype=np.uint8)
+    return _read_only(values, np.uint8)

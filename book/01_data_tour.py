@@ -1,0 +1,125 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What is in a recording, before anything is decoded?
+#
+# **You will learn** what a recording holds, how to look at it, and which of its features (share of running, slow
+# drift, differences between animals) will later pass for decoding if nobody watches.
+#
+# **Data** any data set of the manifest; by default a simulated one with 5 animals and 50 regions of interest (ROIs).
+#
+# **Cost** smoke: seconds; demo: under half a minute; paper: a minute or two.
+#
+# **Reproduces** the share of running of each mouse (Fig 1C) and the correlation of each ROI with running (Fig S6) of
+# Ajioka et al. 2024. **Adds** a check of the run label against speed, and a look at drift before and after the
+# baseline.
+
+# %%
+from calcium_decoding import figures, notebook, results, tables, tour
+
+# %% tags=["parameters"]
+dataset = "simulated"  # name in data_manifest.yaml
+data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
+out_dir = ""  # folder of the result card; empty: _build/cards
+seed = 1  # seed of everything random
+example = 0  # which recording to show, counted from 0
+show_s = 60.0  # length of the stretch shown, s
+
+# %% [markdown]
+# The next line checks the parameters and opens the data. It prints what was read, and names every session that was
+# refused with the reason; nothing is dropped in silence.
+
+# %%
+chapter = notebook.start("01_data_tour", globals())
+data = chapter.dataset
+
+# %% [markdown]
+# ## One recording
+#
+# A recording is a table: one row a frame, one column a ROI, and beside it what the animal did at the same frames. The
+# shaded stretches are running. Ask of any trace: would I see the running without the shading?
+
+# %%
+recording = data.recordings[min(example, len(data.recordings) - 1)]
+start_s = tour.interesting_start_s(recording, show_s)
+fig, axes = figures.stack(2, heights=(3, 1.2))
+figures.traces(recording, tour.spread_of_rois(recording), start_s, show_s, axes[0])
+figures.behaviour_trace(recording, tour.main_behaviour(recording), start_s, show_s, axes[1])
+axes[0].set_title(f"{recording.id}: {recording.signal_unit}")
+
+# %% [markdown]
+# ## What the reader noticed
+#
+# The study calls a frame running where the speed is above 0.5 cm/s, but its files hold the label as well. The reader
+# compares the two and reports the share of frames on which they disagree; for recordings without a label it says how
+# the label was made. Read these lines before using a data set.
+
+# %%
+tables.show(tour.note_table(data))
+
+# %% [markdown]
+# ## How much do the animals run?
+#
+# A decoder that always says "running" is right as often as the animal runs. Where animals differ this much, accuracy
+# measures the animal as much as the decoder; the chapters therefore use the area under the ROC curve (AUC), which
+# does not depend on the share of running, and balanced accuracy.
+
+# %%
+fig, (ax,) = figures.panels(1, width=6)
+figures.run_shares(data, ax)
+
+# %%
+shares = tour.run_share_table(data)
+tables.show(shares, decimals=1)
+
+# %% [markdown]
+# Where the data are the study's own, the published shares stand in the last column. On other data the comparison
+# would mean nothing and the column is absent. The simulated animals were *given* the published shares, so agreement
+# there is no evidence of anything.
+#
+# ## Which ROIs go with running?
+#
+# The correlation of each ROI with the run label, each dot an animal (mean over its recordings), the line their mean.
+# The baseline was subtracted first where the recording is long enough, as in the study. A correlation says nothing on
+# its own: two slow signals correlate by chance, which is why the chapters on decoding need nulls.
+
+# %%
+correlations = tour.correlations_with_running(data)
+fig, (ax,) = figures.panels(1, width=9, height=3.4)
+figures.correlation_with_running(data, correlations.values, ax, tour.roi_groups(data))
+
+# %% [markdown]
+# ## How much of a trace is slow drift?
+#
+# The share of each ROI's variance that is slower than the moving baseline. Where it is large, a decoder can learn
+# *when in the session* it is instead of *what the animal does*, if behaviour drifts too.
+
+# %%
+slow = tour.slow_share(data)
+fig, (ax,) = figures.panels(1, width=6)
+figures.histogram(slow, "variance slower than the baseline (%)", ax, data.simulated)
+
+# %% [markdown]
+# ## What this does not show
+#
+# Nothing was decoded here, and nothing was tested. A high correlation can come from movement artefacts, from blood
+# volume, or from drift that brain and behaviour share. The share of running says how unbalanced the classes are, not
+# how hard they are to tell apart.
+
+# %% [markdown]
+# ## Result card
+
+# %% tags=["nbval-check-output"]
+scores = [*results.summarise("label", shares["run_share_percent"] / 100, "run_share", "animals"),
+          *results.summarise("ROI", correlations.mean(), "pearson_r", "ROIs"),
+          *results.summarise("ROI", slow / 100, "slow_share", "ROIs")]
+card = chapter.card(scores=scores)
+print(card.rounded())

@@ -1,0 +1,297 @@
+"""From percent notebooks to pages: convert, execute with parameters, keep what is unchanged, render the book."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from calcium_decoding import manifest, simulate
+from calcium_decoding.errors import CalciumDecodingError, DataError, ParameterError
+from calcium_decoding.files import file_digest, hash_content, whole_file, write_json, write_text
+from calcium_decoding.parameters import CHAPTERS, schema_of, validate
+from calcium_decoding.progress import BATCH_VARIABLE, progress
+from calcium_decoding.results import ResultCard, source_hash
+
+PROFILES = ("smoke", "demo", "paper")
+CARD_TAG = "nbval-check-output"
+# glibc hands large blocks back to the kernel after each use; keeping them makes training up to 1.3 times faster.
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": "268435456"}
+PAGES = ("intro.md", "glossary.md", "references.bib", "logo.svg")
+ROUNDING_MARGIN = 0.0005
+
+
+class ChapterError(CalciumDecodingError, RuntimeError):
+    """A chapter stopped with an error, or the book could not be rendered."""
+
+
+def source_path(chapter):
+    """The percent notebook of a chapter.
+
+    Raises
+    ------
+    ParameterError
+        There is no such chapter.
+    """
+    schema_of(chapter)
+    return manifest.project_root() / "book" / f"{chapter}.py"
+
+
+def profile_parameters(chapter, profile):
+    """Parameters that a profile sets: the content of ``book/params/<chapter>.<profile>.yaml``."""
+    if profile not in PROFILES:
+        raise ParameterError("profile", repr(profile), f"one of {', '.join(PROFILES)}", "name one of these")
+    path = manifest.project_root() / "book" / "params" / f"{chapter}.{profile}.yaml"
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+
+
+def notebook_of(chapter):
+    """The chapter as a notebook without outputs, with its kernel set."""
+    import jupytext
+
+    notebook = jupytext.read(source_path(chapter))
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return notebook
+
+
+def defaults(chapter):
+    """Parameters and values in the chapter's own ``parameters`` cell."""
+    cell = next(c for c in notebook_of(chapter).cells if "parameters" in c.metadata.get("tags", []))
+    values = {}
+    exec(compile(cell.source, str(source_path(chapter)), "exec"), {}, values)
+    return values
+
+
+def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs", data_dir=None):
+    """Execute one chapter and leave ``<chapter>.ipynb``, ``.html`` and ``.card.json`` in a folder.
+
+    Parameters
+    ----------
+    chapter : str
+        Such as ``"10_roi_rnn"``.
+    profile : {"smoke", "demo", "paper"}
+    dataset : str, optional
+        Name in the manifest, in place of the profile's.
+    overrides : dict, optional
+        Further parameters by name.
+    out : str or Path
+        Folder for the three files.
+    data_dir : str or Path, optional
+        Folder of data sets.
+
+    Returns
+    -------
+    dict of str to Path
+        ``notebook``, ``html``, ``card``.
+
+    Raises
+    ------
+    ParameterError
+        Unknown chapter, profile or parameter, or a value out of range: before anything runs.
+    ChapterError
+        A cell failed; the message is the cell's error. Nothing is left in ``out`` from this run.
+    """
+    out = Path(out).resolve()
+    parameters = merged_parameters(chapter, profile, dataset, overrides, data_dir)
+    simulate.ensure(parameters["dataset"])
+    endings = {"notebook": "ipynb", "html": "html", "card": "card.json"}
+    paths = {kind: out / f"{chapter}.{ending}" for kind, ending in endings.items()}
+    with tempfile.TemporaryDirectory() as scratch:
+        executed = _execute(notebook_of(chapter), parameters | {"out_dir": scratch}, Path(scratch))
+        _strip_progress(executed)
+        card = ResultCard.load(Path(scratch) / paths["card"].name)
+        _write_notebook(executed, paths["notebook"])
+        write_text(paths["html"], _html(executed))
+        card.save(paths["card"])
+    return paths
+
+
+def merged_parameters(chapter, profile, dataset=None, overrides=None, data_dir=None):
+    """All parameters of a run, checked: the chapter's defaults, the profile's, then what the user typed."""
+    typed = dict(overrides or {})
+    if dataset is not None:
+        typed["dataset"] = dataset
+    if data_dir is not None:
+        typed["data_dir"] = str(Path(data_dir).resolve())
+    merged = defaults(chapter) | profile_parameters(chapter, profile) | typed
+    merged = validate(chapter, merged).model_dump()
+    manifest.load_manifest().entry(merged["dataset"])
+    return merged
+
+
+def _execute(notebook, parameters, scratch):
+    import nbformat
+    import papermill
+
+    source, target = scratch / "source.ipynb", scratch / "executed.ipynb"
+    nbformat.write(notebook, source)
+    os.environ.update({k: v for k, v in MALLOC.items() if k not in os.environ})
+    os.environ[BATCH_VARIABLE] = "1"
+    try:
+        # papermill passes on what the kernel writes to standard error: the progress bars of the chapter.
+        papermill.execute_notebook(source, target, parameters, kernel_name="python3", progress_bar=False,
+                                   stderr_file=sys.stderr, cwd=manifest.project_root())
+    except papermill.PapermillExecutionError as error:
+        raise ChapterError(f"cell {error.exec_count} of the chapter", f"{error.ename}: {error.evalue}",
+                           "a chapter that runs to its end", "see the message above; -p sets parameters") from None
+    finally:
+        del os.environ[BATCH_VARIABLE]
+    return nbformat.read(target, as_version=4)
+
+
+def _strip_progress(notebook):
+    """Take progress bars out of the page, and papermill's record of machine and times out of the notebook."""
+    for cell in notebook.cells:
+        cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags" and v}
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs
+                            if not (o.get("name") == "stderr" and re.search(r"\d+%\|", o.get("text", "")))]
+    notebook.metadata.pop("papermill", None)
+
+
+def _write_notebook(notebook, path):
+    import nbformat
+
+    with whole_file(path) as temporary:
+        nbformat.write(notebook, temporary)
+
+
+def _html(notebook):
+    from nbconvert import HTMLExporter
+
+    return HTMLExporter(template_name="lab").from_notebook_node(notebook)[0]
+
+
+def build(profile="demo", data_dir=None):
+    """Execute the chapters that changed and render the book.
+
+    Parameters
+    ----------
+    profile : {"smoke", "demo", "paper"}
+    data_dir : str or Path, optional
+
+    Returns
+    -------
+    Path
+        The landing page, ``_build/html/index.html``.
+    """
+    root = manifest.project_root()
+    executed = root / "_build" / "executed" / profile
+    for chapter in progress(list(CHAPTERS), desc="chapters", unit="chapter"):
+        key = chapter_key(chapter, profile, data_dir)
+        stamp = executed / f"{chapter}.key.json"
+        if _is_fresh(stamp, key, executed / f"{chapter}.ipynb"):
+            continue
+        run(chapter, profile, out=executed, data_dir=data_dir)
+        write_json(stamp, {"key": key, "notebook": file_digest(executed / f"{chapter}.ipynb")})
+    return _render(root, executed)
+
+
+def chapter_key(chapter, profile, data_dir=None):
+    """Hash of everything an executed chapter depends on: its source, parameters, the library, data, packages."""
+    parameters = merged_parameters(chapter, profile, data_dir=data_dir)
+    entry = manifest.load_manifest().entry(parameters["dataset"])
+    versions = sorted(p.name for p in Path(sys.prefix).glob("lib/python*/site-packages/*.dist-info"))
+    return hash_content([file_digest(source_path(chapter)), parameters, source_hash(),
+                         entry.model_dump(mode="json"), _stats(manifest.folder(entry, data_dir)), versions])
+
+
+def _stats(folder):
+    # Content hashes of gigabytes would take longer than a build may; names, sizes and times tell of a change.
+    files = sorted(p for p in Path(folder).rglob("*") if p.is_file())
+    return [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+
+
+def _is_fresh(stamp, key, notebook):
+    try:
+        kept = json.loads(stamp.read_text())
+        return kept["key"] == key and kept["notebook"] == file_digest(notebook)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _render(root, executed):
+    """Stage executed chapters and prose, and run Jupyter Book on them unless the pages are as they were."""
+    pages = root / "_build" / "pages"
+    shutil.rmtree(pages, ignore_errors=True)
+    pages.mkdir(parents=True)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(root / name, pages)
+    for name in PAGES:
+        shutil.copy(root / "book" / name, pages)
+    for chapter in CHAPTERS:
+        shutil.copy(executed / f"{chapter}.ipynb", pages)
+    key = hash_content({p.name: file_digest(p) for p in sorted(pages.iterdir())})
+    index, stamp = root / "_build" / "html" / "index.html", root / "_build" / "html.key"
+    if index.exists() and stamp.exists() and stamp.read_text() == key:
+        return index
+    command = [sys.executable, "-m", "jupyter_book", "build", str(pages), "--path-output", str(root), "--all", "-W",
+               "-n", "--keep-going"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode != 0 or not index.exists():
+        raise ChapterError("jupyter-book", _tail(result.stdout + result.stderr), "a build without warnings",
+                           "mend the page it names")
+    write_text(stamp, key)
+    return index
+
+
+def _tail(text, lines=25):
+    return "\n".join(text.strip().splitlines()[-lines:])
+
+
+def make_references(folder=None):
+    """Remake the notebooks that nbval compares: smoke profile, only the rounded result card kept as output.
+
+    Parameters
+    ----------
+    folder : str or Path, optional
+        ``tests/reference`` if left out.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    DataError
+        A number lies so near a rounding border that another machine could print the next one.
+    """
+    folder = Path(folder) if folder else manifest.project_root() / "tests" / "reference"
+    paths = []
+    for chapter in CHAPTERS:
+        with tempfile.TemporaryDirectory() as scratch:
+            made = run(chapter, "smoke", out=scratch)
+            card = ResultCard.load(made["card"])
+            notebook = _reference_notebook(made["notebook"])
+        distance, score = card.border_distance()
+        if distance < ROUNDING_MARGIN:
+            raise DataError(f"{chapter}, {score.model} {score.metric}",
+                            f"{score.value:.5f}, only {distance:.5f} from where its rounding flips",
+                            f"{ROUNDING_MARGIN} or more", "choose another seed in its smoke profile")
+        paths.append(folder / f"{chapter}.ipynb")
+        _write_notebook(notebook, paths[-1])
+    return paths
+
+
+def _reference_notebook(path):
+    import nbformat
+
+    notebook = nbformat.read(path, as_version=4)
+    for index, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{index:02d}"
+        if cell.cell_type == "code":
+            cell.execution_count = None
+            if CARD_TAG not in cell.metadata.get("tags", []):
+                cell.outputs = []
+            if "injected-parameters" in cell.metadata.get("tags", []):
+                cell.source = re.sub(r'^out_dir = .*$', 'out_dir = ""', cell.source, flags=re.M)
+                cell.source = re.sub(r'^data_dir = .*$', 'data_dir = ""', cell.source, flags=re.M)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.pop("execution_count", None)
+    return notebook

@@ -1,0 +1,164 @@
+"""The command ``calcium-decoding``: data sets and the book."""
+
+import argparse
+import sys
+
+from calcium_decoding.errors import CalciumDecodingError, ParameterError
+
+
+def main(arguments=None):
+    """Run one command; errors a user can mend are printed without a traceback.
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        return options.action(options) or 0
+    except CalciumDecodingError as error:
+        print(f"calcium-decoding: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ncalcium-decoding: interrupted; finished folds are kept, the same command goes on", file=sys.stderr)
+        return 130
+
+
+def parser():
+    """The argument parser."""
+    top = argparse.ArgumentParser(prog="calcium-decoding", description="Decode behaviour from calcium imaging.")
+    areas = top.add_subparsers(required=True, metavar="data|book")
+
+    place = argparse.ArgumentParser(add_help=False)
+    place.add_argument("--data-dir", help="folder of data sets (default: $CALCIUM_DECODING_DATA, else data/)")
+
+    data = areas.add_parser("data", help="list, fetch, verify and simulate data sets")
+    commands = data.add_subparsers(required=True, metavar="list|fetch|verify|simulate")
+    command = commands.add_parser("list", parents=[place], help="what data sets there are and which are here")
+    command.set_defaults(action=_list)
+    command = commands.add_parser("fetch", parents=[place], help="get a data set; an interrupted fetch goes on")
+    command.add_argument("name", help="name in data_manifest.yaml")
+    command.set_defaults(action=_fetch)
+    command = commands.add_parser("verify", parents=[place], help="compare files with their checksums")
+    command.add_argument("name", nargs="?", help="one data set (default: all that are here)")
+    command.set_defaults(action=_verify)
+    command = commands.add_parser("simulate", help="make the simulated data sets, or one of your own settings")
+    command.add_argument("name", nargs="?", help="a simulated set of the manifest (default: all of them)")
+    command.add_argument("--out", help="folder for a simulation with the settings below")
+    command.add_argument("--world", default="paper_like")
+    command.add_argument("--seed", type=int, default=1)
+    command.add_argument("--sessions", type=int, default=4, help="sessions an animal (default: 4)")
+    command.add_argument("--frames", type=int, default=4000, help="frames a session at 30 Hz (default: 4000)")
+    command.set_defaults(action=_simulate)
+
+    book = areas.add_parser("book", help="run chapters, build the book, remake the test references")
+    commands = book.add_subparsers(required=True, metavar="run|build|reference")
+    profile = argparse.ArgumentParser(add_help=False)
+    profile.add_argument("--profile", default="demo", help="smoke, demo or paper (default: demo)")
+    command = commands.add_parser("run", parents=[place, profile], help="execute one chapter")
+    command.add_argument("chapter", help="such as 10_roi_rnn")
+    command.add_argument("--dataset", help="name in data_manifest.yaml")
+    command.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="overrides",
+                         help="set a parameter of the chapter; may be given more than once")
+    command.add_argument("--out", default="_build/runs", help="folder for the results (default: _build/runs)")
+    command.set_defaults(action=_run)
+    command = commands.add_parser("build", parents=[place, profile], help="execute what changed and render the book")
+    command.set_defaults(action=_build)
+    command = commands.add_parser("reference", help="remake tests/reference for nbval")
+    command.set_defaults(action=_reference)
+    return top
+
+
+def _list(options):
+    from calcium_decoding import manifest
+
+    rows = manifest.load_manifest().table(options.data_dir)
+    widths = {key: max(len(key), *(len(str(row[key])) for row in rows)) for key in rows[0]}
+    for row in ({key: key for key in widths}, *rows):
+        print("  ".join(str(row[key]).ljust(width) for key, width in widths.items()).rstrip())
+
+
+def _fetch(options):
+    from calcium_decoding import fetch, manifest
+
+    entry = manifest.load_manifest().entry(options.name)
+    if entry.kind == "simulated":
+        options.out = None
+        return _simulate(options)
+    print(fetch.fetch(entry, options.data_dir))
+
+
+def _verify(options):
+    from calcium_decoding import manifest
+
+    known = manifest.load_manifest()
+    names = [options.name] if options.name else known.names()
+    bad = 0
+    for name in names:
+        entry = known.entry(name)
+        if not options.name and manifest.status(entry, options.data_dir) == "missing":
+            print(f"{name}: not here")
+            continue
+        findings = manifest.verify(entry, options.data_dir)
+        wrong = [f for f in findings if f.state != "ok"]
+        bad += len(wrong)
+        print(f"{name}: {len(findings) - len(wrong)} files as they should be, {len(wrong)} not")
+        for finding in wrong:
+            print(f"  {finding.file}: {finding.state}; found {finding.found}; expected {finding.expected}")
+    return 1 if bad else 0
+
+
+def _simulate(options):
+    from calcium_decoding import manifest, simulate
+
+    if options.out:
+        settings = simulate.SimulationSettings(options.world, options.seed, options.sessions, options.frames)
+        simulate.write_dataset(settings, options.out)
+        print(options.out)
+        return
+    known = manifest.load_manifest()
+    names = [options.name] if options.name else [n for n in known.names() if known.entry(n).kind == "simulated"]
+    for name in names:
+        folder = simulate.ensure(name)
+        if folder is None:
+            raise ParameterError("name", f"'{name}', which is not simulated", "a simulated set of the manifest",
+                                 f"fetch it: calcium-decoding data fetch {name}")
+        print(f"{name}: {folder}")
+
+
+def _run(options):
+    from calcium_decoding import chapters
+
+    overrides = {name: _value(text) for name, text in options.overrides}
+    paths = chapters.run(options.chapter, options.profile, options.dataset, overrides, options.out, options.data_dir)
+    for path in paths.values():
+        print(path)
+
+
+def _value(text):
+    """A parameter as typed: a whole number, a number, true or false, or else text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _build(options):
+    from calcium_decoding import chapters
+
+    index = chapters.build(options.profile, options.data_dir)
+    print(f"\nThe book: {index}\nOpen it in a browser: {index.as_uri()}")
+
+
+def _reference(options):
+    from calcium_decoding import chapters
+
+    for path in chapters.make_references():
+        print(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

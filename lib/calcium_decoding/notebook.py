@@ -1,0 +1,208 @@
+"""What a chapter calls: check the parameters, open the data, plan the experiment, file the result."""
+
+import ast
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from calcium_decoding import (
+    audit,
+    experiments,
+    preprocess,
+    readers,
+    results,
+    simulate,
+    splits,
+    statistics,
+    training,
+)
+from calcium_decoding.errors import DataError
+from calcium_decoding.figures import use_style
+from calcium_decoding.manifest import project_root
+from calcium_decoding.parameters import Parameters, schema_of, validate
+from calcium_decoding.recording import Dataset
+from calcium_decoding.windows import WindowSpec
+
+# What `recipe = "auto"` means: the published preprocessing sees whole sessions, which a split within sessions forbids.
+AUTO_RECIPE = {"animal_pairs": "published", "leave_one_session_out": "published", "blocked": "scaled",
+               "last_part": "events"}
+
+
+@dataclass(frozen=True, eq=False)
+class Chapter:
+    """A chapter that has been started: its parameters and its data.
+
+    Attributes
+    ----------
+    name : str
+    parameters : Parameters
+    dataset : Dataset
+    """
+
+    name: str
+    parameters: Parameters
+    dataset: Dataset
+
+    @property
+    def store(self):
+        """Folder where finished folds are kept between runs."""
+        return project_root() / "_build" / "folds"
+
+    def plan(self, dataset=None):
+        """The experiment that the parameters describe, on this chapter's data or on ``dataset``; prints the split.
+
+        Raises
+        ------
+        ParameterError, LeakError, DataError
+            The split cannot be made on these data, or it leaks.
+        """
+        p = self.parameters
+        dataset = dataset or self.dataset
+        regime = dataset.regime if p.regime == "auto" else p.regime
+        name = AUTO_RECIPE[regime] if p.recipe == "auto" else p.recipe
+        rate_hz = _one_rate(dataset)
+        recipe = {"name": name, "rate_hz": rate_hz, "baseline_frames": p.baseline_frames}
+        spec = WindowSpec(p.past_frames, p.future_frames)
+        pipeline = preprocess.build(**recipe)
+        options = {"n_blocks": p.n_blocks} if regime == "blocked" else {}
+        split = splits.build(regime, dataset, spec, pipeline, **options)
+        audit.audit(split, spec, pipeline, dataset)
+        settings = training.TrainingSettings(
+            epochs=p.epochs, batch_size=p.batch_size, min_updates=p.min_updates, learning_rate=p.learning_rate,
+            seed=p.seed, device=p.device)
+        print(f"split    {regime}: {len(split.folds)} folds, a claim {split.claim}, hash {split.hash()}, audit passed")
+        print(f"input    {preprocess.RECIPES[name]}; windows of {spec.length} frames, "
+              f"{spec.look_ahead_ms(rate_hz):.0f} ms of them after the labelled frame")
+        print(f"device   {settings.torch_device()}")
+        for left_out, reason in split.skipped:
+            print(f"skipped  {left_out}: {reason}")
+        return experiments.Experiment(dataset, split, spec, recipe, settings)
+
+    def decode(self, experiment):
+        """Train and test the models that the parameters name on every fold; see :func:`experiments.run`."""
+        return experiments.run(experiment, self.parameters.models.split(","), self.store, self.parameters.jobs or None,
+                               label="decoders")
+
+    def decode_null(self):
+        """Refit on data whose sessions are re-paired without fixed points.
+
+        Returns
+        -------
+        results : list of FoldResult
+            Empty if there is no such null.
+        statement : str
+            Which null it is, or why there is none.
+        """
+        names = [name for name in self.parameters.null_models.split(",") if name]
+        if not names:
+            return [], "none: no model was asked for"
+        try:
+            repaired = statistics.repair_sessions(self.dataset, self.parameters.seed)
+        except DataError as error:
+            return [], f"none: session re-pairing needs {error.expected}; {error.where} has {error.found}"
+        experiment = self.plan(repaired)
+        folds = experiments.run(experiment, names, self.store, self.parameters.jobs or None, label="null")
+        return folds, "session re-pairing without fixed points, one draw, every fold refitted"
+
+    def card(self, experiment=None, folds=(), nulls=(), null="none: nothing is decoded here", scores=()):
+        """Make the result card, write it to the parameter ``out_dir``, and print where it is.
+
+        Parameters
+        ----------
+        experiment : Experiment, optional
+            What was run; left out where nothing is decoded.
+        folds, nulls : sequence of FoldResult
+        null : str
+            What :meth:`decode_null` says about the null.
+        scores : sequence of Score
+            Further numbers.
+
+        Returns
+        -------
+        ResultCard
+        """
+        split = None if experiment is None else experiment.split
+        refused = [results.Refused(session=r.session, reason=r.reason) for r in self.dataset.refused]
+        refused += [results.Refused(session=name, reason=reason) for name, reason in (split.skipped if split else ())]
+        card = results.ResultCard(
+            chapter=self.name, dataset=self.dataset.name, simulated=self.dataset.simulated,
+            kind="data" if split is None else "decoding", claim=split.claim if split else "none", null=null,
+            scores=[*scores, *results.fold_scores(folds), *results.fold_scores(nulls, suffix=" null")],
+            refused=refused,
+            not_evaluable=[results.NotEvaluable(fold=f"{f.fold} ({f.model})", reason=f.reason)
+                           for f in folds if f.reason],
+            provenance=results.provenance(self.dataset, split.hash() if split else "none", self.parameters.seed,
+                                          self.parameters.model_dump()),
+        )
+        folder = Path(self.parameters.out_dir) if self.parameters.out_dir else project_root() / "_build" / "cards"
+        card.save(folder / f"{self.name}.card.json")
+        return card
+
+
+def start(chapter, namespace):
+    """Begin a chapter: check its parameters, seed, open its data, print what they are.
+
+    Parameters
+    ----------
+    chapter : str
+        A name in :data:`calcium_decoding.parameters.CHAPTERS`.
+    namespace : dict
+        ``globals()`` of the notebook, right after the cell of parameters.
+
+    Returns
+    -------
+    Chapter
+
+    Raises
+    ------
+    ParameterError
+        A parameter is unknown, missing, of the wrong type or out of range.
+    DataError
+        The data set is not here or not usable.
+    """
+    known = schema_of(chapter).model_fields
+    given = {name: namespace[name] for name in known if name in namespace}
+    given |= {name: namespace.get(name) for name in _injected(namespace)}
+    parameters = validate(chapter, given)
+    random.seed(parameters.seed)
+    np.random.seed(parameters.seed)  # noqa: NPY002  for libraries that still draw from the global state
+    use_style()
+    simulate.ensure(parameters.dataset)
+    dataset = readers.load(parameters.dataset, parameters.data_dir or None)
+    _describe(dataset)
+    print(f"seed     {parameters.seed}")
+    return Chapter(chapter, parameters, dataset)
+
+
+def _injected(namespace):
+    """Names that papermill set in its own cell, which nothing else checks: it only warns of unknown ones."""
+    for source in reversed(namespace.get("In", [])):
+        if source.startswith("# Parameters\n"):
+            return [target.id for node in ast.parse(source).body if isinstance(node, ast.Assign)
+                    for target in node.targets if isinstance(target, ast.Name)]
+    return []
+
+
+def _describe(dataset):
+    kind = "SIMULATED, no animal was recorded" if dataset.simulated else "recorded"
+    first = dataset.recordings[0]
+    minutes = sum(r.duration_s for r in dataset.recordings) / 60
+    n_rois = sorted({r.n_roi for r in dataset.recordings})
+    rois = f"{n_rois[0]}" if len(n_rois) == 1 else f"{n_rois[0]} to {n_rois[-1]}"
+    print(f"data     {dataset.name} ({kind}), content {dataset.content_hash()}")
+    print(f"         {len(dataset.animals)} animals, {len(dataset.recordings)} recordings, {minutes:.0f} min at "
+          f"{first.rate_hz:g} Hz, {rois} ROIs")
+    for refusal in dataset.refused:
+        print(f"refused  {refusal.session}: {refusal.reason}")
+    if dataset.caution:
+        print(f"caution  {dataset.caution}")
+
+
+def _one_rate(dataset):
+    rates = sorted({r.rate_hz for r in dataset.recordings})
+    if len(rates) > 1:
+        raise DataError(dataset.name, f"imaging rates {', '.join(f'{r:g}' for r in rates)} Hz", "one rate",
+                        "resample, or decode the recordings of each rate by themselves")
+    return rates[0]

@@ -1,0 +1,118 @@
+"""Parameters of the chapters: type, unit, range; a typing error is refused before anything is computed."""
+
+import difflib
+import numbers
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from calcium_decoding.errors import ParameterError
+from calcium_decoding.models import MODELS
+from calcium_decoding.preprocess import RECIPES
+from calcium_decoding.splits import REGIMES
+
+
+class Parameters(BaseModel):
+    """Parameters every chapter has. A field's description gives its unit; defaults stand in the chapter."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    dataset: str = Field(description="name in data_manifest.yaml", min_length=1)
+    data_dir: str = Field(description="folder of data sets; empty: CALCIUM_DECODING_DATA, or data/")
+    out_dir: str = Field(description="folder of the result card; empty: _build/cards")
+    seed: int = Field(description="seed of everything random", ge=0, lt=2**32)
+
+
+class DataTour(Parameters):
+    """01_data_tour"""
+
+    example: int = Field(description="which recording to show, counted from 0", ge=0)
+    show_s: float = Field(description="length of the stretch shown, s", gt=0, le=3600)
+
+
+class RoiRnn(Parameters):
+    """10_roi_rnn"""
+
+    regime: str = Field(description=f"split: auto (as the data set suggests), {', '.join(REGIMES)}",
+                        pattern=f"^(auto|{'|'.join(REGIMES)})$")
+    recipe: str = Field(description=f"preprocessing: auto (as the split allows), {', '.join(RECIPES)}",
+                        pattern=f"^(auto|{'|'.join(RECIPES)})$")
+    baseline_frames: int = Field(description="length of the moving baseline, frames", ge=2, le=100_000)
+    past_frames: int = Field(description="frames of a window before the labelled one", ge=0, le=300)
+    future_frames: int = Field(description="frames of a window after the labelled one", ge=0, le=300)
+    n_blocks: int = Field(description="blocks of a recording in the blocked split", ge=3, le=20)
+    models: str = Field(description=f"decoders, comma between: {', '.join(MODELS)}",
+                        pattern=f"^({'|'.join(MODELS)})(,({'|'.join(MODELS)}))*$")
+    epochs: int = Field(description="passes over the training windows", ge=1, le=1000)
+    min_updates: int = Field(description="pass more often until so many steps were taken (small recordings)", ge=0,
+                             le=100_000)
+    batch_size: int = Field(description="windows a step", ge=1, le=100_000)
+    learning_rate: float = Field(description="step size of Adam", gt=0, le=1)
+    null_models: str = Field(description="decoders refitted on re-paired sessions, comma between; empty: none",
+                             pattern=f"^(({'|'.join(MODELS)})(,({'|'.join(MODELS)}))*)?$")
+    device: str = Field(description="cpu, cuda, or auto", pattern="^(cpu|cuda|auto)$")
+    jobs: int = Field(description="folds at a time; 0: one a processor", ge=0, le=1024)
+
+
+CHAPTERS = {"01_data_tour": DataTour, "10_roi_rnn": RoiRnn}
+
+
+def validate(chapter, values):
+    """Check the parameters of a chapter.
+
+    Parameters
+    ----------
+    chapter : str
+        A name in :data:`CHAPTERS`.
+    values : dict
+
+    Returns
+    -------
+    Parameters
+
+    Raises
+    ------
+    ParameterError
+        Unknown, missing, of the wrong type or out of range; the first trouble is named with the remedy.
+    """
+    schema = schema_of(chapter)
+    for name in values:
+        if name not in schema.model_fields:
+            raise _unknown(chapter, name, schema)
+    # YAML and papermill write 1 for 1.0; a whole number is a fine float.
+    floats = {n for n, f in schema.model_fields.items() if f.annotation is float}
+    values = {n: float(v) if n in floats and _is_whole(v) else v for n, v in values.items()}
+    try:
+        return schema(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        found = "nothing" if first["type"] == "missing" else repr(first["input"])
+        raise ParameterError(f"parameter '{name}' of {chapter}", found,
+                             f"{schema.model_fields[name].description} ({first['msg']})",
+                             f"set {name} to such a value") from error
+
+
+def schema_of(chapter):
+    """The parameter schema of a chapter.
+
+    Raises
+    ------
+    ParameterError
+        There is no such chapter.
+    """
+    if chapter not in CHAPTERS:
+        raise ParameterError("chapter", repr(chapter), f"one of {', '.join(CHAPTERS)}", "name one of these")
+    return CHAPTERS[chapter]
+
+
+def _unknown(chapter, name, schema):
+    near = difflib.get_close_matches(name, schema.model_fields, n=1)
+    return ParameterError(
+        f"parameter '{name}' of {chapter}", "a parameter this chapter does not have",
+        f"one of {', '.join(schema.model_fields)}",
+        f"did you mean '{near[0]}'?" if near else "leave it out, or name one of these",
+    )
+
+
+def _is_whole(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -1,0 +1,214 @@
+"""The result card: every number with what it was measured on and how, as JSON and as a table."""
+
+import json
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+import calcium_decoding
+from calcium_decoding.errors import DataError
+from calcium_decoding.files import file_digest, hash_content, write_json
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Score(_Strict):
+    """One number: ``scope`` says over what ("mean of 20 folds", "fold test=mouse 1"); ``sd`` is the sample SD over
+    ``n`` folds where the value is a mean."""
+
+    model: str
+    metric: str
+    scope: str
+    value: float
+    sd: float | None = None
+    n: int | None = None
+
+
+class Refused(_Strict):
+    """A session that was not used, and why."""
+
+    session: str
+    reason: str
+
+
+class NotEvaluable(_Strict):
+    """A fold that was planned but has no score, and why."""
+
+    fold: str
+    reason: str
+
+
+class Provenance(_Strict):
+    """What the numbers depend on."""
+
+    data_hash: str
+    split_hash: str
+    code_version: str
+    seed: int
+    parameters: dict
+    versions: dict[str, str]
+
+
+class ResultCard(_Strict):
+    """The result of one chapter.
+
+    Attributes
+    ----------
+    simulated : bool
+        True if any number was measured on simulated recordings.
+    claim : str
+        What the split allows to be said ("across animals", "within session").
+    null : str
+        Which null stands beside the scores, or why there is none.
+    """
+
+    chapter: str
+    dataset: str
+    simulated: bool
+    kind: Literal["decoding", "data"] = "decoding"
+    claim: str
+    null: str
+    scores: list[Score]
+    refused: list[Refused] = Field(default_factory=list)
+    not_evaluable: list[NotEvaluable] = Field(default_factory=list)
+    provenance: Provenance
+
+    def save(self, path):
+        """Write as JSON, whole or not at all."""
+        write_json(path, self.model_dump(mode="json"))
+
+    @classmethod
+    def load(cls, path):
+        """Read a card.
+
+        Raises
+        ------
+        DataError
+            The file is missing, not JSON, or not a card.
+        """
+        try:
+            return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValidationError) as error:
+            raise DataError(path, str(error).splitlines()[0], "a result card as this library writes it",
+                            "run the chapter again") from error
+
+    def table(self, scope=None):
+        """Scores as a DataFrame, one row a score; only those whose scope starts with ``scope`` if given."""
+        table = pd.DataFrame([score.model_dump() for score in self.scores])
+        return table if scope is None else table[table["scope"].str.startswith(scope)].reset_index(drop=True)
+
+    def rounded(self, decimals=2):
+        """The lines that a regression test compares: summary scores, rounded; folds and machines left out.
+
+        Parameters
+        ----------
+        decimals : int
+            Coarse enough that another machine of the same architecture prints the same.
+        """
+        kind = "simulated" if self.simulated else "recorded"
+        lines = [f"{self.chapter} on {self.dataset} ({kind}), {self.claim}, split {self.provenance.split_hash}"]
+        lines += [f"{s.model:<16} {s.metric:<10} {s.scope:<22} {s.value:.{decimals}f}" for s in self.summary()]
+        lines += [f"refused: {r.session}" for r in self.refused]
+        lines += [f"not evaluable: {f.fold}" for f in self.not_evaluable]
+        return "\n".join(lines)
+
+    def summary(self):
+        """Scores over all folds, without those of single folds."""
+        return [score for score in self.scores if not score.scope.startswith("fold ")]
+
+    def border_distance(self, decimals=2):
+        """Smallest distance of a summary score to a value where its rounding flips, and that score.
+
+        Returns
+        -------
+        distance : float
+        score : Score or None
+        """
+        step = 10.0**-decimals
+        distances = [(abs((s.value / step + 0.5) - np.round(s.value / step + 0.5)) * step, i)
+                     for i, s in enumerate(self.summary())]
+        if not distances:
+            return float("inf"), None
+        distance, index = min(distances)
+        return float(distance), self.summary()[index]
+
+
+def summarise(model, values, metric="auc", unit="folds"):
+    """Mean with sample SD over ``values``, and their median, which a few odd folds cannot move, as two scores."""
+    values = np.asarray(list(values), dtype=float)
+    sd = float(values.std(ddof=1)) if len(values) > 1 else None
+    n = len(values)
+    return [Score(model=model, metric=metric, scope=f"mean of {n} {unit}", value=float(values.mean()), sd=sd, n=n),
+            Score(model=model, metric=metric, scope=f"median of {n} {unit}", value=float(np.median(values)), n=n)]
+
+
+def fold_scores(folds, suffix=""):
+    """Scores of fold results: over folds, by test group, and of each fold.
+
+    Parameters
+    ----------
+    folds : sequence of FoldResult
+        Those without scores are left out; the card names them elsewhere.
+    suffix : str
+        Added to the model's name, such as ``" null"``.
+
+    Returns
+    -------
+    list of Score
+        Folds share animals and training data: the SD over folds is not a standard error.
+    """
+    scores = []
+    for model in dict.fromkeys(fold.model for fold in folds):
+        mine = [fold for fold in folds if fold.model == model and fold.scores]
+        name = model + suffix
+        if not mine:
+            continue
+        for metric in ("auc", "balanced_accuracy"):
+            scores += summarise(name, [fold.scores[metric] for fold in mine], metric)
+        groups = dict.fromkeys(fold.test_group for fold in mine)
+        if 1 < len(groups) < len(mine):
+            means = {g: np.mean([fold.scores["auc"] for fold in mine if fold.test_group == g]) for g in groups}
+            scores += summarise(name, means.values(), unit="test groups")[:1]
+            scores += [Score(model=name, metric="auc", scope=f"fold group {g}", value=float(v))
+                       for g, v in means.items()]
+        scores += [Score(model=name, metric=metric, scope=f"fold {fold.fold}", value=value)
+                   for fold in mine for metric, value in fold.scores.items()]
+    return scores
+
+
+@cache
+def source_hash():
+    """Short hash (16 hexadecimal digits) of the library's source files."""
+    folder = Path(calcium_decoding.__file__).parent
+    files = sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".csv"))
+    return hash_content({str(path.relative_to(folder)): file_digest(path) for path in files})
+
+
+@cache
+def code_version():
+    """Version of this library, the git commit where there is one, and the hash of its source."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=Path(__file__).parent, timeout=10,
+                                capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        commit = "no git"
+    return f"{calcium_decoding.__version__} (commit {commit}, source {source_hash()})"
+
+
+def provenance(dataset, split_hash, seed, parameters):
+    """Provenance of results on ``dataset``; see :class:`Provenance`."""
+    import sklearn
+    import torch
+
+    versions = {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__,
+                "scikit-learn": sklearn.__version__, "machine": platform.machine()}
+    return Provenance(data_hash=dataset.content_hash(), split_hash=split_hash, code_version=code_version(),
+                      seed=seed, parameters=json.loads(json.dumps(parameters)), versions=versions)

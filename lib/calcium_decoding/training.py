@@ -1,0 +1,282 @@
+"""Fit a decoder and predict with it: one engine for every model.
+
+Networks are trained on windows gathered batch by batch from the frames, so memory holds the frames once and never
+all windows. The same seed gives the same bits on the same machine, also when training was interrupted and went on.
+"""
+
+import contextlib
+import json
+import math
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from scipy.special import expit
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.files import hash_content, whole_file
+from calcium_decoding.progress import progress
+
+INFERENCE_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a network is trained; the defaults are the study's (Ajioka et al. 2024 and its code).
+
+    Parameters
+    ----------
+    epochs, batch_size : int
+    min_updates : int
+        Train for more epochs than ``epochs`` until so many steps were taken: a short recording has few windows.
+    learning_rate : float
+        Of Adam with betas 0.9 and 0.999 and epsilon 1e-7.
+    label_smoothing : float
+        s in y' = y (1 - s) + s / 2.
+    seed : int
+        Of initial weights and shuffling.
+    device : str
+        ``"cpu"``, ``"cuda"``, or ``"auto"``: CUDA where there is one.
+    """
+
+    epochs: int = 30
+    batch_size: int = 256
+    min_updates: int = 0
+    learning_rate: float = 1e-3
+    label_smoothing: float = 1e-3
+    seed: int = 123
+    device: str = "cpu"
+
+    def __post_init__(self):
+        for name, good, expected in (
+            ("epochs", self.epochs >= 1, "1 or more"),
+            ("batch_size", self.batch_size >= 1, "1 or more"),
+            ("min_updates", self.min_updates >= 0, "0 or more"),
+            ("learning_rate", self.learning_rate > 0, "more than 0"),
+            ("label_smoothing", 0 <= self.label_smoothing < 1, "0 or more and below 1"),
+            ("device", self.device in ("cpu", "cuda", "auto"), "cpu, cuda or auto"),
+        ):
+            if not good:
+                raise ParameterError(name, getattr(self, name), expected, "change this training setting")
+
+    def epochs_for(self, n_windows):
+        """Epochs that training on so many windows takes."""
+        return max(self.epochs, math.ceil(self.min_updates / math.ceil(n_windows / self.batch_size)))
+
+    def torch_device(self):
+        """The device to train on.
+
+        Raises
+        ------
+        ParameterError
+            CUDA was asked for by name and there is none.
+        """
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ParameterError("device", "cuda, but no CUDA device here", "a device this machine has",
+                                 "use device 'cpu' or 'auto'")
+        return torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@dataclass
+class History:
+    """What happened in training: one value an epoch, and the epoch (counted from 0) whose weights were kept."""
+
+    train_loss: list[float] = field(default_factory=list)
+    valid_loss: list[float] = field(default_factory=list)
+    best_epoch: int = -1
+
+
+def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False):
+    """Train a decoder and leave it with the weights of its best validation epoch.
+
+    Parameters
+    ----------
+    decoder : torch.nn.Module or LogisticDecoder
+        Changed in place.
+    train, valid : WindowSet
+        Validation chooses the epoch; a linear decoder has nothing to choose and does not see it.
+    settings : TrainingSettings
+    checkpoint : str or Path, optional
+        File to go on from if training was interrupted. Written after each epoch, removed at the end.
+    show_progress : bool
+
+    Returns
+    -------
+    History
+        Empty for a linear decoder.
+
+    Raises
+    ------
+    DataError
+        The training windows hold one class only, or the loss became NaN or infinite.
+    """
+    if len(np.unique(train.labels)) < 2:
+        raise DataError("training windows", f"only label {int(train.labels[0])} in {len(train)} windows",
+                        "both rest and run", "train on more sessions, or leave this fold out")
+    if not isinstance(decoder, nn.Module):
+        decoder.fit(train)
+        return History()
+    with deterministic():
+        return _fit_network(decoder, train, valid, settings, checkpoint, show_progress)
+
+
+def predict(decoder, windows, device="cpu"):
+    """Probability of running for each window, shape (n,), float64.
+
+    Parameters
+    ----------
+    decoder : torch.nn.Module or LogisticDecoder
+    windows : WindowSet
+    device : str or torch.device
+        Where a network runs.
+    """
+    if isinstance(decoder, nn.Module):
+        logits = _logits(decoder.to(device), _Frames(windows, device)).cpu().numpy().astype(np.float64)
+    else:
+        logits = decoder.logits(windows)
+    return expit(logits)
+
+
+@contextlib.contextmanager
+def deterministic():
+    """One thread and deterministic algorithms: sums in the same order each time, so a seed repeats bit by bit."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs it to repeat; read at first use
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # guards against reading before writing; costs 10 %
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(strict)
+        torch.utils.deterministic.fill_uninitialized_memory = fill
+        torch.set_num_threads(threads)
+
+
+class _Frames:
+    """The frames of a WindowSet on a device, from which batches of windows are gathered."""
+
+    def __init__(self, windows, device):
+        self.frames = torch.from_numpy(windows.frames).to(device)
+        self.starts = torch.from_numpy(windows.starts).to(device)
+        self.labels = torch.from_numpy(np.asarray(windows.labels, dtype=np.float32)).to(device)
+        self.offsets = torch.arange(windows.spec.length, device=device)[:, None]
+
+    def __len__(self):
+        return len(self.starts)
+
+    def windows(self, which):
+        # Time first in memory: twice as fast to gather, and recurrent layers need it so. The view is batch first.
+        rows = (self.starts[which] + self.offsets).reshape(-1)
+        return self.frames.index_select(0, rows).view(len(self.offsets), len(which), -1).transpose(0, 1)
+
+
+def _logits(network, frames):
+    network.eval()
+    with torch.inference_mode():
+        order = torch.arange(len(frames), device=frames.starts.device)
+        return torch.cat([network(frames.windows(which)) for which in order.split(INFERENCE_BATCH)])
+
+
+def _loss(logits, labels, smoothing):
+    return binary_cross_entropy_with_logits(logits, labels * (1.0 - smoothing) + smoothing / 2.0)
+
+
+def _fit_network(network, train, valid, settings, checkpoint, show_progress):
+    device = settings.torch_device()
+    network.to(device)
+    train_frames, valid_frames = _Frames(train, device), _Frames(valid, device)
+    optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, eps=1e-7, fused=True)
+    state = _State(network, optimiser, torch.Generator().manual_seed(settings.seed), History())
+    identity = hash_content([asdict(settings), str(network), len(train), len(valid), _digest(train), _digest(valid)])
+    if checkpoint is not None:
+        state.restore(checkpoint, identity)
+    epochs = range(len(state.history.train_loss), settings.epochs_for(len(train)))
+    bar = progress(epochs, desc="epochs", unit="epoch", leave=False, disable=not show_progress)
+    for epoch in bar:
+        state.history.train_loss.append(_train_epoch(state, train_frames, settings))
+        loss = float(_loss(_logits(network, valid_frames), valid_frames.labels, settings.label_smoothing))
+        if not (math.isfinite(loss) and math.isfinite(state.history.train_loss[-1])):
+            raise DataError(f"epoch {epoch}", "a loss that is NaN or infinite", "a finite loss",
+                            "lower the learning rate, and check that the signal is scaled")
+        state.history.valid_loss.append(loss)
+        if loss <= min(state.history.valid_loss):
+            state.keep_best(epoch)
+        if checkpoint is not None:
+            state.save(checkpoint, identity)
+    network.load_state_dict(state.best)
+    if checkpoint is not None:
+        Path(checkpoint).unlink(missing_ok=True)
+    return state.history
+
+
+def _train_epoch(state, frames, settings):
+    state.network.train()
+    total = 0.0
+    order = torch.randperm(len(frames), generator=state.generator).to(frames.starts.device)
+    for which in order.split(settings.batch_size):
+        state.optimiser.zero_grad(set_to_none=True)
+        loss = _loss(state.network(frames.windows(which)), frames.labels[which], settings.label_smoothing)
+        loss.backward()
+        state.optimiser.step()
+        total += float(loss.detach()) * len(which)
+    return total / len(frames)
+
+
+def _digest(windows):
+    # A checkpoint must not go on with other data: sums would miss a permutation, so weigh by position.
+    weights = np.arange(1, len(windows.frames) + 1) / len(windows.frames)
+    return [float(weights @ windows.frames.astype(np.float64).sum(axis=1)), int(windows.starts.sum()),
+            int(np.asarray(windows.labels, dtype=np.int64) @ np.arange(len(windows)))]
+
+
+@dataclass
+class _State:
+    """Everything training needs to go on after an epoch."""
+
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    generator: torch.Generator
+    history: History
+    best: dict = field(default_factory=dict)
+
+    def keep_best(self, epoch):
+        self.history.best_epoch = epoch
+        self.best = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+    def save(self, path, identity):
+        tensors = {f"network/{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"best/{k}": v for k, v in self.best.items()}
+        tensors["shuffle"] = self.generator.get_state()
+        for index, slots in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"adam/{index}/{slot}": value for slot, value in slots.items()}
+        metadata = {"identity": identity, "history": json.dumps(asdict(self.history))}
+        with whole_file(path) as temporary:
+            save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=metadata)
+
+    def restore(self, path, identity):
+        """Go on from ``path`` if it is there and belongs to this very training; else start afresh."""
+        if not Path(path).exists():
+            return
+        with safe_open(path, framework="pt") as file:
+            if file.metadata()["identity"] != identity:
+                return
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            self.history = History(**json.loads(file.metadata()["history"]))
+        self.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network/")})
+        device = next(self.network.parameters()).device
+        self.best = {k[5:]: v.to(device) for k, v in tensors.items() if k.startswith("best/")}
+        self.generator.set_state(tensors["shuffle"])
+        slots = {}
+        for name, value in tensors.items():
+            if name.startswith("adam/"):
+                _, index, slot = name.split("/")
+                slots.setdefault(int(index), {})[slot] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})
