@@ -269,7 +269,7 @@ BAD_SESSIONS = {
     "constant ROIs": (_put("dat_roi", ([6, 30],), 1.5), "ROI 7, 31", "traces that vary"),
     "other label": (_put("runrest", (0, 4), 2), "2.0", "0 for rest and 1 for run"),
     "no frames": (lambda arrays: {name: x[:, :0] for name, x in arrays.items()}, "(0, 50)",
-                  "at least one frame"),
+                  "one frame"),
     "no signal variable": (lambda arrays: arrays | {"signal": arrays.pop("dat_roi")},
                            "the variables signal, and no dat_roi", "dat_roi"),
     "no label variable": (lambda arrays: {k: v for k, v in arrays.items() if k != "runrest"}, "speed_rs",
@@ -495,6 +495,7 @@ def write_isfn(folder, **change):
     rng = np.random.default_rng(0)
     wheel = np.full(400, -0.2)
     wheel[100:150] = 5
+    wheel[118:122] = -0.2  # between two strides of one run
     wheel[300:340] = -3  # backwards counts as well
     content = {"x": rng.normal(size=(48, 400)), "t": 299.9664 + np.arange(400.0)[:, None] / 10,
                "behavior_traces": np.stack([rng.normal(size=400), rng.normal(size=400), wheel]),

@@ -135,7 +135,9 @@ def _execute(notebook, parameters, scratch):
     try:
         # papermill passes on what the kernel writes to standard error: the progress bars of the chapter.
         papermill.execute_notebook(source, target, parameters, kernel_name="python3", progress_bar=False,
-                                   stderr_file=sys.stderr, cwd=manifest.project_root())
+                                   stderr_file=sys.stderr, cwd=manifest.project_root(),
+                                   # The kernel warns that its loopback port is not encrypted; that helps nobody here.
+                                   extra_arguments=["--IPKernelApp.log_level=ERROR"])
     except papermill.PapermillExecutionError as error:
         raise ChapterError(f"cell {error.exec_count} of the chapter", f"{error.ename}: {error.evalue}",
                            "a chapter that runs to its end", "see the message above; -p sets parameters") from None

@@ -49,7 +49,7 @@ def parser():
     command.add_argument("--world", default="paper_like")
     command.add_argument("--seed", type=int, default=1)
     command.add_argument("--sessions", type=int, default=4, help="sessions an animal (default: 4)")
-    command.add_argument("--frames", type=int, default=4000, help="frames a session at 30 Hz (default: 4000)")
+    command.add_argument("--frames", type=int, default=2400, help="frames a session at 30 Hz (default: 2400)")
     command.set_defaults(action=_simulate)
 
     book = areas.add_parser("book", help="run chapters, build the book, remake the test references")
@@ -74,9 +74,10 @@ def _list(options):
     from calcium_decoding import manifest
 
     rows = manifest.load_manifest().table(options.data_dir)
-    widths = {key: max(len(key), *(len(str(row[key])) for row in rows)) for key in rows[0]}
+    rows = [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows]
+    widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
     for row in ({key: key for key in widths}, *rows):
-        print("  ".join(str(row[key]).ljust(width) for key, width in widths.items()).rstrip())
+        print("  ".join(row[key].ljust(width) for key, width in widths.items()).rstrip())
 
 
 def _fetch(options):

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from calcium_decoding.errors import DataError
-from calcium_decoding.files import hash_content
+from calcium_decoding.files import file_digest, hash_content
 from calcium_decoding.intact import ExpectedFile, Finding, check_file, members
 from calcium_decoding.manifest_schema import (
     Entry,
@@ -134,7 +134,7 @@ def folder(entry, data_dir=None):
     """Folder of an entry's files, or None for weights that the hub's own cache keeps.
 
     Simulated sets lie in the project's ``_build``, whatever the data directory: they are remade from their
-    seed, under a name that changes with their settings, and a data directory may be read-only.
+    seed, under a name that changes with their settings and with the simulator, and a data directory may be read-only.
 
     Raises
     ------
@@ -143,7 +143,8 @@ def folder(entry, data_dir=None):
     """
     if entry.kind == "simulated":
         words = {"title", "citation", "licence", "role", "caution", "regime", "compare_with_study"}
-        key = hash_content(entry.model_dump(exclude=words))  # a new title does not make other data
+        simulator = file_digest(Path(__file__).with_name("simulate.py"))
+        key = hash_content([entry.model_dump(exclude=words), simulator])  # a new title does not make other data
         return entry.root / "_build" / "simulated" / f"{entry.name}-{key}"
     if entry.folder is None:
         return None

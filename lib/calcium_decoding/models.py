@@ -79,7 +79,7 @@ class LogisticDecoder:
 
     def logits(self, windows):
         """Logits, shape (n,), float64."""
-        return self.estimator.decision_function(self.features(windows))
+        return self.estimator.decision_function(self.features(windows)).astype(np.float64)
 
 
 MODELS = {

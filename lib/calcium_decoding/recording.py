@@ -56,7 +56,7 @@ class Recording:
 
     def __post_init__(self):
         where = self.source or self.id
-        if not self.rate_hz > 0:
+        if not 0 < self.rate_hz < float("inf"):
             raise DataError(where, f"rate_hz = {self.rate_hz}", "a positive number of frames per second",
                             "give the imaging rate in Hz")
         signal = _finite(np.asarray(self.signal), "signal", where)
@@ -184,7 +184,7 @@ class Dataset:
 
 
 def _read_only(values, dtype):
-    values = np.ascontiguousarray(values, dtype=dtype).view()
+    values = np.array(values, dtype=dtype, order="C")  # a copy: nobody else can change what was checked
     values.flags.writeable = False
     return values
 
@@ -192,8 +192,9 @@ def _read_only(values, dtype):
 def _finite(values, name, where):
     if values.dtype.kind not in "fiub":
         raise DataError(where, f"{name} of type {values.dtype}", "real numbers", "store the variable as numbers")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        bad = np.argwhere(~np.isfinite(values))
+    largest = np.finfo(np.float32).max  # arrays are kept as float32, where more than this is infinite
+    if values.dtype.kind == "f" and not (np.abs(values) <= largest).all():
+        bad = np.argwhere(~(np.abs(values) <= largest))
         place = ", ".join(f"{axis} {i}" for axis, i in zip(("frame", "column"), bad[0], strict=False))
         raise DataError(where, f"{len(bad)} NaN or infinite values in {name}, the first at {place} (counted from 0)",
                         "finite numbers only", "repair these frames, or leave the ROI or the session out")

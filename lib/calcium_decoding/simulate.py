@@ -19,9 +19,11 @@ from calcium_decoding.errors import ParameterError
 from calcium_decoding.files import whole_file, write_json, write_text
 from calcium_decoding.progress import progress
 from calcium_decoding.published import roi_table, run_share
+from calcium_decoding.readers import RUN_THRESHOLD_CM_S
 
 RATE_HZ = 30.0
-RUN_THRESHOLD_CM_S = 0.5
+ANIMAL_TAGS = ("LR", "non", "R", "L", "non")  # as in the study's Data_ID: mice 2 and 5 share a tag
+N_ANIMALS = len(ANIMAL_TAGS)
 WORLDS = {
     "paper_like": "behaviour drives the areas of the study, limb areas most",
     "no_link": "behaviour and brain are independent: every decoder has to score at chance",
@@ -54,6 +56,8 @@ class SimulationSettings:
     seed : int
     sessions_per_animal, frames_per_session : int
         The study has 11 to 15 sessions of 18,000 frames in each of 5 animals.
+    animals : int
+        1 to 5; fewer than the study's five for tests.
     noise : float
         SD of white noise, % dF/F, added after the indicator.
     drift : float
@@ -65,7 +69,8 @@ class SimulationSettings:
     world: str = "paper_like"
     seed: int = 1
     sessions_per_animal: int = 4
-    frames_per_session: int = 3000
+    frames_per_session: int = 2400
+    animals: int = N_ANIMALS
     noise: float = 0.3
     drift: float = 1.5
     arousal: float = 0.7
@@ -73,16 +78,14 @@ class SimulationSettings:
     def __post_init__(self):
         if self.world not in WORLDS:
             raise ParameterError("world", repr(self.world), f"one of {', '.join(WORLDS)}", "name one of these")
-        for name, least in (("sessions_per_animal", 1), ("frames_per_session", 300)):
+        for name, least in (("sessions_per_animal", 1), ("frames_per_session", 300), ("animals", 1)):
             if getattr(self, name) < least:
                 raise ParameterError(name, getattr(self, name), f"at least {least}", "ask for more")
+        if self.animals > N_ANIMALS:
+            raise ParameterError("animals", self.animals, f"at most {N_ANIMALS}, as the study has", "ask for fewer")
         for name in ("noise", "drift", "arousal"):
             if not getattr(self, name) >= 0:
                 raise ParameterError(name, getattr(self, name), "0 or more, in % dF/F", "give a scale, not a sign")
-
-
-ANIMAL_TAGS = ("LR", "non", "R", "L", "non")  # as in the study's Data_ID: mice 2 and 5 share a tag
-N_ANIMALS = len(ANIMAL_TAGS)
 
 
 def simulate_session(settings, animal, session):
@@ -257,7 +260,7 @@ def write_dataset(settings, folder):
     description["area_drive"] = AREA_DRIVE.reset_index().to_dict("records")
     write_json(marker, description)
     rows, truths = [], {}
-    sessions = [(a, s) for a in range(1, N_ANIMALS + 1) for s in range(settings.sessions_per_animal)]
+    sessions = [(a, s) for a in range(1, settings.animals + 1) for s in range(settings.sessions_per_animal)]
     for animal, session in progress(sessions, desc=f"simulate {settings.world}", unit="session"):
         name = f"{20010101 + session}_sim_{ANIMAL_TAGS[animal - 1]}{animal}_1"
         signal_path = f"data_of_signal_64_5mice/{name}.mat"

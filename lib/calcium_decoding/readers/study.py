@@ -61,7 +61,8 @@ def read_study(folder, rate_hz=30.0, simulated=False, strict=False, n_roi=N_ROI)
     """
     folder = check_folder(folder)
     table_path, files = _session_table_of(folder), _mat_files(folder)
-    assembled = _find_any(files, "signal_5mice_raw.mat", folder) or _find_any(files, "signal_5mice.mat", folder)
+    assembled = (_find_any(files, "signal_5mice_raw.mat", folder)
+                 or _find_any(files, "signal_5mice.mat", folder))
     if table_path is None and assembled is None:
         raise DataError(folder, "neither a table data_*.csv nor a file signal_5mice.mat",
                         "the study's files, one a session or assembled",
@@ -219,7 +220,8 @@ def _find(files, name, folder):
     found = files.get(name, [])
     if len(found) != 1:
         remedy = "move the others away" if found else "download it, or take its session out of the table"
-        raise DataError(folder, f"{len(found) or 'no'} files called {name}", "exactly one, in it or below", remedy)
+        raise DataError(folder, f"{len(found) or 'no'} files called {name}", "exactly one, in it or below",
+                        remedy)
     return found[0]
 
 

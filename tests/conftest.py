@@ -1,0 +1,52 @@
+"""Small data sets that several test modules use."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calcium_decoding import simulate
+from calcium_decoding.recording import Dataset, Recording
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def make_dataset(settings):
+    """A simulated data set in memory, through the same simulator that writes the files."""
+    recordings = []
+    for animal in range(1, settings.animals + 1):
+        for session in range(settings.sessions_per_animal):
+            signal, run, speed, _ = simulate.simulate_session(settings, animal, session)
+            recordings.append(Recording(signal, {"run": run, "speed_cm_s": speed}, simulate.RATE_HZ, f"mouse {animal}",
+                                        f"session {session + 1}", simulated=True))
+    return Dataset("in memory", tuple(recordings))
+
+
+@pytest.fixture(scope="session")
+def clear_dataset():
+    """Three animals, two sessions each, with a clear effect."""
+    return make_dataset(simulate.SimulationSettings(animals=3, sessions_per_animal=2, frames_per_session=1500,
+                                                    noise=0.1, drift=0.3))
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset():
+    """Three animals, two sessions each, of 300 frames and 5 ROIs; the first ROI follows running."""
+    rng = np.random.default_rng(3)
+    recordings = []
+    for animal in range(3):
+        for session in range(2):
+            run = (np.sin(np.arange(300) / 15 + rng.uniform(0, 6)) > 0).astype(np.uint8)
+            signal = rng.normal(size=(300, 5)) + np.outer(run, [3, 0, 0, 0, 0])
+            recordings.append(Recording(signal, {"run": run}, 30.0, f"a{animal}", f"s{session}", simulated=True))
+    return Dataset("tiny", tuple(recordings))
+
+
+@pytest.fixture(scope="session")
+def real_data_dir():
+    """The data directory named by CALCIUM_DECODING_DATA; tests of real recordings skip without it."""
+    folder = os.environ.get("CALCIUM_DECODING_DATA", "")
+    if not folder or not (Path(folder) / "isfn_widefield").is_dir() or not (Path(folder) / "multiple_maps").is_dir():
+        pytest.skip("real recordings: CALCIUM_DECODING_DATA names no folder with isfn_widefield and multiple_maps")
+    return Path(folder)

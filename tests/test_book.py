@@ -1,0 +1,155 @@
+"""The chapter rules, the profiles, the rendered page of one chapter, and nbval's references."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import jupytext
+import nbformat
+import pytest
+import yaml
+
+from calcium_decoding import chapters
+from calcium_decoding.parameters import CHAPTERS, schema_of
+from tests.conftest import ROOT
+
+ALLOWED_IMPORTS = {"numpy", "pandas", "matplotlib", "calcium_decoding"}
+
+
+@pytest.fixture(scope="module", params=CHAPTERS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def notebook(name):
+    return jupytext.read(ROOT / "book" / f"{name}.py")
+
+
+def code_of(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def prose_of(notebook):
+    return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def test_every_chapter_file_is_registered_and_in_the_table_of_contents():
+    files = {p.stem for p in (ROOT / "book").glob("[0-9]*.py")}
+    contents = (ROOT / "_toc.yml").read_text()
+    assert files == set(CHAPTERS)
+    assert files == set(re.findall(r"file: ([0-9]\w+)", contents))
+
+
+def test_title_is_a_question_and_the_first_cell_says_what_to_expect(notebook):
+    first = prose_of(notebook)[0]
+    assert re.match(r"# .+\?\n", first)
+    for word in ("You will learn", "Data", "Cost", "Reproduces", "Adds", "smoke", "demo", "paper"):
+        assert word in first, word
+
+
+def test_imports_are_few_and_stand_in_the_first_code_cell(notebook):
+    for i, cell in enumerate(code_of(notebook)):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module]
+                assert i == 0 and {n.split(".")[0] for n in names} <= ALLOWED_IMPORTS
+
+
+def test_parameters_are_flat_literals_with_a_comment_each(name, notebook):
+    cells = [c for c in code_of(notebook) if "parameters" in c.metadata.get("tags", [])]
+    assert len(cells) == 1
+    assert code_of(notebook)[1] is cells[0]
+    assigned = {}
+    for node in ast.parse(cells[0].source).body:
+        assert isinstance(node, ast.Assign)
+        assigned[node.targets[0].id] = ast.literal_eval(node.value)
+    assert all(re.search(r"  # \S", line) for line in cells[0].source.splitlines())
+    assert list(assigned) == sorted(assigned, key=list(assigned).index)
+    assert set(assigned) == set(schema_of(name).model_fields)
+
+
+def test_comments_say_what_the_schema_says(name, notebook):
+    cell = next(c for c in code_of(notebook) if "parameters" in c.metadata.get("tags", []))
+    for line in cell.source.splitlines():
+        parameter, comment = line.split(" = ")[0], line.split("  # ")[1]
+        description = schema_of(name).model_fields[parameter].description
+        # The comment may be shorter than the schema where that lists alternatives with their meaning.
+        assert comment.split(":")[0].split(",")[0] == description.split(":")[0].split(",")[0]
+
+
+def test_the_call_after_the_parameters_checks_them(notebook):
+    assert code_of(notebook)[2].source.startswith("chapter = notebook.start(")
+
+
+def test_no_functions_and_classes_and_short_cells(notebook):
+    for cell in code_of(notebook):
+        tree = ast.parse(cell.source)
+        assert not [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.Lambda))]
+        assert len(cell.source.splitlines()) <= 20
+
+
+def test_at_least_as_much_prose_as_code(notebook):
+    prose = sum(len(text.split()) for text in prose_of(notebook))
+    code = sum(len(cell.source.split()) for cell in code_of(notebook))
+    assert prose >= code
+
+
+def test_it_says_what_it_does_not_show_and_ends_with_the_card(notebook):
+    assert any(text.startswith("## What this does not show") for text in prose_of(notebook))
+    last = notebook.cells[-1]
+    assert last.metadata.get("tags") == [chapters.CARD_TAG] and "card.rounded()" in last.source
+    assert [c for c in code_of(notebook) if chapters.CARD_TAG in c.metadata.get("tags", [])] == [last]
+
+
+def test_source_is_what_jupytext_would_write(name):
+    path = ROOT / "book" / f"{name}.py"
+    written = jupytext.writes(jupytext.read(path), fmt="py:percent")
+
+    def body(text):
+        return text.split("# ---\n", 2)[-1].strip()
+
+    assert body(written) == body(path.read_text())
+
+
+def test_every_chapter_has_every_profile_and_the_profiles_set_known_parameters(name):
+    for profile in chapters.PROFILES:
+        content = yaml.safe_load((ROOT / "book" / "params" / f"{name}.{profile}.yaml").read_text())
+        assert set(content) <= set(schema_of(name).model_fields)
+    stray = {p.name.split(".")[0] for p in (ROOT / "book" / "params").iterdir()} - set(CHAPTERS)
+    assert not stray
+
+
+def test_no_executed_notebook_is_tracked_under_book():
+    tracked = subprocess.run(["git", "ls-files", "book/*.ipynb"], cwd=ROOT, capture_output=True, text=True)
+    assert tracked.stdout == ""
+
+
+def test_reference_notebooks_have_the_code_of_the_chapters(name, notebook):
+    reference = nbformat.read(ROOT / "tests" / "reference" / f"{name}.ipynb", as_version=4)
+    injected = [c for c in reference.cells if "injected-parameters" in c.metadata.get("tags", [])]
+    assert len(injected) == 1
+    rest = [c.source for c in reference.cells if c not in injected]
+    assert rest == [c.source for c in notebook.cells]
+    card = reference.cells[-1].outputs[0].text
+    assert "simulated" in card and re.search(r"\d\.\d\d\n", card)
+
+
+def test_nbval_fails_when_a_number_changes(tmp_path):
+    """The regression net catches: the data tour's reference with one digit changed has to fail."""
+    chapter = "01_data_tour"
+    reference = nbformat.read(ROOT / "tests" / "reference" / f"{chapter}.ipynb", as_version=4)
+    output = reference.cells[-1].outputs[0]
+    lines = output.text.splitlines(keepends=True)
+    place = next(i for i, line in enumerate(lines) if re.search(r"\d\.\d\d\n$", line))
+    digit = lines[place][-2]
+    lines[place] = lines[place][:-2] + str((int(digit) + 1) % 10) + "\n"
+    output.text = "".join(lines)
+    changed = tmp_path / f"{chapter}.ipynb"
+    nbformat.write(reference, changed)
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT),
+               str(changed)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "1 failed" in result.stdout and "disagrees" in result.stdout.lower() or "mismatch" in result.stdout.lower()

@@ -1,0 +1,164 @@
+"""Experiments: a planted effect is found, no effect scores chance, folds are stored and gone on with, leaks refused."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from calcium_decoding import experiments, preprocess, simulate, splits
+from calcium_decoding.errors import LeakError
+from calcium_decoding.recording import Dataset, Recording
+from calcium_decoding.training import TrainingSettings
+from calcium_decoding.windows import WindowSpec
+from tests.conftest import ROOT, make_dataset
+
+
+def experiment(dataset, regime="animal_pairs", recipe="raw", spec=None, **settings):
+    spec, recipe = spec or WindowSpec(5, 5), {"name": recipe, "rate_hz": 30.0}
+    split = splits.build(regime, dataset, spec, preprocess.build(**recipe))
+    return experiments.Experiment(dataset, split, spec, recipe, TrainingSettings(**settings))
+
+
+def test_a_planted_effect_is_found_in_every_fold(tiny_dataset):
+    results = experiments.run(experiment(tiny_dataset), ["logistic", "logistic_window"], jobs=1)
+    assert len(results) == 2 * 6
+    assert min(r.scores["auc"] for r in results if r.model == "logistic") > 0.95
+    window = np.mean([r.scores["auc"] for r in results if r.model == "logistic_window"])
+    assert window > np.mean([r.scores["auc"] for r in results if r.model == "logistic"])
+
+
+def test_gru_finds_the_simulated_effect(clear_dataset):
+    e = experiment(clear_dataset, recipe="published", spec=WindowSpec(10, 10), epochs=1, min_updates=150,
+                   learning_rate=0.01)
+    one = replace(e, split=splits.Split(e.split.regime, e.split.folds[:1], e.split.claim))
+    assert experiments.run(one, ["gru"], jobs=1)[0].scores["auc"] > 0.8
+
+
+def test_no_link_scores_chance():
+    # 12 independent data sets of 6 folds; the mean over folds of each is one draw around 0.5.
+    means = []
+    for seed in range(12):
+        dataset = make_dataset(simulate.SimulationSettings(world="no_link", seed=seed, animals=3,
+                                                           sessions_per_animal=3, frames_per_session=1500))
+        results = experiments.run(experiment(dataset, recipe="published"), ["logistic"], jobs=1)
+        means.append(np.mean([r.scores["auc"] for r in results if r.scores]))
+    error = np.std(means, ddof=1) / np.sqrt(len(means))
+    assert abs(np.mean(means) - 0.5) < 3.5 * error
+    assert error < 0.03  # else the line above could not fail
+
+
+def test_predictions_are_of_the_test_recordings_alone_and_in_place(tiny_dataset):
+    e = experiment(tiny_dataset)
+    result = experiments.run_fold(e, e.split.folds[0], "logistic")
+    test_ids = {s.recording for s in e.split.folds[0].test}
+    assert set(result.recordings) == test_ids
+    recording = next(r for r in tiny_dataset.recordings if r.id == result.recordings[1])
+    centre, labels, p_run = result.trace(recording.id)
+    np.testing.assert_array_equal(centre, np.arange(5, 295))
+    np.testing.assert_array_equal(labels, recording.run[5:295])
+    assert np.corrcoef(p_run, recording.signal[5:295, 0])[0, 1] > 0.5
+
+
+def test_number_of_processes_does_not_matter(tiny_dataset):
+    e = experiment(tiny_dataset, epochs=1)
+    one, two = (experiments.run(e, ["gru"], jobs=jobs) for jobs in (1, 2))
+    for a, b in zip(one, two, strict=True):
+        assert a.fold == b.fold
+        np.testing.assert_array_equal(a.p_run, b.p_run)
+
+
+def test_finished_folds_are_not_trained_again_and_read_back_equal(tiny_dataset, tmp_path, monkeypatch):
+    e = experiment(tiny_dataset)
+    first = experiments.run(e, ["logistic"], store=tmp_path, jobs=1)
+    monkeypatch.setattr(experiments, "run_fold", lambda *a, **k: pytest.fail("trained again"))
+    again = experiments.run(e, ["logistic"], store=tmp_path, jobs=1)
+    for a, b in zip(first, again, strict=True):
+        assert (a.fold, a.model, a.scores, a.recordings, a.history) == (b.fold, b.model, b.scores, b.recordings,
+                                                                         b.history)
+        for name in ("recording", "centre", "labels", "p_run"):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+
+
+@pytest.mark.parametrize("change", ["spec", "recipe", "training", "data", "model"])
+def test_a_change_of_anything_that_matters_makes_stored_folds_stale(tiny_dataset, change):
+    e, model = experiment(tiny_dataset), "gru"
+    key = experiments._key(e, e.split.folds[0], model)
+    if change == "spec":
+        e = replace(e, spec=WindowSpec(5, 4))
+    elif change == "recipe":
+        e = replace(e, recipe={"name": "published", "rate_hz": 30.0})
+    elif change == "training":
+        e = replace(e, training=replace(e.training, seed=1))
+    elif change == "data":
+        r = tiny_dataset.recordings[0]
+        signal = r.signal.copy()
+        signal[7, 2] += 1e-3
+        e = replace(e, dataset=Dataset("tiny", (replace(r, signal=signal), *tiny_dataset.recordings[1:])))
+    else:
+        model = "logistic"
+    assert experiments._key(e, e.split.folds[0], model) != key
+
+
+def test_a_fold_without_both_classes_is_reported_and_the_others_go_on(tiny_dataset):
+    resting = [replace(r, behaviour={"run": np.zeros(300)}) if r.animal == "a0" else r for r in tiny_dataset.recordings]
+    results = experiments.run(experiment(Dataset("d", tuple(resting))), ["logistic"], jobs=1)
+    for r in results:
+        if r.test_group == "a0":
+            assert r.reason == "test frames: only rest" and not r.scores
+        else:
+            assert "training frames: only rest" in r.reason or r.scores["auc"] > 0.9
+
+
+def test_a_leaking_split_is_refused_before_training(tiny_dataset):
+    e = experiment(tiny_dataset)
+    fold = e.split.folds[0]
+    leaking = replace(fold, train=(*fold.train, fold.test[0]))
+    with pytest.raises(LeakError):
+        experiments.run(replace(e, split=splits.Split("x", (leaking,), e.split.claim)), ["logistic"], jobs=1)
+
+
+def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
+    script = f"""
+import sys; sys.path.insert(0, {str(ROOT)!r})
+import numpy as np
+from tests.test_experiments import experiment
+from calcium_decoding import experiments
+from calcium_decoding.recording import Dataset, Recording
+rng = np.random.default_rng(0)
+def recording(a, s):
+    run = (np.sin(np.arange(3000) / 30) > 0).astype(int)
+    return Recording(rng.normal(size=(3000, 5)) + run[:, None], {{"run": run}}, 30.0, f"a{{a}}", f"s{{s}}")
+dataset = Dataset("d", tuple(recording(a, s) for a in range(3) for s in range(2)))
+results = experiments.run(experiment(dataset, epochs=4), ["gru"], store={str(tmp_path)!r}, jobs=1)
+print(",".join(f"{{r.scores['auc']:.9f}}" for r in results))
+"""
+    victim = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              start_new_session=True)
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("[!.]*.npz"))) < 2 and time.monotonic() < deadline:
+        assert victim.poll() is None, "finished before it could be killed"
+        time.sleep(0.02)
+    os.killpg(victim.pid, signal.SIGKILL)
+    victim.wait()
+    finished = {p: p.stat().st_mtime_ns for p in tmp_path.glob("[!.]*.npz")}
+    assert 2 <= len(finished) < 6
+    resumed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert all(p.stat().st_mtime_ns == t for p, t in finished.items())
+    for path in tmp_path.glob("*"):
+        path.unlink()
+    whole = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert resumed == whole and len(whole.split(",")) == 6
+
+
+def test_recordings_travel_only_where_they_are_needed(tiny_dataset):
+    extra = Recording(np.random.default_rng(1).normal(size=(300, 5)), {"run": tiny_dataset.recordings[0].run}, 30.0,
+                      "b", "s")
+    e = experiment(tiny_dataset)
+    slim, _, _ = experiments._slim(replace(e, dataset=Dataset("d", (*tiny_dataset.recordings, extra))),
+                                   e.split.folds[0], "gru")
+    assert extra.id not in {r.id for r in slim.dataset.recordings}
