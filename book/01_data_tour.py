@@ -51,9 +51,9 @@ data = chapter.dataset
 recording = data.recordings[min(example, len(data.recordings) - 1)]
 start_s = tour.interesting_start_s(recording, show_s)
 fig, axes = figures.stack(2, heights=(3, 1.2))
+title = axes[0].set_title(f"{recording.id}: {recording.signal_unit}")
 figures.traces(recording, tour.spread_of_rois(recording), start_s, show_s, axes[0])
-figures.behaviour_trace(recording, tour.main_behaviour(recording), start_s, show_s, axes[1])
-axes[0].set_title(f"{recording.id}: {recording.signal_unit}")
+ax = figures.behaviour_trace(recording, tour.main_behaviour(recording), start_s, show_s, axes[1])
 
 # %% [markdown]
 # ## What the reader noticed
@@ -74,7 +74,7 @@ tables.show(tour.note_table(data))
 
 # %%
 fig, (ax,) = figures.panels(1, width=6)
-figures.run_shares(data, ax)
+ax = figures.run_shares(data, ax)
 
 # %%
 shares = tour.run_share_table(data)
@@ -94,7 +94,7 @@ tables.show(shares, decimals=1)
 # %%
 correlations = tour.correlations_with_running(data)
 fig, (ax,) = figures.panels(1, width=9, height=3.4)
-figures.correlation_with_running(data, correlations.values, ax, tour.roi_groups(data))
+ax = figures.correlation_with_running(data, correlations.values, ax, tour.roi_groups(data))
 
 # %% [markdown]
 # ## How much of a trace is slow drift?
@@ -105,7 +105,7 @@ figures.correlation_with_running(data, correlations.values, ax, tour.roi_groups(
 # %%
 slow = tour.slow_share(data)
 fig, (ax,) = figures.panels(1, width=6)
-figures.histogram(slow, "variance slower than the baseline (%)", ax, data.simulated)
+ax = figures.histogram(slow, "variance slower than the baseline (%)", ax, data.simulated)
 
 # %% [markdown]
 # ## What this does not show

@@ -44,6 +44,7 @@ min_updates = 0  # pass more often until so many steps were taken (small recordi
 batch_size = 256  # windows a step
 learning_rate = 0.001  # step size of Adam
 null_models = "gru"  # decoders refitted on re-paired sessions, comma between; empty: none
+null_folds = 0  # folds the null is refitted on, spread evenly; 0: all
 device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
 
@@ -67,8 +68,8 @@ experiment = chapter.plan()
 example = tour.example_of_test(experiment)
 start_s = tour.interesting_start_s(example, 60)
 fig, (ax,) = figures.panels(1, height=3.6)
-figures.traces(example, tour.spread_of_rois(example), start_s, 60, ax)
-ax.set_title(f"{example.id}: {example.signal_unit}")
+title = ax.set_title(f"{example.id}: {example.signal_unit}")
+ax = figures.traces(example, tour.spread_of_rois(example), start_s, 60, ax)
 
 # %% [markdown]
 # ## Train and test
@@ -89,7 +90,7 @@ folds = chapter.decode(experiment)
 # %%
 fig, axes = figures.panels(2, width=9.5, height=3.6)
 figures.learning_curves(folds, axes[0], example.simulated)
-figures.roc_by_group(folds, axes[1], example.simulated)
+ax = figures.roc_by_group(folds, axes[1], example.simulated)
 
 # %% [markdown]
 # ## Does the trace follow the animal?
@@ -121,7 +122,7 @@ print(null_statement)
 
 # %%
 fig, (ax,) = figures.panels(1, width=7, height=4)
-figures.fold_scores(folds, nulls, ax, tables.published_scores(chapter.dataset), example.simulated)
+ax = figures.fold_scores(folds, nulls, ax, tables.published_scores(chapter.dataset), example.simulated)
 
 # %%
 tables.show(tables.score_table(folds, nulls, chapter.dataset))
@@ -150,10 +151,10 @@ tables.show(tables.not_evaluable_table(folds))
 #
 # - **Not in real time.** The window looks ahead of the labelled frame, and the published preprocessing sees the whole
 #   session; both are printed at the top. A causal decoder may score lower.
-# - **Not what the animal intends.** Running moves the body, the eyes and the blood; activity that follows movement decodes
-#   as well as activity that causes it.
-# - **Not more than these animals.** Five animals allow no claim finer than five numbers; with one animal there is no claim
-#   about animals at all.
+# - **Not what the animal intends.** Running moves the body, the eyes and the blood; activity that follows movement
+#   decodes as well as activity that causes it.
+# - **Not more than these animals.** Five animals allow no claim finer than five numbers; with one animal there is no
+#   claim about animals at all.
 # - **One draw of the null** tells whether the pipeline leaks grossly. It gives no p-value.
 
 # %% [markdown]

@@ -44,7 +44,7 @@ def test_a_typing_error_gets_the_name_it_meant():
 def test_a_missing_parameter_is_named():
     good = chapters.merged_parameters("10_roi_rnn", "demo")
     del good["epochs"]
-    with pytest.raises(ParameterError, match="'epochs'.*found nothing"):
+    with pytest.raises(ParameterError, match=r"'epochs'.*found nothing"):
         validate("10_roi_rnn", good)
 
 

@@ -19,8 +19,9 @@ def test_run_shares_follow_the_published_ones():
     settings = SimulationSettings(sessions_per_animal=10, frames_per_session=18_000)
     for animal in range(1, 6):
         share = published.run_share(animal)
-        shares = [np.mean(simulate.simulate_speed(settings.frames_per_session, share, np.random.default_rng([animal, s]))
-                          > 0.5) for s in range(10)]
+        speeds = (simulate.simulate_speed(settings.frames_per_session, share, np.random.default_rng([animal, s]))
+                  for s in range(settings.sessions_per_animal))
+        shares = [np.mean(speed > 0.5) for speed in speeds]
         assert abs(np.mean(shares) - share) < 0.10
 
 

@@ -20,6 +20,7 @@ from calcium_decoding.results import ResultCard, source_hash
 
 PROFILES = ("smoke", "demo", "paper")
 CARD_TAG = "nbval-check-output"
+INJECTED_TAG = "injected-parameters"
 # glibc hands large blocks back to the kernel after each use; keeping them makes training up to 1.3 times faster.
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": "268435456"}
 PAGES = ("intro.md", "glossary.md", "references.bib", "logo.svg")
@@ -102,8 +103,10 @@ def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs"
     endings = {"notebook": "ipynb", "html": "html", "card": "card.json"}
     paths = {kind: out / f"{chapter}.{ending}" for kind, ending in endings.items()}
     with tempfile.TemporaryDirectory() as scratch:
-        executed = _execute(notebook_of(chapter), parameters | {"out_dir": scratch}, Path(scratch))
-        _strip_progress(executed)
+        own = defaults(chapter)
+        changed = {name: value for name, value in parameters.items() if value != own[name]}
+        executed = _execute(notebook_of(chapter), changed | {"out_dir": scratch}, Path(scratch))
+        _tidy(executed)
         card = ResultCard.load(Path(scratch) / paths["card"].name)
         _write_notebook(executed, paths["notebook"])
         write_text(paths["html"], _html(executed))
@@ -146,13 +149,16 @@ def _execute(notebook, parameters, scratch):
     return nbformat.read(target, as_version=4)
 
 
-def _strip_progress(notebook):
-    """Take progress bars out of the page, and papermill's record of machine and times out of the notebook."""
+def _tidy(notebook):
+    """Take out of a page what belongs to one run: progress bars, papermill's record, folders of this machine."""
     for cell in notebook.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags" and v}
         if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs
                             if not (o.get("name") == "stderr" and re.search(r"\d+%\|", o.get("text", "")))]
+        if INJECTED_TAG in cell.metadata.get("tags", []):
+            cell.source = re.sub(r"^(data_dir|out_dir) = .*\n?", "", cell.source, flags=re.M).rstrip()
+            cell.source = cell.source.replace("# Parameters", "# Set for this run")
     notebook.metadata.pop("papermill", None)
 
 
@@ -232,8 +238,8 @@ def _render(root, executed):
     index, stamp = root / "_build" / "html" / "index.html", root / "_build" / "html.key"
     if index.exists() and stamp.exists() and stamp.read_text() == key:
         return index
-    command = [sys.executable, "-m", "jupyter_book", "build", str(pages), "--path-output", str(root), "--all", "-W",
-               "-n", "--keep-going"]
+    program = str(Path(sys.executable).parent / "jupyter-book")
+    command = [program, "build", str(pages), "--path-output", str(root), "--all", "-W", "-n", "--keep-going"]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0 or not index.exists():
         raise ChapterError("jupyter-book", _tail(result.stdout + result.stderr), "a build without warnings",
@@ -290,9 +296,6 @@ def _reference_notebook(path):
             cell.execution_count = None
             if CARD_TAG not in cell.metadata.get("tags", []):
                 cell.outputs = []
-            if "injected-parameters" in cell.metadata.get("tags", []):
-                cell.source = re.sub(r'^out_dir = .*$', 'out_dir = ""', cell.source, flags=re.M)
-                cell.source = re.sub(r'^data_dir = .*$', 'data_dir = ""', cell.source, flags=re.M)
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             output.pop("execution_count", None)

@@ -27,7 +27,7 @@ def panels(n, width=9.0, height=3.2, **options):
     return figure, axes[0]
 
 
-def stack(n, heights=None, width=9.0, height=1.5):
+def stack(n, heights=None, width=9.0, height=1.4):
     """``n`` panels above one another that share the time axis; returns the figure and an array of axes.
 
     Parameters
@@ -48,6 +48,15 @@ def simulated_mark(ax, simulated):
     if simulated:
         ax.text(1.0, 1.02, "simulated", transform=ax.transAxes, ha="right", va="bottom", color="#B00020", fontsize=9,
                 fontweight="bold")
+    return ax
+
+
+def time_axis(ax, time_s):
+    """Limits and label of a time axis; in a stack only the lowest panel is labelled."""
+    ax.set_xlim(time_s[0], time_s[-1])
+    place = ax.get_subplotspec()
+    if place is None or place.is_last_row():
+        ax.set_xlabel("time (s)")
     return ax
 
 
@@ -80,7 +89,7 @@ def traces(recording, rois, start_s, length_s, ax):
         ax.plot(time_s, signal[:, roi] - signal[:, roi].mean() + height * step, color=SIGNAL, lw=0.7)
     running_spans(ax, time_s, recording.run[frames])
     ax.set_yticks([i * step for i in range(len(rois))], [recording.roi_names[r] for r in reversed(list(rois))])
-    ax.set(xlabel="time (s)", ylabel="ROI", xlim=(time_s[0], time_s[-1]))
+    time_axis(ax, time_s).set_ylabel("ROI")
     return simulated_mark(ax, recording.simulated)
 
 
@@ -92,7 +101,7 @@ def behaviour_trace(recording, name, start_s, length_s, ax):
     ax.plot(time_s, values, color=SIGNAL, lw=0.9)
     running_spans(ax, time_s, recording.run[frames])
     label = "speed (cm/s)" if name == "speed_cm_s" else f"{name} (own unit)"
-    ax.set(xlabel="time (s)", ylabel=label, xlim=(time_s[0], time_s[-1]))
+    time_axis(ax, time_s).set_ylabel(label)
     return simulated_mark(ax, recording.simulated)
 
 
@@ -167,7 +176,9 @@ def decoded_trace(result, recording, start_s, length_s, ax):
     running_spans(ax, time_s[here], labels[here])
     ax.plot(time_s[here], p_run[here], color=MODEL_COLOURS[result.model], lw=1.2, label=MODEL_LABELS[result.model])
     ax.axhline(0.5, color=NULL_COLOUR, ls=":", lw=1)
-    ax.set(xlabel="time (s)", ylabel="decoded p(run)", ylim=(-0.03, 1.03), title=f"{recording.id} ({result.fold})")
+    time_axis(ax, time_s[here]).set(ylabel="p(run)", ylim=(-0.03, 1.03))
+    if ax.get_subplotspec().is_first_row():
+        ax.set_title(f"{recording.id} ({result.fold})")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     return simulated_mark(ax, recording.simulated)
 

@@ -2,7 +2,8 @@
 
 import ast
 import random
-from dataclasses import dataclass
+import textwrap
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,12 +73,12 @@ class Chapter:
         settings = training.TrainingSettings(
             epochs=p.epochs, batch_size=p.batch_size, min_updates=p.min_updates, learning_rate=p.learning_rate,
             seed=p.seed, device=p.device)
-        print(f"split    {regime}: {len(split.folds)} folds, a claim {split.claim}, hash {split.hash()}, audit passed")
-        print(f"input    {preprocess.RECIPES[name]}; windows of {spec.length} frames, "
-              f"{spec.look_ahead_ms(rate_hz):.0f} ms of them after the labelled frame")
-        print(f"device   {settings.torch_device()}")
+        _say("split", f"{regime}: {len(split.folds)} folds, a claim {split.claim}, hash {split.hash()}, audit passed")
+        _say("input", f"{preprocess.RECIPES[name]}; windows of {spec.length} frames, "
+                      f"{spec.look_ahead_ms(rate_hz):.0f} ms of them after the labelled frame")
+        _say("device", str(settings.torch_device()))
         for left_out, reason in split.skipped:
-            print(f"skipped  {left_out}: {reason}")
+            _say("skipped", f"{left_out}: {reason}")
         return experiments.Experiment(dataset, split, spec, recipe, settings)
 
     def decode(self, experiment):
@@ -103,8 +104,14 @@ class Chapter:
         except DataError as error:
             return [], f"none: session re-pairing needs {error.expected}; {error.where} has {error.found}"
         experiment = self.plan(repaired)
-        folds = experiments.run(experiment, names, self.store, self.parameters.jobs or None, label="null")
-        return folds, "session re-pairing without fixed points, one draw, every fold refitted"
+        planned = experiment.split.folds
+        which = np.unique(np.linspace(0, len(planned), self.parameters.null_folds or len(planned), endpoint=False,
+                                      dtype=int))
+        split = replace(experiment.split, folds=tuple(planned[i] for i in which))
+        folds = experiments.run(replace(experiment, split=split), names, self.store, self.parameters.jobs or None,
+                                label="null")
+        return folds, (f"session re-pairing without fixed points, one draw, refitted on {len(split.folds)} of "
+                       f"{len(planned)} folds")
 
     def card(self, experiment=None, folds=(), nulls=(), null="none: nothing is decoded here", scores=()):
         """Make the result card, write it to the parameter ``out_dir``, and print where it is.
@@ -172,7 +179,7 @@ def start(chapter, namespace):
     simulate.ensure(parameters.dataset)
     dataset = readers.load(parameters.dataset, parameters.data_dir or None)
     _describe(dataset)
-    print(f"seed     {parameters.seed}")
+    _say("seed", str(parameters.seed))
     return Chapter(chapter, parameters, dataset)
 
 
@@ -187,17 +194,22 @@ def _injected(namespace):
 
 def _describe(dataset):
     kind = "SIMULATED, no animal was recorded" if dataset.simulated else "recorded"
-    first = dataset.recordings[0]
     minutes = sum(r.duration_s for r in dataset.recordings) / 60
     n_rois = sorted({r.n_roi for r in dataset.recordings})
     rois = f"{n_rois[0]}" if len(n_rois) == 1 else f"{n_rois[0]} to {n_rois[-1]}"
-    print(f"data     {dataset.name} ({kind}), content {dataset.content_hash()}")
-    print(f"         {len(dataset.animals)} animals, {len(dataset.recordings)} recordings, {minutes:.0f} min at "
-          f"{first.rate_hz:g} Hz, {rois} ROIs")
+    rates = "/".join(f"{rate:g}" for rate in sorted({r.rate_hz for r in dataset.recordings}))
+    _say("data", f"{dataset.name} ({kind}), content {dataset.content_hash()}")
+    _say("", f"{len(dataset.animals)} animals, {len(dataset.recordings)} recordings, {minutes:.0f} min at {rates} Hz, "
+             f"{rois} ROIs")
     for refusal in dataset.refused:
-        print(f"refused  {refusal.session}: {refusal.reason}")
+        _say("refused", f"{refusal.session}: {refusal.reason}")
     if dataset.caution:
-        print(f"caution  {dataset.caution}")
+        _say("caution", dataset.caution)
+
+
+def _say(label, text, width=86):
+    """Print one labelled fact, wrapped to the width of a page."""
+    print(textwrap.fill(text, width, initial_indent=f"{label:<9}", subsequent_indent=" " * 9))
 
 
 def _one_rate(dataset):

@@ -49,6 +49,7 @@ class RoiRnn(Parameters):
     learning_rate: float = Field(description="step size of Adam", gt=0, le=1)
     null_models: str = Field(description="decoders refitted on re-paired sessions, comma between; empty: none",
                              pattern=f"^(({'|'.join(MODELS)})(,({'|'.join(MODELS)}))*)?$")
+    null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
     device: str = Field(description="cpu, cuda, or auto", pattern="^(cpu|cuda|auto)$")
     jobs: int = Field(description="folds at a time; 0: one a processor", ge=0, le=1024)
 

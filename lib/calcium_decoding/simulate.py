@@ -143,18 +143,20 @@ def simulate_speed(n_frames, share, rng):
     """
     running = np.zeros(n_frames, bool)
     t, is_running = 0, rng.random() < share
+    time_constant_s, usual_cm_s = 0.15, 22.0
+    coast_s = time_constant_s * np.log(usual_cm_s / RUN_THRESHOLD_CM_S)  # still above threshold after the stop
     mean_run_s = 3.0 + 9.0 * share
     mean_rest_s = mean_run_s * (1.0 - share) / share
     while t < n_frames:
-        mean_s = mean_run_s if is_running else mean_rest_s
+        mean_s = mean_run_s - coast_s if is_running else mean_rest_s + coast_s
         length = max(15, round(RATE_HZ * rng.gamma(2.0, mean_s / 2.0)))
         running[t : t + length] = is_running
         t, is_running = t + length, not is_running
-    pace = 22.0 * np.exp(0.35 * _slow_noise(n_frames, 4.0, rng))
-    smooth = lfilter([0.12], [1.0, -0.88], running.astype(float))  # about 0.26 s to start and to stop
+    pace = usual_cm_s * np.exp(0.35 * _slow_noise(n_frames, 4.0, rng))
+    keep = np.exp(-1.0 / (time_constant_s * RATE_HZ))
+    speed = pace * lfilter([1.0 - keep], [1.0, -keep], running.astype(float))
     jitter = np.minimum(0.4, np.abs(0.1 * rng.standard_normal(n_frames)))
-    moving = running & (smooth * pace > RUN_THRESHOLD_CM_S)
-    return np.where(moving, smooth * pace, jitter)
+    return np.where(speed > RUN_THRESHOLD_CM_S, speed, jitter)
 
 
 def area_drive(speed_cm_s, rng):

@@ -24,7 +24,6 @@ __all__ = [
 
 
 def _isfn_dataset(folder, rate_hz=10.0, strict=True):
-
     # With a single session, refusing it and raising come to the same, whatever ``strict`` says.
     return Dataset(Path(folder).name, (read_isfn(folder, rate_hz),))
 
@@ -67,7 +66,10 @@ def read(format, folder, **options):
     if format not in FORMATS:
         raise ParameterError("format", f"'{format}'", f"one of {', '.join(FORMATS)}",
                              "name one of these formats")
-    return FORMATS[format](folder, **options)
+    dataset = FORMATS[format](folder, **options)
+    # Reasons end up on pages and cards, where the path of somebody's folder has no place.
+    refused = tuple(replace(r, reason=r.reason.replace(f"{folder}/", "")) for r in dataset.refused)
+    return replace(dataset, refused=refused)
 
 
 def load(name, data_dir=None, **options):

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from calcium_decoding.errors import DataError
-from calcium_decoding.manifest import inside
 from calcium_decoding.recording import Dataset, Refusal
 
 RUN_THRESHOLD_CM_S = 0.5  # running is faster than this (Ajioka et al. 2024, doi:10.1371/journal.pcbi.1011074)
@@ -107,4 +106,8 @@ def path_below(folder, relative, where):
     DataError
         The path is absolute or leads out of the folder.
     """
-    return inside(folder, str(relative).replace("\\", "/"), where)
+    path = folder / str(relative).replace("\\", "/")
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(where, f"the path {relative}", f"a path inside {folder}",
+                        "write paths relative to the folder of the data set")
+    return path
