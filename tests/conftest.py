@@ -1,6 +1,7 @@
 """Small data sets that several test modules use."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +51,12 @@ def real_data_dir():
     if not folder or not (Path(folder) / "isfn_widefield").is_dir() or not (Path(folder) / "multiple_maps").is_dir():
         pytest.skip("real recordings: CALCIUM_DECODING_DATA names no folder with isfn_widefield and multiple_maps")
     return Path(folder)
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of what a run needs, so that tests change no file of the project."""
+    for name in ("data_manifest.yaml", "_config.yml", "_toc.yml", "jupytext.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "book", tmp_path / "book", ignore=shutil.ignore_patterns("*.ipynb", ".*"))
+    return tmp_path

@@ -154,12 +154,16 @@ def _tidy(notebook):
     for cell in notebook.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags" and v}
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs
-                            if not (o.get("name") == "stderr" and re.search(r"\d+%\|", o.get("text", "")))]
+            cell.outputs = [o for o in cell.outputs if not _is_progress(o)]
         if INJECTED_TAG in cell.metadata.get("tags", []):
             cell.source = re.sub(r"^(data_dir|out_dir) = .*\n?", "", cell.source, flags=re.M).rstrip()
             cell.source = cell.source.replace("# Parameters", "# Set for this run")
     notebook.metadata.pop("papermill", None)
+
+
+def _is_progress(output):
+    text = output.get("text", "")
+    return output.get("name") == "stderr" and (not text.strip() or re.search(r"\d+%\|", text) is not None)
 
 
 def _write_notebook(notebook, path):

@@ -70,6 +70,9 @@ def fetch(entry, data_dir=None, hosts=HOSTS):
     if entry.kind == "simulated":
         raise DataError(where, "a simulated set", "a set with files to download",
                         f"run `calcium-decoding data simulate {entry.name}`")
+    if entry.kind == "local":
+        raise DataError(where, "recordings of your own", "a set with files to download",
+                        f"put the files into {folder(entry, data_dir)}")
     place = folder(entry, data_dir)
     if place is None:
         return _explain_hub(entry, where)

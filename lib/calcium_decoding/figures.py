@@ -163,6 +163,7 @@ def learning_curves(results, ax, simulated=False):
     ax.plot([b + 1 for b in best], [h.valid_loss[b] for h, b in zip(histories, best, strict=True)], "o", ms=4,
             color=MODEL_COLOURS[model], label="kept epoch")
     ax.axhline(np.log(2), color=NULL_COLOUR, ls=":", lw=1)
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="epoch", ylabel="loss (nats a frame)", title=f"{MODEL_LABELS[model]}: learning")
     ax.legend(fontsize=8)
     return simulated_mark(ax, simulated)

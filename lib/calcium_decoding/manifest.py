@@ -191,6 +191,8 @@ def status(entry, data_dir=None):
         return "present" if _in_hub_cache(entry.hub) else "missing"
     if entry.kind == "simulated":
         there = [(place / SIMULATION_DONE).is_file()]
+    elif entry.kind == "local":
+        there = [place.is_dir() and any(place.iterdir())]
     elif files := files_of(entry, data_dir):
         there = [file.has_size(inside(place, file.target, entry.name)) for file in files]
     else:  # a record that was never resolved: files may have been put here by hand
@@ -206,8 +208,8 @@ def verify(entry, data_dir=None):
     Returns
     -------
     list of Finding
-        One a file. ``unpinned`` is a file of a DOI record that was put in place by hand and never compared
-        with the record; fetching the entry compares it.
+        One a file. ``unpinned`` is a file of your own, or one of a DOI record that was put in place by hand and
+        never compared with the record; fetching the entry compares it.
     """
     place = folder(entry, data_dir)
     if place is None:
@@ -217,6 +219,10 @@ def verify(entry, data_dir=None):
         done = (place / SIMULATION_DONE).is_file()
         state = "ok" if done else "missing"
         return [Finding(SIMULATION_DONE, state, "", "the table that a simulation writes last")]
+    if entry.kind == "local":
+        own = _matching(place, ["*"]) or [entry.folder]
+        state = "unpinned" if place.is_dir() else "missing"
+        return [Finding(name, state, "a file of your own", "no sum to compare with") for name in own]
     if files := files_of(entry, data_dir):
         return [check_file(inside(place, file.target, entry.name), file) for file in files]
     findings = []
@@ -239,6 +245,9 @@ def require(entry, data_dir=None):
     place, state = folder(entry, data_dir), status(entry, data_dir)
     if state == "present":
         return place
+    if entry.kind == "local":
+        raise DataError(f"data set '{entry.name}'", f"nothing in {place}", "your recordings there",
+                        f"put them there, or name the folder above it by --data-dir or {DATA_VARIABLE}")
     verb = "simulate" if entry.kind == "simulated" else "fetch"
     remedy = f"run `calcium-decoding data {verb} {entry.name}`"
     if verb == "fetch" and place is not None:

@@ -158,6 +158,16 @@ class SimulatedEntry(_Entry):
     regime: Regime
 
 
+class LocalEntry(_Entry):
+    """Recordings of your own, in a folder of the data directory; nothing is fetched and nothing is pinned."""
+
+    kind: Literal["local"]
+    licence: str = "own recordings"
+    role: str = "own recordings"
+    folder: Relative
+    regime: Regime
+
+
 class WeightsEntry(_Entry):
     """Pretrained weights: one member of a published Python package, or a name on the hub that timm reads."""
 
@@ -180,7 +190,9 @@ class WeightsEntry(_Entry):
         return self
 
 
-Entry = Annotated[DoiEntry | RepositoryEntry | SimulatedEntry | WeightsEntry, Field(discriminator="kind")]
+Entry = Annotated[
+    DoiEntry | RepositoryEntry | SimulatedEntry | LocalEntry | WeightsEntry, Field(discriminator="kind")
+]
 
 
 class OneKeyLoader(yaml.SafeLoader):
@@ -235,6 +247,6 @@ def _expected(problem):
         "extra_forbidden": "only known fields; is the name misspelt?",
         "missing": "this field to be given",
         "union_tag_invalid": f"kind to be one of {context.get('expected_tags')}",
-        "union_tag_not_found": "a field kind: doi, repository, simulated or weights",
+        "union_tag_not_found": "a field kind: doi, repository, simulated, local or weights",
     }
     return texts.get(kind, problem["msg"].removeprefix("Value error, "))

@@ -207,7 +207,7 @@ def _describe(dataset):
         _say("caution", dataset.caution)
 
 
-def _say(label, text, width=86):
+def _say(label, text, width=78):
     """Print one labelled fact, wrapped to the width of a page."""
     print(textwrap.fill(text, width, initial_indent=f"{label:<9}", subsequent_indent=" " * 9))
 

@@ -43,11 +43,11 @@ class RoiRnn(Parameters):
     models: str = Field(description=f"decoders, comma between: {', '.join(MODELS)}",
                         pattern=f"^({'|'.join(MODELS)})(,({'|'.join(MODELS)}))*$")
     epochs: int = Field(description="passes over the training windows", ge=1, le=1000)
-    min_updates: int = Field(description="pass more often until so many steps were taken (small recordings)", ge=0,
+    min_updates: int = Field(description="pass more often until so many steps were taken", ge=0,
                              le=100_000)
     batch_size: int = Field(description="windows a step", ge=1, le=100_000)
     learning_rate: float = Field(description="step size of Adam", gt=0, le=1)
-    null_models: str = Field(description="decoders refitted on re-paired sessions, comma between; empty: none",
+    null_models: str = Field(description="decoders refitted on re-paired sessions; empty: none",
                              pattern=f"^(({'|'.join(MODELS)})(,({'|'.join(MODELS)}))*)?$")
     null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
     device: str = Field(description="cpu, cuda, or auto", pattern="^(cpu|cuda|auto)$")

@@ -104,7 +104,7 @@ def load(name, data_dir=None, **options):
     if entry.format not in FORMATS:
         raise ParameterError(f"data set '{name}'", f"the format {entry.format}",
                              f"one of {', '.join(FORMATS)}", "name a data set of recordings")
-    if entry.format not in ("npz", "csv"):
+    if entry.rate_hz is not None and entry.format not in ("npz", "csv"):  # those files state their own rate
         options = {"rate_hz": entry.rate_hz, **options}
     dataset = read(entry.format, manifest.require(entry, data_dir), **options)
     recordings = dataset.recordings

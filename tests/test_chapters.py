@@ -1,0 +1,85 @@
+"""Executing and rendering: what is kept, what papermill is refused, and the pages as a browser sees them."""
+
+import re
+import shutil
+import subprocess
+
+import jupytext
+import nbformat
+import papermill
+import pytest
+
+from calcium_decoding import chapters, results
+from calcium_decoding.errors import DataError
+from calcium_decoding.parameters import CHAPTERS
+from tests.conftest import ROOT
+
+
+def test_unchanged_chapters_are_not_executed_again(checkout, monkeypatch):
+    monkeypatch.chdir(checkout)
+    monkeypatch.setattr(chapters, "CHAPTERS", {"01_data_tour": chapters.CHAPTERS["01_data_tour"]})
+    monkeypatch.setattr(chapters, "_render", lambda root, executed: executed)
+    chapters.build("smoke")
+    executed = checkout / "_build" / "executed" / "smoke" / "01_data_tour.ipynb"
+    first = executed.stat().st_mtime_ns
+    chapters.build("smoke")
+    assert executed.stat().st_mtime_ns == first
+    # Its source, its parameters or its data changed: executed again.
+    key = chapters.chapter_key("01_data_tour", "smoke")
+    params = checkout / "book" / "params" / "01_data_tour.smoke.yaml"
+    params.write_text(params.read_text() + "show_s: 15.0\n")
+    assert chapters.chapter_key("01_data_tour", "smoke") != key
+    chapters.build("smoke")
+    assert executed.stat().st_mtime_ns != first
+    source = checkout / "book" / "01_data_tour.py"
+    key = chapters.chapter_key("01_data_tour", "smoke")
+    source.write_text(source.read_text() + "\n# changed\n")
+    assert chapters.chapter_key("01_data_tour", "smoke") != key
+    key = chapters.chapter_key("01_data_tour", "smoke")
+    monkeypatch.setattr(chapters, "source_hash", lambda: "another library")
+    assert chapters.chapter_key("01_data_tour", "smoke") != key
+
+
+@pytest.mark.parametrize(("parameters", "said"), [({"exampel": 2}, "did you mean 'example'"),
+                                                  ({"show_s": -1.0}, "greater than 0")])
+def test_papermill_itself_is_refused_what_the_chapter_does_not_know(tmp_path, parameters, said):
+    # Somebody may call papermill without our command; it only warns of unknown parameters.
+    source = tmp_path / "chapter.ipynb"
+    notebook = jupytext.read(ROOT / "book" / "01_data_tour.py")
+    nbformat.write(notebook, source)
+    with pytest.raises(papermill.PapermillExecutionError) as error:
+        papermill.execute_notebook(source, tmp_path / "out.ipynb", parameters, kernel_name="python3", cwd=ROOT,
+                                   progress_bar=False)
+    assert error.value.ename == "ParameterError" and said in error.value.evalue
+
+
+def test_a_reference_near_a_rounding_border_is_not_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(chapters, "CHAPTERS", {"01_data_tour": CHAPTERS["01_data_tour"]})
+    monkeypatch.setattr(results.ResultCard, "border_distance",
+                        lambda self, decimals=2: (0.0001, self.summary()[0]))
+    with pytest.raises(DataError, match="another seed"):
+        chapters.make_references(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_pages_show_text_and_figures_in_a_browser(checkout, monkeypatch):
+    """The book in its smoke profile, every page opened in headless Chromium."""
+    monkeypatch.chdir(checkout)
+    index = chapters.build("smoke")
+    for page in ("intro", *CHAPTERS, "glossary"):
+        path = index.parent / f"{page}.html"
+        seen = subprocess.run([CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
+                               "--virtual-time-budget=5000", "--dump-dom", path.as_uri()], capture_output=True,
+                              text=True, timeout=120)
+        assert seen.returncode == 0
+        assert not re.findall(r"CONSOLE.*(?:Error|error)(?!.*net::ERR)", seen.stderr), seen.stderr
+        assert "Traceback" not in seen.stdout and re.search(r"<h1>\s*\S", seen.stdout)
+        if page in CHAPTERS:
+            figures = re.findall(r'<img[^>]+src="(_images/[^"]+)"', seen.stdout)
+            assert len(figures) >= 3
+            assert all((path.parent / figure).stat().st_size > 5000 for figure in figures)
+            assert "SIMULATED" in seen.stdout
