@@ -52,8 +52,9 @@ recording = data.recordings[min(example, len(data.recordings) - 1)]
 start_s = tour.interesting_start_s(recording, show_s)
 fig, axes = figures.stack(2, heights=(3, 1.2))
 title = axes[0].set_title(f"{recording.id}: {recording.signal_unit}")
-figures.traces(recording, tour.spread_of_rois(recording), start_s, show_s, axes[0])
-ax = figures.behaviour_trace(recording, tour.main_behaviour(recording), start_s, show_s, axes[1])
+rois, behaviour = tour.spread_of_rois(recording), tour.main_behaviour(recording)
+figures.traces(recording, rois, start_s, show_s, axes[0])
+ax = figures.behaviour_trace(recording, behaviour, start_s, show_s, axes[1])
 
 # %% [markdown]
 # ## What the reader noticed
@@ -94,7 +95,8 @@ tables.show(shares, decimals=1)
 # %%
 correlations = tour.correlations_with_running(data)
 fig, (ax,) = figures.panels(1, width=9, height=3.4)
-ax = figures.correlation_with_running(data, correlations.values, ax, tour.roi_groups(data))
+groups = tour.roi_groups(data)
+ax = figures.correlation_with_running(data, correlations.values, ax, groups)
 
 # %% [markdown]
 # ## How much of a trace is slow drift?
@@ -105,7 +107,8 @@ ax = figures.correlation_with_running(data, correlations.values, ax, tour.roi_gr
 # %%
 slow = tour.slow_share(data)
 fig, (ax,) = figures.panels(1, width=6)
-ax = figures.histogram(slow, "variance slower than the baseline (%)", ax, data.simulated)
+label = "variance slower than the baseline (%)"
+ax = figures.histogram(slow, label, ax, data.simulated)
 
 # %% [markdown]
 # ## What this does not show
@@ -118,8 +121,11 @@ ax = figures.histogram(slow, "variance slower than the baseline (%)", ax, data.s
 # ## Result card
 
 # %% tags=["nbval-check-output"]
-scores = [*results.summarise("label", shares["run_share_percent"] / 100, "run_share", "animals"),
-          *results.summarise("ROI", correlations.mean(), "pearson_r", "ROIs"),
-          *results.summarise("ROI", slow / 100, "slow_share", "ROIs")]
+run_share = shares["run_share_percent"] / 100
+scores = [
+    *results.summarise("label", run_share, "run_share", "animals"),
+    *results.summarise("ROI", correlations.mean(), "pearson_r", "ROIs"),
+    *results.summarise("ROI", slow / 100, "slow_share", "ROIs"),
+]
 card = chapter.card(scores=scores)
 print(card.rounded())

@@ -122,7 +122,8 @@ print(null_statement)
 
 # %%
 fig, (ax,) = figures.panels(1, width=7, height=4)
-ax = figures.fold_scores(folds, nulls, ax, tables.published_scores(chapter.dataset), example.simulated)
+published = tables.published_scores(chapter.dataset)
+ax = figures.fold_scores(folds, nulls, ax, published, example.simulated)
 
 # %%
 tables.show(tables.score_table(folds, nulls, chapter.dataset))

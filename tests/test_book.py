@@ -88,6 +88,7 @@ def test_no_functions_and_classes_and_short_cells(notebook):
         tree = ast.parse(cell.source)
         assert not [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.Lambda))]
         assert len(cell.source.splitlines()) <= 20
+        assert max(map(len, cell.source.splitlines())) <= 84  # what a page shows without scrolling
 
 
 def test_at_least_as_much_prose_as_code(notebook):

@@ -284,7 +284,7 @@ def make_references(folder=None):
         if distance < ROUNDING_MARGIN:
             raise DataError(f"{chapter}, {score.model} {score.metric}",
                             f"{score.value:.5f}, only {distance:.5f} from where its rounding flips",
-                            f"{ROUNDING_MARGIN} or more", "choose another seed in its smoke profile")
+                            f"{ROUNDING_MARGIN} or more", "choose another seed in its smoke profile or for its data")
         paths.append(folder / f"{chapter}.ipynb")
         _write_notebook(notebook, paths[-1])
     return paths

@@ -115,14 +115,14 @@ class ResultCard(_Strict):
         """
         kind = "simulated" if self.simulated else "recorded"
         lines = [f"{self.chapter} on {self.dataset} ({kind}), {self.claim}, split {self.provenance.split_hash}"]
-        lines += [f"{s.model:<16} {s.metric:<10} {s.scope:<22} {s.value:.{decimals}f}" for s in self.summary()]
+        lines += [f"{s.model:<16} {s.metric:<18} {s.scope:<22} {s.value:.{decimals}f}" for s in self.summary()]
         lines += [f"refused: {r.session}" for r in self.refused]
         lines += [f"not evaluable: {f.fold}" for f in self.not_evaluable]
         return "\n".join(lines)
 
     def summary(self):
-        """Scores over all folds, without those of single folds."""
-        return [score for score in self.scores if not score.scope.startswith("fold ")]
+        """The means over folds, animals or ROIs, without medians and single folds."""
+        return [score for score in self.scores if score.scope.startswith("mean of ")]
 
     def border_distance(self, decimals=2):
         """Smallest distance of a summary score to a value where its rounding flips, and that score.

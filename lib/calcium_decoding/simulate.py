@@ -58,6 +58,8 @@ class SimulationSettings:
         The study has 11 to 15 sessions of 18,000 frames in each of 5 animals.
     animals : int
         1 to 5; fewer than the study's five for tests.
+    drive : float
+        Scale of what running drives; 1 is the calibrated world, more makes a clearer effect for tests.
     noise : float
         SD of white noise, % dF/F, added after the indicator.
     drift : float
@@ -71,6 +73,7 @@ class SimulationSettings:
     sessions_per_animal: int = 4
     frames_per_session: int = 2400
     animals: int = N_ANIMALS
+    drive: float = 1.0
     noise: float = 0.3
     drift: float = 1.5
     arousal: float = 0.7
@@ -83,9 +86,9 @@ class SimulationSettings:
                 raise ParameterError(name, getattr(self, name), f"at least {least}", "ask for more")
         if self.animals > N_ANIMALS:
             raise ParameterError("animals", self.animals, f"at most {N_ANIMALS}, as the study has", "ask for fewer")
-        for name in ("noise", "drift", "arousal"):
+        for name in ("drive", "noise", "drift", "arousal"):
             if not getattr(self, name) >= 0:
-                raise ParameterError(name, getattr(self, name), "0 or more, in % dF/F", "give a scale, not a sign")
+                raise ParameterError(name, getattr(self, name), "0 or more", "give a scale, not a sign")
 
 
 def simulate_session(settings, animal, session):
@@ -117,7 +120,7 @@ def simulate_session(settings, animal, session):
     drive = area_drive(drive_speed, brain_rng)
     animal_gain = _rng(settings.seed, animal, 999_999, 0).lognormal(0.0, 0.15, size=drive.shape[1])
     gain = animal_gain * brain_rng.lognormal(0.0, 0.15)
-    driven = indicator(drive) * gain
+    driven = settings.drive * indicator(drive) * gain
     rest_of_brain = indicator(spontaneous(n, settings.arousal, brain_rng)) * gain
     signal = driven + rest_of_brain + baseline_drift(n, settings.drift, brain_rng)
     signal += brain_rng.normal(0.0, settings.noise, size=signal.shape)
@@ -280,7 +283,7 @@ def write_dataset(settings, folder):
 def roi_truth(settings):
     """What each ROI carries: arrays of shape (50,), by name of the kernel and ``lag_s``; zero if there is no link."""
     drive = AREA_DRIVE.loc[list(roi_table()["group"])]
-    link = 0.0 if settings.world == "no_link" else 1.0
+    link = 0.0 if settings.world == "no_link" else settings.drive
     return {name: drive[name].to_numpy() * (1.0 if name == "lag_s" else link) for name in drive}
 
 
