@@ -1,0 +1,157 @@
+"""Figures and tables: what is drawn is what was measured, simulated data say so, odd input does not break them."""
+
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from scipy.stats import pearsonr
+
+from calcium_decoding import experiments, figures, preprocess, published, splits, tables, tour
+from calcium_decoding.preprocess import moving_mean
+from calcium_decoding.recording import Dataset
+from calcium_decoding.training import TrainingSettings
+from calcium_decoding.windows import WindowSpec
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def folds(tiny_dataset):
+    spec, recipe = WindowSpec(4, 4), {"name": "raw", "rate_hz": 30.0}
+    split = splits.build("animal_pairs", tiny_dataset, spec, preprocess.build(**recipe))
+    experiment = experiments.Experiment(tiny_dataset, split, spec, recipe, TrainingSettings(epochs=2))
+    return experiments.run(experiment, ["gru", "logistic"], jobs=1), experiment
+
+
+def words_on(ax):
+    return " ".join(text.get_text() for text in ax.texts)
+
+
+def test_every_plot_returns_its_axes_and_says_simulated(tiny_dataset, folds):
+    results, _ = folds
+    recording = tiny_dataset.recordings[0]
+    correlations = tour.correlations_with_running(tiny_dataset).values
+    plots = [
+        lambda ax: figures.traces(recording, [0, 2], 0, 5, ax),
+        lambda ax: figures.behaviour_trace(recording, "run", 0, 5, ax),
+        lambda ax: figures.run_shares(tiny_dataset, ax),
+        lambda ax: figures.correlation_with_running(tiny_dataset, correlations, ax),
+        lambda ax: figures.learning_curves(results, ax, True),
+        lambda ax: figures.roc_by_group(results, ax, True),
+        lambda ax: figures.decoded_trace(tables.folds_testing(results, recording)[0], recording, 0, 5, ax),
+        lambda ax: figures.fold_scores(results, [], ax, None, True),
+        lambda ax: figures.histogram(np.arange(9), "x", ax, True),
+    ]
+    for plot in plots:
+        ax = plt.figure().add_subplot()
+        assert plot(ax) is ax and "simulated" in words_on(ax)
+        assert ax.get_xlabel() or ax.get_ylabel()
+
+
+def test_recorded_data_are_not_called_simulated(tiny_dataset):
+    ax = figures.traces(replace(tiny_dataset.recordings[0], simulated=False), [0], 0, 5, plt.figure().add_subplot())
+    assert "simulated" not in words_on(ax)
+
+
+def test_running_is_shaded_where_the_animal_runs():
+    ax = plt.figure().add_subplot()
+    figures.running_spans(ax, np.arange(10) * 0.5, [0, 1, 1, 0, 0, 0, 0, 1, 1, 1])
+    spans = [(p.get_x(), p.get_x() + p.get_width()) for p in ax.patches]
+    assert spans == [(0.5, 1.5), (3.5, 5.0)]
+
+
+def test_folds_drawn_are_the_folds_scored(folds):
+    results, _ = folds
+    ax = figures.fold_scores(results, [], plt.figure().add_subplot())
+    drawn = sorted(y for line in ax.lines if line.get_marker() == "o" and len(line.get_ydata()) == 6
+                   for y in line.get_ydata())
+    assert drawn == pytest.approx(sorted(r.scores["auc"] for r in results))
+
+
+def test_no_network_no_curve(folds):
+    results, _ = folds
+    ax = figures.learning_curves([r for r in results if r.model == "logistic"], plt.figure().add_subplot())
+    assert "no network" in ax.get_title(loc="left") + ax.get_title()
+
+
+def test_score_table_has_means_and_published_only_where_they_belong(folds, tiny_dataset):
+    results, _ = folds
+    table = tables.score_table(results, [], tiny_dataset)
+    values = [r.scores["auc"] for r in results if r.model == "gru"]
+    assert table["auc mean"][0] == pytest.approx(np.mean(values))
+    assert table["auc SD"][0] == pytest.approx(np.std(values, ddof=1))
+    assert table["published AUC, real mice"][0] == "0.974 ± 0.014"
+    recorded = Dataset("r", tuple(replace(r, simulated=False) for r in tiny_dataset.recordings))
+    assert "published AUC, real mice" not in tables.score_table(results, [], recorded)
+    assert tables.published_scores(tiny_dataset) == {}
+    assert tables.published_scores(replace(recorded, compare_with_study=True))["gru"] == (0.974, 0.014)
+
+
+def test_group_table_is_the_mean_over_the_folds_of_a_group(folds):
+    results, _ = folds
+    table = tables.group_table(results).set_index("tested on")
+    expected = np.mean([r.scores["auc"] for r in results if r.model == "logistic" and r.test_group == "a1"])
+    assert table.loc["a1", "logistic, 1 frame"] == pytest.approx(expected)
+
+
+def test_folds_without_a_score_are_listed_once(folds):
+    results, _ = folds
+    broken = [replace(r, scores={}, reason="test frames: only rest") if r.fold == results[0].fold else r
+              for r in results]
+    assert tables.not_evaluable_table(broken).values.tolist() == [[results[0].fold, "test frames: only rest"]]
+    assert tables.show(tables.not_evaluable_table(results)) == "none"
+
+
+def test_correlations_agree_with_scipy(clear_dataset):
+    found = tour.correlations_with_running(clear_dataset)
+    recordings = clear_dataset.of_animal("mouse 2")
+    expected = np.mean([pearsonr(r.signal[:, 7], r.run)[0] for r in recordings])
+    assert found.loc["mouse 2"].iloc[7] == pytest.approx(expected, abs=1e-6)
+
+
+def test_slow_share_agrees_with_its_definition(tiny_dataset, monkeypatch):
+    monkeypatch.setattr(tour, "BASELINE_FRAMES", 50)
+    r = tiny_dataset.recordings[0]
+    one = Dataset("one", (r,))
+    slow = moving_mean(r.signal, 50)
+    assert tour.slow_share(one) == pytest.approx(100 * slow.var(axis=0) / r.signal.var(axis=0, dtype=float), rel=1e-6)
+
+
+def test_a_silent_roi_is_left_out_and_not_nan(tiny_dataset):
+    r = tiny_dataset.recordings[0]
+    signal = r.signal.copy()
+    signal[:, 1] = 0.0
+    dataset = Dataset("d", (replace(r, signal=signal), *tiny_dataset.recordings[1:]))
+    assert np.isfinite(tour.correlations_with_running(dataset).values).all()
+    assert np.isfinite(tour.slow_share(dataset)).all()
+
+
+def test_run_share_table_by_hand(tiny_dataset):
+    table = tour.run_share_table(tiny_dataset)
+    shares = [100 * r.run.mean() for r in tiny_dataset.of_animal("a1")]
+    assert table["run_share_percent"][1] == pytest.approx(np.mean(shares))
+    assert "published_percent" not in table
+    assert "published_percent" in tour.run_share_table(replace(tiny_dataset, compare_with_study=True))
+
+
+def test_published_tables_are_the_paper_s():
+    assert published.reported("roi_rnn_architecture", "GRU", "preprocessed")[:3] == (0.974, 0.014, 20)
+    folds = published.per_fold("roi_rnn_architecture", "GRU", "preprocessed")
+    assert len(folds) == 20 and folds["value"].mean() == pytest.approx(0.97377, abs=1e-5)
+    assert published.run_share(5) == pytest.approx(0.80, abs=0.01)
+    assert list(published.roi_table().query("group == 'FL_HL'")["roi"]) == [6, 7, 8, 9, 31, 32, 33, 34]
+    with pytest.raises(KeyError):
+        published.reported("roi_rnn_architecture", "GPT", "preprocessed")
+
+
+def test_the_stretch_shown_holds_running_and_rest(clear_dataset):
+    for r in clear_dataset.recordings:
+        start = round(tour.interesting_start_s(r, 20) * r.rate_hz)
+        share = r.run[start : start + 600].mean()
+        every = [r.run[s : s + 600].mean() for s in range(0, r.n_frames - 600 + 1)]
+        assert abs(share - 0.5) == pytest.approx(min(abs(np.array(every) - 0.5)))
