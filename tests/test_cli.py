@@ -82,6 +82,7 @@ def test_run_leaves_notebook_page_and_card_and_hides_this_machine(tmp_path):
     assert "show_s = 20" in notebook and str(tmp_path) not in notebook and "out_dir = \\\"/" not in notebook
     card = json.loads((tmp_path / "01_data_tour.card.json").read_text())
     assert card["simulated"] is True and card["provenance"]["parameters"]["show_s"] == 20.0
+    assert str(tmp_path) not in json.dumps(card) and "/tmp" not in json.dumps(card)
     assert "<img" in (tmp_path / "01_data_tour.html").read_text()
 
 

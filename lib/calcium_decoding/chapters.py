@@ -101,7 +101,8 @@ def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs"
     """
     out = Path(out).resolve()
     parameters = merged_parameters(chapter, profile, dataset, overrides, data_dir)
-    simulate.ensure(parameters["dataset"])
+    if simulate.ensure(parameters["dataset"]) is None:
+        manifest.require(manifest.load_manifest().entry(parameters["dataset"]), parameters["data_dir"])
     endings = {"notebook": "ipynb", "html": "html", "card": "card.json"}
     paths = {kind: out / f"{chapter}.{ending}" for kind, ending in endings.items()}
     with tempfile.TemporaryDirectory() as scratch:
@@ -136,6 +137,8 @@ def _execute(notebook, parameters, scratch):
     source, target = scratch / "source.ipynb", scratch / "executed.ipynb"
     nbformat.write(notebook, source)
     os.environ.update({k: v for k, v in MALLOC.items() if k not in os.environ})
+    if os.environ.get(manifest.DATA_VARIABLE):  # the kernel works in another folder: a relative path would mislead
+        os.environ[manifest.DATA_VARIABLE] = str(manifest.data_dir().resolve())
     os.environ[BATCH_VARIABLE] = "1"
     try:
         # papermill passes on what the kernel writes to standard error: the progress bars of the chapter.
@@ -210,9 +213,12 @@ def chapter_key(chapter, profile, data_dir=None):
     """Hash of everything an executed chapter depends on: its source, parameters, the library, data, packages."""
     parameters = merged_parameters(chapter, profile, data_dir=data_dir)
     entry = manifest.load_manifest().entry(parameters["dataset"])
+    place = manifest.folder(entry, data_dir)
+    # A simulated set is remade from what its folder's name is a hash of; it may not be there yet.
+    files = place.name if entry.kind == "simulated" else _stats(place)
     versions = sorted(p.name for p in Path(sys.prefix).glob("lib/python*/site-packages/*.dist-info"))
     return hash_content([file_digest(source_path(chapter)), parameters, source_hash(),
-                         entry.model_dump(mode="json"), _stats(manifest.folder(entry, data_dir)), versions])
+                         entry.model_dump(mode="json"), files, versions])
 
 
 def _stats(folder):

@@ -141,7 +141,7 @@ class Chapter:
             not_evaluable=[results.NotEvaluable(fold=f"{f.fold} ({f.model})", reason=f.reason)
                            for f in folds if f.reason],
             provenance=results.provenance(self.dataset, split.hash() if split else "none", self.parameters.seed,
-                                          self.parameters.model_dump()),
+                                          self.parameters.model_dump(exclude={"data_dir", "out_dir"})),
         )
         folder = Path(self.parameters.out_dir) if self.parameters.out_dir else project_root() / "_build" / "cards"
         card.save(folder / f"{self.name}.card.json")

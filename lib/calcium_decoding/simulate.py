@@ -240,8 +240,7 @@ def write_dataset(settings, folder):
     Layout (read by :func:`calcium_decoding.readers.read_study`): ``data_64_5mice.csv``, one
     ``data_of_behavior_64_5mice/<Data_ID>_behavior.mat`` (``runrest``, ``speed_rs``) and one
     ``data_of_signal_64_5mice/<Data_ID>.mat`` (``dat_roi``) a session, ``truth.npz`` and ``truth.json``.
-    A session already on disk is kept, so an interrupted simulation goes on; the table is written last and marks the
-    set as complete.
+    The table is written last and marks the set as complete: an interrupted simulation, being fast, is made again.
 
     Parameters
     ----------
