@@ -22,7 +22,7 @@ test: $(STAMP)
 
 lab: $(STAMP)
 	$(BIN)/jupytext --sync book/[0-9]*.py
-	$(BIN)/jupyter lab --notebook-dir=. book
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/book
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/training_memory.py

@@ -1,6 +1,7 @@
 """The chapter rules, the profiles, the rendered page of one chapter, and nbval's references."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -104,14 +105,23 @@ def test_it_says_what_it_does_not_show_and_ends_with_the_card(notebook):
     assert [c for c in code_of(notebook) if chapters.CARD_TAG in c.metadata.get("tags", [])] == [last]
 
 
-def test_source_is_what_jupytext_would_write(name):
-    path = ROOT / "book" / f"{name}.py"
-    written = jupytext.writes(jupytext.read(path), fmt="py:percent")
-
-    def body(text):
-        return text.split("# ---\n", 2)[-1].strip()
-
-    assert body(written) == body(path.read_text())
+def test_pairing_leaves_the_source_as_it_is_and_takes_edits_back(name, checkout):
+    """What `make lab` does: sync makes the notebook; an edit saved there comes back into the source, and only that."""
+    source, paired = checkout / "book" / f"{name}.py", checkout / "book" / f"{name}.ipynb"
+    before = source.read_text()
+    sync = [sys.executable, "-m", "jupytext", "--sync", str(source)]
+    subprocess.run(sync, cwd=checkout, check=True, capture_output=True)
+    assert source.read_text() == before
+    edited = nbformat.read(paired, as_version=4)
+    cell = next(c for c in edited.cells if "seed = " in c.source)
+    cell.source = re.sub(r"seed = \d+", "seed = 99", cell.source)
+    edited.metadata["kernelspec"] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    edited.metadata["language_info"] = {"name": "python", "version": "3.99"}
+    nbformat.write(edited, paired)
+    later = source.stat().st_mtime + 5
+    os.utime(paired, (later, later))
+    subprocess.run(sync, cwd=checkout, check=True, capture_output=True)
+    assert source.read_text() == re.sub(r"seed = \d+", "seed = 99", before)
 
 
 def test_every_chapter_has_every_profile_and_the_profiles_set_known_parameters(name):
