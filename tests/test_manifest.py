@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calcium_decoding import manifest
+from calcium_decoding import fetch, manifest
 from calcium_decoding.errors import DataError
 from calcium_decoding.intact import ExpectedFile, check_file, members
 from calcium_decoding.manifest_schema import check_relative
@@ -142,7 +142,7 @@ def test_an_error_names_file_entry_field_found_and_expected(tmp_path, name, fiel
 
 
 def test_an_unknown_kind_lists_the_kinds(tmp_path):
-    with pytest.raises(DataError, match=r"kind 'ftp'.*'doi', 'repository', 'simulated', 'weights'"):
+    with pytest.raises(DataError, match=r"kind 'ftp'.*'doi', 'repository', 'simulated', 'local', 'weights'"):
         manifest.load_manifest(write(tmp_path, broken("repo", "kind", "ftp")))
 
 
@@ -398,3 +398,18 @@ def test_an_archive_that_leaves_its_folder_or_is_none(tmp_path, content):
     (tmp_path / "x.zip").write_bytes(content)
     with pytest.raises(DataError, match=r"x\.zip.*cannot be unpacked"):
         members(tmp_path / "x.zip")
+
+
+def test_own_recordings_are_there_once_their_folder_has_files(tmp_path, store):
+    own = {"mine": {"kind": "local", "title": "t", "format": "npz", "folder": "mine", "regime": "blocked"}}
+    entry = manifest.load_manifest(write(tmp_path, own)).entry("mine")
+    assert manifest.status(entry, store) == "missing"
+    assert manifest.verify(entry, store)[0].state == "missing"
+    with pytest.raises(DataError, match="put them there, or name the folder above it by --data-dir"):
+        manifest.require(entry, store)
+    with pytest.raises(DataError, match="recordings of your own"):
+        fetch.fetch(entry, store)
+    (store / "mine").mkdir(parents=True)
+    (store / "mine" / "a.npz").write_bytes(CONTENT)
+    assert manifest.status(entry, store) == "present" and manifest.require(entry, store) == store / "mine"
+    assert [(f.file, f.state) for f in manifest.verify(entry, store)] == [("a.npz", "unpinned")]
