@@ -158,7 +158,13 @@ tables.show(tables.not_evaluable_table(folds))
 
 # %% [markdown]
 # ## Result card
+#
+# What the numbers depend on: the same data, split, seed, code and parameters give them again. The whole card, every
+# fold included, is the `.card.json` beside the executed notebook.
+
+# %%
+card = chapter.card(experiment, folds, nulls, null_statement)
+tables.show(card.origin())
 
 # %% tags=["nbval-check-output"]
-card = chapter.card(experiment, folds, nulls, null_statement)
 print(card.rounded())

@@ -144,8 +144,9 @@ def _execute(notebook, parameters, scratch):
         # papermill passes on what the kernel writes to standard error: the progress bars of the chapter.
         papermill.execute_notebook(source, target, parameters, kernel_name="python3", progress_bar=False,
                                    stderr_file=sys.stderr, cwd=manifest.project_root(),
-                                   # The kernel warns that its loopback port is not encrypted; that helps nobody here.
-                                   extra_arguments=["--IPKernelApp.log_level=ERROR"])
+                                   # Its own log (an unencrypted loopback port, an interrupt) helps nobody here; what
+                                   # fails in a cell comes as an exception all the same.
+                                   extra_arguments=["--IPKernelApp.log_level=CRITICAL"])
     except papermill.PapermillExecutionError as error:
         raise ChapterError(f"cell {error.exec_count} of the chapter", f"{error.ename}: {error.evalue}",
                            "a chapter that runs to its end", "see the message above; -p sets parameters") from None

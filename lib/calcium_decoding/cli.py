@@ -20,6 +20,12 @@ def main(arguments=None):
     except CalciumDecodingError as error:
         print(f"calcium-decoding: {error}", file=sys.stderr)
         return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("calcium_decoding"):
+            raise
+        print(f"calcium-decoding: the package {error.name} is not installed; `make book` installs all of them, "
+              "or: pip install -c constraints.txt -e '.[book,test]'", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\ncalcium-decoding: interrupted; finished folds are kept, the same command goes on", file=sys.stderr)
         return 130

@@ -7,6 +7,7 @@ parameter never meets a stale result.
 
 import json
 import os
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -123,9 +124,12 @@ def run(experiment, model_names, store=None, jobs=None, label="folds"):
     missing = [i for i, result in enumerate(results) if result is None]
     work = (joblib.delayed(_numbered)(i, _slim(*tasks[i]), paths[i]) for i in missing)
     jobs = min(jobs or os.cpu_count() or 1, max(1, len(missing)))
-    done = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work) if missing else ()
-    for i, result in progress(done, total=len(missing), desc=label, unit="fold", disable=not missing):
-        results[i] = result
+    with warnings.catch_warnings():
+        # joblib replaces a worker that has grown by hundreds of megabytes, as one does on large folds; no fold is lost.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given", category=UserWarning)
+        done = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work) if missing else ()
+        for i, result in progress(done, total=len(missing), desc=label, unit="fold", disable=not missing):
+            results[i] = result
     return results
 
 

@@ -221,13 +221,14 @@ def fold_scores(results, nulls, ax, published=None, simulated=False):
             mean, sd = published[model]
             ax.errorbar(x + 0.36, mean, sd, fmt="D", mfc="white", color=SIGNAL, ms=6, capsize=3,
                         label="published, other data" if simulated else "published")
-    ax.plot([], [], "o", color=NULL_COLOUR, label="null: sessions re-paired")
-    ax.axhline(0.5, color=NULL_COLOUR, ls=":", lw=1)
+    if nulls:
+        ax.plot([], [], "o", color=NULL_COLOUR, label="null: sessions re-paired")
+    ax.axhline(0.5, color=NULL_COLOUR, ls=":", lw=1, label="chance")
     ax.set_xticks(range(len(names)), ticks)
     ax.set(ylabel="AUC (a dot is a fold)", xlim=(-0.6, len(names) - 0.3), title="Score by fold")
     handles, labels = ax.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    ax.legend(unique.values(), unique.keys(), fontsize=8, loc="lower left")
+    ax.legend(unique.values(), unique.keys(), fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3)
     return simulated_mark(ax, simulated)
 
 

@@ -105,6 +105,15 @@ class ResultCard(_Strict):
         table = pd.DataFrame([score.model_dump() for score in self.scores])
         return table if scope is None else table[table["scope"].str.startswith(scope)].reset_index(drop=True)
 
+    def origin(self):
+        """What the numbers depend on as a DataFrame with columns ``what`` and ``value``, for the page."""
+        p = self.provenance
+        rows = {"data": f"{self.dataset} ({'simulated' if self.simulated else 'recorded'}), content {p.data_hash}",
+                "split": f"{p.split_hash}, a claim {self.claim}", "null": self.null, "seed": str(p.seed),
+                "code": p.code_version, "run with": ", ".join(f"{k} {v}" for k, v in p.versions.items()),
+                "parameters": ", ".join(f"{k}={v}" for k, v in p.parameters.items())}
+        return pd.DataFrame({"what": rows.keys(), "value": rows.values()})
+
     def rounded(self, decimals=2):
         """The lines that a regression test compares: summary scores, rounded; folds and machines left out.
 

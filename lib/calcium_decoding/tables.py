@@ -17,7 +17,7 @@ _PUBLISHED = {
 def show(table, decimals=3):
     """A DataFrame as a page shows it: words for names, no index, numbers rounded, blanks for what does not exist."""
     if table.empty:
-        return "none"
+        return pd.DataFrame(["none"]).style.hide(axis="index").hide(axis="columns")
     words = table.rename(columns=lambda name: str(name).replace("_percent", " (%)").replace("_", " "))
     room = [{"selector": "th, td", "props": "padding: 0.2em 0.9em; text-align: left;"}]
     return words.style.format(precision=decimals, na_rep="").hide(axis="index").set_table_styles(room)
