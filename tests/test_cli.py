@@ -46,6 +46,9 @@ def test_simulate_with_own_settings_is_read_back(tmp_path):
     (("book", "run", "10_roi_rnn", "-p", "epoch", "3"), "did you mean 'epochs'"),
     (("book", "run", "10_roi_rnn", "-p", "epochs", "0"), "greater than or equal to 1"),
     (("book", "run", "10_roi_rnn", "--dataset", "simulatd"), "simulated"),
+    (("book", "run", "10_roi_rnn", "--dataset", "efficientnet-lite0"), "pretrained weights"),
+    (("book", "run", "10_roi_rnn", "--profile", "smoke", "-p", "regime", "blocked", "-p", "recipe", "published"),
+     "use the recipe 'causal' or 'scaled'"),
     (("book", "run", "10_roi_rnn", "--profile", "quick"), "smoke, demo or paper"),
 ])
 def test_what_cannot_be_done_is_said_in_one_line_without_a_traceback(words, said, tmp_path):

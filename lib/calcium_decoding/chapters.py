@@ -30,7 +30,13 @@ ROUNDING_MARGIN = 0.0005
 
 
 class ChapterError(CalciumDecodingError, RuntimeError):
-    """A chapter stopped with an error, or the book could not be rendered."""
+    """A chapter stopped with an error, or the book could not be rendered; the text is that of the first cause."""
+
+    def __init__(self, text):
+        Exception.__init__(self, text)
+
+    def __str__(self):
+        return self.args[0]
 
 
 def source_path(chapter):
@@ -126,7 +132,10 @@ def merged_parameters(chapter, profile, dataset=None, overrides=None, data_dir=N
         typed["data_dir"] = str(Path(data_dir).resolve())
     merged = defaults(chapter) | profile_parameters(chapter, profile) | typed
     merged = validate(chapter, merged).model_dump()
-    manifest.load_manifest().entry(merged["dataset"])
+    entry = manifest.load_manifest().entry(merged["dataset"])
+    if entry.kind == "weights":
+        raise ParameterError("dataset", f"'{entry.name}', which holds pretrained weights", "a data set of recordings",
+                             "see calcium-decoding data list")
     return merged
 
 
@@ -148,8 +157,7 @@ def _execute(notebook, parameters, scratch):
                                    # fails in a cell comes as an exception all the same.
                                    extra_arguments=["--IPKernelApp.log_level=CRITICAL"])
     except papermill.PapermillExecutionError as error:
-        raise ChapterError(f"cell {error.exec_count} of the chapter", f"{error.ename}: {error.evalue}",
-                           "a chapter that runs to its end", "see the message above; -p sets parameters") from None
+        raise ChapterError(f"code cell {error.exec_count} stopped with {error.ename}: {error.evalue}") from None
     finally:
         del os.environ[BATCH_VARIABLE]
     return nbformat.read(target, as_version=4)
@@ -255,8 +263,7 @@ def _render(root, executed):
     command = [program, "build", str(pages), "--path-output", str(root), "--all", "-W", "-n", "--keep-going"]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0 or not index.exists():
-        raise ChapterError("jupyter-book", _tail(result.stdout + result.stderr), "a build without warnings",
-                           "mend the page it names")
+        raise ChapterError(f"jupyter-book did not build without warnings:\n{_tail(result.stdout + result.stderr)}")
     write_text(stamp, key)
     return index
 
