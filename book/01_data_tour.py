@@ -46,7 +46,7 @@ data = chapter.dataset
 # shaded stretches are running. Ask of any trace: would I see the running without the shading?
 
 # %%
-recording = data.recordings[min(example, len(data.recordings) - 1)]
+recording = tour.recording_at(data, example)
 start_s = tour.interesting_start_s(recording, show_s)
 fig, axes = figures.stack(2, heights=(3, 1.2))
 title = axes[0].set_title(f"{recording.id}: {recording.signal_unit}")

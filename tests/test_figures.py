@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import pearsonr
 
 from calcium_decoding import experiments, figures, preprocess, published, splits, tables, tour
+from calcium_decoding.errors import ParameterError
 from calcium_decoding.preprocess import moving_mean
 from calcium_decoding.recording import Dataset
 from calcium_decoding.training import TrainingSettings
@@ -155,3 +156,9 @@ def test_the_stretch_shown_holds_running_and_rest(clear_dataset):
         share = r.run[start : start + 600].mean()
         every = [r.run[s : s + 600].mean() for s in range(0, r.n_frames - 600 + 1)]
         assert abs(share - 0.5) == pytest.approx(min(abs(np.array(every) - 0.5)))
+
+
+def test_a_recording_the_data_set_lacks_is_refused(tiny_dataset):
+    assert tour.recording_at(tiny_dataset, 5) is tiny_dataset.recordings[5]
+    with pytest.raises(ParameterError, match="0 to 5"):
+        tour.recording_at(tiny_dataset, 6)

@@ -172,6 +172,7 @@ def _tidy(notebook):
         if INJECTED_TAG in cell.metadata.get("tags", []):
             cell.source = re.sub(r"^(data_dir|out_dir) = .*\n?", "", cell.source, flags=re.M).rstrip()
             cell.source = cell.source.replace("# Parameters", "# Set for this run")
+    notebook.cells = [cell for cell in notebook.cells if cell.source != "# Set for this run"]
     notebook.metadata.pop("papermill", None)
 
 

@@ -4,9 +4,24 @@ import numpy as np
 import pandas as pd
 
 from calcium_decoding import published
+from calcium_decoding.errors import ParameterError
 from calcium_decoding.preprocess import moving_mean
 
 BASELINE_FRAMES = 1000  # as in the study
+
+
+def recording_at(dataset, number):
+    """Recording by its place in the data set, counted from 0.
+
+    Raises
+    ------
+    ParameterError
+        The data set has fewer recordings.
+    """
+    if not 0 <= number < len(dataset.recordings):
+        raise ParameterError("example", number, f"0 to {len(dataset.recordings) - 1}, a recording of {dataset.name}",
+                             "choose a smaller number")
+    return dataset.recordings[number]
 
 
 def interesting_start_s(recording, length_s):
