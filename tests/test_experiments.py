@@ -84,6 +84,18 @@ def test_finished_folds_are_not_trained_again_and_read_back_equal(tiny_dataset, 
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
 
 
+@pytest.mark.parametrize("damage", [b"", b"no archive", None])
+def test_a_damaged_stored_fold_is_trained_again(tiny_dataset, tmp_path, damage):
+    e = experiment(tiny_dataset)
+    one = replace(e, split=splits.Split(e.split.regime, e.split.folds[:1], e.split.claim))
+    first = experiments.run(one, ["logistic"], store=tmp_path, jobs=1)[0]
+    path = next(tmp_path.glob("*.npz"))
+    path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
+    again = experiments.run(one, ["logistic"], store=tmp_path, jobs=1)[0]
+    assert again.scores == first.scores
+    assert experiments._load(path).scores == first.scores  # and the store is whole again
+
+
 @pytest.mark.parametrize("change", ["spec", "recipe", "training", "data", "model"])
 def test_a_change_of_anything_that_matters_makes_stored_folds_stale(tiny_dataset, change):
     e, model = experiment(tiny_dataset), "gru"

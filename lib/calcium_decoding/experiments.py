@@ -8,6 +8,7 @@ parameter never meets a stale result.
 import json
 import os
 import warnings
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,9 +69,11 @@ class FoldResult:
     recordings : tuple of str
         Test recordings, in order.
     recording, centre : ndarray, shape (n,), int64
-        For each test window: index into ``recordings`` and labelled frame.
+        For each test window: index into ``recordings``, and its centre, which is the labelled frame unless labels are
+        shifted.
     labels : ndarray, shape (n,), uint8
     p_run : ndarray, shape (n,), float64
+        Decoded probability of running; NaN in a fold that is not evaluable, which has no scores either.
     """
 
     fold: str
@@ -120,7 +123,7 @@ def run(experiment, model_names, store=None, jobs=None, label="folds"):
     audit(experiment.split, experiment.spec, preprocess.build(**experiment.recipe), experiment.dataset)
     tasks = [(experiment, fold, model) for model in model_names for fold in experiment.split.folds]
     paths = [None if store is None else Path(store) / f"{_key(*task)}.npz" for task in tasks]
-    results = [_load(path) if path is not None and path.exists() else None for path in paths]
+    results = [None if path is None else _load(path) for path in paths]
     missing = [i for i, result in enumerate(results) if result is None]
     work = (joblib.delayed(_numbered)(i, _slim(*tasks[i]), paths[i]) for i in missing)
     jobs = min(jobs or os.cpu_count() or 1, max(1, len(missing)))
@@ -205,9 +208,13 @@ def _save(result, path):
 
 
 def _load(path):
-    with np.load(path, allow_pickle=False) as file:
-        rest = json.loads(str(file["meta"]))
-        arrays = {name: file[name] for name in _ARRAYS}
+    """The stored fold, or None if it is not there or damaged: it is then trained again."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            rest = json.loads(str(file["meta"]))
+            arrays = {name: file[name] for name in _ARRAYS}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
     rest["history"] = training.History(**rest["history"])
     rest["recordings"] = tuple(rest["recordings"])
     return FoldResult(**rest, **arrays)
