@@ -14,8 +14,8 @@
 #
 # **Data** any data set of the manifest with a run label; by default simulated: 5 animals, 50 ROIs.
 #
-# **Cost** smoke: seconds; demo: about 4 minutes on 2 cores; paper: hours (20 folds of 30 epochs on 1.15 million
-# frames).
+# **Cost** smoke: half a minute; demo, which is what the parameters below say: about 4 minutes on 2 cores; paper, the
+# published training: hours (20 folds of 30 epochs on 1.15 million frames).
 #
 # **Reproduces** Fig 4 of Ajioka et al. 2024: GRU and logistic regression over 20 folds, and the null with sessions of
 # labels permuted. **Adds** a leak audit before training, a linear decoder that sees the same window, a null without
@@ -37,12 +37,12 @@ past_frames = 15  # frames of a window before the labelled one
 future_frames = 15  # frames of a window after the labelled one
 n_blocks = 5  # blocks of a recording in the blocked split
 models = "gru,logistic,logistic_window"  # decoders, comma between
-epochs = 30  # passes over the training windows
-min_updates = 0  # pass more often until so many steps were taken
-batch_size = 256  # windows a step
-learning_rate = 0.001  # step size of Adam
+epochs = 4  # passes over the training windows
+min_updates = 300  # pass more often until so many steps were taken
+batch_size = 128  # windows a step
+learning_rate = 0.005  # step size of Adam
 null_models = "gru"  # decoders refitted on re-paired sessions; empty: none
-null_folds = 0  # folds the null is refitted on, spread evenly; 0: all
+null_folds = 10  # folds the null is refitted on, spread evenly; 0: all
 device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
 
