@@ -9,7 +9,7 @@ import json
 import os
 import warnings
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import joblib
@@ -169,13 +169,16 @@ def run_fold(experiment, fold, model_name, checkpoint=None):
                       test.recording, test.centre, test.labels, p_run)
 
 
+def _recordings_of(experiment, fold):
+    """The recordings that a fold touches, in the order of the data set."""
+    names = {s.recording for s in (*fold.train, *fold.valid, *fold.test)}
+    return tuple(r for r in experiment.dataset.recordings if r.id in names)
+
+
 def _slim(experiment, fold, model):
     """The task with only the recordings its fold touches: what has to travel to another process."""
-    names = {s.recording for s in (*fold.train, *fold.valid, *fold.test)}
-    recordings = tuple(r for r in experiment.dataset.recordings if r.id in names)
-    dataset = Dataset(experiment.dataset.name, recordings, regime=experiment.dataset.regime)
-    return Experiment(dataset, Split(experiment.split.regime, (fold,), experiment.split.claim), experiment.spec,
-                      experiment.recipe, experiment.training), fold, model
+    dataset = replace(experiment.dataset, recordings=_recordings_of(experiment, fold))
+    return replace(experiment, dataset=dataset, split=replace(experiment.split, folds=(fold,))), fold, model
 
 
 def _numbered(i, task, path):
@@ -187,8 +190,7 @@ def _numbered(i, task, path):
 
 
 def _key(experiment, fold, model):
-    names = {s.recording for s in (*fold.train, *fold.valid, *fold.test)}
-    content = {r.id: r.content_hash() for r in experiment.dataset.recordings if r.id in names}
+    content = {r.id: r.content_hash() for r in _recordings_of(experiment, fold)}
     return hash_content([content, asdict(fold), asdict(experiment.spec), experiment.recipe,
                          asdict(experiment.training), model, _code_hash()])
 

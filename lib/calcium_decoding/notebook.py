@@ -114,7 +114,7 @@ class Chapter:
                        f"{len(planned)} folds")
 
     def card(self, experiment=None, folds=(), nulls=(), null="none: nothing is decoded here", scores=()):
-        """Make the result card, write it to the parameter ``out_dir``, and print where it is.
+        """Make the result card and write it to the folder that the parameter ``out_dir`` names.
 
         Parameters
         ----------
