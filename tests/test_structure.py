@@ -13,8 +13,8 @@ from tests.conftest import ROOT
 LIBRARY = ROOT / "lib" / "calcium_decoding"
 # The order in which data flow; a module imports only what stands above it. The README shows the same list.
 ORDER = (
-    "errors files progress published recording manifest_schema intact manifest fetch readers simulate transforms "
-    "preprocess windows splits audit models training metrics experiments statistics results figures tables tour "
+    "errors files progress published recording manifest_schema intact manifest fetch readers transforms "
+    "preprocess simulate windows splits audit models training metrics nulls experiments results figures tables tour "
     "parameters notebook chapters cli"
 ).split()
 

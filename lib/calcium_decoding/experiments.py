@@ -26,7 +26,7 @@ from calcium_decoding.windows import WindowSet, WindowSpec
 
 # Modules that cannot change the result of a fold. All others can: a change in one of them makes stored folds stale.
 _NOT_DETERMINING = frozenset(
-    "chapters cli fetch figures intact manifest manifest_schema notebook parameters progress published "
+    "chapters cli fetch figures intact manifest manifest_schema notebook nulls parameters progress published "
     "results simulate statistics tables tour".split()
 )
 

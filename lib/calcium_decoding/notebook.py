@@ -11,12 +11,12 @@ import numpy as np
 from calcium_decoding import (
     audit,
     experiments,
+    nulls,
     preprocess,
     readers,
     results,
     simulate,
     splits,
-    statistics,
     training,
 )
 from calcium_decoding.errors import DataError
@@ -100,7 +100,7 @@ class Chapter:
         if not names:
             return [], "none: no model was asked for"
         try:
-            repaired = statistics.repair_sessions(self.dataset, self.parameters.seed)
+            repaired = nulls.repair_sessions(self.dataset, self.parameters.seed)
         except DataError as error:
             return [], f"none: session re-pairing needs {error.expected}; {error.where} has {error.found}"
         experiment = self.plan(repaired)
