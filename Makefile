@@ -25,7 +25,7 @@ lab: $(STAMP)
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/book
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/training_memory.py
+	for each in benchmarks/*.py; do $(BIN)/python $$each || exit 1; done
 
 clean:
 	rm -rf _build book/*.ipynb book/.ipynb_checkpoints

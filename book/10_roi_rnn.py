@@ -106,7 +106,7 @@ for ax, fold in zip(axes, tables.folds_testing(folds, example), strict=True):
 #
 # Each session's activity meets the behaviour of *another* session of the same animal. Slow drifts, the share of
 # running and the smoothness of both signals are kept; the link between brain and behaviour is cut. A decoder should
-# then score 0.5. The study drew one permutation that left 2 of 64 sessions in place; here none stays.
+# then score 0.5. The study drew one permutation that left 3 of 64 sessions in place; here none stays.
 
 # %%
 nulls, null_statement = chapter.decode_null()

@@ -33,8 +33,22 @@ def test_simulate_with_own_settings_is_read_back(tmp_path):
     result = command("data", "simulate", "--world", "no_link", "--sessions", 1, "--frames", 400, "--seed", 5, "--out",
                      out)
     assert result.returncode == 0, result.stderr
-    assert len(readers.read_study(out).recordings) == 5
+    assert len(readers.read_study(out, movies=True).recordings) == 5
     assert "session/s" in result.stderr  # a progress bar
+
+
+def test_simulate_sizes_without_movies(tmp_path):
+    out = tmp_path / "world"
+    result = command("data", "simulate", "--animals", 1, "--sessions", "study", "--frames", 300, "--no-movies",
+                     "--jobs", 1, "--out", out)
+    assert result.returncode == 0, result.stderr
+    assert len(readers.read_study(out).recordings) == 11  # as many as mouse 1 of the study
+    assert not list(out.rglob("*.tif"))
+
+
+def test_simulate_names_the_worlds():
+    result = command("data", "simulate", "--world", "list")
+    assert result.returncode == 0 and "haemodynamics_only" in result.stdout
 
 
 @pytest.mark.parametrize(("words", "said"), [
@@ -42,6 +56,9 @@ def test_simulate_with_own_settings_is_read_back(tmp_path):
     (("data", "fetch", "nothing-like-it"), "isfn-widefield"),
     (("data", "simulate", "--world", "mars", "--out", "x"), "paper_like"),
     (("data", "simulate", "isfn-widefield"), "data fetch isfn-widefield"),
+    (("data", "simulate", "--world", "lag"), "--out"),
+    (("data", "simulate", "simulated", "--seed", "0"), "leave 'simulated' or the settings out"),
+    (("data", "simulate", "--out", "x", "--sessions", "0"), "1 or more, or study"),
     (("book", "run", "99_none"), "10_roi_rnn"),
     (("book", "run", "10_roi_rnn", "-p", "epoch", "3"), "did you mean 'epochs'"),
     (("book", "run", "10_roi_rnn", "-p", "epochs", "0"), "greater than or equal to 1"),

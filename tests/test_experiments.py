@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from calcium_decoding import experiments, preprocess, simulate, splits
 from calcium_decoding.errors import LeakError
@@ -165,6 +166,65 @@ print(",".join(f"{{r.scores['auc']:.9f}}" for r in results))
         path.unlink()
     whole = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert resumed == whole and len(whole.split(",")) == 6
+
+
+def slow_dataset(seed, drift, n_frames=900, animals=3):
+    """Noise that knows nothing of running, which comes in bouts and, if asked for, more and more in each session."""
+    rng = np.random.default_rng(seed)
+    recordings = []
+    for animal in range(animals):
+        for session in range(3):
+            bouts = np.repeat(rng.random(n_frames // 30 + 1), 30)[:n_frames]
+            run = bouts < (np.linspace(0, 1, n_frames) if drift else 0.5)
+            signal = rng.normal(size=(n_frames, 4))
+            recordings.append(Recording(signal, {"run": run}, 30.0, f"a{animal}", f"s{session}"))
+    return Dataset("slow", tuple(recordings))
+
+
+@pytest.mark.parametrize("regime", ["animal_pairs", "leave_one_session_out"])
+def test_the_clock_scores_where_behaviour_drifts_and_only_there(regime):
+    def score(seed, drift):
+        results = experiments.run(experiment(slow_dataset(seed, drift), regime, "scaled"), ["time_only"], jobs=1)
+        return np.mean([r.scores["auc"] for r in results])
+
+    assert score(0, True) > 0.75
+    flat = [score(seed, False) for seed in range(6)]
+    error = np.std(flat, ddof=1) / np.sqrt(len(flat))
+    assert abs(np.mean(flat) - 0.5) < 3.5 * error and error < 0.03
+
+
+def test_a_leaky_split_runs_only_when_asked_to_and_says_so():
+    dataset = slow_dataset(0, False)
+    e = experiment(dataset, "random_windows", "scaled")
+    with pytest.raises(LeakError, match="overlap"):
+        experiments.run(e, ["time_only"], jobs=1)
+    leaky = experiments.run(e, ["time_only"], jobs=1, allow_leak=True)
+    assert all("LEAKY" in r.fold for r in leaky)
+    for result, fold in zip(leaky, e.split.folds, strict=True):
+        tested = sorted((s.recording, t) for s in fold.test for t in range(s.start, s.stop))
+        assert list(zip([result.recordings[i] for i in result.recording], result.centre.tolist(),
+                        strict=True)) == tested
+        run = next(r for r in dataset.recordings if r.id == result.recordings[0]).run
+        np.testing.assert_array_equal(result.labels, run[result.centre])
+    # Bouts of 30 frames and windows dealt at random: even the clock knows the bout of a test window.
+    sound = experiments.run(experiment(dataset, "animal_pairs", "scaled"), ["time_only"], jobs=1)
+    assert np.mean([r.scores["auc"] for r in leaky]) > np.mean([r.scores["auc"] for r in sound]) + 0.1
+    with pytest.raises(LeakError, match="segments of both"):
+        fold = experiment(dataset).split.folds[0]
+        mixed = splits.Split("x", (replace(fold, train=(*fold.train, fold.test[0])),), "within session")
+        experiments.run(replace(e, split=mixed), ["time_only"], jobs=1, allow_leak=True)
+
+
+def test_validation_predictions_are_of_the_validation_windows(tiny_dataset, tmp_path):
+    e = experiment(tiny_dataset)
+    first = experiments.run(e, ["logistic"], store=tmp_path, jobs=1)
+    fold = e.split.folds[2]
+    expected = np.concatenate([r.run[5:295] for r in tiny_dataset.recordings if r.animal == fold.valid_animal])
+    np.testing.assert_array_equal(first[2].valid_labels, expected)
+    # The same frames as the test of the fold in which they are tested, by another decoder that knows the effect too.
+    assert roc_auc_score(first[2].valid_labels, first[2].valid_p_run) > 0.95
+    again = experiments.run(e, ["logistic"], store=tmp_path, jobs=1)
+    np.testing.assert_array_equal(again[2].valid_p_run, first[2].valid_p_run)
 
 
 def test_recordings_travel_only_where_they_are_needed(tiny_dataset):

@@ -1,15 +1,18 @@
 """One suite over every model: shapes, gradients, seeds; the GRU against its published size and a written-out cell."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from calcium_decoding import models, training
-from calcium_decoding.errors import ParameterError
+from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.training import TrainingSettings
 from calcium_decoding.windows import WindowSet, WindowSpec
 
 SPEC = WindowSpec(6, 4)
+SEEING = [name for name in models.MODELS if name != "time_only"]  # the control sees no signal, on purpose
 
 
 def window_set(n_frames=400, n_roi=5, seed=0):
@@ -21,7 +24,7 @@ def window_set(n_frames=400, n_roi=5, seed=0):
     return WindowSet.build([("r", signal, run, [(0, n_frames)])], SPEC)
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", SEEING)
 def test_every_model_trains_and_predicts_a_probability_a_window(name):
     windows = window_set()
     decoder = models.build(name, 5, SPEC.past_frames, seed=1)
@@ -95,6 +98,53 @@ def test_logistic_sees_the_labelled_frame_and_its_thinned_window(every, offsets)
     expected = np.stack([windows.gather([i])[0][offsets].ravel() for i in range(20)])
     found = models.LogisticDecoder(SPEC.past_frames, every).features(windows)[:20]
     np.testing.assert_array_equal(found, expected)
+
+
+def drifting(n_frames=2000, seed=0, drift=True):
+    """Windows of noise with a label whose probability rises over the recording, or stays."""
+    rng = np.random.default_rng(seed)
+    p = np.linspace(0.05, 0.95, n_frames) if drift else np.full(n_frames, 0.5)
+    run = (rng.random(n_frames) < p).astype(np.uint8)
+    signal = rng.normal(size=(n_frames, 5)).astype(np.float32)
+    return WindowSet.build([("r", signal, run, [(0, n_frames)])], SPEC), p[6:-4]
+
+
+def test_the_clock_learns_the_drift_and_nothing_else():
+    windows, p = drifting()
+    decoder = models.build("time_only", 5, SPEC.past_frames, seed=1)
+    training.fit(decoder, windows, windows, TrainingSettings())
+    p_run = training.predict(decoder, windows)
+    assert p_run.shape == (len(windows),) and p_run.dtype == np.float64
+    assert np.abs(p_run - p).max() < 0.15  # the truth it was drawn from
+    flat, _ = drifting(drift=False)
+    training.fit(decoder, flat, flat, TrainingSettings())
+    assert np.abs(training.predict(decoder, flat) - 0.5).max() < 0.2
+
+
+def test_the_clock_is_blind_to_the_signal():
+    windows, _ = drifting()
+    other = replace(windows, frames=np.random.default_rng(9).permutation(windows.frames) * 100)
+    first, second = (models.build("time_only", 5, SPEC.past_frames, seed=1) for _ in range(2))
+    training.fit(first, windows, windows, TrainingSettings())
+    training.fit(second, other, other, TrainingSettings())
+    np.testing.assert_array_equal(training.predict(first, windows), training.predict(second, other))
+    np.testing.assert_array_equal(training.predict(first, windows), training.predict(first, other))
+
+
+def test_beyond_the_training_times_the_clock_stands_still():
+    windows, _ = drifting()
+    decoder = models.build("time_only", 5, SPEC.past_frames, seed=1)
+    early = WindowSet.build([("r", windows.frames, np.tile([0, 0, 1, 1, 1], 400), [(0, 1000)])], SPEC)
+    training.fit(decoder, early, early, TrainingSettings())
+    p_run = training.predict(decoder, windows)
+    assert np.ptp(p_run[1000:]) < 1e-9
+
+
+def test_one_moment_is_no_time_to_learn():
+    one = WindowSet.build([(name, np.zeros((11, 2), np.float32), np.full(11, i), [(0, 11)])
+                           for i, name in enumerate("ab")], SPEC)
+    with pytest.raises(DataError, match="all at one time"):
+        models.build("time_only", 2, SPEC.past_frames, seed=1).fit(one)
 
 
 def test_unknown_model_is_refused_with_the_known_ones():

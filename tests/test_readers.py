@@ -13,6 +13,7 @@ from scipy.io import savemat
 
 from calcium_decoding import readers, simulate
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.movies import write_movie
 from calcium_decoding.readers.common import count_bouts
 from calcium_decoding.recording import Recording
 
@@ -213,6 +214,30 @@ def test_study(tmp_path, save, column, signal_path):
         assert recording.roi_names == tuple(str(i) for i in range(1, 51))
         assert (recording.rate_hz, recording.signal_unit) == (30, "dF/F (%)")
         assert recording.notes == ("run label and speed > 0.5 cm/s disagree on 0 % of frames",)
+
+
+def test_study_with_movies(tmp_path):
+    write_study(tmp_path)
+    names = [r.session for r in readers.read_study(tmp_path).recordings]
+    pictures = {name: np.random.default_rng(i).integers(0, 999, (T, 6, 8), np.uint16) for i, name in enumerate(names)}
+    for name in names[1:]:
+        write_movie(tmp_path / "data_of_image_64_5mice" / f"{name}.tif", [pictures[name]], (T, 6, 8))
+    assert all(r.movie is None for r in readers.read_study(tmp_path).recordings)
+    dataset = readers.read_study(tmp_path, movies=True)
+    assert [r.session for r in dataset.recordings] == names[1:]
+    assert f"{names[0]}.tif" in dataset.refused[0].reason  # the one without a movie, by name
+    for recording in dataset.recordings:
+        np.testing.assert_array_equal(recording.movie[3:9], pictures[recording.session][3:9])
+
+
+def test_a_movie_of_another_length_refuses_its_session(tmp_path):
+    write_study(tmp_path)
+    for recording in readers.read_study(tmp_path).recordings:
+        n = T - 1 if recording.animal == "mouse 1" else T
+        write_movie(tmp_path / f"{recording.session}.tif", [np.zeros((n, 4, 4), np.uint16)], (n, 4, 4))
+    dataset = readers.read_study(tmp_path, movies=True)
+    assert "mouse 1" not in dataset.animals
+    assert all(f"{T - 1} frames" in refusal.reason for refusal in dataset.refused)
 
 
 def test_study_can_be_marked_as_simulated(tmp_path):

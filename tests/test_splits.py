@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import lfilter
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from calcium_decoding import preprocess, splits
 from calcium_decoding.audit import audit, fold_classes, footprint, not_evaluable
@@ -23,7 +26,7 @@ from calcium_decoding.preprocess import (
 )
 from calcium_decoding.recording import Dataset, Recording
 from calcium_decoding.splits import ROLES, Fold, Segment, Split
-from calcium_decoding.windows import WindowSpec, valid_centres
+from calcium_decoding.windows import WindowSet, WindowSpec, valid_centres
 
 SPEC = WindowSpec(3, 2)
 NOTHING = Pipeline([])
@@ -156,7 +159,195 @@ def test_blocks_that_cannot_be_are_refused(options):
         splits.blocked(dataset(1, 1), **options)
 
 
+def test_nested_animals_are_the_pairs_seen_from_the_test_animal():
+    data = dataset(4)
+    split, pairs = splits.nested_animals(data), splits.animal_pairs(data)
+    assert split.folds == pairs.folds and split.regime == "nested_animals" and split.claim == "across animals"
+    for animal in data.animals:
+        inner = [fold.valid_animal for fold in split.folds if fold.test_animal == animal]
+        assert sorted(inner) == sorted(set(data.animals) - {animal})
+
+
+def test_random_windows_are_dealt_within_class_once_each_and_say_leaky():
+    data, spec = dataset(2, 1, 2, n_frames=400), WindowSpec(7, 0, 1, 2)
+    split = splits.random_windows(data, spec, seed=3)
+    assert split.is_leaky and split.of_centres and split.claim == "none (LEAKY)"
+    assert all("LEAKY" in fold.name for fold in split.folds)
+    assert [fold.test_group for fold in split.folds] == ["m0/s0", "m1/s0"]
+    run = {r.id: r.run for r in data.recordings}
+    for fold in split.folds:
+        centres = {role: sorted(frames_of(fold, role)) for role in ROLES}
+        dealt = [c for role in ROLES for c in centres[role]]
+        assert sorted(dealt) == sorted((name, t) for name in run if name.startswith(fold.test_group)
+                                       for t in valid_centres(0, 400, spec).tolist())
+        share = {role: np.mean([run[name][t + 2] for name, t in centres[role]]) for role in ROLES}
+        assert max(share.values()) - min(share.values()) < 0.01
+        assert [len(centres[role]) / len(dealt) for role in ROLES] == pytest.approx([0.7, 0.15, 0.15], abs=0.01)
+    assert splits.random_windows(data, spec, seed=3) == split != splits.random_windows(data, spec, seed=4)
+    assert splits.build("random_windows", data, spec, NOTHING, seed=3) == split
+
+
+def test_random_windows_with_a_stride_and_without_a_class():
+    data = Dataset("d", (recording("m0", "s0"), recording("m1", "s0", run=np.zeros(200))))
+    split = splits.random_windows(data, WindowSpec(3, 2, 4))
+    assert sum(len(s) for role in ROLES for s in getattr(split.folds[0], role)) == len(valid_centres(
+        0, 200, WindowSpec(3, 2, 4)))
+    assert split.skipped == (("m1/s0", "0 windows with run = 1"),)
+    with pytest.raises(ParameterError, match="sum to 1"):
+        splits.random_windows(data, SPEC, shares=(0.5, 0.2, 0.2))
+
+
+def test_only_a_leaky_split_may_be_of_centres():
+    fold = splits.blocked(dataset(1, 1), 4, 3).folds[0]
+    with pytest.raises(ParameterError, match="centres"):
+        Split("x", [fold], "within session", of_centres=True)
+    leaky = Split("x", [fold], "within session").as_leaky()
+    assert leaky.is_leaky and leaky.folds[0].name == f"LEAKY {fold.name}" and leaky.folds[0].train == fold.train
+    assert leaky.as_leaky() is leaky
+
+
+# --- scikit-learn
+
+
+def windows_of(data, spec):
+    return WindowSet.build([(r.id, r.signal, r.run, [(0, r.n_frames)]) for r in data.recordings], spec)
+
+
+@settings(deadline=None, max_examples=30)
+@given(past=st.integers(0, 4), future=st.integers(0, 4), stride=st.integers(1, 3), shift=st.integers(-5, 5),
+       gap=st.integers(0, 8), with_valid=st.booleans())
+def test_folds_as_indices_are_the_windows_inside_the_segments(past, future, stride, shift, gap, with_valid):
+    spec, data = WindowSpec(past, future, stride, shift), dataset(1, 2)
+    windows, split = windows_of(data, spec), splits.blocked(data, 4, gap)
+    for fold, (train, test) in zip(split.folds, split.as_cv(windows, with_valid), strict=True):
+        def inside(i, roles, fold=fold):
+            name, t = windows.ids[windows.recording[i]], int(windows.centre[i])
+            needed = {(name, k) for k in (*range(t - past, t + future + 1), t + shift)}
+            return any(needed <= {(s.recording, k) for k in range(s.start, s.stop)}
+                       for role in roles for s in getattr(fold, role))
+
+        roles = ("train", "valid") if with_valid else ("train",)
+        assert train.tolist() == [i for i in range(len(windows)) if inside(i, roles)]
+        assert test.tolist() == [i for i in range(len(windows)) if inside(i, ("test",))]
+
+
+def test_folds_of_centres_as_indices():
+    data, spec = dataset(1, 2), WindowSpec(5, 0)
+    windows, split = windows_of(data, spec), splits.random_windows(data, spec)
+    train, test = split.as_cv(windows)[1]
+    expected = {t for _, t in frames_of(split.folds[1], "test")}
+    assert {int(t) for t in windows.centre[test]} == expected and set(windows.recording[test]) == {1}
+    assert not set(train) & set(test) and len(train) + len(test) == 195
+
+
+def test_folds_without_samples_are_refused():
+    data = dataset(3, 1)
+    windows = windows_of(Dataset("part", data.recordings[:1]), SPEC)
+    with pytest.raises(DataError, match="0 training and"):
+        splits.animal_pairs(data).as_cv(windows)
+
+
+@pytest.mark.parametrize("groups", [None, [0] * 30 + [1] * 47, [1, 0] * 38 + [0]])
+def test_blocked_rows_keep_their_distance_and_are_tested_once(groups):
+    cv, X = splits.Blocked(4, gap_frames=3), np.zeros((77, 2))
+    tested = []
+    named = np.zeros(77, int) if groups is None else np.array(groups)
+    for train, test in cv.split(X, groups=groups):
+        tested += test.tolist()
+        for g in np.unique(named):
+            place = {row: i for i, row in enumerate(np.flatnonzero(named == g).tolist())}  # time within the recording
+            in_test = [place[row] for row in test.tolist() if row in place]
+            assert in_test == list(range(in_test[0], in_test[-1] + 1))
+            expected = [row for row, i in place.items() if i < in_test[0] - 3 or i > in_test[-1] + 3]
+            assert [row for row in train.tolist() if row in place] == expected
+    assert sorted(tested) == list(range(77)) and cv.get_n_splits() == 4
+
+
+def test_scikit_learn_takes_the_splits():
+    rng = np.random.default_rng(0)
+    run = (np.sin(np.arange(600) / 15) > 0).astype(np.uint8)
+    data = Dataset("d", tuple(Recording(rng.normal(size=(600, 3)) + run[:, None], {"run": run}, 30.0, f"m{a}", "s")
+                              for a in range(3)))
+    spec = WindowSpec(2, 0)
+    windows = windows_of(data, spec)
+    X, y = windows.gather(np.arange(len(windows))).reshape(len(windows), -1), windows.labels
+    estimator = LogisticRegression()
+    scores = cross_val_score(estimator, X, y, cv=splits.animal_pairs(data).as_cv(windows), scoring="roc_auc")
+    assert len(scores) == 6 and scores.min() > 0.9
+    blocked = splits.Blocked(3, gap_frames=12)
+    by_hand = []
+    for train, test in blocked.split(X, groups=windows.recording):
+        by_hand.append(estimator.fit(X[train], y[train]).score(X[test], y[test]))
+    assert cross_val_score(estimator, X, y, cv=blocked, groups=windows.recording) == pytest.approx(by_hand)
+    search = GridSearchCV(estimator, {"C": [1e-6, 1.0]}, cv=blocked, scoring="accuracy")
+    assert search.fit(X, y, groups=windows.recording).best_params_ == {"C": 1.0}
+
+
+@pytest.mark.parametrize("cv, X, groups, message", [
+    (lambda: splits.Blocked(1), 10, None, "n_blocks"), (lambda: splits.Blocked(3, -1), 10, None, "gap_frames"),
+    (lambda: splits.Blocked(20), 10, None, "20 blocks of a recording of 10"),
+    (lambda: splits.Blocked(3, 9), 10, None, "no training row"), (lambda: splits.Blocked(3), 10, [0], "groups")])
+def test_rows_that_cannot_be_blocked_are_refused(cv, X, groups, message):
+    with pytest.raises((ParameterError, DataError), match=message):
+        list(cv().split(np.zeros((X, 1)), groups=groups))
+
+
+# --- embargo
+
+
+@pytest.mark.parametrize("tau", [5, 20, 80])
+def test_autocorrelation_time_of_a_first_order_process_is_its_time_constant(tau):
+    keep = np.exp(-1 / tau)
+    slow = lfilter([1], [1, -keep], np.random.default_rng(tau).normal(size=400_000))
+    assert splits.autocorrelation_frames(slow) == pytest.approx(tau, rel=0.12)
+
+
+def test_autocorrelation_time_of_a_telegraph_is_that_of_its_rates():
+    # Switching with probability p a frame: the autocorrelation is (1 - 2 p) ** lag.
+    rng = np.random.default_rng(0)
+    telegraph = np.cumsum(rng.random(300_000) < 0.01) % 2
+    assert splits.autocorrelation_frames(telegraph) == pytest.approx(-1 / np.log(1 - 0.02), rel=0.12)
+    assert splits.autocorrelation_frames(rng.normal(size=1000)) == 1
+
+
+@pytest.mark.parametrize("values", [np.ones(50), [1.0, 2.0], [1.0, np.nan, 2.0], np.zeros((5, 2))])
+def test_no_autocorrelation_time_without_change(values):
+    with pytest.raises(DataError, match="autocorrelation time"):
+        splits.autocorrelation_frames(values)
+
+
+def test_embargo_is_a_multiple_of_the_median_and_widens_the_gap():
+    periods = (20, 40, 60)
+    runs = [np.arange(600) // period % 2 for period in periods]
+    resting = recording("m3", "s0", n_frames=600, run=np.zeros(600))
+    data = Dataset("d", (*(recording(f"m{i}", "s0", n_frames=600, run=run) for i, run in enumerate(runs)), resting))
+    times = [splits.autocorrelation_frames(run) for run in runs]
+    assert times == sorted(times) and splits.embargo_frames(data, 2.5) == int(np.ceil(2.5 * times[1]))
+    assert splits.embargo_frames(data, 0) == 0
+    plain, wide = (splits.build("blocked", data, SPEC, NOTHING, n_blocks=3, embargo_times=k) for k in (0.0, 1.0))
+    distance = [audit(s, SPEC, NOTHING, data).folds[0].distance_frames for s in (plain, wide)]
+    assert distance == [6, 6 + times[1]]
+    assert plain == splits.build("blocked", data, SPEC, NOTHING, n_blocks=3)
+    with pytest.raises(DataError, match="changes in no recording"):
+        splits.embargo_frames(Dataset("d", (resting,)))
+    with pytest.raises(ParameterError, match="times"):
+        splits.embargo_frames(data, -1)
+    with pytest.raises(DataError, match="no behaviour 'speed'"):
+        splits.embargo_frames(data, label="speed")
+
+
 # --- build and gap
+
+
+@pytest.mark.parametrize("frames, reach", [(0, (0, 0)), (1, (0, 0)), (30, (15, 14)), (31, (15, 15)), ((4, 0), (4, 0))])
+def test_label_smoothing_reaches_as_the_moving_mean_does(frames, reach):
+    assert splits.label_reach(frames) == reach
+    assert splits.purge_gap_frames(SPEC, NOTHING, frames) == 6 + sum(reach)
+    if isinstance(frames, int):
+        impulse = np.zeros(101)
+        impulse[50] = 1.0
+        seen = np.flatnonzero(preprocess.moving_mean(impulse, max(1, frames)))  # who sees frame 50
+        assert (50 - seen.min(), seen.max() - 50) == reach[::-1]
 
 
 def test_purge_gap_is_the_sum_of_what_reaches():
@@ -202,7 +393,8 @@ def test_build_refuses_unknown_names():
 
 def test_saved_split_comes_back(tmp_path):
     for split in (splits.animal_pairs(dataset()), splits.blocked(dataset(1, 1), 4, 3),
-                  splits.last_part(Dataset("d", (*dataset(1, 1, 3).recordings, recording("m9", "s0"))))):
+                  splits.last_part(Dataset("d", (*dataset(1, 1, 3).recordings, recording("m9", "s0")))),
+                  splits.random_windows(dataset(1, 1), SPEC)):
         split.save(tmp_path / "split.json")
         again = splits.load(tmp_path / "split.json")
         assert again == split and again.hash() == split.hash()

@@ -1,6 +1,7 @@
 """The command ``calcium-decoding``: data sets and the book."""
 
 import argparse
+import os
 import sys
 
 from calcium_decoding.errors import CalciumDecodingError, ParameterError
@@ -51,11 +52,15 @@ def parser():
     command.set_defaults(action=_verify)
     command = commands.add_parser("simulate", help="make the simulated data sets, or one of your own settings")
     command.add_argument("name", nargs="?", help="a simulated set of the manifest (default: all of them)")
-    command.add_argument("--out", help="folder for a simulation with the settings below")
-    command.add_argument("--world", default="paper_like")
-    command.add_argument("--seed", type=int, default=1)
-    command.add_argument("--sessions", type=int, default=4, help="sessions an animal (default: 4)")
-    command.add_argument("--frames", type=int, default=2400, help="frames a session at 30 Hz (default: 2400)")
+    own = command.add_argument_group("a simulation of your own settings, in the study's file formats")
+    own.add_argument("--out", help="folder for it")
+    own.add_argument("--world", help="what holds in it (default: paper_like); --world list names them")
+    own.add_argument("--seed", type=int, help="seed of everything random (default: 1)")
+    own.add_argument("--animals", type=int, help="1 to 5 (default: 5)")
+    own.add_argument("--sessions", help="sessions an animal, or `study`: 11 to 15 as published (default: 4)")
+    own.add_argument("--frames", type=int, help="frames a session at 30 Hz; the study has 18000 (default: 2400)")
+    own.add_argument("--no-movies", action="store_true", help="ROI traces only; a movie takes 32 KiB a frame")
+    own.add_argument("--jobs", type=int, help="processes (default: one a processor); the files do not depend on it")
     command.set_defaults(action=_simulate)
 
     book = areas.add_parser("book", help="run chapters, build the book, remake the test references")
@@ -91,7 +96,6 @@ def _fetch(options):
 
     entry = manifest.load_manifest().entry(options.name)
     if entry.kind == "simulated":
-        options.out = None
         return _simulate(options)
     print(fetch.fetch(entry, options.data_dir))
 
@@ -121,10 +125,15 @@ def _verify(options):
 def _simulate(options):
     from calcium_decoding import manifest, simulate
 
-    if options.out:
-        settings = simulate.SimulationSettings(options.world, options.seed, options.sessions, options.frames)
-        simulate.write_dataset(settings, options.out)
-        print(options.out)
+    if getattr(options, "world", None) == "list":
+        for name, world in simulate.WORLDS.items():
+            print(f"{name:<22} {world.says}")
+        return
+    given = {name: getattr(options, name, None)
+             for name in ("out", "world", "seed", "animals", "sessions", "frames", "jobs", "no_movies")}
+    given = {name: value for name, value in given.items() if value is not None and value is not False}
+    if given:
+        _simulate_own(options.name, given)
         return
     known = manifest.load_manifest()
     names = [options.name] if options.name else [n for n in known.names() if known.entry(n).kind == "simulated"]
@@ -134,6 +143,25 @@ def _simulate(options):
             raise ParameterError("name", f"'{name}', which is not simulated", "a simulated set of the manifest",
                                  f"fetch it: calcium-decoding data fetch {name}")
         print(f"{name}: {folder}")
+
+
+def _simulate_own(name, given):
+    """A simulation with settings from the command line."""
+    from calcium_decoding import simulate
+
+    if name or "out" not in given:
+        found = f"both settings and the name {name}" if name else "settings without --out"
+        raise ParameterError("data simulate", found, "either a name of data_manifest.yaml, or settings with --out",
+                             f"leave '{name}' or the settings out" if name else "name the folder for it by --out")
+    sessions = given.get("sessions", "4")
+    if sessions != "study" and not (sessions.isdecimal() and int(sessions)):
+        raise ParameterError("--sessions", repr(sessions), "1 or more, or study", "give one of these")
+    settings = simulate.SimulationSettings(
+        given.get("world", "paper_like"), given.get("seed", 1),
+        simulate.AS_IN_THE_STUDY if sessions == "study" else int(sessions), given.get("frames", 2400),
+        given.get("animals", 5), movies="no_movies" not in given)
+    simulate.write_dataset(settings, given["out"], given.get("jobs") or os.cpu_count() or 1)
+    print(given["out"])
 
 
 def _run(options):

@@ -9,14 +9,14 @@ import json
 import os
 import warnings
 import zipfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import joblib
 import numpy as np
 
 from calcium_decoding import metrics, models, preprocess, training
-from calcium_decoding.audit import audit
+from calcium_decoding.audit import FittedStep, audit
 from calcium_decoding.errors import DataError
 from calcium_decoding.files import file_digest, hash_content, whole_file
 from calcium_decoding.progress import progress
@@ -26,8 +26,9 @@ from calcium_decoding.windows import WindowSet, WindowSpec
 
 # Modules that cannot change the result of a fold. All others can: a change in one of them makes stored folds stale.
 _NOT_DETERMINING = frozenset(
-    "chapters cli fetch figures intact manifest manifest_schema notebook nulls parameters progress published "
-    "results simulate statistics tables tour".split()
+    "audit brain_figures chance chapters cli comparison confidence events fetch figures intact leakage linear_null "
+    "manifest manifest_schema movies nested notebook null_figures null_level nulls parameters progress published "
+    "readers results simulate simulated_truth split_figures statistics tables tour".split()
 )
 
 
@@ -74,6 +75,10 @@ class FoldResult:
     labels : ndarray, shape (n,), uint8
     p_run : ndarray, shape (n,), float64
         Decoded probability of running; NaN in a fold that is not evaluable, which has no scores either.
+    valid_labels : ndarray, shape (m,), uint8
+    valid_p_run : ndarray, shape (m,), float64
+        The same for the validation windows, on which thresholds and decoders may be chosen. Empty in a fold that is
+        not evaluable.
     """
 
     fold: str
@@ -87,6 +92,8 @@ class FoldResult:
     centre: np.ndarray
     labels: np.ndarray
     p_run: np.ndarray
+    valid_labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
+    valid_p_run: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def trace(self, recording):
         """Labelled frames, labels and decoded probabilities of one test recording, in time order."""
@@ -94,7 +101,11 @@ class FoldResult:
         return self.centre[here], self.labels[here], self.p_run[here]
 
 
-def run(experiment, model_names, store=None, jobs=None, label="folds"):
+# What is fitted or chosen here beside the preprocessing, for the audit.
+FITTED = (FittedStep("weights of the decoder", "train"), FittedStep("epoch at which training stops", "valid"))
+
+
+def run(experiment, model_names, store=None, jobs=None, label="folds", allow_leak=False):
     """Train and test decoders on every fold.
 
     Parameters
@@ -108,6 +119,8 @@ def run(experiment, model_names, store=None, jobs=None, label="folds"):
         Processes; all processors if left out. Results do not depend on it.
     label : str
         What the progress bar counts.
+    allow_leak : bool
+        Run a split that is marked as leaky; its folds carry LEAKY in their names.
 
     Returns
     -------
@@ -120,7 +133,8 @@ def run(experiment, model_names, store=None, jobs=None, label="folds"):
     LeakError
         The split leaks; see :func:`calcium_decoding.audit.audit`.
     """
-    audit(experiment.split, experiment.spec, preprocess.build(**experiment.recipe), experiment.dataset)
+    audit(experiment.split, experiment.spec, preprocess.build(**experiment.recipe), experiment.dataset, fitted=FITTED,
+          allow_leak=allow_leak)
     tasks = [(experiment, fold, model) for model in model_names for fold in experiment.split.folds]
     paths = [None if store is None else Path(store) / f"{_key(*task)}.npz" for task in tasks]
     results = [None if path is None else _load(path) for path in paths]
@@ -138,7 +152,7 @@ def run(experiment, model_names, store=None, jobs=None, label="folds"):
 
 def run_fold(experiment, fold, model_name, checkpoint=None):
     """Train and test one decoder on one fold; see :func:`run`."""
-    recordings = {r.id: r for r in experiment.dataset.recordings}
+    recordings, split = {r.id: r for r in experiment.dataset.recordings}, experiment.split
     pipeline = preprocess.build(**experiment.recipe)
     ranges = fold.ranges("train")
     pipeline.fit([(recordings[name].signal, ranges[name]) for name in ranges], list(ranges))
@@ -149,11 +163,14 @@ def run_fold(experiment, fold, model_name, checkpoint=None):
         for name, frames in fold.ranges(role).items():
             if name not in transformed:
                 transformed[name] = pipeline.transform(recordings[name].signal, name)
-            pieces.append((name, transformed[name], recordings[name].run, frames))
-        return WindowSet.build(pieces, experiment.spec)
+            whole = [(0, recordings[name].n_frames)]
+            pieces.append((name, transformed[name], recordings[name].run, whole if split.of_centres else frames))
+        found = WindowSet.build(pieces, experiment.spec)
+        return _only(found, split.samples_of(fold, role, found)) if split.of_centres else found
 
     train, valid, test = windows("train"), windows("valid"), windows("test")
     history, p_run, scores, reason = training.History(), np.full(len(test), np.nan), {}, ""
+    valid_labels, valid_p_run = valid.labels[:0], np.empty(0)
     try:
         metrics.require_both_classes(test.labels, "test frames")
         metrics.require_both_classes(train.labels, "training frames")
@@ -164,9 +181,16 @@ def run_fold(experiment, fold, model_name, checkpoint=None):
         decoder = models.build(model_name, train.frames.shape[1], experiment.spec.past_frames, settings.seed)
         history = training.fit(decoder, train, valid, settings, checkpoint=checkpoint)
         p_run = training.predict(decoder, test, settings.torch_device())
+        valid_labels, valid_p_run = valid.labels, training.predict(decoder, valid, settings.torch_device())
         scores = metrics.frame_scores(test.labels, p_run)
     return FoldResult(fold.name, fold.test_group, model_name, scores, reason, history, tuple(test.ids),
-                      test.recording, test.centre, test.labels, p_run)
+                      test.recording, test.centre, test.labels, p_run, valid_labels, valid_p_run)
+
+
+def _only(windows, which):
+    """Some of the windows, over the same frames."""
+    return replace(windows, **{name: getattr(windows, name)[which]
+                               for name in ("starts", "labels", "recording", "centre")})
 
 
 def _recordings_of(experiment, fold):
@@ -196,11 +220,13 @@ def _key(experiment, fold, model):
 
 
 def _code_hash():
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return hash_content({path.stem: file_digest(path) for path in files if path.stem not in _NOT_DETERMINING})
+    folder = Path(__file__).parent
+    files = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.py"))}
+    return hash_content({name: file_digest(path) for name, path in files.items()
+                         if name.split("/")[0] not in _NOT_DETERMINING})
 
 
-_ARRAYS = ("recording", "centre", "labels", "p_run")
+_ARRAYS = ("recording", "centre", "labels", "p_run", "valid_labels", "valid_p_run")
 
 
 def _save(result, path):

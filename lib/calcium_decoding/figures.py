@@ -8,8 +8,9 @@ from calcium_decoding import metrics
 from calcium_decoding.published import GROUPS
 
 RUN, REST, SIGNAL, DECODED = "#D55E00", "#9AA5AE", "#222222", "#0072B2"
-MODEL_COLOURS = {"gru": "#0072B2", "logistic": "#E69F00", "logistic_window": "#009E73"}
-MODEL_LABELS = {"gru": "GRU", "logistic": "logistic, 1 frame", "logistic_window": "logistic, window"}
+MODEL_COLOURS = {"gru": "#0072B2", "logistic": "#E69F00", "logistic_window": "#009E73", "time_only": "#CC79A7"}
+MODEL_LABELS = {"gru": "GRU", "logistic": "logistic, 1 frame", "logistic_window": "logistic, window",
+                "time_only": "time only"}
 NULL_COLOUR = "#767676"
 
 

@@ -98,6 +98,12 @@ def file_digest(path, algorithm="sha256"):
     return digest.hexdigest()
 
 
+def tree_digest(folder, endings=(".py", ".csv")):
+    """Short hash (16 hexadecimal digits) of the names and bytes of all files below a folder with these endings."""
+    files = sorted(p for p in Path(folder).rglob("*") if p.suffix in endings)
+    return hash_content({p.relative_to(folder).as_posix(): file_digest(p) for p in files})
+
+
 def hash_content(content):
     """Short stable hash (16 hexadecimal digits) of anything JSON can hold; key order does not matter."""
     text = json.dumps(content, sort_keys=True, default=str, separators=(",", ":"))

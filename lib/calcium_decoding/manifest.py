@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from calcium_decoding.errors import DataError
-from calcium_decoding.files import file_digest, hash_content
+from calcium_decoding.files import hash_content, tree_digest
 from calcium_decoding.intact import ExpectedFile, Finding, check_file, members
 from calcium_decoding.manifest_schema import (
     Entry,
@@ -143,7 +143,7 @@ def folder(entry, data_dir=None):
     """
     if entry.kind == "simulated":
         words = {"title", "citation", "licence", "role", "caution", "regime", "compare_with_study"}
-        simulator = file_digest(Path(__file__).with_name("simulate.py"))
+        simulator = tree_digest(Path(__file__).with_name("simulate"))
         key = hash_content([entry.model_dump(exclude=words), simulator])  # a new title does not make other data
         return entry.root / "_build" / "simulated" / f"{entry.name}-{key}"
     if entry.folder is None:

@@ -1,9 +1,18 @@
 """Scores of frame-by-frame decoding. scikit-learn computes them; this module refuses what has no meaning."""
 
-import numpy as np
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
+from dataclasses import dataclass
 
-from calcium_decoding.errors import DataError
+import numpy as np
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    roc_auc_score,
+    roc_curve,
+)
+
+from calcium_decoding.errors import DataError, ParameterError
 
 
 def frame_scores(labels, p_run):
@@ -19,25 +28,45 @@ def frame_scores(labels, p_run):
     Returns
     -------
     dict of str to float
-        ``auc`` (area under the ROC curve), ``accuracy`` and ``balanced_accuracy`` at 0.5, ``run_share`` (share of
-        running frames).
+        ``auc`` (area under the ROC curve); ``accuracy`` and ``balanced_accuracy`` at 0.5; ``average_precision`` (area
+        under the precision-recall curve; a decoder that knows nothing gets ``run_share``, not 0.5); ``brier`` (mean
+        squared difference of probability and label; 0 is best, always saying ``run_share`` gets
+        ``run_share * (1 - run_share)``); ``run_share`` (share of running frames, the prevalence).
 
     Raises
     ------
     DataError
-        Only one class is present, so that the area under the ROC curve does not exist; or a value is not finite.
+        Only one class is present, so that the area under the ROC curve does not exist; a value is not a probability;
+        or labels are not 0 and 1, one a probability.
     """
-    labels, p_run = np.asarray(labels), np.asarray(p_run)
-    if not np.isfinite(p_run).all():
-        raise DataError("p_run", f"{np.count_nonzero(~np.isfinite(p_run))} values that are not finite",
-                        "probabilities", "check training: the loss should have been refused")
+    labels, p_run = checked_frames(labels, p_run)
     require_both_classes(labels, "test frames")
     return {
         "auc": float(roc_auc_score(labels, p_run)),
         "accuracy": float(np.mean((p_run > 0.5) == labels)),
         "balanced_accuracy": float(balanced_accuracy_score(labels, p_run > 0.5)),
+        "average_precision": float(average_precision_score(labels, p_run)),
+        "brier": float(brier_score_loss(labels, p_run)),
         "run_share": float(np.mean(labels)),
     }
+
+
+def checked_frames(labels, p_run):
+    """``labels`` (0 rest, 1 run) and ``p_run`` (0 to 1) as arrays of shape (n,), or DataError if they are not that."""
+    labels, p_run = np.asarray(labels), np.asarray(p_run)
+    if labels.ndim != 1 or labels.shape != p_run.shape:
+        raise DataError("labels and p_run", f"shapes {labels.shape} and {p_run.shape}", "two of shape (n,)",
+                        "give one label and one probability a frame")
+    if not np.isfinite(p_run).all():
+        raise DataError("p_run", f"{np.count_nonzero(~np.isfinite(p_run))} values that are not finite",
+                        "probabilities", "check training: the loss should have been refused")
+    if len(p_run) and not 0 <= p_run.min() <= p_run.max() <= 1:
+        raise DataError("p_run", f"values from {p_run.min():.3g} to {p_run.max():.3g}", "probabilities, 0 to 1",
+                        "give the probability of running, not the logit or a regression's output")
+    if not np.isin(labels, (0, 1)).all():
+        raise DataError("labels", f"values {', '.join(map(str, np.unique(labels)[:5]))}", "0 for rest and 1 for run",
+                        "recode the label")
+    return labels, p_run
 
 
 def require_both_classes(labels, where):
@@ -58,3 +87,65 @@ def roc(labels, p_run, n_points=200):
     grid = np.linspace(0, 1, n_points)
     false_positive, true_positive, _ = roc_curve(labels, p_run)
     return grid, np.interp(grid, false_positive, true_positive)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Do decoded probabilities mean what they say? One entry a bin that holds frames.
+
+    Attributes
+    ----------
+    predicted : ndarray, shape (n_filled_bins,)
+        Mean decoded probability of running.
+    observed : ndarray, shape (n_filled_bins,)
+        Share of frames with running; equal to ``predicted`` where the decoder is calibrated.
+    count : ndarray, shape (n_filled_bins,), int64
+        Frames.
+    error : float
+        Expected calibration error: the mean over frames of ``|observed - predicted|`` of their bin, 0 to 1.
+    """
+
+    predicted: np.ndarray
+    observed: np.ndarray
+    count: np.ndarray
+    error: float
+
+
+def calibration(labels, p_run, n_bins=10):
+    """Reliability diagram and expected calibration error, over bins of equal width.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (n,)
+        0 rest, 1 run.
+    p_run : ndarray, shape (n,)
+        Decoded probability of running.
+    n_bins : int
+        Bins between 0 and 1. A bin without frames is left out.
+
+    Returns
+    -------
+    Calibration
+
+    Raises
+    ------
+    DataError
+        As for :func:`frame_scores`.
+    ParameterError
+        Less than one bin.
+
+    Notes
+    -----
+    Guo, Pleiss, Sun, Weinberger 2017, arXiv 1706.04599. The error depends on the number of bins and is above 0 by
+    chance in few frames, even for a calibrated decoder; the Brier score has neither fault.
+    """
+    labels, p_run = checked_frames(labels, p_run)
+    require_both_classes(labels, "test frames")
+    if n_bins < 1:
+        raise ParameterError("n_bins", n_bins, "1 or more", "10 is usual")
+    observed, predicted = calibration_curve(labels, p_run, n_bins=n_bins, strategy="uniform")
+    # scikit-learn does not return the counts; these are its bins: closed on the right, the first on both sides.
+    edges = np.linspace(0, 1, n_bins + 1)
+    count = np.bincount(np.searchsorted(edges[1:-1], p_run))
+    count = count[count > 0]
+    return Calibration(predicted, observed, count, float(np.sum(count * np.abs(observed - predicted)) / len(labels)))

@@ -8,9 +8,11 @@ A decoder takes windows of shape ``(batch, length, n_roi)``, time first, and giv
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import SplineTransformer
 from torch import nn
 
-from calcium_decoding.errors import ParameterError
+from calcium_decoding.errors import DataError, ParameterError
 
 
 class RecurrentDecoder(nn.Module):
@@ -82,10 +84,47 @@ class LogisticDecoder:
         return self.estimator.decision_function(self.features(windows)).astype(np.float64)
 
 
+class TimeDecoder:
+    """Logistic regression on the time since the recording began, and on nothing else: the control beside a score.
+
+    Where brain and behaviour drift together within a session, a decoder can score by reading the clock. What this one
+    scores takes no brain. The time is in frames: knots lie at quantiles of the training times, so its unit cancels.
+    Beyond the training times the nearest one counts. Of a session with parts it sees the time within the part.
+
+    Parameters
+    ----------
+    n_knots : int
+        Of cubic splines: how fast the drift may turn.
+    """
+
+    def __init__(self, n_knots=5):
+        self.n_knots = n_knots
+
+    def features(self, windows):
+        """Centre frame of each window, shape (n, 1), float64."""
+        return windows.centre[:, None].astype(np.float64)
+
+    def fit(self, windows):
+        """Fit on all windows of a :class:`~calcium_decoding.windows.WindowSet`."""
+        times = self.features(windows)
+        knots = np.unique(np.quantile(times, np.linspace(0, 1, self.n_knots)))[:, None]
+        if len(knots) < 2:
+            raise DataError("training windows", "all at one time of their recordings", "windows at different times",
+                            "train on longer stretches")
+        splines = SplineTransformer(degree=3, knots=knots, extrapolation="constant")
+        self.estimator = make_pipeline(splines, LogisticRegression(C=1.0, solver="lbfgs", max_iter=1000))
+        self.estimator.fit(times, windows.labels)
+
+    def logits(self, windows):
+        """Logits, shape (n,), float64."""
+        return self.estimator.decision_function(self.features(windows)).astype(np.float64)
+
+
 MODELS = {
     "gru": "gated recurrent unit of 32 units on the window",
     "logistic": "logistic regression on the labelled frame",
     "logistic_window": "logistic regression on every 5th frame of the window",
+    "time_only": "logistic regression on the time since the recording began, blind to the signal",
 }
 
 
@@ -104,7 +143,7 @@ def build(name, n_roi, past_frames, seed):
 
     Returns
     -------
-    RecurrentDecoder or LogisticDecoder
+    RecurrentDecoder, LogisticDecoder or TimeDecoder
 
     Raises
     ------
@@ -119,4 +158,6 @@ def build(name, n_roi, past_frames, seed):
         return LogisticDecoder(past_frames)
     if name == "logistic_window":
         return LogisticDecoder(past_frames, every_frames=5)
+    if name == "time_only":
+        return TimeDecoder()
     raise ParameterError("model", repr(name), f"one of {', '.join(MODELS)}", "name one of these")

@@ -21,6 +21,7 @@ from calcium_decoding import (
 )
 from calcium_decoding.errors import DataError
 from calcium_decoding.figures import use_style
+from calcium_decoding.files import hash_content
 from calcium_decoding.manifest import project_root
 from calcium_decoding.parameters import Parameters, schema_of, validate
 from calcium_decoding.recording import Dataset
@@ -28,7 +29,7 @@ from calcium_decoding.windows import WindowSpec
 
 # What `recipe = "auto"` means: the published preprocessing sees whole sessions, which a split within sessions forbids.
 AUTO_RECIPE = {"animal_pairs": "published", "leave_one_session_out": "published", "blocked": "scaled",
-               "last_part": "events"}
+               "last_part": "events", "nested_animals": "published", "random_windows": "raw"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +52,22 @@ class Chapter:
         """Folder where finished folds are kept between runs."""
         return project_root() / "_build" / "folds"
 
-    def plan(self, dataset=None):
-        """The experiment that the parameters describe, on this chapter's data or on ``dataset``; prints the split.
+    @property
+    def rate_hz(self):
+        """Frames per second of the recordings; DataError if they do not all have the same."""
+        return _one_rate(self.dataset)
+
+    def plan(self, dataset=None, recipe=None, n_folds=0):
+        """The experiment that the parameters describe, on this chapter's data; prints the split.
+
+        Parameters
+        ----------
+        dataset : Dataset, optional
+            Other data.
+        recipe : str, optional
+            Another preprocessing.
+        n_folds : int
+            Keep only so many folds, spread evenly; 0: all.
 
         Raises
         ------
@@ -62,18 +77,21 @@ class Chapter:
         p = self.parameters
         dataset = dataset or self.dataset
         regime = dataset.regime if p.regime == "auto" else p.regime
-        name = AUTO_RECIPE[regime] if p.recipe == "auto" else p.recipe
+        name = recipe or (AUTO_RECIPE[regime] if p.recipe == "auto" else p.recipe)
         rate_hz = _one_rate(dataset)
         recipe = {"name": name, "rate_hz": rate_hz, "baseline_frames": p.baseline_frames}
         spec = WindowSpec(p.past_frames, p.future_frames)
         pipeline = preprocess.build(**recipe)
         options = {"n_blocks": p.n_blocks} if regime == "blocked" else {}
         split = splits.build(regime, dataset, spec, pipeline, **options)
+        planned = len(split.folds)
+        split = replace(split, folds=_spread(split.folds, n_folds))
         audit.audit(split, spec, pipeline, dataset)
         settings = training.TrainingSettings(
             epochs=p.epochs, batch_size=p.batch_size, min_updates=p.min_updates, learning_rate=p.learning_rate,
             seed=p.seed, device=p.device)
-        _say("split", f"{regime}: {len(split.folds)} folds, a claim {split.claim}, hash {split.hash()}, audit passed")
+        folds = f"{planned} folds" if planned == len(split.folds) else f"{len(split.folds)} of {planned} folds"
+        _say("split", f"{regime}: {folds}, a claim {split.claim}, hash {split.hash()}, audit passed")
         _say("input", f"{preprocess.RECIPES[name]}; windows of {spec.length} frames, "
                       f"{spec.look_ahead_ms(rate_hz):.0f} ms of them after the labelled frame")
         _say("device", str(settings.torch_device()))
@@ -105,9 +123,7 @@ class Chapter:
             return [], f"none: session re-pairing needs {error.expected}; {error.where} has {error.found}"
         experiment = self.plan(repaired)
         planned = experiment.split.folds
-        which = np.unique(np.linspace(0, len(planned), self.parameters.null_folds or len(planned), endpoint=False,
-                                      dtype=int))
-        split = replace(experiment.split, folds=tuple(planned[i] for i in which))
+        split = replace(experiment.split, folds=_spread(planned, self.parameters.null_folds))
         folds = experiments.run(replace(experiment, split=split), names, self.store, self.parameters.jobs or None,
                                 label="null")
         return folds, (f"session re-pairing without fixed points, one draw, refitted on {len(split.folds)} of "
@@ -118,8 +134,8 @@ class Chapter:
 
         Parameters
         ----------
-        experiment : Experiment, optional
-            What was run; left out where nothing is decoded.
+        experiment : Experiment or sequence of Experiment, optional
+            What was run; left out where nothing is decoded. Of several, the card names every claim and every split.
         folds, nulls : sequence of FoldResult
         null : str
             What :meth:`decode_null` says about the null.
@@ -130,17 +146,20 @@ class Chapter:
         -------
         ResultCard
         """
-        split = None if experiment is None else experiment.split
+        plans = (experiment,) if isinstance(experiment, experiments.Experiment) else tuple(experiment or ())
+        planned = [plan.split for plan in plans]
         refused = [results.Refused(session=r.session, reason=r.reason) for r in self.dataset.refused]
-        refused += [results.Refused(session=name, reason=reason) for name, reason in (split.skipped if split else ())]
+        refused += [results.Refused(session=name, reason=reason) for split in planned
+                    for name, reason in split.skipped]
         card = results.ResultCard(
             chapter=self.name, dataset=self.dataset.name, simulated=self.dataset.simulated,
-            kind="data" if split is None else "decoding", claim=split.claim if split else "none", null=null,
+            kind="decoding" if planned else "data", null=null,
+            claim=", ".join(dict.fromkeys(split.claim for split in planned)) or "none",
             scores=[*scores, *results.fold_scores(folds), *results.fold_scores(nulls, suffix=" null")],
             refused=refused,
             not_evaluable=[results.NotEvaluable(fold=f"{f.fold} ({f.model})", reason=f.reason)
                            for f in folds if f.reason],
-            provenance=results.provenance(self.dataset, split.hash() if split else "none", self.parameters.seed,
+            provenance=results.provenance(self.dataset, _one_hash(planned), self.parameters.seed,
                                           self.parameters.model_dump(exclude={"data_dir", "out_dir"})),
         )
         folder = Path(self.parameters.out_dir) if self.parameters.out_dir else project_root() / "_build" / "cards"
@@ -181,6 +200,19 @@ def start(chapter, namespace):
     _describe(dataset)
     _say("seed", str(parameters.seed))
     return Chapter(chapter, parameters, dataset)
+
+
+def _one_hash(planned):
+    """Hash of a split, or one hash over those of several."""
+    if len(planned) < 2:
+        return planned[0].hash() if planned else "none"
+    return hash_content([split.hash() for split in planned])
+
+
+def _spread(folds, n):
+    """``n`` folds spread evenly over all of them; all if ``n`` is 0."""
+    which = np.unique(np.linspace(0, len(folds), n or len(folds), endpoint=False, dtype=int))
+    return tuple(folds[i] for i in which)
 
 
 def _injected(namespace):

@@ -29,8 +29,40 @@ class DataTour(Parameters):
     show_s: float = Field(description="length of the stretch shown, s", gt=0, le=3600)
 
 
-class RoiRnn(Parameters):
-    """10_roi_rnn"""
+class SplitsAndLeakage(Parameters):
+    """02_splits_and_leakage"""
+
+    draws: int = Field(description="data sets without any relation", ge=1, le=100)
+    unrelated_frames: int = Field(description="frames of each of them", ge=1000, le=100_000)
+    trees: int = Field(description="trees of the random forest, which is slow; 0: no forest", ge=0, le=1000)
+    recipe: str = Field(description=f"preprocessing of every regime: {', '.join(RECIPES)}",
+                        pattern=f"^({'|'.join(RECIPES)})$")
+    candidates: str = Field(description="preprocessing among which inner animals choose, comma between",
+                            pattern=f"^({'|'.join(RECIPES)})(,({'|'.join(RECIPES)}))*$")
+    baseline_frames: int = Field(description="length of the moving baseline, frames", ge=2, le=100_000)
+    past_frames: int = Field(description="frames of a window before the labelled one", ge=0, le=300)
+    future_frames: int = Field(description="frames of a window after the labelled one", ge=0, le=300)
+    models: str = Field(description=f"decoders, comma between: {', '.join(MODELS)}",
+                        pattern=f"^({'|'.join(MODELS)})(,({'|'.join(MODELS)}))*$")
+    n_blocks: int = Field(description="blocks of a recording in the blocked split", ge=3, le=20)
+    embargo_times: float = Field(description="embargo between blocks, autocorrelation times of running", ge=0, le=100)
+    jobs: int = Field(description="folds at a time; 0: one a processor", ge=0, le=1024)
+
+
+class ChanceAndNulls(Parameters):
+    """03_chance_and_nulls"""
+
+    example_sessions: int = Field(description="sessions of the example animal", ge=4, le=30)
+    example_frames: int = Field(description="frames of each of them", ge=600, le=100_000)
+    recipe: str = Field(description=f"preprocessing, applied to whole recordings: {', '.join(RECIPES)}",
+                        pattern=f"^({'|'.join(RECIPES)})$")
+    baseline_frames: int = Field(description="length of the moving baseline, frames", ge=2, le=100_000)
+    draws: int = Field(description="draws of each null", ge=19, le=100_000)
+    jobs: int = Field(description="threads; 0: one a processor", ge=0, le=1024)
+
+
+class Decoding(Parameters):
+    """Parameters of every chapter that trains decoders on ROI traces."""
 
     regime: str = Field(description=f"split: auto (as the data set suggests), {', '.join(REGIMES)}",
                         pattern=f"^(auto|{'|'.join(REGIMES)})$")
@@ -47,14 +79,27 @@ class RoiRnn(Parameters):
                              le=100_000)
     batch_size: int = Field(description="windows a step", ge=1, le=100_000)
     learning_rate: float = Field(description="step size of Adam", gt=0, le=1)
-    null_models: str = Field(description="decoders refitted on re-paired sessions; empty: none",
-                             pattern=f"^(({'|'.join(MODELS)})(,({'|'.join(MODELS)}))*)?$")
-    null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
     device: str = Field(description="cpu, cuda, or auto", pattern="^(cpu|cuda|auto)$")
     jobs: int = Field(description="folds at a time; 0: one a processor", ge=0, le=1024)
 
 
-CHAPTERS = {"01_data_tour": DataTour, "10_roi_rnn": RoiRnn}
+class SimulatedTruth(Decoding):
+    """04_simulated_truth"""
+
+    animal: int = Field(description="whose session is taken apart, counted from 1", ge=1, le=5)
+    raw_folds: int = Field(description="folds decoded without baseline, spread evenly; 0: all", ge=0, le=10_000)
+
+
+class RoiRnn(Decoding):
+    """10_roi_rnn"""
+
+    null_models: str = Field(description="decoders refitted on re-paired sessions; empty: none",
+                             pattern=f"^(({'|'.join(MODELS)})(,({'|'.join(MODELS)}))*)?$")
+    null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
+
+
+CHAPTERS = {"01_data_tour": DataTour, "02_splits_and_leakage": SplitsAndLeakage, "03_chance_and_nulls": ChanceAndNulls,
+            "04_simulated_truth": SimulatedTruth, "10_roi_rnn": RoiRnn}
 
 
 def validate(chapter, values):

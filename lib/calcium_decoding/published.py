@@ -11,6 +11,17 @@ import pandas as pd
 
 GROUPS = ("M2_M1", "FL_HL", "PT_RS", "V1_Vm", "Vl_A1")
 
+# Panels with a rank-sum test, and the experiments whose models and variants they compare. The folds of the LSTM of
+# Fig 2E, of the linear decoder of Fig 4E, and all of Figs 2F and 5C were not saved.
+FAMILIES = {
+    "Fig2E_without_lstm": ("image_cnn_stage1", "image_cnn_gru_stage2"),
+    "Fig4E_without_linear": ("roi_rnn_architecture:GRU", "roi_rnn_raw"),
+    "Fig4F": ("roi_rnn_architecture",),
+    "Fig5B": ("roi_rnn_window_length",),
+    "Fig6D": ("roi_rnn_region_4",),
+    "Fig6F": ("roi_rnn_region_8",),
+}
+
 
 @cache
 def _table(name):
@@ -29,6 +40,12 @@ def run_share(animal):
     """Mean share of running frames of one animal (1 to 5) over its sessions, 0 to 1."""
     sessions = _table("sessions.csv")
     return float(sessions.loc[sessions["mouse"] == animal, "run_proportion"].mean())
+
+
+def session_run_shares(animal):
+    """Share of running frames of each session of one animal (1 to 5), 0 to 1, in the order of the study."""
+    sessions = _table("sessions.csv")
+    return tuple(sessions.loc[sessions["mouse"] == animal, "run_proportion"])
 
 
 def reported(experiment, model, variant, metric="auc"):
@@ -53,3 +70,38 @@ def per_fold(experiment, model, variant, metric="auc"):
     rows = table[(table["experiment"] == experiment) & (table["model"] == model)
                  & (table["variant"] == variant) & (table["metric"] == metric)]
     return rows[["test_mouse", "valid_mouse", "value"]].reset_index(drop=True)
+
+
+def family(panel):
+    """Published AUCs of the conditions that one panel compares.
+
+    Parameters
+    ----------
+    panel : str
+        A name in :data:`FAMILIES`.
+
+    Returns
+    -------
+    dict of str to pandas.Series
+        By ``"model|variant"``: 20 AUCs, indexed by ``test_mouse`` and ``valid_mouse``, the same order in each.
+
+    Raises
+    ------
+    KeyError
+        No such panel.
+    """
+    table = _table("per_fold.csv")
+    groups = {}
+    for name in FAMILIES[panel]:
+        experiment, _, model = name.partition(":")
+        rows = table[(table["experiment"] == experiment) & (table["metric"] == "auc")]
+        for (of_model, variant), folds in rows.groupby(["model", "variant"], sort=False):
+            if model in ("", of_model):
+                groups[f"{of_model}|{variant}"] = folds.set_index(["test_mouse", "valid_mouse"])["value"].sort_index()
+    return groups
+
+
+def rank_sum_check():
+    """p-values that follow from the published AUCs, a row a pair: ``family`` (of :data:`FAMILIES`), ``group_a``,
+    ``group_b``, ``family_size``, ``p_two_sided``, ``p_holm``, ``stars``; four significant digits."""
+    return _table("rank_sum_check.csv").copy()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from calcium_decoding.errors import DataError
+from calcium_decoding.movies import Movie
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +36,14 @@ class Recording:
         File the recording was read from, for error messages.
     notes : tuple of str
         What the reader noticed and the user should know (outliers, labels that disagree with speed).
+    movie : Movie, optional
+        The pictures of the same frames; they stay on disk.
 
     Raises
     ------
     DataError
-        Empty, NaN or infinite values, swapped axes, lengths that disagree, a run label that is not 0 or 1.
+        Empty, NaN or infinite values, swapped axes, lengths that disagree, a run label that is not 0 or 1, a movie
+        with another number of frames.
     """
 
     signal: np.ndarray
@@ -53,6 +57,7 @@ class Recording:
     simulated: bool = False
     source: str = ""
     notes: tuple[str, ...] = field(default=())
+    movie: Movie | None = None
 
     def __post_init__(self):
         where = self.source or self.id
@@ -69,6 +74,9 @@ class Recording:
         if len(roi_names) != signal.shape[1]:
             raise DataError(where, f"{len(roi_names)} ROI names for {signal.shape[1]} columns", "one name a column",
                             "give as many names as the signal has columns")
+        if self.movie is not None and len(self.movie) != len(signal):
+            raise DataError(where, f"{len(self.movie)} frames in {self.movie.path.name}, {len(signal)} of signal",
+                            "a picture for each frame of the signal", "leave the movie out, or fetch it again")
         object.__setattr__(self, "signal", _read_only(signal, np.float32))
         object.__setattr__(self, "behaviour", behaviour)
         object.__setattr__(self, "roi_names", roi_names)
@@ -108,7 +116,10 @@ class Recording:
         return self.behaviour["run"]
 
     def content_hash(self):
-        """Hexadecimal SHA-256 of everything a decoder could see: identity, rate, signal and behaviour."""
+        """Hexadecimal SHA-256 of what a decoder of ROI traces could see: identity, rate, signal and behaviour.
+
+        The movie has a hash of its own, because reading it all takes long.
+        """
         if "_hash" not in self.__dict__:  # computed once: the arrays are read-only
             digest = hashlib.sha256(f"{self.id}|{self.rate_hz}|{self.signal.shape}".encode())
             digest.update(self.signal.data)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import calcium_decoding
 from calcium_decoding.errors import DataError
-from calcium_decoding.files import file_digest, hash_content, write_json
+from calcium_decoding.files import tree_digest, write_json
 
 
 class _Strict(BaseModel):
@@ -124,7 +124,9 @@ class ResultCard(_Strict):
         """
         kind = "simulated" if self.simulated else "recorded"
         lines = [f"{self.chapter} on {self.dataset} ({kind}), {self.claim}, split {self.provenance.split_hash}"]
-        lines += [f"{s.model:<16} {s.metric:<18} {s.scope:<22} {s.value:.{decimals}f}" for s in self.summary()]
+        rows = [(s.model, s.metric, s.scope, f"{s.value:.{decimals}f}") for s in self.summary()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines += ["  ".join(x.ljust(w) for x, w in zip(row, widths, strict=True)) for row in rows]
         lines += [f"refused: {r.session}" for r in self.refused]
         lines += [f"not evaluable: {f.fold}" for f in self.not_evaluable]
         return "\n".join(lines)
@@ -196,9 +198,7 @@ def fold_scores(folds, suffix=""):
 @cache
 def source_hash():
     """Short hash (16 hexadecimal digits) of the library's source files."""
-    folder = Path(calcium_decoding.__file__).parent
-    files = sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".csv"))
-    return hash_content({str(path.relative_to(folder)): file_digest(path) for path in files})
+    return tree_digest(Path(calcium_decoding.__file__).parent)
 
 
 @cache

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from calcium_decoding.errors import DataError
+from calcium_decoding.movies import Movie
 from calcium_decoding.readers.common import Intake, check_folder, path_below, with_run_label
 from calcium_decoding.readers.mat import check_array, check_cells, load_mat, mat_variables
 from calcium_decoding.readers.session_table import read_session_table
@@ -15,7 +16,7 @@ N_ROI = 50
 SUBTRACTED = "assembled file without _raw in its name: its authors have subtracted a moving mean already"
 
 
-def read_study(folder, rate_hz=30.0, simulated=False, strict=False, n_roi=N_ROI):
+def read_study(folder, rate_hz=30.0, simulated=False, strict=False, n_roi=N_ROI, movies=False):
     """Data set in the layout of the study's public code, one recording a session.
 
     What is read (MATLAB files may lie anywhere below ``folder`` and are found by name):
@@ -26,6 +27,8 @@ def read_study(folder, rate_hz=30.0, simulated=False, strict=False, n_roi=N_ROI)
       dF/F in percent.
     - ``<Data_ID>_behavior.mat``, usually in ``data_of_behavior_64_5mice/``. Variables ``runrest`` (1, T), 0
       rest and 1 run, and ``speed_rs`` (1, T), cm/s.
+
+    - With ``movies``: ``<Data_ID>.tif``, usually in ``data_of_image_64_5mice/``, (T, rows, columns). It stays on disk.
 
     Where no session has a signal file of its own, the assembled files are read (see :func:`read_assembled`):
     ``signal_5mice_raw.mat`` or else ``signal_5mice.mat``, with ``runrest_5mice.mat`` and ``speed_5mice.mat``
@@ -42,6 +45,8 @@ def read_study(folder, rate_hz=30.0, simulated=False, strict=False, n_roi=N_ROI)
         Raise at the first bad session instead of refusing it by name and going on.
     n_roi : int
         Number of ROIs that every session must have.
+    movies : bool
+        Attach the movie of each session; a session without one is then refused.
 
     Returns
     -------
@@ -60,7 +65,8 @@ def read_study(folder, rate_hz=30.0, simulated=False, strict=False, n_roi=N_ROI)
     Ajioka et al. 2024, PLoS Comput Biol, doi:10.1371/journal.pcbi.1011074
     """
     folder = check_folder(folder)
-    table_path, files = _session_table_of(folder), _mat_files(folder)
+    table_path, files = _session_table_of(folder), _files_by_name(folder, "*.mat")
+    tiffs = _files_by_name(folder, "*.tif") if movies else {}
     assembled = (_find_any(files, "signal_5mice_raw.mat", folder)
                  or _find_any(files, "signal_5mice.mat", folder))
     if table_path is None and assembled is None:
@@ -69,6 +75,9 @@ def read_study(folder, rate_hz=30.0, simulated=False, strict=False, n_roi=N_ROI)
                         "download them, or name their folder")
     table = None if table_path is None else read_session_table(table_path)
     if assembled is not None and not _has_signal_files(table, folder, files):
+        if movies:
+            raise DataError(folder, "assembled signal files", "a signal file a session, which movies go with",
+                            "read it without movies")
         runrest, speed = (_find_any(files, f"{name}_5mice.mat", folder) for name in ("runrest", "speed"))
         return read_assembled(assembled, runrest or folder, speed, table_path, rate_hz, simulated, strict,
                               n_roi)
@@ -83,9 +92,10 @@ def read_study(folder, rate_hz=30.0, simulated=False, strict=False, n_roi=N_ROI)
                                 "download it, or take the session out of the table")
             signal = load_mat(signal_path, ["dat_roi"])["dat_roi"]
             run, speed, behaviour_path = _behaviour(files, row.session, folder)
+            movie = Movie(_find(tiffs, f"{row.session}.tif", folder)) if movies else None
             intake.recordings.append(_recording(
                 signal, run, speed, n_roi, rate_hz=rate_hz, animal=row.animal, session=row.session,
-                simulated=simulated, source=f"{signal_path} with {behaviour_path.name}"))
+                simulated=simulated, source=f"{signal_path} with {behaviour_path.name}", movie=movie))
     return intake.dataset(folder.name)
 
 
@@ -128,7 +138,7 @@ def read_assembled(signal_path, runrest_path, speed_path=None, session_table=Non
         raise DataError(runrest_path, "behaviour in a file a session, and no session table",
                         "a table that says which session is which",
                         "give session_table, or runrest_5mice.mat")
-    behaviour_files = _mat_files(runrest_path) if runrest_path.is_dir() else None
+    behaviour_files = _files_by_name(runrest_path, "*.mat") if runrest_path.is_dir() else None
     intake = Intake(strict)
     for mouse in mice:
         signals = _cells(signal_path, f"signal{mouse}")
@@ -209,9 +219,9 @@ def _behaviour(files, session, folder):
     return content["runrest"], content.get("speed_rs"), path
 
 
-def _mat_files(folder):
+def _files_by_name(folder, pattern):
     files = {}
-    for path in sorted(folder.rglob("*.mat")):
+    for path in sorted(folder.rglob(pattern)):
         files.setdefault(path.name, []).append(path)
     return files
 

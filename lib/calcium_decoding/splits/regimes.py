@@ -1,162 +1,14 @@
-"""Splits into training, validation and test: intervals of time, decided before any window is made.
-
-A split holds half-open ranges of frames. Windows are laid inside them later, so no window can lie on both
-sides. :func:`calcium_decoding.audit.audit` checks what a split claims against what window and preprocessing
-touch.
-"""
+"""Regimes: one function a way of testing, by name."""
 
 import inspect
 import itertools
-import json
-import math
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import replace
 
-import numpy as np
-
-from calcium_decoding.errors import DataError, LeakError, ParameterError
-from calcium_decoding.files import hash_content, write_json
+from calcium_decoding.errors import ParameterError
+from calcium_decoding.splits.core import ROLES, Fold, Segment, Split, sessions_of
+from calcium_decoding.splits.gap import embargo_frames, purge_gap_frames
+from calcium_decoding.splits.leaky import random_windows
 from calcium_decoding.transforms import whole_number
-
-CLAIMS = ("across animals", "across sessions", "within session")
-ROLES = ("train", "valid", "test")
-
-
-@dataclass(frozen=True, order=True)
-class Segment:
-    """Frames ``start .. stop - 1`` of the recording with id ``recording``."""
-
-    recording: str
-    start: int
-    stop: int
-
-    def __post_init__(self):
-        # A numpy integer left as it is would give the same split another hash.
-        where = f"of segment in {self.recording}"
-        object.__setattr__(self, "start", whole_number(f"start {where}", self.start, 0))
-        object.__setattr__(self, "stop", whole_number(f"stop {where}", self.stop, self.start + 1))
-
-    def __len__(self):
-        return self.stop - self.start
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One training with its validation and test frames.
-
-    Parameters
-    ----------
-    name : str
-        Unique in its split.
-    train, valid, test : tuple of Segment
-    test_group : str
-        What one number is reported for: an animal, or animal/session.
-    tags : dict of str to str
-        Further facts, such as ``test_animal`` and ``valid_animal``.
-    """
-
-    name: str
-    train: tuple[Segment, ...]
-    valid: tuple[Segment, ...]
-    test: tuple[Segment, ...]
-    test_group: str
-    tags: dict[str, str] = field(default_factory=dict, hash=False)
-
-    def __post_init__(self):
-        for role in ROLES:
-            object.__setattr__(self, role, tuple(getattr(self, role)))
-
-    @property
-    def test_animal(self):
-        """Animal that is tested, or None where the split is not about one."""
-        return self.tags.get("test_animal")
-
-    @property
-    def valid_animal(self):
-        """Animal that validates, or None where the split is not about one."""
-        return self.tags.get("valid_animal")
-
-    def ranges(self, role):
-        """Ranges of one role by recording: dict of id to list of (start, stop)."""
-        found = {}
-        for segment in getattr(self, role):
-            found.setdefault(segment.recording, []).append((segment.start, segment.stop))
-        return found
-
-
-@dataclass(frozen=True)
-class Split:
-    """All folds of one evaluation and what their scores may claim.
-
-    Parameters
-    ----------
-    regime : str
-        How it was made.
-    folds : tuple of Fold
-    claim : {"across animals", "across sessions", "within session"}
-        What is new to the decoder in a test.
-    skipped : tuple of (str, str)
-        Animals or sessions left out, and why.
-    """
-
-    regime: str
-    folds: tuple[Fold, ...]
-    claim: str
-    skipped: tuple[tuple[str, str], ...] = ()
-
-    def __post_init__(self):
-        object.__setattr__(self, "folds", tuple(self.folds))
-        object.__setattr__(self, "skipped", tuple((str(name), str(reason)) for name, reason in self.skipped))
-        if self.claim not in CLAIMS:
-            raise ParameterError("claim", repr(self.claim), f"one of {', '.join(CLAIMS)}", "use one of these")
-        if not self.folds:
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in self.skipped) or "no reason given"
-            raise ParameterError(f"split '{self.regime}'", f"no folds ({reasons})", "at least one fold",
-                                 "choose a regime that suits the data set")
-        names = [fold.name for fold in self.folds]
-        if len(set(names)) < len(names):
-            raise ParameterError(f"split '{self.regime}'", "two folds with one name", "unique names",
-                                 "rename the folds")
-
-    def to_manifest(self):
-        """Everything that defines the split, as JSON can hold it."""
-        return {
-            "regime": self.regime,
-            "claim": self.claim,
-            "skipped": [list(pair) for pair in self.skipped],
-            "folds": [
-                {"name": fold.name, "test_group": fold.test_group, "tags": dict(fold.tags)}
-                | {role: [[s.recording, s.start, s.stop] for s in getattr(fold, role)] for role in ROLES}
-                for fold in self.folds
-            ],
-        }
-
-    def hash(self):
-        """Short hash (16 hexadecimal digits) of the manifest."""
-        return hash_content(self.to_manifest())
-
-    def save(self, path):
-        """Write the manifest as JSON, whole or not at all."""
-        write_json(path, self.to_manifest())
-
-
-def load(path):
-    """Read a split that :meth:`Split.save` wrote.
-
-    Raises
-    ------
-    DataError
-        Not a split manifest. (A file that does not exist raises FileNotFoundError.)
-    """
-    text = Path(path).read_text(encoding="utf-8")
-    try:
-        content = json.loads(text)
-        folds = [Fold(f["name"], **{role: [Segment(*s) for s in f[role]] for role in ROLES},
-                      test_group=f["test_group"], tags=f["tags"]) for f in content["folds"]]
-        return Split(content["regime"], folds, content["claim"], content["skipped"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(path, f"no split manifest ({type(error).__name__}: {error})",
-                        "a file written by Split.save", "make the split again and save it") from error
 
 
 def animal_pairs(dataset):
@@ -180,6 +32,22 @@ def animal_pairs(dataset):
         folds.append(_fold(f"test={test},valid={valid}", train, dataset.of_animal(valid),
                            dataset.of_animal(test), test))
     return Split("animal_pairs", folds, "across animals")
+
+
+def nested_animals(dataset):
+    """Each animal tests by itself; each of the others validates once, and what is left trains.
+
+    The folds are those of :func:`animal_pairs`, used the other way round: the runs that share a test animal are the
+    inner loop of a nested cross-validation. Epoch, decoder and threshold are chosen on their validation animals, and
+    the scores of the chosen decoder on the test animal are averaged, so that n is the number of animals.
+    :func:`calcium_decoding.nested.run` does this.
+
+    Raises
+    ------
+    ParameterError
+        Fewer than three animals.
+    """
+    return replace(animal_pairs(dataset), regime="nested_animals")
 
 
 def leave_one_session_out(dataset, valid="next"):
@@ -206,7 +74,7 @@ def leave_one_session_out(dataset, valid="next"):
     step = 1 if valid == "next" else -1
     folds, skipped = [], []
     for animal in dataset.animals:
-        sessions = _sessions(dataset.of_animal(animal))
+        sessions = sessions_of(dataset.of_animal(animal))
         keys = list(sessions)
         if len(keys) < 3:
             skipped.append((animal, f"{len(keys)} session(s), needs 3: train, validate, test"))
@@ -230,7 +98,7 @@ def last_part(dataset):
         No session has three parts.
     """
     folds, skipped = [], []
-    for key, parts in _sessions(dataset.recordings).items():
+    for key, parts in sessions_of(dataset.recordings).items():
         if len(parts) < 3:
             skipped.append((key, f"{len(parts)} part(s), needs 3: train, validate, test"))
             continue
@@ -238,7 +106,7 @@ def last_part(dataset):
     return Split("last_part", folds, "within session", skipped)
 
 
-def blocked(dataset, n_blocks=5, gap_frames=0):
+def blocked(dataset, n_blocks=5, gap_frames=0, embargo_times=0.0):
     """Each session by itself: contiguous blocks of every recording take turns as the test, with a purge gap.
 
     In fold k block k is the test, block k + 1 (cyclically) validates and the rest trains; of a session with
@@ -253,6 +121,8 @@ def blocked(dataset, n_blocks=5, gap_frames=0):
     gap_frames : int
         Frames that lie between two roles and belong to none; :func:`purge_gap_frames` says how many are
         needed.
+    embargo_times : float
+        Autocorrelation times of the run label added to the gap; see :func:`embargo_frames`.
 
     Raises
     ------
@@ -260,8 +130,9 @@ def blocked(dataset, n_blocks=5, gap_frames=0):
         A recording too short for so many blocks with so wide a gap, or a value out of range.
     """
     n_blocks, gap = whole_number("n_blocks", n_blocks, 3), whole_number("gap_frames", gap_frames, 0)
+    gap += embargo_frames(dataset, embargo_times) if embargo_times else 0
     folds = []
-    for key, recordings in _sessions(dataset.recordings).items():
+    for key, recordings in sessions_of(dataset.recordings).items():
         for k in range(n_blocks):
             roles = {role: [] for role in ROLES}
             for recording in recordings:
@@ -278,20 +149,37 @@ REGIMES = {
     "leave_one_session_out": leave_one_session_out,
     "last_part": last_part,
     "blocked": blocked,
+    "nested_animals": nested_animals,
+    "random_windows": random_windows,
 }
 
 
-def build(regime, dataset, spec, pipeline, embargo_frames=0, **options):
+def build(regime, dataset, spec, pipeline, embargo_frames=0, label_smoothing_frames=0, **options):
     """Make a split by name.
+
+    ========================  ===============  ==========================================================
+    name                      claim            design
+    ========================  ===============  ==========================================================
+    ``blocked``               within session   contiguous blocks, purged, with an embargo if asked for
+    ``last_part``             within session   last trial of a session
+    ``leave_one_session_out`` across sessions  each session of an animal once
+    ``nested_animals``        across animals   each animal once, every choice made on the others
+    ``animal_pairs``          across animals   as published: 20 pairs of five animals (Ajioka et al. 2024)
+    ``random_windows``        none (LEAKY)     as published: overlapping windows at random (Mirzaee et al. 2025)
+    ========================  ===============  ==========================================================
 
     Parameters
     ----------
-    regime : {"animal_pairs", "leave_one_session_out", "last_part", "blocked"}
+    regime : str
+        A name of the table.
     dataset : Dataset
     spec : WindowSpec
     pipeline : Pipeline
     embargo_frames : int
-        For ``"blocked"``: frames added to the purge gap, a few autocorrelation times of the behaviour.
+        For ``"blocked"``: frames added to the purge gap. Its option ``embargo_times`` measures them in autocorrelation
+        times of the behaviour.
+    label_smoothing_frames : int or (int, int)
+        What the smoothing of the label reaches, which widens the gap of ``"blocked"``; see :func:`label_reach`.
     **options
         Further parameters of the builder. ``gap_frames`` of ``"blocked"`` is derived from ``spec`` and
         ``pipeline`` with :func:`purge_gap_frames` unless given.
@@ -306,62 +194,27 @@ def build(regime, dataset, spec, pipeline, embargo_frames=0, **options):
     if regime not in REGIMES:
         raise ParameterError("regime", repr(regime), f"one of {', '.join(REGIMES)}", "use one of these names")
     builder = REGIMES[regime]
-    known = set(inspect.signature(builder).parameters) - {"dataset"}
+    known = set(inspect.signature(builder).parameters) - {"dataset", "spec"}
     if unknown := sorted(set(options) - known):
         raise ParameterError(f"split '{regime}'", f"option(s) {', '.join(unknown)}",
                              f"options among {', '.join(sorted(known)) or '(none)'}", "leave them out")
     embargo = whole_number("embargo_frames", embargo_frames, 0)
     if regime == "blocked":
-        needed = purge_gap_frames(spec, pipeline)
+        needed = purge_gap_frames(spec, pipeline, label_smoothing_frames)
         gap = whole_number("gap_frames", options.get("gap_frames", needed), 0)
         options["gap_frames"] = gap + embargo
     elif embargo:
         raise ParameterError(f"split '{regime}'", f"embargo_frames = {embargo}", "0: only 'blocked' has gaps",
                              "leave it out, or use 'blocked'")
+    if regime == "random_windows":
+        options["spec"] = spec
     return builder(dataset, **options)
-
-
-def purge_gap_frames(spec, pipeline):
-    """Frames that must lie between two roles in one recording: window span, label shift, preprocessing reach.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    LeakError
-        A step looks at the whole recording, so no gap is wide enough.
-    """
-    reach = pipeline.look_back_frames + pipeline.look_ahead_frames
-    if math.isinf(reach):
-        step = widest_step(pipeline)
-        raise LeakError(
-            f"preprocessing step {type(step).__name__}",
-            "a step that looks at the whole recording, test frames included, in a split within recordings",
-            "steps of limited reach",
-            "use the recipe 'causal' or 'scaled' (or 'events'), or a split across sessions or animals",
-        )
-    return int(spec.length + abs(spec.label_shift_frames) + reach)
-
-
-def widest_step(pipeline):
-    """The step of a pipeline that reaches furthest, or None if none reaches beyond the present frame."""
-    reach = [step.look_back_frames + step.look_ahead_frames for step in pipeline.steps]
-    return pipeline.steps[int(np.argmax(reach))] if reach and max(reach) > 0 else None
 
 
 def _fold(name, train, valid, test, test_group):
     """Fold of whole recordings."""
     whole = ([Segment(r.id, 0, r.n_frames) for r in recordings] for recordings in (train, valid, test))
     return Fold(name, *whole, test_group, {"test_animal": test[0].animal, "valid_animal": valid[0].animal})
-
-
-def _sessions(recordings):
-    found = {}
-    for recording in recordings:
-        found.setdefault(f"{recording.animal}/{recording.session}", []).append(recording)
-    return found
 
 
 def _block_roles(recording, n_blocks, k, gap):

@@ -1,0 +1,240 @@
+"""What a split is: intervals of frames for training, validation and test, and the claim that its scores may make."""
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.files import hash_content, write_json
+from calcium_decoding.transforms import whole_number
+
+LEAKY = "none (LEAKY)"
+CLAIMS = ("across animals", "across sessions", "within session", LEAKY)
+ROLES = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, order=True)
+class Segment:
+    """Frames ``start .. stop - 1`` of the recording with id ``recording``."""
+
+    recording: str
+    start: int
+    stop: int
+
+    def __post_init__(self):
+        # A numpy integer left as it is would give the same split another hash.
+        where = f"of segment in {self.recording}"
+        object.__setattr__(self, "start", whole_number(f"start {where}", self.start, 0))
+        object.__setattr__(self, "stop", whole_number(f"stop {where}", self.stop, self.start + 1))
+
+    def __len__(self):
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One training with its validation and test frames.
+
+    Parameters
+    ----------
+    name : str
+        Unique in its split.
+    train, valid, test : tuple of Segment
+    test_group : str
+        What one number is reported for: an animal, or animal/session.
+    tags : dict of str to str
+        Further facts, such as ``test_animal`` and ``valid_animal``.
+    """
+
+    name: str
+    train: tuple[Segment, ...]
+    valid: tuple[Segment, ...]
+    test: tuple[Segment, ...]
+    test_group: str
+    tags: dict[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self):
+        for role in ROLES:
+            object.__setattr__(self, role, tuple(getattr(self, role)))
+
+    @property
+    def test_animal(self):
+        """Animal that is tested, or None where the split is not about one."""
+        return self.tags.get("test_animal")
+
+    @property
+    def valid_animal(self):
+        """Animal that validates, or None where the split is not about one."""
+        return self.tags.get("valid_animal")
+
+    def ranges(self, role):
+        """Ranges of one role by recording: dict of id to list of (start, stop)."""
+        found = {}
+        for segment in getattr(self, role):
+            found.setdefault(segment.recording, []).append((segment.start, segment.stop))
+        return found
+
+
+@dataclass(frozen=True)
+class Split:
+    """All folds of one evaluation and what their scores may claim.
+
+    Parameters
+    ----------
+    regime : str
+        How it was made.
+    folds : tuple of Fold
+    claim : {"across animals", "across sessions", "within session", "none (LEAKY)"}
+        What is new to the decoder in a test. The last is for splits that are shown because they leak.
+    skipped : tuple of (str, str)
+        Animals or sessions left out, and why.
+    of_centres : bool
+        The segments hold the centre frames of windows, not all frames that the windows touch: neighbours of different
+        roles then share frames, so only a leaky split can be of this kind.
+    """
+
+    regime: str
+    folds: tuple[Fold, ...]
+    claim: str
+    skipped: tuple[tuple[str, str], ...] = ()
+    of_centres: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "folds", tuple(self.folds))
+        object.__setattr__(self, "skipped", tuple((str(name), str(reason)) for name, reason in self.skipped))
+        if self.claim not in CLAIMS:
+            raise ParameterError("claim", repr(self.claim), f"one of {', '.join(CLAIMS)}", "use one of these")
+        if not self.folds:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in self.skipped) or "no reason given"
+            raise ParameterError(f"split '{self.regime}'", f"no folds ({reasons})", "at least one fold",
+                                 "choose a regime that suits the data set")
+        names = [fold.name for fold in self.folds]
+        if len(set(names)) < len(names):
+            raise ParameterError(f"split '{self.regime}'", "two folds with one name", "unique names",
+                                 "rename the folds")
+        if self.of_centres and not self.is_leaky:
+            raise ParameterError(f"split '{self.regime}'", f"segments of window centres and the claim {self.claim}",
+                                 f"the claim {LEAKY}, since such windows share frames", "split frames, not windows")
+
+    @property
+    def is_leaky(self):
+        """True if the split is marked as leaky: its scores claim nothing."""
+        return self.claim == LEAKY
+
+    def as_leaky(self):
+        """The same folds, marked as leaky in the claim and in the name of each fold.
+
+        For showing what a leak does: :func:`calcium_decoding.audit.audit` lets only a split so marked pass, and only
+        when asked to.
+        """
+        if self.is_leaky:
+            return self
+        folds = [replace(fold, name=f"LEAKY {fold.name}") for fold in self.folds]
+        return replace(self, folds=folds, claim=LEAKY)
+
+    def as_cv(self, windows, with_valid=True):
+        """The folds as index arrays, for ``cv=`` of scikit-learn.
+
+        Parameters
+        ----------
+        windows : WindowSet
+            The samples, one a row of X, laid over whole recordings.
+        with_valid : bool
+            Add the validation frames to the training, since scikit-learn asks for no validation. They keep their
+            distance from the test.
+
+        Returns
+        -------
+        list of (ndarray, ndarray)
+            Indices of training and test samples of each fold, int64. Windows that reach over the border of a segment
+            are in neither.
+
+        Raises
+        ------
+        DataError
+            A fold has no training or no test sample among ``windows``.
+        """
+        found = []
+        for fold in self.folds:
+            train = self.samples_of(fold, "train", windows)
+            if with_valid:
+                train = np.union1d(train, self.samples_of(fold, "valid", windows))
+            test = self.samples_of(fold, "test", windows)
+            if not len(train) or not len(test):
+                raise DataError(f"fold {fold.name}", f"{len(train)} training and {len(test)} test samples",
+                                "at least one of each", "lay windows over all recordings that the split names")
+            found.append((train, test))
+        return found
+
+    def samples_of(self, fold, role, windows):
+        """Indices of the windows that lie in the segments of one role, shape (k,), int64.
+
+        Parameters
+        ----------
+        fold : Fold
+        role : {"train", "valid", "test"}
+        windows : WindowSet
+        """
+        back, ahead = (0, 0) if self.of_centres else (windows.spec.reach_back, windows.spec.reach_ahead)
+        is_inside = np.zeros(len(windows), bool)
+        for name, ranges in fold.ranges(role).items():
+            if name not in windows.ids:
+                continue
+            here = np.flatnonzero(windows.recording == windows.ids.index(name))
+            starts, stops = (np.array(edge) for edge in zip(*sorted(ranges), strict=True))
+            # Segments of a role do not overlap, so the last one that starts early enough is the only candidate.
+            last = np.searchsorted(starts + back, windows.centre[here], side="right") - 1
+            is_inside[here] = (last >= 0) & (windows.centre[here] < stops[last] - ahead)
+        return np.flatnonzero(is_inside)
+
+    def to_manifest(self):
+        """Everything that defines the split, as JSON can hold it."""
+        return {
+            "regime": self.regime,
+            "claim": self.claim,
+            "skipped": [list(pair) for pair in self.skipped],
+            **({"of_centres": True} if self.of_centres else {}),
+            "folds": [
+                {"name": fold.name, "test_group": fold.test_group, "tags": dict(fold.tags)}
+                | {role: [[s.recording, s.start, s.stop] for s in getattr(fold, role)] for role in ROLES}
+                for fold in self.folds
+            ],
+        }
+
+    def hash(self):
+        """Short hash (16 hexadecimal digits) of the manifest."""
+        return hash_content(self.to_manifest())
+
+    def save(self, path):
+        """Write the manifest as JSON, whole or not at all."""
+        write_json(path, self.to_manifest())
+
+
+def load(path):
+    """Read a split that :meth:`Split.save` wrote.
+
+    Raises
+    ------
+    DataError
+        Not a split manifest. (A file that does not exist raises FileNotFoundError.)
+    """
+    text = Path(path).read_text(encoding="utf-8")
+    try:
+        content = json.loads(text)
+        folds = [Fold(f["name"], **{role: [Segment(*s) for s in f[role]] for role in ROLES},
+                      test_group=f["test_group"], tags=f["tags"]) for f in content["folds"]]
+        return Split(content["regime"], folds, content["claim"], content["skipped"],
+                     content.get("of_centres", False))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(path, f"no split manifest ({type(error).__name__}: {error})",
+                        "a file written by Split.save", "make the split again and save it") from error
+
+
+def sessions_of(recordings):
+    """Recordings by session, parts in order: dict of "animal/session" to list of Recording."""
+    found = {}
+    for recording in recordings:
+        found.setdefault(f"{recording.animal}/{recording.session}", []).append(recording)
+    return found

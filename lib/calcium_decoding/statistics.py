@@ -1,0 +1,282 @@
+"""Inference: is a difference more than chance, and how sure is a mean?
+
+The unit is the animal. Folds that test the same animal, or that share training animals, are not independent, so twenty
+folds of five animals are five numbers. The study's own test, a rank-sum over folds, is here too, to compare with it.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from calcium_decoding.errors import DataError, ParameterError
+
+MOST_ANIMALS = 20  # a million assignments of signs
+
+
+def by_animal(values, animals):
+    """One number an animal: the mean over its folds (or sessions).
+
+    Parameters
+    ----------
+    values : array_like, shape (n,)
+        Scores, or differences between two decoders on matched folds.
+    animals : sequence of str or int, length n
+        Which animal each was measured on: the test animal of a fold.
+
+    Returns
+    -------
+    pandas.Series, shape (n_animals,), float64
+        Indexed by animal, in order of appearance.
+
+    Raises
+    ------
+    DataError
+        No values, values that are not finite, or lengths that disagree.
+    """
+    values = checked_values(values, "values")
+    if len(animals) != len(values):
+        raise DataError("animals", f"{len(animals)} animals for {len(values)} values", "one animal a value",
+                        "name the test animal of every fold")
+    return pd.Series(values).groupby(np.asarray(animals), sort=False).mean()
+
+
+def checked_values(values, name, at_least=1, what="values"):
+    """``values`` as a float64 array of shape (n,), or DataError if they are fewer or not all finite numbers."""
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or len(values) < at_least:
+        raise DataError(name, f"shape {values.shape}", f"shape (n,) of {at_least} {what} or more",
+                        f"give one number for each of {at_least} {what} or more")
+    if not np.isfinite(values).all():
+        raise DataError(name, f"{np.count_nonzero(~np.isfinite(values))} of {len(values)} values that are not finite",
+                        "finite numbers", "leave out folds without a score, and say which")
+    return values
+
+
+@dataclass(frozen=True)
+class SignFlip:
+    """Result of :func:`sign_flip`; ``str()`` is a sentence for the page.
+
+    Attributes
+    ----------
+    effect : float
+        Mean difference over animals.
+    p : float
+    alternative : str
+    floor : float
+        The smallest ``p`` that so few animals can give, whatever the effect.
+    n_animals : int
+    """
+
+    effect: float
+    p: float
+    alternative: str
+    floor: float
+    n_animals: int
+
+    def __str__(self):
+        return (f"mean difference {self.effect:+.3f} over {self.n_animals} animals, exact sign-flip p = {self.p:.3g} "
+                f"({self.alternative}; no p below {Fraction(self.floor)} is possible)")
+
+
+def sign_flip(differences, alternative="two-sided"):
+    """Exact sign-flip test of a mean difference over animals.
+
+    If the two decoders were alike, each animal's difference would as well have the other sign. ``p`` is the share of
+    all 2**n assignments of signs whose mean is as far from 0 as the observed one, or farther.
+
+    Parameters
+    ----------
+    differences : array_like, shape (n_animals,)
+        One difference an animal; see :func:`by_animal`.
+    alternative : {"two-sided", "greater", "less"}
+        ``"greater"``: the mean is above 0.
+
+    Returns
+    -------
+    SignFlip
+        Its ``floor`` is 2 / 2**n two-sided, 1 / 2**n one-sided: 1/16 and 1/32 for five animals.
+
+    Raises
+    ------
+    DataError
+        Fewer than two animals, or values that are not finite.
+    ParameterError
+        An alternative that is none, or more than 20 animals.
+
+    Notes
+    -----
+    Assumes that differences are symmetric about 0 if nothing differs. Fisher 1935, The Design of Experiments,
+    section 21. With five animals no effect reaches 0.05 two-sided: report the effect and the single animals first.
+    """
+    differences = checked_values(differences, "differences", at_least=2, what="animals")
+    n = len(differences)
+    if alternative not in ("two-sided", "greater", "less"):
+        raise ParameterError("alternative", repr(alternative), "'two-sided', 'greater' or 'less'", "choose one")
+    if n > MOST_ANIMALS:
+        raise ParameterError("differences", f"{n} animals, 2**{n} assignments of signs", f"{MOST_ANIMALS} at most",
+                             "use scipy.stats.permutation_test with permutation_type='samples', which draws signs")
+    sums = np.zeros(1)
+    for difference in differences:
+        sums = np.concatenate([sums + difference, sums - difference])
+    observed = sums[0]
+    same = 1e-12 * np.abs(differences).sum()  # sums that differ by rounding alone are equal
+    if alternative == "two-sided":
+        p = np.mean(np.abs(sums) >= abs(observed) - same)
+    else:
+        p = np.mean(sums >= observed - same) if alternative == "greater" else np.mean(sums <= observed + same)
+    floor = (2 if alternative == "two-sided" else 1) / 2**n
+    return SignFlip(float(differences.mean()), float(p), alternative, floor, n)
+
+
+def rank_sum(a, b):
+    """Two-sided Wilcoxon rank-sum test of two independent groups, as the study computed it.
+
+    Parameters
+    ----------
+    a, b : array_like, shape (n_a,) and (n_b,)
+        Values of two groups, such as the AUCs of 20 folds each.
+
+    Returns
+    -------
+    float
+        p, by the normal approximation with correction for continuity and ties.
+
+    Raises
+    ------
+    DataError
+        A group is empty or has values that are not finite; or all values are equal, so that there are no ranks.
+
+    Notes
+    -----
+    Ajioka et al. 2024, DOI 10.1371/journal.pcbi.1011074. MATLAB's ``ranksum`` does the same from 10 values a group on;
+    below that it counts exactly, and the approximation here is coarse. Pairing of folds is not used. Folds that share
+    animals are not independent, so these p are too small as evidence about animals: show :func:`sign_flip` with them.
+    """
+    a, b = checked_values(a, "a"), checked_values(b, "b")
+    if np.ptp(np.concatenate([a, b])) == 0:
+        raise DataError("rank sum", f"{len(a) + len(b)} equal values", "values that differ", "there is nothing to test")
+    return float(stats.mannwhitneyu(a, b, alternative="two-sided", method="asymptotic", use_continuity=True).pvalue)
+
+
+def rank_sum_family(pairs, groups):
+    """Rank-sum tests of one family, corrected for their number by the method of Holm.
+
+    Parameters
+    ----------
+    pairs : sequence of (str, str)
+        Names of the groups to compare.
+    groups : dict of str to array_like
+        Values by name of the group.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a pair: ``group_a``, ``group_b``, ``difference`` (mean of a less mean of b), ``family_size``,
+        ``p_two_sided``, ``p_holm`` and ``stars`` (``***`` below 0.001, ``**`` below 0.01, ``*`` below 0.05 of
+        ``p_holm``, else ``n.s.``).
+
+    Raises
+    ------
+    DataError
+        As :func:`rank_sum`.
+    ParameterError
+        No pairs, or a pair names a group that is not there.
+
+    Notes
+    -----
+    Holm 1979, Scandinavian Journal of Statistics 6: 65-70.
+    """
+    pairs = list(pairs)
+    unknown = sorted({str(name) for pair in pairs for name in pair} - {str(name) for name in groups})
+    if not pairs or unknown:
+        raise ParameterError("pairs", f"unknown groups {', '.join(unknown)}" if unknown else "no pairs",
+                             f"pairs of {', '.join(map(str, groups))}", "give two groups or more, by their names")
+    p = [rank_sum(groups[a], groups[b]) for a, b in pairs]
+    table = pd.DataFrame(pairs, columns=["group_a", "group_b"])
+    table["difference"] = [np.mean(groups[a]) - np.mean(groups[b]) for a, b in pairs]
+    table["family_size"] = len(pairs)
+    table["p_two_sided"] = p
+    table["p_holm"] = multipletests(p, method="holm")[1]
+    table["stars"] = [_stars(value) for value in table["p_holm"]]
+    return table
+
+
+def all_pairs(groups):
+    """:func:`rank_sum_family` of every pair of groups, as in Figs 4F, 5B, 6D and 6F of the study."""
+    return rank_sum_family(combinations(groups, 2), groups)
+
+
+def against(reference, groups):
+    """:func:`rank_sum_family` of one group, ``reference``, with each of the others, as in Fig 5C of the study."""
+    return rank_sum_family([(reference, name) for name in groups if name != reference], groups)
+
+
+def _stars(p):
+    return next((stars for limit, stars in ((0.001, "***"), (0.01, "**"), (0.05, "*")) if p < limit), "n.s.")
+
+
+@dataclass(frozen=True)
+class CorrectedT:
+    """Result of :func:`corrected_resampled_t`.
+
+    Attributes
+    ----------
+    effect : float
+        Mean difference over splits.
+    standard_error : float
+        Corrected for the overlap of the splits.
+    t, p : float
+        Student's t with ``n_splits - 1`` degrees of freedom; two-sided.
+    n_splits : int
+    """
+
+    effect: float
+    standard_error: float
+    t: float
+    p: float
+    n_splits: int
+
+
+def corrected_resampled_t(differences, n_train, n_test):
+    """t-test of a difference over repeated splits of the *same* data, with the variance corrected for their overlap.
+
+    For splits within one animal only. What it says holds for more data of that animal, not for other animals; over
+    animals use :func:`sign_flip`.
+
+    Parameters
+    ----------
+    differences : array_like, shape (n_splits,)
+        Difference between two decoders in each split.
+    n_train, n_test : float
+        Size of the training and of the test part, in any one unit (sessions, blocks, frames).
+
+    Returns
+    -------
+    CorrectedT
+
+    Raises
+    ------
+    DataError
+        Fewer than two splits, values that are not finite, or equal values, which have no variance.
+    ParameterError
+        A part without data.
+
+    Notes
+    -----
+    Nadeau, Bengio 2003, Machine Learning 52: 239-281, DOI 10.1023/A:1024068626366: the variance of the mean is
+    ``(1 / n_splits + n_test / n_train)`` times the sample variance, instead of ``1 / n_splits`` times.
+    """
+    differences = checked_values(differences, "differences", at_least=2, what="splits")
+    if not (0 < n_train < float("inf") and 0 < n_test < float("inf")):
+        raise ParameterError("n_train and n_test", f"{n_train} and {n_test}", "positive numbers", "give both sizes")
+    n, variance = len(differences), differences.var(ddof=1)
+    if np.ptp(differences) == 0:
+        raise DataError("differences", f"{n} equal values", "values that vary", "there is no variance to test with")
+    error = float(np.sqrt((1 / n + n_test / n_train) * variance))
+    effect = float(differences.mean())
+    return CorrectedT(effect, error, effect / error, float(2 * stats.t.sf(abs(effect / error), n - 1)), n)
