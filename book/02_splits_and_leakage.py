@@ -144,15 +144,16 @@ tables.show(leakage.verdicts(seed, unrelated_frames))
 base = {"rate_hz": chapter.rate_hz, "baseline_frames": baseline_frames}
 spec, settings = WindowSpec(past_frames, future_frames), TrainingSettings(seed=seed)
 tau = splits.embargo_frames(chapter.dataset, 1)
-print(f"autocorrelation time of running: {tau / chapter.rate_hz:.1f} s, {tau} frames")
+tau_s = tau / chapter.rate_hz
+print(f"autocorrelation time of running: {tau} frames, {tau_s:.1f} s")
 
 # %%
 regimes = ["blocked", "leave_one_session_out", "nested_animals", "random_windows"]
 options = {"blocked": {"n_blocks": n_blocks, "embargo_times": embargo_times},
            "random_windows": {"seed": seed}}
 compared = comparison.run(
-    chapter.dataset, regimes, spec, {"name": recipe, **base}, settings, models.split(","),
-    options, chapter.store, jobs or None)
+    chapter.dataset, regimes, spec, {"name": recipe, **base}, settings,
+    models.split(","), options, chapter.store, jobs or None)
 tables.show(comparison.table(compared))
 
 # %%
@@ -170,8 +171,7 @@ ax = split_figures.regimes(by_animal, ax, chapter.dataset.simulated)
 # and a test frame inside a bout whose other frames were trained on is no test.
 
 # %%
-means = by_animal.pivot_table(index="claim", columns="model", values="score", sort=False)
-tables.show(means.reset_index().rename_axis(columns=None))
+tables.show(comparison.mean_table(by_animal))
 
 # %% [markdown]
 # ## Choosing without looking
@@ -184,7 +184,8 @@ tables.show(means.reset_index().rename_axis(columns=None))
 # %%
 asked = [nested.Candidate("logistic", spec, {"name": name, **base}, settings, name)
          for name in dict.fromkeys(candidates.split(","))]
-inside, statement = nested.attempt(chapter.dataset, asked, chapter.store, jobs or None)
+inside, statement = nested.attempt(
+    chapter.dataset, asked, chapter.store, jobs or None)
 print(statement)
 tables.show(nested.table(inside))
 

@@ -149,8 +149,7 @@ print(chance.over_animals(animals, "repairing"))
 
 # %%
 level = chance.stored_level()
-print(f"stored: {level.draws} draws a data set, seed {level.seed}")
-print(f"made by {level.code_version}")
+print(chance.level_origin(level))
 fig, (ax,) = figures.panels(1, width=9.5, height=4.4)
 ax = null_figures.level(level, ["no_link", "drift_only"], ax)
 
@@ -165,11 +164,11 @@ tables.show(chance.level_table(level))
 # ## What leaving no session in place costs
 #
 # Session re-pairing comes near 5 %, but not by right. The real pairing shares no pair with any draw, while two draws
-# share one pair with each other on average. So draws resemble each other more than they resemble the data, and the data
-# look a little too special. A permutation test is exact only if the draws come from a group, and orders without fixed
-# points are none. For a score that is a sum over pairs, theory gives 11 % in place of 5 with 5 sessions, 6.9 % with 10 and
-# 6.3 % with 14. Let sessions stay where chance leaves them, one on average, and the test is exact, at no cost that could
-# be measured: with a weak link both find it about as often.
+# share one pair with each other on average. So draws resemble each other more than they resemble the data, and the
+# data look a little too special. A permutation test is exact only if the draws come from a group, and orders without
+# fixed points are none. For a score that is a sum over pairs, theory gives 11 % in place of 5 with 5 sessions, 6.9 %
+# with 10 and 6.3 % with 14. Let sessions stay where chance leaves them, one on average, and the test is exact, at no
+# cost that could be measured: with a weak link both find it about as often.
 #
 # Hence the rule of this book: **re-pairing without fixed points shows what nothing scores; the p-value comes from
 # permutations of any order.** Both fail where sessions cannot be exchanged: an animal that learns, ages or loses its

@@ -13,22 +13,11 @@ from calcium_decoding.recording import Dataset, Recording
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def make_dataset(settings):
-    """A simulated data set in memory, through the same simulator that writes the files."""
-    recordings = []
-    for animal in range(1, settings.animals + 1):
-        for session in range(settings.sessions_per_animal):
-            signal, run, speed, _ = simulate.simulate_session(settings, animal, session)
-            recordings.append(Recording(signal, {"run": run, "speed_cm_s": speed}, simulate.RATE_HZ, f"mouse {animal}",
-                                        f"session {session + 1}", simulated=True))
-    return Dataset("in memory", tuple(recordings))
-
-
 @pytest.fixture(scope="session")
 def clear_dataset():
     """Three animals, two sessions each, with a clear effect."""
-    return make_dataset(simulate.SimulationSettings(animals=3, sessions_per_animal=2, frames_per_session=1500,
-                                                    noise=0.1, drift=0.3))
+    return simulate.dataset(simulate.SimulationSettings(animals=3, sessions_per_animal=2, frames_per_session=1500,
+                                                        noise=0.1, drift=0.3))
 
 
 @pytest.fixture(scope="session")

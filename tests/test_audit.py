@@ -431,6 +431,7 @@ def frames_of(piece):
     return {(piece[0], i) for i in range(piece[1], piece[1] + piece[2])}
 
 
+@settings(deadline=None)
 @given(one=ranges, other=ranges, embargo=st.integers(0, 6))
 def test_overlaps_are_those_of_sets(one, other, embargo):
     theirs = set().union(*map(frames_of, other))

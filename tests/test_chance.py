@@ -101,8 +101,29 @@ def made_up_level():
 
 def test_the_level_in_words():
     table = chance.level_table(made_up_level())
-    assert list(table["null"]) == [nulls.NULLS["repairing"].title, "linear shift", "linear shift, safe p"]
-    assert set(table["drift_only (n = 400)"]) == {"5.0 (3.0 to 8.0)"}
+    assert list(table["null"])[:3] == [nulls.NULLS["repairing"].title, "linear shift", "linear shift, safe p"]
+    assert set(table["rejected_percent"]) == {"5.0 (3.0 to 8.0)"} and set(table["data sets"]) == {400}
+    assert list(table["data"]) == ["no_link"] * 3 + ["drift_only"] * 3
+
+
+def test_the_origin_of_a_level_says_whether_the_code_is_the_same():
+    level = made_up_level()
+    assert "measure again" in chance.level_origin(level)
+    same = level.model_copy(update={"code_hash": null_level.code_hash()})
+    assert "code at hand" in chance.level_origin(same) and "measure again" not in chance.level_origin(same)
+
+
+def test_the_stored_level_has_enough_data_sets_and_shows_what_fails():
+    """The table of the chapter: 400 data sets a cell or more; the nulls that fail, fail by a wide margin."""
+    level = chance.stored_level()
+    for cell in ("no_link", "drift_only"):
+        for name in null_level.NULL_NAMES:
+            assert level.row(cell, name).datasets >= 400
+        assert level.row(cell, "permuting").low <= 0.05 <= level.row(cell, "permuting").high
+        assert level.row(cell, "frame_shuffle").low > 0.2
+        assert level.row(cell, "linear_shift", "(b+1)/(n/2+1)").low <= 0.05
+    assert level.row("drift_only", "circular_shift").low > 0.2
+    assert level.row("drift_only", "repairing").null_auc > 0.55
 
 
 def test_figure_of_nulls_shows_the_bouts_as_recorded_and_the_shift_in_the_middle(dataset, ax):

@@ -43,6 +43,9 @@ def test_card_scores_carry_the_claim_in_their_scope(compared):
     leaky = by_animal[(by_animal["claim"] == "none (LEAKY)") & (by_animal["model"] == "time_only")]["score"]
     assert scores["time_only", "mean of 3 animals, none (LEAKY)"] == pytest.approx(leaky.mean())
     assert ("logistic", "mean of 3 animals, within session") in scores
+    means = comparison.mean_table(by_animal).set_index("claim")
+    assert means.loc["none (LEAKY)", "time_only"] == pytest.approx(leaky.mean())
+    assert means["animals"].tolist() == [3, 3, 3]
 
 
 def test_figure_draws_each_animal_and_names_the_leaky_column(compared):

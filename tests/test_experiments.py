@@ -16,7 +16,7 @@ from calcium_decoding.errors import LeakError
 from calcium_decoding.recording import Dataset, Recording
 from calcium_decoding.training import TrainingSettings
 from calcium_decoding.windows import WindowSpec
-from tests.conftest import ROOT, make_dataset
+from tests.conftest import ROOT
 
 
 def experiment(dataset, regime="animal_pairs", recipe="raw", spec=None, **settings):
@@ -44,7 +44,7 @@ def test_no_link_scores_chance():
     # 12 independent data sets of 6 folds; the mean over folds of each is one draw around 0.5.
     means = []
     for seed in range(12):
-        dataset = make_dataset(simulate.SimulationSettings(world="no_link", seed=seed, animals=3,
+        dataset = simulate.dataset(simulate.SimulationSettings(world="no_link", seed=seed, animals=3,
                                                            sessions_per_animal=3, frames_per_session=1500))
         results = experiments.run(experiment(dataset, recipe="published"), ["logistic"], jobs=1)
         means.append(np.mean([r.scores["auc"] for r in results if r.scores]))

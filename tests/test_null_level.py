@@ -121,6 +121,16 @@ def test_a_stored_measurement_comes_back_and_a_damaged_one_is_refused(level, tmp
         null_level.NullLevel.load(path)
 
 
+def test_measurements_of_the_same_code_merge_and_more_data_sets_replace_fewer(level):
+    options = {**SMALL, "make_dataset": smooth_noise}
+    more = null_level.measure(**{**options, "n_datasets": {"still": 21}}, names=("permuting",))
+    merged = level[1].merged(more)
+    assert merged.row("still", "permuting").datasets == 21 and merged.row("still", "repairing").datasets == 20
+    assert len(merged.rows) == len(level[1].rows)
+    with pytest.raises(DataError, match="the same draws"):
+        level[1].merged(more.model_copy(update={"code_hash": "other"}))
+
+
 def test_too_few_draws_and_unknown_nulls_are_refused():
     with pytest.raises(ParameterError, match="39 or more"):
         null_level.measure(n_datasets=1, n_draws=38)

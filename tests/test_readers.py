@@ -403,9 +403,9 @@ def test_simulated_files_are_read_as_they_were_made(tmp_path):
     simulate.write_dataset(settings, tmp_path)
     dataset = readers.read_study(tmp_path, simulated=True)
     assert dataset.animals == tuple(f"mouse {i}" for i in range(1, 6)) and not dataset.refused
-    signal, run, *_ = simulate.simulate_session(settings, 3, 0)
-    np.testing.assert_allclose(dataset.recordings[2].signal, signal, rtol=1e-6)
-    np.testing.assert_array_equal(dataset.recordings[2].run, run)
+    made = simulate.simulate_session(settings, 3, 0)
+    np.testing.assert_allclose(dataset.recordings[2].signal, made.signal(), rtol=1e-6)
+    np.testing.assert_array_equal(dataset.recordings[2].run, made.run)
 
 
 # --- The study's assembled files ----------------------------------------------------------------------------

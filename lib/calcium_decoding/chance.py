@@ -149,12 +149,21 @@ def stored_level():
     return null_level.NullLevel.load(project_root() / "book" / "stored" / "null_level.json")
 
 
+def level_origin(level):
+    """What a stored measurement was made with, and whether that is the code at hand, as lines of text."""
+    same = level.code_hash == null_level.code_hash()
+    return "\n".join([f"measured with seed {level.seed}, {level.draws} draws of a null a data set",
+                      f"by version {level.code_version}",
+                      "nulls, decoder and simulator are those of the code at hand" if same else
+                      "nulls, decoder or simulator have changed since: measure again before quoting it"])
+
+
 def level_table(level):
-    """The measured level in words and per cent, a row a null, a column a cell: rate with its 95 % interval."""
-    table = level.table()
-    cells = {name: cell["says"] for name, cell in level.cells.items()}
-    table["share rejected"] = [f"{100 * r.rate:.1f} ({100 * r.low:.1f} to {100 * r.high:.1f})" for r in level.rows]
-    table["null"] = [nulls.NULLS[r.null].title + (", safe p" if "/2" in r.test else "") for r in level.rows]
-    table["data"] = [f"{cells[r.cell]} (n = {r.datasets})" for r in level.rows]
-    wide = table.pivot_table(index="null", columns="data", values="share rejected", aggfunc="first", sort=False)
-    return wide.reset_index().rename_axis(columns=None)
+    """The measured level, a row a cell and a null: share of data sets rejected, per cent, with its 95 % interval."""
+    return pd.DataFrame([{
+        "data": level.cells[row.cell]["says"],
+        "null": nulls.NULLS[row.null].title + (", safe p" if "/2" in row.test else ""),
+        "data sets": row.datasets,
+        "rejected_percent": f"{100 * row.rate:.1f} ({100 * row.low:.1f} to {100 * row.high:.1f})",
+        "AUC": row.auc, "null AUC": row.null_auc,
+    } for row in level.rows])

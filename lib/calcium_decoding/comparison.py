@@ -101,6 +101,20 @@ def animal_scores(compared, metric="auc"):
     return pd.DataFrame(rows, columns=["regime", "claim", "animal", "model", "folds", "planned", "score"])
 
 
+def mean_table(scores):
+    """Mean over animals, a row a claim, a column a decoder, with the number of animals.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Of :func:`animal_scores`.
+    """
+    kept = scores.dropna(subset="score")
+    means = kept.pivot_table(index="claim", columns="model", values="score", sort=False)
+    animals = kept.groupby("claim", sort=False)["animal"].nunique()
+    return means.assign(animals=animals).reset_index().rename_axis(columns=None)
+
+
 def table(compared):
     """What became of each regime, a row each: claim, folds, distance between training and test, or why not."""
     rows = []

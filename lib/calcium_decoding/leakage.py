@@ -184,7 +184,7 @@ def contributions(scores, decoder="1-NN"):
     """
     mine = scores[scores["decoder"] == decoder].pivot_table(index="draw", columns="scheme", values="balanced_accuracy")
     steps = {
-        "none: last part, purged": mine["last part, purged"],
+        "no leak: last part, purged": mine["last part, purged"],
         "no gap at the border": mine["last part, no gap"] - mine["last part, purged"],
         "neighbours on both sides, no frame shared": mine["random pieces"] - mine["last part, no gap"],
         "shared frames: windows that overlap": mine["random windows"] - mine["random pieces"],

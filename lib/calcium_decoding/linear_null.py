@@ -36,19 +36,19 @@ class Sessions:
     labels : sequence of ndarray, shape (T_j,)
         0 rest, 1 run; as many as are to be paired with the signals.
     penalty : float
-        ``alpha`` of scikit-learn's ``Ridge``; more than 0.
+        ``alpha`` of scikit-learn's ``Ridge``; more than 0, at most a million.
 
     Raises
     ------
     DataError
         Fewer than two sessions, or different ROIs.
     ParameterError
-        The penalty is not positive.
+        The penalty is out of range.
     """
 
     def __init__(self, signals, labels, penalty=1.0):
-        if not 0 < penalty < math.inf:
-            raise ParameterError("penalty", penalty, "a positive number", "use 1.0, or more to shrink")
+        if not 0 < penalty <= 1e6:  # more would shrink scores towards the size of ties, see _area
+            raise ParameterError("penalty", penalty, "more than 0, at most a million", "use 1.0, or more to shrink")
         widths = {np.shape(signal)[1] for signal in signals}
         if len(signals) < 2 or len(widths) != 1:
             raise DataError("sessions to decode", f"{len(signals)} sessions with {sorted(widths)} ROIs",

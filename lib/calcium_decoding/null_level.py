@@ -105,6 +105,21 @@ class NullLevel(_Strict):
         """One row by name."""
         return next(r for r in self.rows if (r.cell, r.null, r.test) == (cell, null, test))
 
+    def merged(self, other):
+        """This measurement with the rows of another one, which replace those of the same cell, null and test.
+
+        Raises
+        ------
+        DataError
+            Other code, seed or number of draws.
+        """
+        mine, theirs = ((level.draws, level.seed, level.code_hash, level.versions) for level in (self, other))
+        if mine != theirs:
+            raise DataError("measured levels", f"{mine} and {theirs}", "the same draws, seed, code and versions",
+                            "measure both again")
+        rows = {(r.cell, r.null, r.test): r for level in (self, other) for r in level.rows}
+        return self.model_copy(update={"rows": list(rows.values()), "cells": self.cells | other.cells})
+
     def save(self, path):
         """Write as JSON, whole or not at all."""
         write_json(path, self.model_dump(mode="json"))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from calcium_decoding.errors import DataError
 from calcium_decoding.splits import label_reach
@@ -30,29 +31,31 @@ class Intervals:
         Lengths that disagree, or an empty or reversed range.
     """
 
-    recording: np.ndarray
+    recording: pd.Categorical
     start: np.ndarray
     stop: np.ndarray
     reach: dict = field(default_factory=dict)
 
     def __post_init__(self):
         start, stop = np.atleast_1d(self.start), np.atleast_1d(self.stop)
-        recording = np.asarray(self.recording)
-        if recording.ndim == 0:
-            recording = np.full(len(start), recording)
+        recording = self.recording
+        if not isinstance(recording, pd.Categorical):
+            # Codes instead of names: a study has a million windows.
+            names = np.broadcast_to(recording, start.shape) if np.ndim(recording) == 0 else np.asarray(recording)
+            recording = pd.Categorical(names.astype(str))
         for name, values in (("start", start), ("stop", stop)):
             if values.dtype.kind not in "iu" and not np.array_equal(values, np.floor(values)):
                 raise DataError("intervals", f"{name} of type {values.dtype}", "whole numbers of frames",
                                 "give frame numbers, not seconds")
             object.__setattr__(self, name, values.astype(np.int64))
-        if not recording.shape == start.shape == stop.shape or start.ndim != 1:
-            raise DataError("intervals", f"shapes {recording.shape}, {start.shape} and {stop.shape}",
+        if not len(recording) == len(start) == len(stop) or start.ndim != 1 or stop.ndim != 1:
+            raise DataError("intervals", f"shapes ({len(recording)},), {start.shape} and {stop.shape}",
                             "one recording, start and stop a sample", "give arrays of one length")
         if len(start) and (self.stop <= self.start).any():
             i = int(np.argmax(self.stop <= self.start))
             raise DataError(f"sample {i}", f"frames {start[i]} .. {stop[i]}", "a start before the stop (half-open)",
                             "add 1 to an inclusive stop")
-        object.__setattr__(self, "recording", recording.astype(str))
+        object.__setattr__(self, "recording", recording)
 
     @classmethod
     def around(cls, recording, centre, n_frames=None, **reach):
@@ -88,14 +91,20 @@ class Intervals:
 
     def merged(self):
         """Frames that any sample touches: dict of recording to (starts, stops) of ranges that do not meet."""
-        return {str(name): _merge(self.start[self.recording == name], self.stop[self.recording == name])
-                for name in dict.fromkeys(self.recording.tolist())}
+        found = {}
+        for code, name in enumerate(self.recording.categories):
+            here = self.recording.codes == code
+            if here.any():
+                found[name] = _merge(self.start[here], self.stop[here])
+        return found
 
     def overlapping(self, other, embargo_frames=0):
         """Which samples touch a frame of ``other``, or one closer than ``embargo_frames`` to it: bool, shape (n,)."""
         found = np.zeros(len(self), bool)
         for name, (starts, stops) in other.merged().items():
-            here = np.flatnonzero(self.recording == name)
+            if name not in self.recording.categories:
+                continue
+            here = np.flatnonzero(self.recording.codes == self.recording.categories.get_loc(name))
             # The last range of the other that starts before this sample stops is the only one that can be met.
             last = np.searchsorted(starts - embargo_frames, self.stop[here], side="left") - 1
             found[here] = (last >= 0) & (stops[last] + embargo_frames > self.start[here])
@@ -137,22 +146,21 @@ def sample_intervals(segments, spec, pipeline, n_frames, label_smoothing_frames=
     Intervals
         One a window, in the order of the segments. A shifted label widens the interval to the label's frame.
     """
-    names, starts, stops = [], [], []
-    for segment in segments:
-        centres = (np.arange(segment.start, segment.stop, spec.stride) if of_centres
-                   else valid_centres(segment.start, segment.stop, spec))
-        low, high = _around(centres, centres, spec, pipeline, label_smoothing_frames)
-        names.append(np.full(len(centres), segment.recording))
-        starts.append(np.maximum(low, 0).astype(np.int64))
-        stops.append(np.minimum(high, n_frames[segment.recording]).astype(np.int64))
-    if not names:
-        return Intervals(np.empty(0, str), np.empty(0, int), np.empty(0, int))
+    # Segments of centres are made of neighbouring centres, whatever the stride.
+    by_segment = [np.arange(s.start, s.stop) if of_centres else valid_centres(s.start, s.stop, spec) for s in segments]
+    centres = np.concatenate([np.empty(0, np.int64), *by_segment])
+    names = list(dict.fromkeys(s.recording for s in segments))
+    code = {name: i for i, name in enumerate(names)}
+    codes = np.repeat(np.array([code[s.recording] for s in segments], int), [len(c) for c in by_segment])
+    low, high = _around(centres, centres, spec, pipeline, label_smoothing_frames)
+    start = np.maximum(low, 0).astype(np.int64)
+    stop = np.minimum(high, np.array([n_frames[name] for name in names], int)[codes]).astype(np.int64)
     reach = {"window": (spec.reach_back, spec.reach_ahead)}
     reach |= {type(s).__name__: (s.look_back_frames, s.look_ahead_frames) for s in pipeline.steps
               if s.look_back_frames or s.look_ahead_frames}
     if any(label_reach(label_smoothing_frames)):
         reach["smoothing of the label"] = label_reach(label_smoothing_frames)
-    return Intervals(*map(np.concatenate, (names, starts, stops)), reach)
+    return Intervals(pd.Categorical.from_codes(codes, names), start, stop, reach)
 
 
 def footprint(segment, spec, pipeline, n_frames, label_smoothing_frames=0):
