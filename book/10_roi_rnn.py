@@ -18,8 +18,8 @@
 # published training: hours (20 folds of 30 epochs on 1.15 million frames).
 #
 # **Reproduces** Fig 4 of Ajioka et al. 2024: GRU and logistic regression over 20 folds, and the null with sessions of
-# labels permuted. **Adds** a leak audit before training, a linear decoder that sees the same window, a null without
-# fixed points, and the score by test animal.
+# labels permuted. **Adds** a leak audit before training, a linear decoder that sees the same window, one that sees
+# the clock only, a null without fixed points, and the score by test animal.
 
 # %%
 
@@ -36,7 +36,7 @@ baseline_frames = 1000  # length of the moving baseline, frames
 past_frames = 15  # frames of a window before the labelled one
 future_frames = 15  # frames of a window after the labelled one
 n_blocks = 5  # blocks of a recording in the blocked split
-models = "gru,logistic,logistic_window"  # decoders, comma between
+models = "gru,logistic,logistic_window,time_only"  # decoders, comma between
 epochs = 4  # passes over the training windows
 min_updates = 300  # pass more often until so many steps were taken
 batch_size = 128  # windows a step
@@ -74,7 +74,8 @@ ax = figures.traces(example, tour.spread_of_rois(example), start_s, 60, ax)
 #
 # The GRU has 32 units and is read at the last frame of the window. The loss is binary cross-entropy with label
 # smoothing of 0.001, the optimiser Adam. Logistic regression sees the labelled frame alone (as in the study) or every
-# fifth frame of the same window. Each fold is trained in a process of its own; finished folds are kept, so an
+# fifth frame of the same window. *Time only* sees no signal at all, just the time since the session began: what it
+# scores, slow drift alone can give. Each fold is trained in a process of its own; finished folds are kept, so an
 # interrupted run goes on.
 
 # %%

@@ -58,7 +58,7 @@ def test_a_reference_near_a_rounding_border_is_not_made(tmp_path, monkeypatch):
     monkeypatch.setattr(results.ResultCard, "border_distance",
                         lambda self, decimals=2: (0.0001, self.summary()[0]))
     with pytest.raises(DataError, match="another seed"):
-        chapters.make_references(tmp_path)
+        chapters.make_references(folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -273,11 +273,13 @@ def _tail(text, lines=25):
     return "\n".join(text.strip().splitlines()[-lines:])
 
 
-def make_references(folder=None):
+def make_references(names=None, folder=None):
     """Remake the notebooks that nbval compares: smoke profile, only the rounded result card kept as output.
 
     Parameters
     ----------
+    names : sequence of str, optional
+        Chapters; all of them if left out.
     folder : str or Path, optional
         ``tests/reference`` if left out.
 
@@ -292,7 +294,7 @@ def make_references(folder=None):
     """
     folder = Path(folder) if folder else manifest.project_root() / "tests" / "reference"
     paths = []
-    for chapter in CHAPTERS:
+    for chapter in names or CHAPTERS:
         with tempfile.TemporaryDirectory() as scratch:
             made = run(chapter, "smoke", out=scratch)
             card = ResultCard.load(made["card"])

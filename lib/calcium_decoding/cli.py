@@ -77,6 +77,7 @@ def parser():
     command = commands.add_parser("build", parents=[place, profile], help="execute what changed and render the book")
     command.set_defaults(action=_build)
     command = commands.add_parser("reference", help="remake tests/reference for nbval")
+    command.add_argument("chapters", nargs="*", metavar="chapter", help="such as 10_roi_rnn (default: all)")
     command.set_defaults(action=_reference)
     return top
 
@@ -193,7 +194,7 @@ def _build(options):
 def _reference(options):
     from calcium_decoding import chapters
 
-    for path in chapters.make_references():
+    for path in chapters.make_references(options.chapters):
         print(path)
 
 
