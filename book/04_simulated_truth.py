@@ -20,7 +20,14 @@
 # both as a movie and as traces, and worlds in which a decoder must fail or succeeds for the wrong reason.
 
 # %%
-from calcium_decoding import brain_figures, figures, notebook, simulated_truth, tables, tour
+from calcium_decoding import (
+    brain_figures,
+    figures,
+    notebook,
+    simulated_truth,
+    tables,
+    tour,
+)
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml
@@ -75,8 +82,8 @@ axes = brain_figures.component_traces(session, 8, start_s, 30, axes)
 # %%
 place = session.anatomy
 fig, axes = figures.panels(3, width=12, height=3.6)
-title = "resting fluorescence"
-brain_figures.picture(place.resting, axes[0], "camera counts", title, simulated=True)
+title, label = "resting fluorescence", "camera counts"
+brain_figures.picture(place.resting, axes[0], label, title, simulated=True)
 brain_figures.parcel_map(place, axes[1], simulated=True)
 driven = session.maps()["driven"]
 title, label = "driven by running", "SD (% dF/F)"
@@ -144,7 +151,8 @@ raw_results = chapter.decode(raw)
 
 # %%
 measured = simulated_truth.calibration_scores(chapter.dataset, folds, raw_results)
-tables.show(simulated_truth.calibration_table(measured, simulated_truth.stored_card()))
+stored = simulated_truth.stored_card()
+tables.show(simulated_truth.calibration_table(measured, stored))
 
 # %% [markdown]
 # *simulated* is the data set of this page; *simulated, large* was measured once on three sessions of 18,000 frames an

@@ -67,6 +67,8 @@ def chunks(session, first=0, stop=None):
 def roi_traces(movie, masks, chunk_frames=CHUNK_FRAMES):
     """Mean dF/F of each ROI of a movie, relative to its own mean over time.
 
+    ``SimulatedSession.signal`` is relative to rest instead, before bleaching adds to it, and has no photon noise.
+
     Parameters
     ----------
     movie : array, shape (T, H, W)

@@ -175,7 +175,8 @@ def brain_shift(speed_cm_s, rng):
     """Movement of the brain under the camera, (T, 2), pixels down and right.
 
     A damped swing of about half a pixel, mostly along the body axis, when a run begins; a lasting shift, because the
-    animal holds itself otherwise, and small jitter while it runs.
+    animal holds itself otherwise, and small jitter while it runs. The lasting shift sets in over half a second, of
+    which the first half lies before the run label: the animal gets ready.
     """
     running = speed_cm_s > RUN_THRESHOLD_CM_S
     onsets = np.flatnonzero(np.diff(running.astype(int), prepend=int(running[0])) > 0)
