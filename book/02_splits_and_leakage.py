@@ -86,15 +86,19 @@ tables.show(published[columns].mean().reset_index())
 # The same data, dealt out in four ways. *Random pieces* are runs of 64 frames dealt out at random, with windows
 # inside them: training and test share no frame but lie side by side. *Last part* tests on the last 15 %, without and
 # with a gap.
-#
-# On the right, the same in fine steps: the nearest neighbour may use only training windows that are at least so many
-# frames away in time.
+
+# %%
+fig, (ax,) = figures.panels(1, width=7, height=4)
+ax = split_figures.leak_schemes(from_nothing, ax)
+
+# %% [markdown]
+# The same in fine steps: the nearest neighbour may use only training windows that are at least so many frames away in
+# time.
 
 # %%
 by_distance = leakage.score_by_distance(seed, draws, unrelated_frames)
-fig, axes = figures.panels(2, width=11.5, height=4)
-ax = split_figures.leak_schemes(from_nothing, axes[0])
-ax = split_figures.score_by_distance(by_distance, axes[1])
+fig, (ax,) = figures.panels(1, width=7, height=4)
+ax = split_figures.score_by_distance(by_distance, ax)
 
 # %% [markdown]
 # What each leak adds to the score of the nearest neighbour, from the soundest split upwards:
@@ -103,7 +107,7 @@ ax = split_figures.score_by_distance(by_distance, axes[1])
 tables.show(leakage.contributions(from_nothing))
 
 # %% [markdown]
-# All of it comes from windows that share frames. Is sharing the point, then? Read the right panel twice. First along
+# All of it comes from windows that share frames. Is sharing the point, then? Read the last figure twice. First along
 # a curve: the score is above chance only where the nearest training window is closer than a few autocorrelation times.
 # Then across the curves: **they are one curve.** A single frame has nothing to share, and still scores as high when its
 # neighbour is in the training set (open marks). What leaks is nearness in time. Windows of 32 frames that share none
