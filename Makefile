@@ -1,4 +1,5 @@
 # book: from nothing to _build/html/index.html.  test: pytest and nbval.  lab: the chapters in JupyterLab.
+# bench: cost against named peers, which it installs.
 PYTHON ?= python3
 PROFILE ?= demo
 VENV := .venv
@@ -25,6 +26,7 @@ lab: $(STAMP)
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/book
 
 bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	for each in benchmarks/*.py; do $(BIN)/python $$each || exit 1; done
 
 clean:

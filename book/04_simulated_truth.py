@@ -24,6 +24,7 @@ from calcium_decoding import (
     brain_figures,
     figures,
     notebook,
+    results,
     simulated_truth,
     tables,
     tour,
@@ -151,7 +152,7 @@ raw_results = chapter.decode(raw)
 
 # %%
 measured = simulated_truth.calibration_scores(chapter.dataset, folds, raw_results)
-stored = simulated_truth.stored_card()
+stored = results.stored_card("04_simulated_truth")
 tables.show(simulated_truth.calibration_table(measured, stored))
 
 # %% [markdown]

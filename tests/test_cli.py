@@ -153,3 +153,13 @@ def test_a_result_folder_that_cannot_be_written_is_named(tmp_path):
 def test_typed_values(typed, value):
     found = cli._value(typed)
     assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("--executor", "dask"), "add --scheduler ADDRESS"),
+    (("--scheduler", "tcp://127.0.0.1:8786"), "add --executor dask"),
+    (("--executor", "processes", "--scheduler", "tcp://127.0.0.1:8786"), "both or none")])
+@pytest.mark.parametrize("what", [("run", "01_data_tour"), ("build",)])
+def test_executor_and_scheduler_belong_together(capsys, what, words, said):
+    assert cli.main(["book", *what, *words]) == 1
+    assert said in capsys.readouterr().err

@@ -1,17 +1,21 @@
 """Experiments: a planted effect is found, no effect scores chance, folds are stored and gone on with, leaks refused."""
 
 import os
+import pickle
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from calcium_decoding import experiments, preprocess, simulate, splits
+from calcium_decoding import experiments, folds, preprocess, shared_frames, simulate, splits
 from calcium_decoding.errors import LeakError
 from calcium_decoding.recording import Dataset, Recording
 from calcium_decoding.training import TrainingSettings
@@ -76,7 +80,7 @@ def test_number_of_processes_does_not_matter(tiny_dataset):
 def test_finished_folds_are_not_trained_again_and_read_back_equal(tiny_dataset, tmp_path, monkeypatch):
     e = experiment(tiny_dataset)
     first = experiments.run(e, ["logistic"], store=tmp_path, jobs=1)
-    monkeypatch.setattr(experiments, "run_fold", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(folds.FoldTask, "run", lambda *a, **k: pytest.fail("trained again"))
     again = experiments.run(e, ["logistic"], store=tmp_path, jobs=1)
     for a, b in zip(first, again, strict=True):
         assert (a.fold, a.model, a.scores, a.recordings, a.history) == (b.fold, b.model, b.scores, b.recordings,
@@ -162,8 +166,7 @@ print(",".join(f"{{r.scores['auc']:.9f}}" for r in results))
     assert 2 <= len(finished) < 6
     resumed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert all(p.stat().st_mtime_ns == t for p, t in finished.items())
-    for path in tmp_path.glob("*"):
-        path.unlink()
+    shutil.rmtree(tmp_path)
     whole = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert resumed == whole and len(whole.split(",")) == 6
 
@@ -227,10 +230,111 @@ def test_validation_predictions_are_of_the_validation_windows(tiny_dataset, tmp_
     np.testing.assert_array_equal(again[2].valid_p_run, first[2].valid_p_run)
 
 
-def test_recordings_travel_only_where_they_are_needed(tiny_dataset):
+def counted_runs(monkeypatch):
+    """Names of folds as they are trained, in this process."""
+    names, original = [], folds.FoldTask.run
+
+    def run(task, *args):
+        names.append((task.split.folds[0].name, task.model))
+        return original(task, *args)
+
+    monkeypatch.setattr(folds.FoldTask, "run", run)
+    return names
+
+
+def same(one, other):
+    """Every field of two fold results is equal, bit by bit."""
+    for name in folds.FoldResult.__dataclass_fields__:
+        a, b = getattr(one, name), getattr(other, name)
+        if isinstance(a, np.ndarray):
+            np.testing.assert_array_equal(a, b)
+        else:
+            assert a == b
+
+
+def test_plans_run_together_give_what_they_give_alone_and_share_folds(tiny_dataset, tmp_path, monkeypatch):
+    e = experiment(tiny_dataset)
+    first = replace(e, split=replace(e.split, folds=e.split.folds[:3]))
+    longer = replace(e, spec=WindowSpec(8, 2))
+    alone = [experiments.run(plan, ["logistic"], jobs=1) for plan in (first, e, longer)]
+    names = counted_runs(monkeypatch)
+    plans = [(first, ["logistic"]), (e, ["logistic"]), (longer, ["logistic"]), (e, [])]
+    together = experiments.run_many(plans, tmp_path, jobs=1)
+    assert len(names) == 6 + 6  # the three folds of the first plan are folds of the second
+    assert [len(results) for results in together] == [3, 6, 6, 0]
+    for one, other in zip(alone, together, strict=False):
+        for a, b in zip(one, other, strict=True):
+            same(a, b)
+    experiments.run_many(plans, tmp_path, jobs=1)
+    assert len(names) == 12
+
+
+def test_a_leak_in_any_plan_is_refused_before_anything_is_trained(tiny_dataset, monkeypatch):
+    e = experiment(tiny_dataset)
+    fold = e.split.folds[0]
+    leaking = replace(e, split=replace(e.split, folds=(replace(fold, train=(*fold.train, fold.test[0])),)))
+    names = counted_runs(monkeypatch)
+    with pytest.raises(LeakError):
+        experiments.run_many([(e, ["logistic"]), (leaking, ["logistic"])], jobs=1)
+    assert not names
+
+
+@pytest.mark.parametrize("recipe", ["published", "raw", "causal"])
+def test_shared_frames_give_the_bits_that_copies_give(tiny_dataset, recipe):
+    e = experiment(tiny_dataset, recipe=recipe, epochs=2)
+    e = replace(e, split=replace(e.split, folds=e.split.folds[:2]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # PyTorch warns of arrays that it may not write to
+        shared = experiments.run(e, ["gru", "logistic_window"], jobs=1)
+    copied = [experiments.run_fold(e, fold, model) for model in ("gru", "logistic_window") for fold in e.split.folds]
+    for a, b in zip(shared, copied, strict=True):
+        same(a, b)
+
+
+@pytest.mark.parametrize("regime", ["blocked", "random_windows"])
+def test_shared_frames_give_the_bits_that_copies_give_within_recordings(regime):
+    dataset = slow_dataset(1, False)
+    e = experiment(dataset, regime, "raw" if regime == "random_windows" else "scaled")
+    e = replace(e, split=replace(e.split, folds=e.split.folds[:2]))
+    shared = experiments.run(e, ["logistic"], jobs=1, allow_leak=True)
+    for a, fold in zip(shared, e.split.folds, strict=True):
+        same(a, experiments.run_fold(e, fold, "logistic"))
+
+
+def test_recordings_with_different_numbers_of_rois_run_each_by_itself():
+    dataset = slow_dataset(2, False, animals=1)
+    wide = [replace(r, signal=np.tile(r.signal, (1, i + 1)), roi_names=()) for i, r in enumerate(dataset.recordings)]
+    e = experiment(Dataset("wide", tuple(wide)), "blocked", "scaled")
+    for a, fold in zip(experiments.run(e, ["logistic"], jobs=2), e.split.folds, strict=True):
+        same(a, experiments.run_fold(e, fold, "logistic"))
+
+
+def test_frames_are_prepared_once_and_later_runs_find_them(tiny_dataset, tmp_path):
+    e = experiment(tiny_dataset, recipe="published")
+    experiments.run(e, ["logistic"], store=tmp_path, jobs=1)
+    made = {path: path.stat().st_ino for path in (tmp_path / "frames").glob("*.npy")}
+    assert len(made) == 2  # raw and preprocessed
+    experiments.run(replace(e, spec=WindowSpec(3, 3)), ["logistic"], store=tmp_path, jobs=1)
+    assert {path: path.stat().st_ino for path in (tmp_path / "frames").glob("*.npy")} == made
+    other = replace(e, recipe={**e.recipe, "baseline_frames": 20})
+    experiments.run(other, ["logistic"], store=tmp_path, jobs=1)
+    assert len(list((tmp_path / "frames").glob("*.npy"))) == 3
+
+
+def test_without_a_store_nothing_is_left(tiny_dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    experiments.run(experiment(tiny_dataset), ["logistic"], jobs=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_signals_travel_only_where_they_are_needed(tiny_dataset, tmp_path):
     extra = Recording(np.random.default_rng(1).normal(size=(300, 5)), {"run": tiny_dataset.recordings[0].run}, 30.0,
                       "b", "s")
     e = experiment(tiny_dataset)
-    slim, _, _ = experiments._slim(replace(e, dataset=Dataset("d", (*tiny_dataset.recordings, extra))),
-                                   e.split.folds[0], "gru")
-    assert extra.id not in {r.id for r in slim.dataset.recordings}
+    wide = replace(e, dataset=Dataset("d", (*tiny_dataset.recordings, extra)))
+    task = wide.task(e.split.folds[0], "gru")
+    assert set(task.signals) == set(task.labels) == {r.id for r in tiny_dataset.recordings}
+    assert task.split.folds == e.split.folds[:1]
+    with shared_frames.share(tiny_dataset.recordings, tmp_path) as signals:
+        light = len(pickle.dumps(e.task(e.split.folds[0], "gru", signals)))
+    assert len(pickle.dumps(task)) - light > 0.95 * sum(r.signal.nbytes for r in tiny_dataset.recordings)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from calcium_decoding.errors import CalciumDecodingError, WriteError
-from calcium_decoding.files import file_digest, hash_content, whole_file, write_json, write_text
+from calcium_decoding.files import file_digest, hash_content, source_digest, whole_file, write_json, write_text
 
 
 def only(folder):
@@ -192,3 +192,47 @@ def test_a_content_hash_is_stable_and_blind_to_key_order():
     # printf '{"a":1,"b":[1,2]}' | sha256sum
     assert hash_content({"a": 1, "b": [1, 2]}) == hash_content({"b": [1, 2], "a": 1}) == "8baa73198470c7bb"
     assert hash_content({"a": 1, "b": [2, 1]}) != hash_content({"a": 1, "b": [1, 2]})
+
+
+SOURCE = '''"""What it is for."""
+import math
+
+LIMIT = 3  # metres
+
+
+def area(r):
+    """Area of a circle."""
+    text = "not a docstring"
+    return math.pi * r**2, text
+
+
+class Circle:
+    """A circle."""
+
+    radius: float = None
+'''
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("What it is for.", "What it was for."), ('"""What it is for."""\n', ""), ("  # metres", ""), ("\n\n\n", "\n"),
+    ("Area of a circle.", "Area of a disc.\n\n    In square metres."), ("A circle.", "A ring."),
+    ("math.pi * r**2, text", "(math.pi * r ** 2,\n            text)"), ("def area", "# a comment\ndef area")])
+def test_source_digest_is_blind_to_what_does_nothing(tmp_path, old, new):
+    assert old in SOURCE
+    before, after = tmp_path / "before.py", tmp_path / "after.py"
+    before.write_text(SOURCE)
+    after.write_text(SOURCE.replace(old, new))
+    assert source_digest(before) == source_digest(after)
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("LIMIT = 3", "LIMIT = 4"), ("LIMIT = 3", "LIMIT = 3.0"), ("LIMIT = 3", "LIMIT = True"), ("r**2", "r**3"),
+    ("not a docstring", "nor this"), ("float = None", "float = 0"), ("float = None", "float"), ("math.pi", "math.e"),
+    ("class Circle", "class Disc"), ("2, text", "2"), ("2, text", "2, [text]"),
+    ("import math", "import cmath as math")])
+def test_source_digest_sees_every_change_of_what_is_done(tmp_path, old, new):
+    assert old in SOURCE
+    before, after = tmp_path / "before.py", tmp_path / "after.py"
+    before.write_text(SOURCE)
+    after.write_text(SOURCE.replace(old, new))
+    assert source_digest(before) != source_digest(after)

@@ -1,4 +1,7 @@
-"""One suite over every model: shapes, gradients, seeds; the GRU against its published size and a written-out cell."""
+"""One suite over every model: shapes, gradients, seeds, planted cues; the linear ones against what they should see.
+
+The cells of the recurrent networks stand in ``test_recurrent``, the models of speed in ``test_speed_models``.
+"""
 
 from dataclasses import replace
 
@@ -13,6 +16,8 @@ from calcium_decoding.windows import WindowSet, WindowSpec
 
 SPEC = WindowSpec(6, 4)
 SEEING = [name for name in models.MODELS if name != "time_only"]  # the control sees no signal, on purpose
+EVERY = models.MODELS | models.SPEED_MODELS
+NETWORKS = [name for name in EVERY if isinstance(models.build(name, 2, 1, 0), torch.nn.Module)]
 
 
 def window_set(n_frames=400, n_roi=5, seed=0):
@@ -44,52 +49,104 @@ def test_prediction_of_a_window_does_not_depend_on_the_others(name):
     np.testing.assert_allclose(training.predict(decoder, few), training.predict(decoder, windows)[100:140], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [n for n in models.MODELS if n == "gru"])
+def test_the_suite_has_every_network():
+    assert set(NETWORKS) == {"gru", "lstm", "rnn", "bigru", "bilstm", "birnn", "gru_keras", "lstm_keras", "speed_gru",
+                             "speed_gru_scaled"}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_model_says_what_it_decodes(name):
+    task = "run" if name in models.MODELS else "speed"
+    decoder = models.build(name, 3, 2, seed=1)
+    assert models.task_of(name) == decoder.task == task
+    if name not in NETWORKS:
+        assert hasattr(decoder, "output") and hasattr(decoder, "logits") == (task == "run")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_every_parameter_of_a_network_gets_a_gradient(name):
     network = models.build(name, 5, SPEC.past_frames, seed=1)
     network(torch.randn(8, SPEC.length, 5)).square().mean().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
-def test_gru_has_the_published_size_plus_the_second_bias():
-    # 7,968 + 33 in the study's cell with one bias vector; PyTorch's has 96 more.
-    network = models.build("gru", 50, 15, seed=1)
-    assert sum(p.numel() for p in network.parameters()) == 7_968 + 96 + 33
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("n", "length"), [(1, 11), (7, 1), (3, 31)])
+def test_a_network_gives_one_float32_a_window(name, n, length):
+    network = models.build(name, 5, 0, seed=1)
+    for mode in (network.train(), network.eval()):
+        output = mode(torch.randn(n, length, 5))
+        assert output.shape == (n,) and output.dtype == torch.float32 and output.isfinite().all()
 
 
-def test_gru_equals_a_cell_written_out():
-    network = models.build("gru", 3, 2, seed=4)
-    x = np.random.default_rng(0).normal(size=(7, 3))
-    w_ih, w_hh, b_ih, b_hh = (p.detach().numpy().astype(float) for p in network.recurrent.parameters())
-    state, sigmoid = np.zeros(32), lambda a: 1 / (1 + np.exp(-a))
-    for frame in x:
-        (r_i, z_i, n_i), (r_h, z_h, n_h) = np.split(w_ih @ frame + b_ih, 3), np.split(w_hh @ state + b_hh, 3)
-        reset, update = sigmoid(r_i + r_h), sigmoid(z_i + z_h)
-        state = (1 - update) * np.tanh(n_i + reset * n_h) + update * state
-    expected = network.readout.weight.detach().numpy()[0] @ state + float(network.readout.bias.detach()[0])
-    found = float(network(torch.tensor(x[None], dtype=torch.float32)).detach())
-    assert abs(found - expected) < 1e-5
+@pytest.mark.parametrize("name", NETWORKS)
+def test_permuting_windows_permutes_outputs(name):
+    network = models.build(name, 5, SPEC.past_frames, seed=1).eval()
+    x, order = torch.randn(40, SPEC.length, 5), torch.randperm(40)
+    torch.testing.assert_close(network(x[order]), network(x)[order], atol=1e-6, rtol=1e-5)
+    time_first = x.transpose(0, 1).contiguous().transpose(0, 1)  # how training lays windows in memory
+    torch.testing.assert_close(network(time_first), network(x), atol=1e-6, rtol=1e-5)
 
 
-def test_initial_weights_are_those_of_the_study():
-    network = models.build("gru", 50, 15, seed=1)
-    bound = np.sqrt(6 / (50 + 32))  # Glorot uniform
-    weights = network.recurrent.weight_ih_l0.detach().numpy()
-    assert np.abs(weights).max() <= bound and np.abs(weights).max() > 0.95 * bound
-    gate = network.recurrent.weight_hh_l0.detach()[:32]
-    np.testing.assert_allclose(gate @ gate.T, np.eye(32), atol=1e-5)
-    assert not network.recurrent.bias_ih_l0.detach().any()
-
-
-def test_a_seed_repeats_and_leaves_the_global_generator_alone():
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_seed_repeats_and_leaves_the_global_generator_alone(name):
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    one, two = (models.build("gru", 5, 3, seed=9) for _ in range(2))
+    one, two = (models.build(name, 5, 3, seed=9) for _ in range(2))
     assert torch.equal(torch.rand(1), expected)
-    assert torch.equal(one.recurrent.weight_ih_l0, two.recurrent.weight_ih_l0)
-    other = models.build("gru", 5, 3, seed=10)
-    assert not torch.equal(one.recurrent.weight_ih_l0, other.recurrent.weight_ih_l0)
+    weights = two.state_dict()
+    assert all(torch.equal(value, weights[key]) for key, value in one.state_dict().items())
+    other = models.build(name, 5, 3, seed=10).state_dict()
+    drawn = [key for key, value in weights.items() if value.ndim == 2]
+    assert drawn and not any(torch.equal(other[key], weights[key]) for key in drawn)
+
+
+def cued(frame, n, seed):
+    """Windows of noise; the target, -1 or 1, is added to the first ROI at one frame only."""
+    generator = torch.Generator().manual_seed(seed)
+    target = 2.0 * torch.randint(2, (n,), generator=generator) - 1
+    x = 0.5 * torch.randn(n, SPEC.length, 5, generator=generator)
+    x[:, frame, 0] += 2 * target
+    return x, target
+
+
+def share_right(network, frame, seed):
+    """How often the sign of the output is the target, on new windows."""
+    x, target = cued(frame, 384, seed)
+    with torch.no_grad():
+        return (network.eval()(x).sign() == target).float().mean()
+
+
+def learn_cue(network, frame):
+    x, target = cued(frame, 256, seed=1)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.02)
+    torch.manual_seed(1)  # dropout
+    for _ in range(32):
+        optimiser.zero_grad()
+        (network(x) - target).square().mean().backward()
+        optimiser.step()
+
+
+@pytest.mark.parametrize("frame", [0, SPEC.past_frames, SPEC.length - 1])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_finds_a_cue_at_the_first_the_labelled_and_the_last_frame(name, frame):
+    network = models.build(name, 5, SPEC.past_frames, seed=1)
+    learn_cue(network, frame)
+    assert share_right(network, frame, seed=2) > 0.85
+    assert share_right(network, (frame + 5) % SPEC.length, seed=3) < 0.8  # it learnt the frame, not the ROI alone
+
+
+@pytest.mark.parametrize(("direction", "frame"), [("forward", 0), ("backward", SPEC.length - 1)])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name.startswith("bi")])
+def test_each_direction_by_itself_remembers_a_cue_at_its_own_beginning(name, direction, frame):
+    network = models.build(name, 5, SPEC.past_frames, seed=1)
+    deaf = slice(32, 64) if direction == "forward" else slice(0, 32)  # read-out weights of the other direction
+    network.readout.weight.data[:, deaf] = 0
+    network.readout.weight.register_hook(lambda g: g.index_fill(1, torch.arange(64)[deaf], 0.0))
+    learn_cue(network, frame)
+    assert not network.readout.weight[:, deaf].any()
+    assert share_right(network, frame, seed=2) > 0.85
 
 
 @pytest.mark.parametrize(("every", "offsets"), [(None, [6]), (5, [1, 6]), (3, [0, 3, 6, 9])])
@@ -153,8 +210,9 @@ def test_unknown_model_is_refused_with_the_known_ones():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_network_on_a_gpu_agrees_with_the_cpu():
-    network = models.build("gru", 5, 3, seed=1)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network_on_a_gpu_agrees_with_the_cpu(name):
+    network = models.build(name, 5, 3, seed=1).eval()
     x = torch.randn(64, 11, 5)
     on_cpu = network(x).detach()
     np.testing.assert_allclose(network.to("cuda")(x.to("cuda")).detach().cpu(), on_cpu, atol=1e-4)

@@ -1,5 +1,6 @@
 """The measured level of the nulls, small: which fail by a wide margin, and that a measurement can be trusted."""
 
+import importlib.util
 import json
 
 import numpy as np
@@ -108,6 +109,21 @@ def test_the_simulator_gives_each_cell_what_it_says():
     assert [r.n_frames for r in dataset.recordings] == [cell.frames] * cell.sessions == [1500] * 5
     found = null_level.measure(n_datasets=2, n_draws=39, jobs=1, cells=("drift_only_5",), names=("repairing",))
     assert found.cells["drift_only_5"]["sessions"] == 5 and found.rows[0].datasets == 2
+
+
+def test_the_code_hash_is_that_of_what_makes_the_data_not_of_its_docstrings(tmp_path):
+    source = 'def made(cell, seed):\n    """Make it."""\n    return 1\n'
+    other_docstring, other_result = source.replace("Make it", "Makes it"), source.replace("return 1", "return 2")
+    found = []
+    for number, text in enumerate((source, other_docstring, other_result)):
+        path = tmp_path / f"{number}" / "maker.py"
+        path.parent.mkdir()
+        path.write_text(text)
+        spec = importlib.util.spec_from_file_location(f"maker{number}", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found.append(null_level.code_hash(module.made))
+    assert found[0] == found[1] != found[2]
 
 
 def test_a_stored_measurement_comes_back_and_a_damaged_one_is_refused(level, tmp_path):

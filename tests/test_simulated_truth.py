@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from calcium_decoding import figures, simulate, simulated_truth
+from calcium_decoding import figures, results, simulate, simulated_truth
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments import FoldResult
 from calcium_decoding.results import ResultCard, Score
@@ -115,7 +115,7 @@ def test_calibration_holds_scores_against_published_figures():
 
 def test_the_stored_calibration_is_within_what_was_wanted():
     """The larger simulation that ships with the book: read back, it holds every bar of the calibration."""
-    card = simulated_truth.stored_card()
+    card = results.stored_card("04_simulated_truth")
     assert isinstance(card, ResultCard) and card.simulated and card.dataset == "simulated-large"
     table = simulated_truth.calibration_table(card.scores, card).set_index("quantity")["simulated, large"]
     published = simulated_truth.calibration_table(card.scores).set_index("quantity")["published, real mice"]

@@ -179,3 +179,44 @@ def test_range_too_short_is_left_out_beside_one_that_is_long_enough():
 def test_pieces_that_do_not_fit_are_refused(pieces, message):
     with pytest.raises(DataError, match=message):
         WindowSet.build(pieces, WindowSpec(1, 1))
+
+
+@settings(deadline=None)
+@given(drawn=st.lists(gaps_and_lengths, min_size=1, max_size=3), spec=specs, gap=st.integers(0, 3))
+def test_windows_over_one_array_are_those_that_are_built(drawn, spec, gap):
+    pieces, stretches, first, row = [], [], [], gap
+    for index, one in enumerate(drawn):
+        ranges, n_frames = lay_out(one)
+        signal = counted(n_frames, 2, 1e4 * index)
+        pieces.append((f"r{index}", signal, np.arange(n_frames), ranges))
+        stretches += [np.full((gap, 2), -1, np.float32), signal]
+        first.append(row)
+        row += n_frames + gap
+    frames = np.concatenate(stretches)
+    mapped = [(name, at, label, ranges) for (name, _, label, ranges), at in zip(pieces, first, strict=True)]
+    try:
+        built = WindowSet.build(pieces, spec)
+    except DataError:
+        with pytest.raises(DataError, match="at least"):
+            WindowSet.over(frames, mapped, spec)
+        return
+    over = WindowSet.over(frames, mapped, spec)
+    assert over.frames is frames  # nothing copied
+    every = np.arange(len(built))
+    np.testing.assert_array_equal(over.gather(every), built.gather(every))
+    for name in ("labels", "recording", "centre"):
+        np.testing.assert_array_equal(getattr(over, name), getattr(built, name))
+    assert (over.ids, over.spec) == (built.ids, built.spec)
+
+
+@pytest.mark.parametrize(("pieces", "message"), [
+    ([("a", 0, np.arange(31), [(0, 30)])], "rows 0 .. 31"),
+    ([("a", -1, np.arange(30), [(0, 30)])], "rows -1 .. 29"),
+    ([("a", 0, np.arange(20), [(0, 21)])], "range 0 .. 21"),
+    ([("a", 0, np.arange(20), [(0, 15), (10, 20)])], "overlap"),
+    ([("a", 0, np.arange(10), [(0, 10)]), ("a", 10, np.arange(10), [(0, 10)])], "twice"),
+    ([], "at least"),
+])
+def test_pieces_that_do_not_lie_in_the_frames_are_refused(pieces, message):
+    with pytest.raises(DataError, match=message):
+        WindowSet.over(counted(30), pieces, WindowSpec(1, 1))

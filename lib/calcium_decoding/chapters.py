@@ -1,5 +1,6 @@
 """From percent notebooks to pages: convert, execute with parameters, keep what is unchanged, render the book."""
 
+import contextlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import yaml
 
 from calcium_decoding import manifest, simulate
 from calcium_decoding.errors import CalciumDecodingError, DataError, ParameterError
+from calcium_decoding.executors import SCHEDULER_VARIABLE
 from calcium_decoding.files import file_digest, hash_content, whole_file, write_json, write_text
 from calcium_decoding.parameters import CHAPTERS, schema_of, validate
 from calcium_decoding.progress import BATCH_VARIABLE, progress
@@ -23,7 +25,7 @@ CARD_TAG = "nbval-check-output"
 INJECTED_TAG = "injected-parameters"
 # glibc hands large blocks back to the kernel after each use; keeping them makes training up to 1.3 times faster.
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": "268435456"}
-PAGES = ("intro.md", "glossary.md", "references.bib", "logo.svg")
+PAGES = ("intro.md", "reproduction.md", "glossary.md", "references.bib", "logo.svg")
 # Measured on the smoke data between AVX2 and SSE arithmetic: AUCs of networks moved by 1e-6, of logistic regression
 # by 1e-4. A summary score of a reference has to lie further than this, twice as much, from where its rounding flips.
 ROUNDING_MARGIN = 0.0002
@@ -76,7 +78,7 @@ def defaults(chapter):
     return values
 
 
-def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs", data_dir=None):
+def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs", data_dir=None, scheduler=None):
     """Execute one chapter and leave ``<chapter>.ipynb``, ``.html`` and ``.card.json`` in a folder.
 
     Parameters
@@ -92,6 +94,9 @@ def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs"
         Folder for the three files.
     data_dir : str or Path, optional
         Folder of data sets.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers train the folds. Empty: processes here, whatever the environment
+        variable ``CALCIUM_DECODING_SCHEDULER`` says, which counts if this is left out.
 
     Returns
     -------
@@ -114,7 +119,8 @@ def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs"
     with tempfile.TemporaryDirectory() as scratch:
         own = defaults(chapter)
         changed = {name: value for name, value in parameters.items() if value != own[name]}
-        executed = _execute(notebook_of(chapter), changed | {"out_dir": scratch}, Path(scratch))
+        with _environment(BATCH_VARIABLE, "1"), _environment(SCHEDULER_VARIABLE, scheduler):
+            executed = _execute(notebook_of(chapter), changed | {"out_dir": scratch}, Path(scratch))
         _tidy(executed)
         card = ResultCard.load(Path(scratch) / paths["card"].name)
         _write_notebook(executed, paths["notebook"])
@@ -148,7 +154,6 @@ def _execute(notebook, parameters, scratch):
     os.environ.update({k: v for k, v in MALLOC.items() if k not in os.environ})
     if os.environ.get(manifest.DATA_VARIABLE):  # the kernel works in another folder: a relative path would mislead
         os.environ[manifest.DATA_VARIABLE] = str(manifest.data_dir().resolve())
-    os.environ[BATCH_VARIABLE] = "1"
     try:
         # papermill passes on what the kernel writes to standard error: the progress bars of the chapter.
         papermill.execute_notebook(source, target, parameters, kernel_name="python3", progress_bar=False,
@@ -158,9 +163,22 @@ def _execute(notebook, parameters, scratch):
                                    extra_arguments=["--IPKernelApp.log_level=CRITICAL"])
     except papermill.PapermillExecutionError as error:
         raise ChapterError(f"code cell {error.exec_count} stopped with {error.ename}: {error.evalue}") from None
-    finally:
-        del os.environ[BATCH_VARIABLE]
     return nbformat.read(target, as_version=4)
+
+
+@contextlib.contextmanager
+def _environment(name, value):
+    """An environment variable for the kernel, as it was again afterwards; None leaves it alone."""
+    before = os.environ.get(name)
+    if value is not None:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
 
 
 def _tidy(notebook):
@@ -194,13 +212,15 @@ def _html(notebook):
     return HTMLExporter(template_name="lab").from_notebook_node(notebook)[0]
 
 
-def build(profile="demo", data_dir=None):
+def build(profile="demo", data_dir=None, scheduler=None):
     """Execute the chapters that changed and render the book.
 
     Parameters
     ----------
     profile : {"smoke", "demo", "paper"}
     data_dir : str or Path, optional
+    scheduler : str, optional
+        As for :func:`run`.
 
     Returns
     -------
@@ -214,7 +234,7 @@ def build(profile="demo", data_dir=None):
         stamp = executed / f"{chapter}.key.json"
         if _is_fresh(stamp, key, executed / f"{chapter}.ipynb"):
             continue
-        run(chapter, profile, out=executed, data_dir=data_dir)
+        run(chapter, profile, out=executed, data_dir=data_dir, scheduler=scheduler)
         write_json(stamp, {"key": key, "notebook": file_digest(executed / f"{chapter}.ipynb")})
     return _render(root, executed)
 

@@ -64,21 +64,30 @@ def parser():
     command.set_defaults(action=_simulate)
 
     book = areas.add_parser("book", help="run chapters, build the book, remake the test references")
-    commands = book.add_subparsers(required=True, metavar="run|build|reference")
+    commands = book.add_subparsers(required=True, metavar="run|build|reference|ledger")
     profile = argparse.ArgumentParser(add_help=False)
     profile.add_argument("--profile", default="demo", help="smoke, demo or paper (default: demo)")
-    command = commands.add_parser("run", parents=[place, profile], help="execute one chapter")
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument("--executor", choices=("processes", "dask"),
+                       help="where folds are trained: processes of this machine, or a Dask cluster (default: the "
+                            "cluster that $CALCIUM_DECODING_SCHEDULER names, else processes)")
+    where.add_argument("--scheduler", metavar="ADDRESS",
+                       help="of a running Dask scheduler, such as tcp://10.0.0.5:8786; with --executor dask")
+    command = commands.add_parser("run", parents=[place, profile, where], help="execute one chapter")
     command.add_argument("chapter", help="such as 10_roi_rnn")
     command.add_argument("--dataset", help="name in data_manifest.yaml")
     command.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="overrides",
                          help="set a parameter of the chapter; may be given more than once")
     command.add_argument("--out", default="_build/runs", help="folder for the results (default: _build/runs)")
     command.set_defaults(action=_run)
-    command = commands.add_parser("build", parents=[place, profile], help="execute what changed and render the book")
+    command = commands.add_parser("build", parents=[place, profile, where],
+                                  help="execute what changed and render the book")
     command.set_defaults(action=_build)
     command = commands.add_parser("reference", help="remake tests/reference for nbval")
     command.add_argument("chapters", nargs="*", metavar="chapter", help="such as 10_roi_rnn (default: all)")
     command.set_defaults(action=_reference)
+    command = commands.add_parser("ledger", help="write book/reproduction.md from the stored result cards")
+    command.set_defaults(action=_ledger)
     return top
 
 
@@ -169,9 +178,21 @@ def _run(options):
     from calcium_decoding import chapters
 
     overrides = {name: _value(text) for name, text in options.overrides}
-    paths = chapters.run(options.chapter, options.profile, options.dataset, overrides, options.out, options.data_dir)
+    paths = chapters.run(options.chapter, options.profile, options.dataset, overrides, options.out, options.data_dir,
+                         _scheduler(options))
     for path in paths.values():
         print(path)
+
+
+def _scheduler(options):
+    """Address of the scheduler, empty for processes, None if nothing was said; refused if the options disagree."""
+    if options.executor == "dask" and not options.scheduler:
+        raise ParameterError("--executor", "dask without --scheduler", "the address of its scheduler",
+                             "add --scheduler ADDRESS (start one by: dask scheduler; then dask worker ADDRESS)")
+    if options.scheduler and options.executor != "dask":
+        raise ParameterError("--scheduler", f"'{options.scheduler}' without --executor dask", "both or none",
+                             "add --executor dask, or leave --scheduler out")
+    return options.scheduler if options.executor == "dask" else "" if options.executor else None
 
 
 def _value(text):
@@ -187,7 +208,7 @@ def _value(text):
 def _build(options):
     from calcium_decoding import chapters
 
-    index = chapters.build(options.profile, options.data_dir)
+    index = chapters.build(options.profile, options.data_dir, _scheduler(options))
     print(f"\nThe book: {index}\nOpen it in a browser: {index.as_uri()}")
 
 
@@ -196,6 +217,16 @@ def _reference(options):
 
     for path in chapters.make_references(options.chapters):
         print(path)
+
+
+def _ledger(options):
+    from calcium_decoding import ledger
+
+    path, unresolved = ledger.write()
+    print(path)
+    for line in unresolved:
+        print(f"claims.yaml asks for what no card holds: {line}", file=sys.stderr)
+    return 1 if unresolved else 0
 
 
 if __name__ == "__main__":

@@ -1,34 +1,41 @@
 """Experiments: data set + preprocessing + window + split + models + training; each fold is one job.
 
-Folds run in processes of one thread each, which was the fastest way on a CPU. A finished fold is stored under a key
-of everything that determines it: an interrupted run goes on with the folds that are missing, and a changed
-parameter never meets a stale result.
+Folds run in processes of one thread each, which was the fastest way on a CPU, or on a Dask cluster. A finished fold is
+stored under a key of everything that determines it: an interrupted run goes on with the folds that are missing, and a
+changed parameter never meets a stale result.
 """
 
+import contextlib
 import json
 import os
-import warnings
+import platform
+import tempfile
 import zipfile
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
-import joblib
 import numpy as np
 
-from calcium_decoding import metrics, models, preprocess, training
-from calcium_decoding.audit import FittedStep, audit
-from calcium_decoding.errors import DataError
-from calcium_decoding.files import file_digest, hash_content, whole_file
-from calcium_decoding.progress import progress
+from calcium_decoding import executors, preprocess, shared_frames, training
+from calcium_decoding.audit import audit
+from calcium_decoding.files import hash_content, source_digest, whole_file
+from calcium_decoding.folds import FITTED, FoldResult, FoldTask
+from calcium_decoding.progress import StepFile, progress, steps_shown
 from calcium_decoding.recording import Dataset
 from calcium_decoding.splits import Split
-from calcium_decoding.windows import WindowSet, WindowSpec
+from calcium_decoding.windows import WindowSpec
+
+__all__ = ["FITTED", "Experiment", "FoldResult", "run", "run_fold", "run_many"]
 
 # Modules that cannot change the result of a fold. All others can: a change in one of them makes stored folds stale.
 _NOT_DETERMINING = frozenset(
-    "audit brain_figures chance chapters cli comparison confidence events fetch figures intact leakage linear_null "
-    "manifest manifest_schema movies nested notebook null_figures null_level nulls parameters progress published "
-    "readers results simulate simulated_truth split_figures statistics tables tour".split()
+    "audit brain_figures chance chapters claims cli comparison condition_figures conditions confidence events "
+    "executors experiments fetch figures intact lag_figures lags leakage ledger linear_null manifest "
+    "manifest_schema masking movies nested notebook null_figures null_level nulls parameters progress published "
+    "readers region_effects region_figures regions results simulate simulated_truth split_figures statistics "
+    "tables timing tour variants verdicts".split()
 )
 
 
@@ -53,59 +60,28 @@ class Experiment:
     recipe: dict
     training: training.TrainingSettings
 
+    def task(self, fold, model, signals=None):
+        """One decoder on one fold, with only the recordings that the fold touches.
 
-@dataclass(frozen=True, eq=False)
-class FoldResult:
-    """One decoder on one fold.
+        Parameters
+        ----------
+        fold : Fold
+        model : str
+            A name in :data:`calcium_decoding.models.MODELS`.
+        signals : SharedSignals or dict of str to ndarray, optional
+            In place of the signals of the data set.
 
-    Attributes
-    ----------
-    fold, test_group, model : str
-    scores : dict of str to float
-        See :func:`calcium_decoding.metrics.frame_scores`; over all test windows pooled. Empty if not evaluable.
-    reason : str
-        Why there are no scores; empty if there are.
-    history : History
-        Losses of each epoch; empty for a linear decoder.
-    recordings : tuple of str
-        Test recordings, in order.
-    recording, centre : ndarray, shape (n,), int64
-        For each test window: index into ``recordings``, and its centre, which is the labelled frame unless labels are
-        shifted.
-    labels : ndarray, shape (n,), uint8
-    p_run : ndarray, shape (n,), float64
-        Decoded probability of running; NaN in a fold that is not evaluable, which has no scores either.
-    valid_labels : ndarray, shape (m,), uint8
-    valid_p_run : ndarray, shape (m,), float64
-        The same for the validation windows, on which thresholds and decoders may be chosen. Empty in a fold that is
-        not evaluable.
-    """
-
-    fold: str
-    test_group: str
-    model: str
-    scores: dict
-    reason: str
-    history: training.History
-    recordings: tuple
-    recording: np.ndarray
-    centre: np.ndarray
-    labels: np.ndarray
-    p_run: np.ndarray
-    valid_labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
-    valid_p_run: np.ndarray = field(default_factory=lambda: np.empty(0))
-
-    def trace(self, recording):
-        """Labelled frames, labels and decoded probabilities of one test recording, in time order."""
-        here = self.recording == self.recordings.index(recording)
-        return self.centre[here], self.labels[here], self.p_run[here]
+        Returns
+        -------
+        FoldTask
+        """
+        recordings = _recordings_of(self, [fold])
+        signals = {r.id: r.signal for r in recordings} if signals is None else signals
+        return FoldTask(replace(self.split, folds=(fold,)), self.spec, self.recipe, self.training, model,
+                        {r.id: r.run for r in recordings}, signals)
 
 
-# What is fitted or chosen here beside the preprocessing, for the audit.
-FITTED = (FittedStep("weights of the decoder", "train"), FittedStep("epoch at which training stops", "valid"))
-
-
-def run(experiment, model_names, store=None, jobs=None, label="folds", allow_leak=False):
+def run(experiment, model_names, store=None, jobs=None, label="folds", allow_leak=False, scheduler=None):
     """Train and test decoders on every fold.
 
     Parameters
@@ -121,6 +97,9 @@ def run(experiment, model_names, store=None, jobs=None, label="folds", allow_lea
         What the progress bar counts.
     allow_leak : bool
         Run a split that is marked as leaky; its folds carry LEAKY in their names.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers train the folds in place of processes here; the environment variable
+        ``CALCIUM_DECODING_SCHEDULER`` if left out. Results do not depend on it.
 
     Returns
     -------
@@ -132,101 +111,148 @@ def run(experiment, model_names, store=None, jobs=None, label="folds", allow_lea
     ------
     LeakError
         The split leaks; see :func:`calcium_decoding.audit.audit`.
+    ParameterError, ClusterError
+        The cluster cannot be used; see :func:`calcium_decoding.executors.on_cluster`.
     """
-    audit(experiment.split, experiment.spec, preprocess.build(**experiment.recipe), experiment.dataset, fitted=FITTED,
-          allow_leak=allow_leak)
-    tasks = [(experiment, fold, model) for model in model_names for fold in experiment.split.folds]
-    paths = [None if store is None else Path(store) / f"{_key(*task)}.npz" for task in tasks]
-    results = [None if path is None else _load(path) for path in paths]
-    missing = [i for i, result in enumerate(results) if result is None]
-    work = (joblib.delayed(_numbered)(i, _slim(*tasks[i]), paths[i]) for i in missing)
-    jobs = min(jobs or os.cpu_count() or 1, max(1, len(missing)))
-    with warnings.catch_warnings():
-        # joblib replaces a worker that has grown by hundreds of megabytes, as one does on large folds; no fold is lost.
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given", category=UserWarning)
-        done = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work) if missing else ()
-        for i, result in progress(done, total=len(missing), desc=label, unit="fold", disable=not missing):
-            results[i] = result
-    return results
+    return run_many([(experiment, model_names)], store, jobs, label, allow_leak, scheduler)[0]
+
+
+def run_many(plans, store=None, jobs=None, label="folds", allow_leak=False, scheduler=None):
+    """Train and test decoders on every fold of several experiments, in one go with one progress bar.
+
+    Parameters
+    ----------
+    plans : sequence of (Experiment, sequence of str)
+        Experiments with the names of their models. A fold that two of them share is trained once.
+    store, jobs, label, allow_leak, scheduler
+        As for :func:`run`.
+
+    Returns
+    -------
+    list of list of FoldResult
+        For each plan what :func:`run` returns.
+
+    Raises
+    ------
+    LeakError
+        A split leaks; nothing was trained then.
+    """
+    plans = [(experiment, tuple(models)) for experiment, models in plans]
+    for experiment, _ in plans:
+        audit(experiment.split, experiment.spec, preprocess.build(**experiment.recipe), experiment.dataset,
+              fitted=FITTED, allow_leak=allow_leak)
+    keys = [[_key(experiment, fold, model) for model in models for fold in experiment.split.folds]
+            for experiment, models in plans]
+    wanted = {}
+    for of_plan, (experiment, models) in zip(keys, plans, strict=True):
+        tasks = [(experiment, fold, model) for model in models for fold in experiment.split.folds]
+        wanted |= {key: task for key, task in zip(of_plan, tasks, strict=True) if key not in wanted}
+    store = None if store is None else Path(store)
+    found = {key: None if store is None else _load(_path(store, key)) for key in wanted}
+    missing = {key: wanted[key] for key, result in found.items() if result is None}
+    scheduler = scheduler or os.environ.get(executors.SCHEDULER_VARIABLE)
+    with progress(None, total=len(missing), desc=label, unit="fold", disable=not missing) as bar:
+        work = _on_cluster(missing, store, scheduler) if scheduler else _here(missing, store, jobs, bar)
+        with contextlib.closing(work):
+            for key, result in work:
+                found[key] = result
+                bar.update()
+    return [[found[key] for key in of_plan] for of_plan in keys]
 
 
 def run_fold(experiment, fold, model_name, checkpoint=None):
-    """Train and test one decoder on one fold; see :func:`run`."""
-    recordings, split = {r.id: r for r in experiment.dataset.recordings}, experiment.split
-    pipeline = preprocess.build(**experiment.recipe)
-    ranges = fold.ranges("train")
-    pipeline.fit([(recordings[name].signal, ranges[name]) for name in ranges], list(ranges))
-    transformed = {}
+    """Train and test one decoder on one fold, here and now; see :func:`run`."""
+    return experiment.task(fold, model_name).run(checkpoint)
 
-    def windows(role):
-        pieces = []
-        for name, frames in fold.ranges(role).items():
-            if name not in transformed:
-                transformed[name] = pipeline.transform(recordings[name].signal, name)
-            whole = [(0, recordings[name].n_frames)]
-            pieces.append((name, transformed[name], recordings[name].run, whole if split.of_centres else frames))
-        found = WindowSet.build(pieces, experiment.spec)
-        return _only(found, split.samples_of(fold, role, found)) if split.of_centres else found
 
-    train, valid, test = windows("train"), windows("valid"), windows("test")
-    history, p_run, scores, reason = training.History(), np.full(len(test), np.nan), {}, ""
-    valid_labels, valid_p_run = valid.labels[:0], np.empty(0)
+def _here(missing, store, jobs, bar):
+    """Run in processes; frames lie in files that all of them read, and each tells by a file how far it is."""
+    if not missing:
+        return
+    with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (steps := scratch / "steps").mkdir()
+        signals = {}
+        for experiment, _, _ in missing.values():
+            if id(experiment) not in signals:
+                recordings = _recordings_of(experiment, experiment.split.folds)
+                folder = scratch if store is None else store / "frames"
+                signals[id(experiment)] = stack.enter_context(shared_frames.share(recordings, folder))
+        calls = [(key, experiment.task(fold, model, _only(signals[id(experiment)], experiment, fold)), store,
+                  StepFile(steps / key)) for key, (experiment, fold, model) in missing.items()]
+        stack.enter_context(steps_shown(bar, steps, "epochs"))
+        yield from executors.in_processes(_run_and_save, calls, jobs)
+
+
+def _only(signals, experiment, fold):
+    """Shared signals as they are; of others those that a fold needs."""
+    if isinstance(signals, shared_frames.SharedSignals):
+        return signals
+    return {r.id: signals[r.id] for r in _recordings_of(experiment, [fold])}
+
+
+def _run_and_save(key, task, store, report):
+    checkpoint = None if store is None else _path(store, key).with_suffix(".checkpoint.safetensors")
     try:
-        metrics.require_both_classes(test.labels, "test frames")
-        metrics.require_both_classes(train.labels, "training frames")
-    except DataError as error:
-        reason = f"{error.where}: {error.found}"
-    else:
-        settings = experiment.training
-        decoder = models.build(model_name, train.frames.shape[1], experiment.spec.past_frames, settings.seed)
-        history = training.fit(decoder, train, valid, settings, checkpoint=checkpoint)
-        p_run = training.predict(decoder, test, settings.torch_device())
-        valid_labels, valid_p_run = valid.labels, training.predict(decoder, valid, settings.torch_device())
-        scores = metrics.frame_scores(test.labels, p_run)
-    return FoldResult(fold.name, fold.test_group, model_name, scores, reason, history, tuple(test.ids),
-                      test.recording, test.centre, test.labels, p_run, valid_labels, valid_p_run)
+        result = task.run(checkpoint, report)
+    finally:
+        report.remove()
+    if store is not None:
+        _save(result, _path(store, key))
+    return key, result
 
 
-def _only(windows, which):
-    """Some of the windows, over the same frames."""
-    return replace(windows, **{name: getattr(windows, name)[which]
-                               for name in ("starts", "labels", "recording", "centre")})
+def _on_cluster(missing, store, scheduler):
+    """Run on a cluster, which may not see this disk: signals travel, and results are stored here."""
+    calls, pieces = [], {}
+    for key, (experiment, fold, model) in missing.items():
+        recordings = _recordings_of(experiment, [fold])
+        hashes = {r.id: shared_frames.signal_hash(r) for r in recordings}
+        pieces |= {hashes[r.id]: r.signal for r in recordings}
+        calls.append(((key, experiment.task(fold, model, {})), hashes))
+    for key, result in executors.on_cluster(_run_remotely, calls, pieces, scheduler, identity):
+        if store is not None:
+            _save(result, _path(store, key))
+        yield key, result
 
 
-def _recordings_of(experiment, fold):
-    """The recordings that a fold touches, in the order of the data set."""
-    names = {s.recording for s in (*fold.train, *fold.valid, *fold.test)}
+def _run_remotely(named_task, signals):
+    key, task = named_task
+    return key, replace(task, signals=signals).run()
+
+
+def _recordings_of(experiment, folds):
+    """The recordings that some folds touch, in the order of the data set."""
+    names = {s.recording for fold in folds for s in (*fold.train, *fold.valid, *fold.test)}
     return tuple(r for r in experiment.dataset.recordings if r.id in names)
 
 
-def _slim(experiment, fold, model):
-    """The task with only the recordings its fold touches: what has to travel to another process."""
-    dataset = replace(experiment.dataset, recordings=_recordings_of(experiment, fold))
-    return replace(experiment, dataset=dataset, split=replace(experiment.split, folds=(fold,))), fold, model
-
-
-def _numbered(i, task, path):
-    checkpoint = None if path is None else path.with_suffix(".checkpoint.safetensors")
-    result = run_fold(*task, checkpoint=checkpoint)
-    if path is not None:
-        _save(result, path)
-    return i, result
-
-
 def _key(experiment, fold, model):
-    content = {r.id: r.content_hash() for r in _recordings_of(experiment, fold)}
-    return hash_content([content, asdict(fold), asdict(experiment.spec), experiment.recipe,
-                         asdict(experiment.training), model, _code_hash()])
+    content = {r.id: r.content_hash() for r in _recordings_of(experiment, [fold])}
+    return hash_content([content, asdict(fold), experiment.split.of_centres, asdict(experiment.spec),
+                         experiment.recipe, asdict(experiment.training), model, _code_hash()])
 
 
+def identity():
+    """What the result of a fold depends on beside the experiment: code and versions, as a dict of str."""
+    packages = ("numba", "numpy", "scipy", "scikit-learn", "torch")
+    return {"calcium-decoding": _code_hash(), "Python": platform.python_version().rpartition(".")[0],
+            **{name: version(name).partition("+")[0] for name in packages}}
+
+
+@cache
 def _code_hash():
     folder = Path(__file__).parent
     files = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.py"))}
-    return hash_content({name: file_digest(path) for name, path in files.items()
+    return hash_content({name: source_digest(path) for name, path in files.items()
                          if name.split("/")[0] not in _NOT_DETERMINING})
 
 
-_ARRAYS = ("recording", "centre", "labels", "p_run", "valid_labels", "valid_p_run")
+_ARRAYS = ("recording", "centre", "labels", "p_run", "valid_labels", "valid_p_run", "train_roc")
+
+
+def _path(store, key):
+    return store / f"{key}.npz"
 
 
 def _save(result, path):

@@ -8,9 +8,14 @@ from calcium_decoding import metrics
 from calcium_decoding.published import GROUPS
 
 RUN, REST, SIGNAL, DECODED = "#D55E00", "#9AA5AE", "#222222", "#0072B2"
-MODEL_COLOURS = {"gru": "#0072B2", "logistic": "#E69F00", "logistic_window": "#009E73", "time_only": "#CC79A7"}
-MODEL_LABELS = {"gru": "GRU", "logistic": "logistic, 1 frame", "logistic_window": "logistic, window",
-                "time_only": "time only"}
+# Names of decoders on figures and in tables, and their colours: colour-blind safe, one family for the networks.
+MODEL_LABELS = {
+    "gru": "GRU", "lstm": "LSTM", "rnn": "simple RNN", "bigru": "GRU, both ways", "bilstm": "LSTM, both ways",
+    "birnn": "simple RNN, both ways", "gru_keras": "GRU, hard sigmoid", "lstm_keras": "LSTM, hard sigmoid",
+    "logistic": "logistic, 1 frame", "logistic_window": "logistic, window", "time_only": "time only"}
+MODEL_COLOURS = dict(zip(MODEL_LABELS, (
+    "#0072B2", "#56B4E9", "#5A4FCF", "#004B76", "#3C8DBC", "#8A7FDF", "#00929C", "#7FB7BE", "#E69F00", "#009E73",
+    "#CC79A7"), strict=True))
 NULL_COLOUR = "#767676"
 
 
@@ -200,6 +205,25 @@ def roc_by_group(results, ax, simulated=False):
            aspect="equal", xlim=(-0.01, 1), ylim=(0, 1.01))
     if len(groups) <= 6:
         ax.legend(fontsize=8, loc="lower right", title="tested on")
+    return simulated_mark(ax, simulated)
+
+
+def roc_by_role(results, ax, simulated=False):
+    """Mean ROC curve of the first model over training, validation and test windows, with the mean AUC of each."""
+    mine = [r for r in results if r.model == results[0].model and r.scores]
+    grid = np.linspace(0, 1, 200)
+    curves = {"training": ("auc_train", [r.train_roc for r in mine]),
+              "validation": ("auc_valid", [metrics.roc(r.valid_labels, r.valid_p_run)[1] for r in mine
+                                           if "auc_valid" in r.scores]),
+              "test": ("auc", [metrics.roc(r.labels, r.p_run)[1] for r in mine])}
+    for (role, (score, of_folds)), colour in zip(curves.items(), (NULL_COLOUR, "#E69F00", SIGNAL), strict=True):
+        values = [r.scores[score] for r in mine if score in r.scores]
+        if values:
+            ax.plot(grid, np.mean(of_folds, axis=0), color=colour, lw=1.8, label=f"{role} {np.mean(values):.3f}")
+    ax.plot([0, 1], [0, 1], color=NULL_COLOUR, ls=":", lw=1)
+    ax.set(xlabel="false-positive rate", ylabel="true-positive rate", aspect="equal", xlim=(-0.01, 1), ylim=(0, 1.01),
+           title=f"{MODEL_LABELS[results[0].model]}: ROC by role")
+    ax.legend(fontsize=8, loc="lower right", title="mean AUC")
     return simulated_mark(ax, simulated)
 
 

@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, and hashes of what is in them."""
 
+import ast
 import contextlib
 import errno
 import hashlib
@@ -96,6 +97,34 @@ def file_digest(path, algorithm="sha256"):
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def source_digest(path):
+    """Short hash (16 hexadecimal digits) of what a Python file does: without comments, docstrings and layout.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    SyntaxError
+        The file is not Python.
+    """
+    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) \
+                and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return hash_content(_plain(tree))
+
+
+def _plain(node):
+    """A syntax tree as lists; empty fields are left out, of which each version of Python has others."""
+    if isinstance(node, ast.AST):
+        return [type(node).__name__, [[name, _plain(value)] for name, value in ast.iter_fields(node)
+                                      if value is not None and value != []]]
+    return [_plain(item) for item in node] if isinstance(node, list) else repr(node)
 
 
 def tree_digest(folder, endings=(".py", ".csv")):

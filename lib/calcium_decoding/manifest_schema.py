@@ -151,7 +151,7 @@ class SimulatedEntry(_Entry):
     kind: Literal["simulated"]
     world: str
     seed: NonNegativeInt
-    sessions_per_animal: PositiveInt
+    sessions_per_animal: NonNegativeInt  # 0: as in the study
     frames_per_session: PositiveInt
     settings: dict[str, Any] = {}
     rate_hz: PositiveFloat

@@ -42,7 +42,7 @@ def frame_scores(labels, p_run):
     labels, p_run = checked_frames(labels, p_run)
     require_both_classes(labels, "test frames")
     return {
-        "auc": float(roc_auc_score(labels, p_run)),
+        "auc": auc(labels, p_run),
         "accuracy": float(np.mean((p_run > 0.5) == labels)),
         "balanced_accuracy": float(balanced_accuracy_score(labels, p_run > 0.5)),
         "average_precision": float(average_precision_score(labels, p_run)),
@@ -75,6 +75,11 @@ def require_both_classes(labels, where):
         only = "no frames" if len(labels) == 0 else ("only running" if labels[0] else "only rest")
         raise DataError(where, only, "both rest and running frames, or the AUC does not exist",
                         "test on a longer stretch, or report the fold as not evaluable")
+
+
+def auc(labels, p_run):
+    """Area under the ROC curve alone; see :func:`frame_scores`."""
+    return float(roc_auc_score(labels, p_run))
 
 
 def roc(labels, p_run, n_points=200):

@@ -32,6 +32,9 @@ AUTO_RECIPE = {"animal_pairs": "published", "leave_one_session_out": "published"
                "last_part": "events", "nested_animals": "published", "random_windows": "raw"}
 
 
+NULL_SAYS = {"repairing": "session re-pairing without fixed points", "published": "the study's session permutation"}
+
+
 @dataclass(frozen=True, eq=False)
 class Chapter:
     """A chapter that has been started: its parameters and its data.
@@ -57,7 +60,7 @@ class Chapter:
         """Frames per second of the recordings; DataError if they do not all have the same."""
         return _one_rate(self.dataset)
 
-    def plan(self, dataset=None, recipe=None, n_folds=0):
+    def plan(self, dataset=None, recipe=None, n_folds=0, spec=None, changes=None, say=True):
         """The experiment that the parameters describe, on this chapter's data; prints the split.
 
         Parameters
@@ -68,6 +71,12 @@ class Chapter:
             Another preprocessing.
         n_folds : int
             Keep only so many folds, spread evenly; 0: all.
+        spec : WindowSpec, optional
+            Another window or label shift.
+        changes : dict, optional
+            Other arguments of :func:`calcium_decoding.preprocess.build`, beside those the parameters give.
+        say : bool
+            Print what was planned; a sweep says it once.
 
         Raises
         ------
@@ -79,8 +88,8 @@ class Chapter:
         regime = dataset.regime if p.regime == "auto" else p.regime
         name = recipe or (AUTO_RECIPE[regime] if p.recipe == "auto" else p.recipe)
         rate_hz = _one_rate(dataset)
-        recipe = {"name": name, "rate_hz": rate_hz, "baseline_frames": p.baseline_frames}
-        spec = WindowSpec(p.past_frames, p.future_frames)
+        recipe = {"name": name, "rate_hz": rate_hz, "baseline_frames": p.baseline_frames, **(changes or {})}
+        spec = spec or WindowSpec(p.past_frames, p.future_frames)
         pipeline = preprocess.build(**recipe)
         options = {"n_blocks": p.n_blocks} if regime == "blocked" else {}
         split = splits.build(regime, dataset, spec, pipeline, **options)
@@ -90,22 +99,31 @@ class Chapter:
         settings = training.TrainingSettings(
             epochs=p.epochs, batch_size=p.batch_size, min_updates=p.min_updates, learning_rate=p.learning_rate,
             seed=p.seed, device=p.device)
+        if say:
+            self._say_plan(regime, split, planned, name, spec, settings)
+        return experiments.Experiment(dataset, split, spec, recipe, settings)
+
+    def _say_plan(self, regime, split, planned, name, spec, settings):
         folds = f"{planned} folds" if planned == len(split.folds) else f"{len(split.folds)} of {planned} folds"
         _say("split", f"{regime}: {folds}, a claim {split.claim}, hash {split.hash()}, audit passed")
         _say("input", f"{preprocess.RECIPES[name]}; windows of {spec.length} frames, "
-                      f"{spec.look_ahead_ms(rate_hz):.0f} ms of them after the labelled frame")
+                      f"{spec.look_ahead_ms(self.rate_hz):.0f} ms of them after the labelled frame")
         _say("device", str(settings.torch_device()))
         for left_out, reason in split.skipped:
             _say("skipped", f"{left_out}: {reason}")
-        return experiments.Experiment(dataset, split, spec, recipe, settings)
 
     def decode(self, experiment):
         """Train and test the models that the parameters name on every fold; see :func:`experiments.run`."""
         return experiments.run(experiment, self.parameters.models.split(","), self.store, self.parameters.jobs or None,
                                label="decoders")
 
-    def decode_null(self):
-        """Refit on data whose sessions are re-paired without fixed points.
+    def decode_null(self, way="repairing"):
+        """Refit on data whose sessions have behaviour of other sessions.
+
+        Parameters
+        ----------
+        way : {"repairing", "published"}
+            Names in :data:`calcium_decoding.nulls.NULLS`: one draw without fixed points, or the study's permutation.
 
         Returns
         -------
@@ -117,17 +135,17 @@ class Chapter:
         names = [name for name in self.parameters.null_models.split(",") if name]
         if not names:
             return [], "none: no model was asked for"
+        null = nulls.null_of(way)
         try:
-            repaired = nulls.repair_sessions(self.dataset, self.parameters.seed)
+            drawn = null(self.dataset, self.parameters.seed)
         except DataError as error:
-            return [], f"none: session re-pairing needs {error.expected}; {error.where} has {error.found}"
-        experiment = self.plan(repaired)
+            return [], f"none: {NULL_SAYS[way]} needs {error.expected}; {error.where} has {error.found}"
+        experiment = self.plan(drawn, say=False)
         planned = experiment.split.folds
         split = replace(experiment.split, folds=_spread(planned, self.parameters.null_folds))
         folds = experiments.run(replace(experiment, split=split), names, self.store, self.parameters.jobs or None,
                                 label="null")
-        return folds, (f"session re-pairing without fixed points, one draw, refitted on {len(split.folds)} of "
-                       f"{len(planned)} folds")
+        return folds, (f"{NULL_SAYS[way]}, one draw, refitted on {len(split.folds)} of {len(planned)} folds")
 
     def card(self, experiment=None, folds=(), nulls=(), null="none: nothing is decoded here", scores=()):
         """Make the result card and write it to the folder that the parameter ``out_dir`` names.

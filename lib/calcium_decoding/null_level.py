@@ -20,7 +20,7 @@ from scipy.stats import binomtest
 
 from calcium_decoding import linear_null, nulls, results, simulate
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.files import file_digest, hash_content, write_json
+from calcium_decoding.files import hash_content, source_digest, write_json
 from calcium_decoding.progress import progress
 from calcium_decoding.transforms import whole_number
 
@@ -217,12 +217,15 @@ def measure(n_datasets=400, n_draws=39, seed=1, jobs=None, store=None, cells=("n
 
 
 def code_hash(make_dataset=simulated):
-    """Short hash of the source that decides a measurement: nulls, decoder, this module, and what makes the data."""
+    """Short hash of the source that decides a measurement: nulls, decoder, this module, and what makes the data.
+
+    Comments and docstrings do not count; see :func:`calcium_decoding.files.source_digest`.
+    """
     folder = Path(__file__).parent
     files = [folder / "null_level.py", folder / "linear_null.py", *sorted((folder / "nulls").glob("[!_]*.py"))]
     files += sorted((folder / "simulate").glob("[!_]*.py")) if make_dataset is simulated else [
         Path(inspect.getsourcefile(make_dataset))]
-    return hash_content([(path.name, file_digest(path)) for path in files])
+    return hash_content([(path.name, source_digest(path)) for path in files])
 
 
 def _key(task, code):

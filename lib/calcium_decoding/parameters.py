@@ -61,8 +61,8 @@ class ChanceAndNulls(Parameters):
     jobs: int = Field(description="threads; 0: one a processor", ge=0, le=1024)
 
 
-class Decoding(Parameters):
-    """Parameters of every chapter that trains decoders on ROI traces."""
+class Training(Parameters):
+    """Parameters of every chapter that trains on ROI traces."""
 
     regime: str = Field(description=f"split: auto (as the data set suggests), {', '.join(REGIMES)}",
                         pattern=f"^(auto|{'|'.join(REGIMES)})$")
@@ -72,8 +72,6 @@ class Decoding(Parameters):
     past_frames: int = Field(description="frames of a window before the labelled one", ge=0, le=300)
     future_frames: int = Field(description="frames of a window after the labelled one", ge=0, le=300)
     n_blocks: int = Field(description="blocks of a recording in the blocked split", ge=3, le=20)
-    models: str = Field(description=f"decoders, comma between: {', '.join(MODELS)}",
-                        pattern=f"^({'|'.join(MODELS)})(,({'|'.join(MODELS)}))*$")
     epochs: int = Field(description="passes over the training windows", ge=1, le=1000)
     min_updates: int = Field(description="pass more often until so many steps were taken", ge=0,
                              le=100_000)
@@ -81,6 +79,13 @@ class Decoding(Parameters):
     learning_rate: float = Field(description="step size of Adam", gt=0, le=1)
     device: str = Field(description="cpu, cuda, or auto", pattern="^(cpu|cuda|auto)$")
     jobs: int = Field(description="folds at a time; 0: one a processor", ge=0, le=1024)
+
+
+class Decoding(Training):
+    """Parameters of every chapter that compares decoders."""
+
+    models: str = Field(description=f"decoders, comma between: {', '.join(MODELS)}",
+                        pattern=f"^({'|'.join(MODELS)})(,({'|'.join(MODELS)}))*$")
 
 
 class SimulatedTruth(Decoding):
@@ -93,13 +98,47 @@ class SimulatedTruth(Decoding):
 class RoiRnn(Decoding):
     """10_roi_rnn"""
 
+    folds: int = Field(description="folds of the main comparison, spread evenly; 0: all", ge=0, le=10_000)
+    networks: str = Field(description=f"decoders compared on some folds; empty: none; of {', '.join(MODELS)}",
+                          pattern=f"^(({'|'.join(MODELS)})(,({'|'.join(MODELS)}))*)?$")
+    filters: str = Field(description="lengths of the baseline compared on some folds, frames; empty: none",
+                         pattern=r"^(\d{1,5}(,\d{1,5})*)?$")
+    filter_model: str = Field(description=f"decoder for which filters are compared: {', '.join(MODELS)}",
+                              pattern=f"^({'|'.join(MODELS)})$")
+    sweep_folds: int = Field(description="folds of networks and filters, spread evenly; 0: all", ge=0, le=10_000)
     null_models: str = Field(description="decoders refitted on re-paired sessions; empty: none",
                              pattern=f"^(({'|'.join(MODELS)})(,({'|'.join(MODELS)}))*)?$")
     null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
 
 
+class WindowsAndLags(Training):
+    """11_windows_and_lags"""
+
+    model: str = Field(description=f"decoder of windows: {', '.join(MODELS)}", pattern=f"^({'|'.join(MODELS)})$")
+    half_lengths: str = Field(description="half lengths of windows, frames, comma between",
+                              pattern=r"^\d{1,3}(,\d{1,3})*$")
+    shifts: str = Field(description="label shifts, frames, comma between, 0 among them",
+                        pattern=r"^(-?\d{1,3},)*0(,-?\d{1,3})*$")
+    sweep_folds: int = Field(description="folds of each condition, spread evenly; 0: all", ge=0, le=10_000)
+
+
+class Regions(Training):
+    """12_regions"""
+
+    model: str = Field(description=f"decoder of every set of ROIs: {', '.join(MODELS)}",
+                       pattern=f"^({'|'.join(MODELS)})$")
+    sweep_folds: int = Field(description="folds of every set of ROIs, spread evenly; 0: all", ge=0, le=10_000)
+    null_models: str = Field(description="decoder of all ROIs refitted on re-paired sessions; empty: none",
+                             pattern=f"^({'|'.join(MODELS)})?$")
+    null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
+    choice_model: str = Field(description=f"decoder for which inner animals choose a group: {', '.join(MODELS)}",
+                              pattern=f"^({'|'.join(MODELS)})$")
+    world_frames: int = Field(description="frames of a session of the world with one driven area", ge=600,
+                              le=100_000)
+
+
 CHAPTERS = {"01_data_tour": DataTour, "02_splits_and_leakage": SplitsAndLeakage, "03_chance_and_nulls": ChanceAndNulls,
-            "04_simulated_truth": SimulatedTruth, "10_roi_rnn": RoiRnn}
+            "04_simulated_truth": SimulatedTruth, "10_roi_rnn": RoiRnn, "11_windows_and_lags": WindowsAndLags, "12_regions": Regions}
 
 
 def validate(chapter, values):

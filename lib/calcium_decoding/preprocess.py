@@ -9,6 +9,7 @@ from calcium_decoding.transforms import (
     ExponentialSmoothing,
     MinMax,
     MovingMeanBaseline,
+    OnlyRois,
     ScaleByTraining,
     TrailingBaseline,
     Transform,
@@ -16,7 +17,7 @@ from calcium_decoding.transforms import (
 )
 
 __all__ = [
-    "RECIPES", "ExponentialSmoothing", "MinMax", "MovingMeanBaseline", "Pipeline", "ScaleByTraining",
+    "RECIPES", "ExponentialSmoothing", "MinMax", "MovingMeanBaseline", "OnlyRois", "Pipeline", "ScaleByTraining",
     "TrailingBaseline", "Transform", "build", "moving_mean",
 ]
 
@@ -129,7 +130,7 @@ RECIPES = {
 }
 
 
-def build(name, rate_hz, baseline_frames=1000, time_constant_s=0.2):
+def build(name, rate_hz, baseline_frames=1000, time_constant_s=0.2, only_rois=()):
     """Make a pipeline by the name of its recipe; :data:`RECIPES` says what each does.
 
     Parameters
@@ -141,6 +142,8 @@ def build(name, rate_hz, baseline_frames=1000, time_constant_s=0.2):
         Window of the baseline (``"published"``, ``"causal"``).
     time_constant_s : float
         Time constant of the smoothing (``"events"``), seconds.
+    only_rois : sequence of int
+        Numbers, counted from 1, of the ROIs that stay; the last step sets all others to 0. Empty: all stay.
 
     Returns
     -------
@@ -164,7 +167,8 @@ def build(name, rate_hz, baseline_frames=1000, time_constant_s=0.2):
         "scaled": lambda: [ScaleByTraining("standard")],
         "events": lambda: [ExponentialSmoothing(time_constant_s * rate_hz), ScaleByTraining("standard")],
     }
-    return Pipeline(steps[name]())
+    restriction = [OnlyRois(only_rois)] if np.size(only_rois) else []
+    return Pipeline([*steps[name](), *restriction])
 
 
 def _apply(steps, signal, name):

@@ -1,8 +1,13 @@
 """Progress bars that suit the place: widgets in JupyterLab, text in a terminal and in batch runs."""
 
+import contextlib
 import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
 
 BATCH_VARIABLE = "CALCIUM_DECODING_BATCH"
+LOOK_EVERY_S = 0.5
 
 
 def progress(iterable, **options):
@@ -16,3 +21,80 @@ def progress(iterable, **options):
     else:
         from tqdm.auto import tqdm
     return tqdm(iterable, **options)
+
+
+@dataclass(frozen=True)
+class StepFile:
+    """Says in a small file how far a long job is, so that the bar of another process can show it.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    path: Path
+
+    def __call__(self, done, planned):
+        """Steps done and planned. Nobody's work stops if they cannot be written."""
+        with contextlib.suppress(OSError):
+            self.path.write_text(f"{done} {planned}")
+
+    def remove(self):
+        """The job is over."""
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+
+def steps_in(folder):
+    """Steps done and planned of all jobs at work.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Of :class:`StepFile`.
+
+    Returns
+    -------
+    (int, int)
+    """
+    done = planned = 0
+    for path in Path(folder).iterdir():
+        with contextlib.suppress(OSError, ValueError):  # gone, or just being written
+            one, of = map(int, path.read_text().split())
+            done, planned = done + one, planned + of
+    return done, planned
+
+
+@contextlib.contextmanager
+def steps_shown(bar, folder, unit):
+    """Show behind a bar the steps of the jobs at work, while the context lasts.
+
+    Parameters
+    ----------
+    bar : tqdm
+    folder : str or Path
+        Of :class:`StepFile`.
+    unit : str
+        What the steps are, such as ``"epochs"``.
+    """
+    over = threading.Event()
+
+    def look():
+        said = ""
+        while not over.wait(LOOK_EVERY_S):
+            done, planned = steps_in(folder)
+            text = f"{done} of {planned} {unit}" if planned else ""
+            if text != said:
+                said = text
+                bar.set_postfix_str(text)
+
+    watcher = threading.Thread(target=look, daemon=True)
+    if not bar.disable:
+        watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if watcher.is_alive():
+            watcher.join()
+        bar.set_postfix_str("", refresh=False)

@@ -1,7 +1,8 @@
 """Published figures of the two studies, as tables that ship with the library.
 
 Facts only: numbers stated by Ajioka et al. 2024 (DOI 10.1371/journal.pcbi.1011074, CC BY) or saved in the outputs of
-its public code (MIT). None was produced here. ``published/README.md`` gives sources and units.
+its public code (MIT), and numbers saved by the first author of Mirzaee et al. 2025 (arXiv 2504.16917). None was
+produced here. ``published/README.md`` gives sources and units.
 """
 
 from functools import cache
@@ -29,11 +30,35 @@ def _table(name):
         return pd.read_csv(file)
 
 
+def names():
+    """Names of the tables, without their ending, sorted."""
+    folder = files("calcium_decoding") / "published"
+    return tuple(sorted(path.name.removesuffix(".csv") for path in folder.iterdir() if path.name.endswith(".csv")))
+
+
+def table(name):
+    """One table whole, as a DataFrame of its own; ``published/README.md`` gives its columns and units.
+
+    Raises
+    ------
+    KeyError
+        No table of that name; see :func:`names`.
+    """
+    if name not in names():
+        raise KeyError(f"{name}; there are {', '.join(names())}")
+    return _table(f"{name}.csv").copy()
+
+
 def roi_table():
     """The 50 ROIs: ``roi`` number, ``hemisphere``, ``homologue_roi`` and ``group`` (``"other"`` if in no group)."""
     table = _table("roi_table.csv").copy()
     table["group"] = table["group"].fillna("other")
     return table
+
+
+def roi_run_correlation():
+    """Pearson r of each ROI with the run label, mean over 64 sessions: Series of 50, indexed by ``roi`` (S6 Fig)."""
+    return _table("roi_run_correlation.csv").set_index("roi")["mean_pearson_r"].copy()
 
 
 def run_share(animal):

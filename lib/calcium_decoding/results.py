@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import calcium_decoding
 from calcium_decoding.errors import DataError
 from calcium_decoding.files import tree_digest, write_json
+from calcium_decoding.manifest import project_root
 
 
 class _Strict(BaseModel):
@@ -152,6 +153,18 @@ class ResultCard(_Strict):
         return float(distance), self.summary()[index]
 
 
+def stored_card(name):
+    """A card that ships with the book, measured where it takes longer than a page may; None if it is not there.
+
+    Parameters
+    ----------
+    name : str
+        ``book/stored/<name>.card.json``.
+    """
+    path = project_root() / "book" / "stored" / f"{name}.card.json"
+    return ResultCard.load(path) if path.exists() else None
+
+
 def summarise(model, values, metric="auc", unit="folds"):
     """Mean with sample SD over ``values``, and their median, which a few odd folds cannot move, as two scores."""
     values = np.asarray(list(values), dtype=float)
@@ -182,8 +195,9 @@ def fold_scores(folds, suffix=""):
         name = model + suffix
         if not mine:
             continue
-        for metric in ("auc", "balanced_accuracy"):
-            scores += summarise(name, [fold.scores[metric] for fold in mine], metric)
+        for metric in ("auc", "balanced_accuracy", "auc_train", "auc_valid"):
+            values = [fold.scores[metric] for fold in mine if metric in fold.scores]
+            scores += summarise(name, values, metric) if values else []
         groups = dict.fromkeys(fold.test_group for fold in mine)
         if 1 < len(groups) < len(mine):
             means = {g: np.mean([fold.scores["auc"] for fold in mine if fold.test_group == g]) for g in groups}
@@ -191,7 +205,7 @@ def fold_scores(folds, suffix=""):
             scores += [Score(model=name, metric="auc", scope=f"fold group {g}", value=float(v))
                        for g, v in means.items()]
         scores += [Score(model=name, metric=metric, scope=f"fold {fold.fold}", value=value)
-                   for fold in mine for metric, value in fold.scores.items()]
+                   for fold in mine for metric, value in {**fold.scores, "seconds": fold.seconds}.items()]
     return scores
 
 

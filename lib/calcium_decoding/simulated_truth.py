@@ -1,13 +1,11 @@
 """Looking into a simulated data set: its pieces, its worlds, and how near it comes to the published figures."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
 from calcium_decoding import experiments, manifest, preprocess, published, simulate, splits, tour
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.results import ResultCard, Score, summarise
+from calcium_decoding.results import Score, summarise
 from calcium_decoding.training import TrainingSettings
 from calcium_decoding.windows import WindowSpec
 
@@ -197,12 +195,6 @@ def calibration_table(scores, stored=None):
             row["simulated, large"] = _find(stored.scores, key)
         rows.append(row | {"put in by": put_in})
     return pd.DataFrame(rows)
-
-
-def stored_card():
-    """The card of the larger simulation that ships with the book, or None if there is none."""
-    path = Path(manifest.project_root()) / "book" / "stored" / "04_simulated_truth.card.json"
-    return ResultCard.load(path) if path.exists() else None
 
 
 def _find(scores, key):

@@ -80,3 +80,36 @@ def folds_testing(folds, recording):
         if r.scores and recording.id in r.recordings:
             found.setdefault(r.model, r)
     return list(found.values())
+
+
+def stored_summary(card):
+    """Mean scores of a stored card with what training and testing a fold took; empty if there is no card.
+
+    Parameters
+    ----------
+    card : ResultCard or None
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a decoder: ``folds``, AUC on test, training and validation windows, ``minutes a fold``.
+    """
+    if card is None:
+        return pd.DataFrame()
+    found = card.table()
+    rows = []
+    for model in dict.fromkeys(found["model"]):
+        mine = found[found["model"] == model]
+        means = mine[mine["scope"].str.match(r"mean of \d+ folds")].set_index("metric")
+        seconds = mine.loc[mine["metric"] == "seconds", "value"]
+        row = {"decoder": model, "folds": int(means.loc["auc", "n"])}
+        for metric, name in (("auc", "AUC"), ("auc_train", "training AUC"), ("auc_valid", "validation AUC")):
+            if metric in means.index:
+                row[name] = "{value:.3f} ± {sd:.3f}".format(**means.loc[metric])
+        rows.append(row | {"minutes a fold": f"{seconds.mean() / 60:.1f}" if len(seconds) else ""})
+    return pd.DataFrame(rows)
+
+
+def stored_origin(card):
+    """What a stored card depends on, see :meth:`~calcium_decoding.results.ResultCard.origin`; empty if there is none."""
+    return pd.DataFrame() if card is None else card.origin()

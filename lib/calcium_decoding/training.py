@@ -5,10 +5,12 @@ all windows. The same seed gives the same bits on the same machine, also when tr
 """
 
 import contextlib
+import hashlib
 import json
 import math
 import os
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from scipy.special import expit
+from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -92,7 +95,7 @@ class History:
     best_epoch: int = -1
 
 
-def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False):
+def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False, report=None):
     """Train a decoder and leave it with the weights of its best validation epoch.
 
     Parameters
@@ -105,6 +108,8 @@ def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False):
     checkpoint : str or Path, optional
         File to go on from if training was interrupted. Written after each epoch, removed at the end.
     show_progress : bool
+    report : callable, optional
+        Called with the numbers of epochs done and planned, before the first epoch and after each.
 
     Returns
     -------
@@ -123,7 +128,7 @@ def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False):
         decoder.fit(train)
         return History()
     with deterministic():
-        return _fit_network(decoder, train, valid, settings, checkpoint, show_progress)
+        return _fit_network(decoder, train, valid, settings, checkpoint, show_progress, report or _nobody)
 
 
 def predict(decoder, windows, device="cpu"):
@@ -137,7 +142,8 @@ def predict(decoder, windows, device="cpu"):
         Where a network runs.
     """
     if isinstance(decoder, nn.Module):
-        logits = _logits(decoder.to(device), _Frames(windows, device)).cpu().numpy().astype(np.float64)
+        with deterministic():
+            logits = _logits(decoder.to(device), _Frames(windows, device)).cpu().numpy().astype(np.float64)
     else:
         logits = decoder.logits(windows)
     return expit(logits)
@@ -150,6 +156,7 @@ def deterministic():
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory
     torch.set_num_threads(1)
+    blas = threadpool_limits(1, user_api="blas")  # the fused recurrent unit calls it
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # guards against reading before writing; costs 10 %
     try:
@@ -158,6 +165,7 @@ def deterministic():
         torch.use_deterministic_algorithms(strict)
         torch.utils.deterministic.fill_uninitialized_memory = fill
         torch.set_num_threads(threads)
+        blas.restore_original_limits()
 
 
 class _Frames:
@@ -177,10 +185,22 @@ class _Frames:
         rows = (self.starts[which] + self.offsets).reshape(-1)
         return self.frames.index_select(0, rows).view(len(self.offsets), len(which), -1).transpose(0, 1)
 
+    def stretches(self):
+        """Uninterrupted frames under all windows, in order, if nearly all windows begin one frame after another."""
+        breaks = torch.nonzero(self.starts.diff() != 1).flatten() + 1
+        if (len(breaks) + 1) * len(self.offsets) > len(self):
+            return ()
+        ends = [0, *breaks.tolist(), len(self)]
+        return [self.frames[self.starts[a] : self.starts[b - 1] + len(self.offsets)] for a, b in pairwise(ends)]
+
 
 def _logits(network, frames):
     network.eval()
     with torch.inference_mode():
+        shared = frames.stretches() if hasattr(network, "of_stretch") else ()
+        found = [network.of_stretch(stretch, len(frames.offsets)) for stretch in shared]
+        if found and found[0] is not None:
+            return torch.cat(found)
         order = torch.arange(len(frames), device=frames.starts.device)
         return torch.cat([network(frames.windows(which)) for which in order.split(INFERENCE_BATCH)])
 
@@ -189,16 +209,21 @@ def _loss(logits, labels, smoothing):
     return binary_cross_entropy_with_logits(logits, labels * (1.0 - smoothing) + smoothing / 2.0)
 
 
-def _fit_network(network, train, valid, settings, checkpoint, show_progress):
+def _nobody(done, planned):
+    pass
+
+
+def _fit_network(network, train, valid, settings, checkpoint, show_progress, report):
     device = settings.torch_device()
     network.to(device)
     train_frames, valid_frames = _Frames(train, device), _Frames(valid, device)
     optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, eps=1e-7, fused=True)
     state = _State(network, optimiser, torch.Generator().manual_seed(settings.seed), History())
-    identity = hash_content([asdict(settings), str(network), len(train), len(valid), _digest(train), _digest(valid)])
     if checkpoint is not None:
+        identity = hash_content([asdict(settings), str(network), _digest(train), _digest(valid)])
         state.restore(checkpoint, identity)
     epochs = range(len(state.history.train_loss), settings.epochs_for(len(train)))
+    report(epochs.start, epochs.stop)
     bar = progress(epochs, desc="epochs", unit="epoch", leave=False, disable=not show_progress)
     for epoch in bar:
         state.history.train_loss.append(_train_epoch(state, train_frames, settings))
@@ -211,6 +236,7 @@ def _fit_network(network, train, valid, settings, checkpoint, show_progress):
             state.keep_best(epoch)
         if checkpoint is not None:
             state.save(checkpoint, identity)
+        report(epoch + 1, epochs.stop)
     network.load_state_dict(state.best)
     if checkpoint is not None:
         Path(checkpoint).unlink(missing_ok=True)
@@ -231,10 +257,9 @@ def _train_epoch(state, frames, settings):
 
 
 def _digest(windows):
-    # A checkpoint must not go on with other data: sums would miss a permutation, so weigh by position.
-    weights = np.arange(1, len(windows.frames) + 1) / len(windows.frames)
-    return [float(weights @ windows.frames.astype(np.float64).sum(axis=1)), int(windows.starts.sum()),
-            int(np.asarray(windows.labels, dtype=np.int64) @ np.arange(len(windows)))]
+    """What a checkpoint must not go on without: the same frames, windows and labels."""
+    arrays = (windows.frames, windows.starts, windows.labels)
+    return [hashlib.sha256(np.ascontiguousarray(x).data).hexdigest() for x in arrays]
 
 
 @dataclass

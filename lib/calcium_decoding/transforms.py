@@ -256,6 +256,44 @@ class ScaleByTraining(Transform):
         return _by_columns(lambda x, offset, scale: (x - offset) / scale, signal, self.offset, self.scale)
 
 
+@dataclass(frozen=True)
+class OnlyRois(Transform):
+    """Set all ROIs but some to 0; their number stays. Causal.
+
+    The region restriction of Ajioka et al. 2024, DOI 10.1371/journal.pcbi.1011074: after scaling, in training,
+    validation and test alike, so that the decoder never sees the others and nothing in its shape changes.
+
+    Parameters
+    ----------
+    rois : sequence of int
+        Numbers of the ROIs that stay, counted from 1 as in the study.
+    """
+
+    rois: tuple[int, ...]
+
+    def __post_init__(self):
+        if isinstance(self.rois, str) or not np.iterable(self.rois) or not len(self.rois):
+            raise ParameterError("only_rois", repr(self.rois), "numbers of ROIs, counted from 1",
+                                 "name the ROIs that stay")
+        rois = tuple(whole_number("only_rois", roi, 1) for roi in self.rois)
+        if len(set(rois)) < len(rois):
+            twice = sorted({roi for roi in rois if rois.count(roi) > 1})
+            raise ParameterError("only_rois", f"ROI {', '.join(map(str, twice))} twice", "each ROI once",
+                                 "name each ROI once")
+        object.__setattr__(self, "rois", rois)
+
+    def transform(self, signal, name=""):
+        """Raise :class:`ParameterError`, naming the recording, if it has fewer ROIs than a number says."""
+        if max(self.rois) > signal.shape[1]:
+            raise ParameterError("only_rois", f"ROI {max(self.rois)}",
+                                 f"numbers from 1 to {signal.shape[1]}, the ROIs of recording {name or '(no name)'}",
+                                 "name ROIs that are there")
+        kept = np.zeros_like(signal, dtype=np.float32)
+        columns = np.array(self.rois) - 1
+        kept[:, columns] = signal[:, columns]
+        return kept
+
+
 def _window_mean(x, past, future):
     """Mean over frames i-past .. i+future that exist; x (T, n) float64.
 

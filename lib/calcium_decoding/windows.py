@@ -117,12 +117,13 @@ def view(signal, spec):
 
 @dataclass(frozen=True, eq=False)
 class WindowSet:
-    """Windows of several recordings over frames that are stored once. Make it with :meth:`build`.
+    """Windows of several recordings over frames that are stored once. Make it with :meth:`build` or :meth:`over`.
 
     Attributes
     ----------
     frames : ndarray, shape (N, n_roi), float32
-        The frames of all ranges, one after the other; frames outside the ranges are not kept.
+        From :meth:`build` the frames of all ranges, one after the other, and no others; from :meth:`over` the array
+        that was given.
     starts : ndarray, shape (n,), int64
         Row of ``frames`` at which each window begins.
     labels : ndarray, shape (n,)
@@ -161,28 +162,68 @@ class WindowSet:
             recording, ranges that overlap, or a recording given twice. A range too short for a window is
             allowed if another range has windows.
         """
-        frames, starts, labels, recording, centre, ids = [], [], [], [], [], []
-        n_stored = longest = n_roi = 0
-        for index, (name, signal, label, ranges) in enumerate(pieces):
+        kept, laid, n_kept, n_roi = [], [], 0, None
+        for name, signal, label, ranges in pieces:
             label = np.asarray(label)
-            n_roi = signal.shape[-1] if index == 0 else n_roi
-            _check_piece(name, signal, label, ranges, ids, n_roi)
+            n_roi = signal.shape[-1] if n_roi is None else n_roi
+            _check_signal(name, signal, label, n_roi)
+            rows = {}
+            for start, stop in _checked_ranges(name, len(signal), ranges):
+                if stop - start >= spec.frames_needed:
+                    kept.append(signal[start:stop])
+                    rows[start] = n_kept
+                    n_kept += stop - start
+            laid.append((name, label, ranges, rows))
+        return cls._laid(lambda: np.concatenate(kept, dtype=np.float32, casting="same_kind"), laid, spec)
+
+    @classmethod
+    def over(cls, frames, pieces, spec):
+        """Lay windows over ranges of frames that lie in one array already, which is used as it is and not copied.
+
+        Parameters
+        ----------
+        frames : ndarray, shape (N, n_roi), float32
+            Transformed signals of several recordings, each in one stretch; a memory map, as a rule.
+        pieces : iterable of (str, int, array_like (T,), list of (int, int))
+            Recording id, row of ``frames`` with its first frame, label of each frame, half-open ranges of frames.
+        spec : WindowSpec
+
+        Raises
+        ------
+        DataError
+            As for :meth:`build`, or a recording that does not lie inside ``frames``.
+        """
+        laid = []
+        for name, first, label, ranges in pieces:
+            label = np.asarray(label)
+            if not 0 <= first <= first + len(label) <= len(frames):
+                raise DataError(f"recording {name}", f"rows {first} .. {first + len(label)}",
+                                f"rows inside the {len(frames)} of the frames", "give the row of its first frame")
+            rows = {start: first + start for start, _ in _checked_ranges(name, len(label), ranges)}
+            laid.append((name, label, ranges, rows))
+        return cls._laid(lambda: frames, laid, spec)
+
+    @classmethod
+    def _laid(cls, frames, pieces, spec):
+        """Windows of pieces of (id, labels, ranges, rows), where ``rows`` gives each range's first row of frames."""
+        starts, labels, recording, centre, ids = [], [], [], [], []
+        longest = 0
+        for index, (name, label, ranges, rows) in enumerate(pieces):
+            if name in ids:
+                raise DataError(f"recording {name}", "the recording twice", "each recording once",
+                                "give all its ranges in one piece")
             ids.append(name)
             for start, stop in sorted(ranges):
                 longest = max(longest, stop - start)
                 centres = valid_centres(start, stop, spec)
-                if not len(centres):
-                    continue
-                frames.append(signal[start:stop])
-                starts.append(n_stored + centres - spec.past_frames - start)
-                labels.append(label[centres + spec.label_shift_frames])
-                recording.append(np.full(len(centres), index, dtype=np.int32))
-                centre.append(centres)
-                n_stored += stop - start
-        if not frames:
+                if len(centres):
+                    starts.append(rows[start] + centres - spec.past_frames - start)
+                    labels.append(label[centres + spec.label_shift_frames])
+                    recording.append(np.full(len(centres), index, dtype=np.int32))
+                    centre.append(centres)
+        if not starts:
             raise _too_short(", ".join(ids[:5]) or "windows", longest, spec)
-        return cls(np.concatenate(frames, dtype=np.float32, casting="same_kind"), *map(np.concatenate, (
-            starts, labels, recording, centre)), ids=tuple(ids), spec=spec)
+        return cls(frames(), *map(np.concatenate, (starts, labels, recording, centre)), ids=tuple(ids), spec=spec)
 
     def __len__(self):
         return len(self.starts)
@@ -212,24 +253,25 @@ class WindowSet:
         return self.frames[first[:, None] + np.arange(self.spec.length)]
 
 
-def _check_piece(name, signal, label, ranges, ids, n_roi):
+def _check_signal(name, signal, label, n_roi):
     where = f"recording {name}"
-    if name in ids:
-        raise DataError(where, "the recording twice", "each recording once",
-                        "give all its ranges in one piece")
     if signal.ndim != 2 or label.shape != signal.shape[:1]:
         raise DataError(where, f"signal of shape {signal.shape}, labels of shape {label.shape}",
                         "shapes (T, n_roi) and (T,)", "give one label a frame")
     if signal.shape[1] != n_roi:
         raise DataError(where, f"{signal.shape[1]} ROIs after recordings with {n_roi}",
                         "one number of ROIs", "use the same ROIs in every recording")
+
+
+def _checked_ranges(name, n_frames, ranges):
+    """The ranges in order, or DataError if one lies outside the recording or two overlap."""
     last = 0
     for start, stop in sorted(ranges):
-        if not last <= start < stop <= len(signal):
-            raise DataError(where, f"range {start} .. {stop}",
-                            f"half-open ranges inside 0 .. {len(signal)} that do not overlap",
-                            "mend the split")
+        if not last <= start < stop <= n_frames:
+            raise DataError(f"recording {name}", f"range {start} .. {stop}",
+                            f"half-open ranges inside 0 .. {n_frames} that do not overlap", "mend the split")
         last = stop
+    return sorted(ranges)
 
 
 def _too_short(where, found, spec):
