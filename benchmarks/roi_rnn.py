@@ -11,8 +11,8 @@ windows share once; the peer sees windows by themselves.
 
 Peak memory is the largest resident size of each process through training and the first predict, summed; pages that two
 processes share, such as those of libraries, count twice in every arm. The matrix-product peak is float32, 2048 cubed,
-by PyTorch in two pinned processes at once. Further rows say what was tried; batch
-sizes of predict other than 4096 are timed on a quarter of the windows. Frames are random numbers at the size of
+by PyTorch in two pinned processes at once. Further rows say what was tried; batch sizes of predict other than 4096 are
+timed on a quarter of the windows. Frames are random numbers at the size of
 real ones: this measures cost, not decoding. Prints tables and, last, one line of JSON with the ratios to the peer.
 """
 

@@ -189,9 +189,9 @@ ax = condition_figures.strip(compared, ax, simulated=simulated, nulls=nulls)
 tables.show(conditions.table(compared))
 
 # %% [markdown]
-# All pairs. The rank-sum over folds with Holm's correction and stars is the study's test; it takes folds as independent,
-# which they are not. Ours is the mean difference over animals, of folds matched by name, with a 95 % t interval. With
-# five animals no sign-flip p is below 1/16.
+# All pairs. The rank-sum over folds with Holm's correction and stars is the study's test; it takes folds as
+# independent, which they are not. Ours is the mean difference over animals, of folds matched by name, with a 95 % t
+# interval. With five animals no sign-flip p is below 1/16.
 
 # %%
 tables.show(conditions.short_tests(compared))

@@ -100,21 +100,17 @@ tables.show(timing.look_ahead_table(lengths))
 # Open diamonds, where there are any, are the folds that the study saved. On real mice only the shortest window was
 # worse; from a third of a second on, length made no difference.
 #
-# The next table tests all pairs. `p holm` and the stars are the study's test: a rank-sum over folds, with Holm's
+# The next table tests all pairs. The rank-sum p and its stars are the study's test over folds, with Holm's
 # correction for the number of pairs. It takes folds as independent, but they share animals and training data, so its
 # p says too much about animals. It also cannot say much about few folds: with five against five the smallest p is
 # 0.012, and after correction for 15 pairs nothing can be starred. With the 20 folds of profile *paper* it can.
 #
-# The columns from `animals` on are ours: differences of matched folds, averaged within each test animal, and a t
-# interval over animals. The exact sign-flip p cannot be less than `p floor`, 1/16 with five animals, however large
+# The columns from `over animals` on are ours: differences of matched folds, averaged within each test animal, and a
+# t interval over animals. The exact sign-flip p cannot be less than 1/16 with five animals, however large
 # the effect. Read the interval.
 
 # %%
-columns = ["condition_a", "condition_b", "difference", "p_holm", "stars", "animals", "low", "high"]
-columns += ["p_sign_flip", "p_floor"]
-pairs = conditions.tests(lengths)
-columns_beside = pairs.columns.intersection(["published, real mice"])
-tables.show(pairs[[*columns, *columns_beside]])
+tables.show(conditions.short_tests(lengths))
 
 # %% [markdown]
 # ## Which side, and how late may the answer come?
@@ -143,7 +139,7 @@ tables.show(timing.look_ahead_table(one_sided))
 # Against both sides, by animal:
 
 # %%
-tables.show(conditions.tests(one_sided, against="both sides")[columns])
+tables.show(conditions.short_tests(one_sided, against="both sides"))
 
 # %% [markdown]
 # Calcium is late: what the animal does now shows fully in the frames that follow. The future side may therefore win
@@ -163,11 +159,11 @@ shifted = conditions.run(timing.label_shifts(
 
 # %%
 fig, (ax,) = figures.panels(1, width=9, height=3.8)
-ax = condition_figures.curve(shifted, ax, "label shift (s); positive: later behaviour",
-                             simulated=simulated, nulls=nulls)
+label = "label shift (s); positive: later behaviour"
+ax = condition_figures.curve(shifted, ax, label, simulated=simulated, nulls=nulls)
 
 # %%
-tables.show(conditions.tests(shifted, against="0 s")[columns])
+tables.show(conditions.short_tests(shifted, against="0 s"))
 
 # %% [markdown]
 # The study gives this figure without numbers. Its text says that every later label (+0.33 s and on) was significantly
@@ -258,14 +254,15 @@ ax = lag_figures.lag_curve(curves["this data"], ax, simulated=simulated)
 # A test stretch without running, or without rest, has no AUC; it is named here and left out of the means.
 
 # %%
-found = [*lengths, *one_sided, *shifted, *(c for curve in curves.values() for c in curve)]
+found = [*lengths, *one_sided, *shifted]
+found += [result for curve in curves.values() for result in curve]
 tables.show(tables.not_evaluable_table(conditions.not_evaluable(found)))
 
 # %% [markdown]
 # ## Result card
 
 # %%
-scores = [s for part in (lengths, one_sided, shifted) for s in conditions.card_scores(part)]
+scores = conditions.card_scores([*lengths, *one_sided, *shifted])
 plans = [result.condition.experiment for result in found]
 card = chapter.card(plans, conditions.not_evaluable(found), nulls, null_statement,
                     [*scores, *lags.card_scores(curves)])

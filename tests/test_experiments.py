@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from calcium_decoding import experiments, folds, preprocess, shared_frames, simulate, splits
-from calcium_decoding.errors import LeakError
+from calcium_decoding.errors import DataError, LeakError, ParameterError
 from calcium_decoding.recording import Dataset, Recording
 from calcium_decoding.training import TrainingSettings
 from calcium_decoding.windows import WindowSpec
@@ -85,7 +84,7 @@ def test_finished_folds_are_not_trained_again_and_read_back_equal(tiny_dataset, 
     for a, b in zip(first, again, strict=True):
         assert (a.fold, a.model, a.scores, a.recordings, a.history) == (b.fold, b.model, b.scores, b.recordings,
                                                                          b.history)
-        for name in ("recording", "centre", "labels", "p_run"):
+        for name in ("recording", "centre", "labels", "predicted"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
 
 
@@ -139,9 +138,8 @@ def test_a_leaking_split_is_refused_before_training(tiny_dataset):
         experiments.run(replace(e, split=splits.Split("x", (leaking,), e.split.claim)), ["logistic"], jobs=1)
 
 
-def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
-    script = f"""
-import sys; sys.path.insert(0, {str(ROOT)!r})
+RUN = """
+import sys; sys.path.insert(0, {root!r})
 import numpy as np
 from tests.test_experiments import experiment
 from calcium_decoding import experiments
@@ -151,24 +149,73 @@ def recording(a, s):
     run = (np.sin(np.arange(3000) / 30) > 0).astype(int)
     return Recording(rng.normal(size=(3000, 5)) + run[:, None], {{"run": run}}, 30.0, f"a{{a}}", f"s{{s}}")
 dataset = Dataset("d", tuple(recording(a, s) for a in range(3) for s in range(2)))
-results = experiments.run(experiment(dataset, epochs=4), ["gru"], store={str(tmp_path)!r}, jobs=1)
+results = experiments.run(experiment(dataset, epochs=4), ["gru"], store={store!r}, jobs={jobs})
 print(",".join(f"{{r.scores['auc']:.9f}}" for r in results))
 """
-    victim = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              start_new_session=True)
-    deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob("[!.]*.npz"))) < 2 and time.monotonic() < deadline:
-        assert victim.poll() is None, "finished before it could be killed"
+
+
+def started(store, jobs=1):
+    """A run of six folds in a process, and group of processes, of its own."""
+    script = RUN.format(root=str(ROOT), store=str(store), jobs=jobs)
+    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            start_new_session=True)
+
+
+def finished(process):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out
+
+
+def stored_folds(store):
+    return {p: p.stat().st_mtime_ns for p in store.glob("[!.]*.npz")}
+
+
+def wait_for_folds(process, store, n):
+    deadline = time.monotonic() + 300
+    while len(stored_folds(store)) < n and time.monotonic() < deadline:
+        assert process.poll() is None, "finished before it could be stopped"
         time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    return finished(started(tmp_path_factory.mktemp("whole")))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_killed_run_goes_on_where_it_stopped(tmp_path, uninterrupted, jobs):
+    victim = started(tmp_path, jobs)
+    wait_for_folds(victim, tmp_path, 2)
     os.killpg(victim.pid, signal.SIGKILL)
     victim.wait()
-    finished = {p: p.stat().st_mtime_ns for p in tmp_path.glob("[!.]*.npz")}
-    assert 2 <= len(finished) < 6
-    resumed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert all(p.stat().st_mtime_ns == t for p, t in finished.items())
-    shutil.rmtree(tmp_path)
-    whole = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert resumed == whole and len(whole.split(",")) == 6
+    kept = stored_folds(tmp_path)
+    assert 2 <= len(kept) < 6
+    assert finished(started(tmp_path, jobs)) == uninterrupted and len(uninterrupted.split(",")) == 6
+    assert kept.items() < stored_folds(tmp_path).items() and len(stored_folds(tmp_path)) == 6
+
+
+def test_a_run_that_is_interrupted_stops_cleanly_and_keeps_what_it_has(tmp_path, uninterrupted):
+    victim = started(tmp_path, 2)
+    wait_for_folds(victim, tmp_path, 1)
+    victim.send_signal(signal.SIGINT)
+    _, err = victim.communicate(timeout=60)
+    assert victim.returncode != 0 and "\nKeyboardInterrupt\n" in err and err.count("Traceback") == 1
+    assert 1 <= len(stored_folds(tmp_path)) < 6
+    with pytest.raises(ProcessLookupError):
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:  # its workers end soon after
+            os.killpg(victim.pid, 0)
+            time.sleep(0.1)
+    assert finished(started(tmp_path)) == uninterrupted
+
+
+def test_two_runs_at_once_on_one_store_agree_and_leave_whole_files(tmp_path, uninterrupted):
+    together = [started(tmp_path), started(tmp_path)]
+    assert [finished(process) for process in together] == [uninterrupted] * 2
+    assert len(stored_folds(tmp_path)) == 6 and all(experiments._load(path) for path in stored_folds(tmp_path))
+    left = [p.name for p in tmp_path.iterdir() if p not in stored_folds(tmp_path)]
+    assert left == ["frames"]  # no checkpoint, nothing half written
 
 
 def slow_dataset(seed, drift, n_frames=900, animals=3):
@@ -243,8 +290,8 @@ def counted_runs(monkeypatch):
 
 
 def same(one, other):
-    """Every field of two fold results is equal, bit by bit."""
-    for name in folds.FoldResult.__dataclass_fields__:
+    """Every field of two fold results is equal, bit by bit, but for the time it took."""
+    for name in set(folds.FoldResult.__dataclass_fields__) - {"seconds"}:
         a, b = getattr(one, name), getattr(other, name)
         if isinstance(a, np.ndarray):
             np.testing.assert_array_equal(a, b)
@@ -332,9 +379,103 @@ def test_signals_travel_only_where_they_are_needed(tiny_dataset, tmp_path):
                       "b", "s")
     e = experiment(tiny_dataset)
     wide = replace(e, dataset=Dataset("d", (*tiny_dataset.recordings, extra)))
-    task = wide.task(e.split.folds[0], "gru")
+    task = wide.fold_task(e.split.folds[0], "gru")
     assert set(task.signals) == set(task.labels) == {r.id for r in tiny_dataset.recordings}
     assert task.split.folds == e.split.folds[:1]
     with shared_frames.share(tiny_dataset.recordings, tmp_path) as signals:
-        light = len(pickle.dumps(e.task(e.split.folds[0], "gru", signals)))
+        light = len(pickle.dumps(e.fold_task(e.split.folds[0], "gru", signals)))
     assert len(pickle.dumps(task)) - light > 0.95 * sum(r.signal.nbytes for r in tiny_dataset.recordings)
+
+
+def speed_dataset(still=(), n_frames=400, seed=0):
+    """Three animals, two sessions each, whose first ROI is their speed and noise; named sessions never move."""
+    rng = np.random.default_rng(seed)
+    recordings = []
+    for animal in range(3):
+        for session in range(2):
+            name = f"a{animal}/s{session}"
+            run = (np.sin(np.arange(n_frames) / 15 + rng.uniform(0, 6)) > 0) & (name not in still)
+            speed = run * rng.gamma(4, 3, n_frames)
+            signal = rng.normal(size=(n_frames, 5)) + np.outer(speed, [0.5, 0, 0, 0, 0])
+            recordings.append(Recording(signal, {"run": run, "speed_cm_s": speed}, 30.0, *name.split("/")))
+    return Dataset("speed", tuple(recordings))
+
+
+def speed_experiment(dataset, smoothing="none", **settings):
+    return replace(experiment(dataset, **settings), target="speed", target_smoothing=smoothing)
+
+
+def test_a_planted_speed_is_decoded_in_its_unit_and_scored_within_running_too(tmp_path):
+    e = speed_experiment(speed_dataset(), recipe="scaled")
+    results = experiments.run(e, ["linear", "ridge_window"], store=tmp_path, jobs=1)
+    for r in results:
+        assert r.task == "speed" and not r.reason and r.notes == ()
+        error = np.abs(r.labels - r.predicted)
+        assert r.scores["mae"] == pytest.approx(error.mean()) and r.scores["mae"] < 3
+        assert r.scores["mae_running"] == pytest.approx(error[r.running == 1].mean())
+        assert 0.5 < r.scores["r2"] and r.scores["r2_running"] < r.scores["r2"] > r.scores["r2_class_mean"] - 0.2
+        recording = next(x for x in e.dataset.recordings if x.id == r.recordings[0])
+        centre, speed, _ = r.trace(recording.id)
+        np.testing.assert_array_equal(speed, recording.behaviour["speed_cm_s"][centre])
+        np.testing.assert_array_equal(r.running[r.recording == 0], recording.run[centre])
+        with pytest.raises(DataError, match="use predicted"):
+            _ = r.p_run
+    for a, b in zip(results, experiments.run(e, ["linear", "ridge_window"], store=tmp_path, jobs=1), strict=True):
+        same(a, b)
+
+
+def test_the_network_of_the_study_learns_speed_and_processes_agree():
+    e = speed_experiment(speed_dataset(), "causal_5", epochs=2, min_updates=300, learning_rate=0.005, batch_size=64)
+    e = replace(e, split=replace(e.split, folds=e.split.folds[:2]))
+    one, two = (experiments.run(e, ["speed_gru_scaled"], jobs=jobs) for jobs in (1, 2))
+    for a, b in zip(one, two, strict=True):
+        same(a, b)
+        assert a.scores["r2"] > 0.3 and "r2_valid" in a.scores and len(a.history.train_loss) >= 2
+
+
+def test_sessions_without_movement_are_named_and_folds_of_nothing_else_have_a_reason():
+    results = experiments.run(speed_experiment(speed_dataset(["a0/s1"])), ["linear"], jobs=1)
+    noted = {r.test_group: r.notes for r in results}
+    assert noted["a0"] == ("a0/s1: its speed never changes, so it has no R2 of its own",) and noted["a1"] == ()
+    results = experiments.run(speed_experiment(speed_dataset(["a0/s0", "a0/s1"])), ["linear"], jobs=1)
+    for r in results:
+        if r.test_group == "a0":
+            assert r.reason == "test frames: only speed 0" and r.scores == {} and np.isnan(r.predicted).all()
+        elif "a0" in r.fold.split("valid=")[1]:
+            assert "r2_valid" not in r.scores and r.scores["r2"] > 0.5
+        else:
+            assert np.isfinite(list(r.scores.values())).all()
+
+
+def test_recordings_without_a_run_label_are_scored_without_it():
+    bare = [replace(r, behaviour={"speed_cm_s": r.behaviour["speed_cm_s"]}) for r in speed_dataset().recordings]
+    for r in experiments.run(speed_experiment(Dataset("bare", tuple(bare))), ["linear"], jobs=1):
+        assert not len(r.running) and "r2_running" not in r.scores and r.scores["r2"] > 0.5
+        assert r.notes == ("no run label: no scores within running frames",)
+
+
+def test_the_audit_counts_what_the_smoothing_of_the_target_reaches():
+    e = speed_experiment(speed_dataset(n_frames=900))
+    tight = replace(e, split=splits.build("blocked", e.dataset, e.spec, preprocess.build("scaled", 30.0)),
+                    recipe={"name": "scaled", "rate_hz": 30.0})
+    assert experiments.run(tight, ["linear"], jobs=1)
+    smoothed = replace(tight, target_smoothing="moving_mean_30")
+    with pytest.raises(LeakError, match="smoothing of the label"):
+        experiments.run(smoothed, ["linear"], jobs=1)
+    wide = splits.build("blocked", e.dataset, e.spec, preprocess.build("scaled", 30.0), label_smoothing_frames=30)
+    assert experiments.run(replace(smoothed, split=wide), ["linear"], jobs=1)
+
+
+@pytest.mark.parametrize(("target", "model"), [("run", "linear"), ("speed", "logistic"), ("run", "nothing")])
+def test_a_model_that_decodes_something_else_is_refused_before_training(target, model):
+    e = replace(experiment(speed_dataset()), target=target)
+    with pytest.raises(ParameterError, match=model):
+        experiments.run(e, [model], jobs=1)
+
+
+def test_target_and_smoothing_are_part_of_the_key():
+    e = experiment(speed_dataset())
+    fold = e.split.folds[0]
+    variants = [e, replace(e, target="speed"), replace(e, target="speed_cm_s"),
+                replace(e, target="speed", target_smoothing="causal_30")]
+    assert len({experiments._key(one, fold, "linear") for one in variants}) == 4

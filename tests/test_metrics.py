@@ -100,3 +100,46 @@ def test_calibration_of_probabilities_that_are_right_and_of_overconfident_ones()
 def test_less_than_one_bin_is_refused():
     with pytest.raises(ParameterError, match="n_bins"):
         metrics.calibration(np.array([0, 1]), np.array([0.2, 0.8]), n_bins=0)
+
+
+def test_speed_scores_against_the_formula():
+    rng = np.random.default_rng(0)
+    running = (rng.random(400) > 0.6).astype(np.uint8)
+    speed = running * rng.gamma(4, 3, 400)
+    predicted = speed + rng.normal(size=400)
+    scores, notes = metrics.speed_scores(speed, predicted, running, (0.2, 11.0))
+
+    def r2(y, p):
+        return 1 - np.sum((y - p) ** 2) / np.sum((y - y.mean()) ** 2)
+
+    run = running == 1
+    said = np.where(run, 11.0, 0.2)
+    expected = {"r2": r2(speed, predicted), "mae": np.mean(np.abs(speed - predicted)),
+                "r2_running": r2(speed[run], predicted[run]), "mae_running": np.mean(np.abs(speed - predicted)[run]),
+                "r2_class_mean": r2(speed, said), "mae_class_mean": np.mean(np.abs(speed - said))}
+    assert scores == pytest.approx(expected) and notes == ()
+    # Most of it is run against rest.
+    assert scores["r2_class_mean"] > 0.5 > metrics.speed_scores(speed[run], said[run])[0]["r2"]
+
+
+def test_a_negative_r2_is_reported():
+    scores, _ = metrics.speed_scores(np.array([1.0, 2, 3]), np.array([3.0, 2, 1]))
+    assert scores["r2"] == pytest.approx(-3.0) and scores["mae"] == pytest.approx(4 / 3)
+
+
+def test_scores_of_speed_that_do_not_exist_are_left_out_with_a_reason():
+    speed, flat = np.array([0.0, 1, 2, 5]), np.array([0.0, 0, 4, 4])
+    scores, notes = metrics.speed_scores(speed, speed + 1)
+    assert set(scores) == {"r2", "mae"} and "no run label" in notes[0]
+    scores, notes = metrics.speed_scores(speed, speed + 1, np.zeros(4))
+    assert set(scores) == {"r2", "mae"} and notes == ("no running frames: no R2 within running",)
+    scores, notes = metrics.speed_scores(flat, flat + 1, np.array([0, 0, 1, 1]))
+    assert set(scores) == {"r2", "mae", "mae_running"} and notes[0].startswith("one speed only in running frames")
+
+
+@pytest.mark.parametrize(("speed", "predicted", "said"), [
+    ([2.0, 2.0], [1.0, 3.0], "only speed 2"), ([], [], "no frames"), ([1.0, np.nan], [1.0, 2.0], "not finite"),
+    ([1.0, 2.0], [1.0, np.inf], "predicted speed"), ([1.0, 2.0], [1.0], "shapes")])
+def test_speeds_that_cannot_be_scored_are_refused(speed, predicted, said):
+    with pytest.raises(DataError, match=said):
+        metrics.speed_scores(np.array(speed), np.array(predicted))

@@ -8,7 +8,7 @@ import pytest
 from scipy.signal import lfilter
 from scipy.stats import beta
 
-from calcium_decoding import null_level
+from calcium_decoding import chance, null_level
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.recording import Dataset, Recording
 
@@ -124,6 +124,11 @@ def test_the_code_hash_is_that_of_what_makes_the_data_not_of_its_docstrings(tmp_
         spec.loader.exec_module(module)
         found.append(null_level.code_hash(module.made))
     assert found[0] == found[1] != found[2]
+
+
+def test_the_measurement_in_the_book_is_of_this_code():
+    """Whoever changes nulls, their decoder or the simulator measures again: book/stored/README.md says how."""
+    assert chance.stored_level().code_hash == null_level.code_hash()
 
 
 def test_a_stored_measurement_comes_back_and_a_damaged_one_is_refused(level, tmp_path):

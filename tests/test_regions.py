@@ -156,6 +156,10 @@ def test_recordings_with_different_rois_have_no_sets_but_all():
     recordings = one.recordings + tuple(replace(r, animal="b") for r in two.recordings)
     sets = regions.sets_of(Dataset("mixed", recordings))
     assert sets.n_roi is None and sets.everything() == {"all ROIs": ()}
+    table = regions.correlations(Dataset("mixed", recordings))
+    by_roi = regions.correlation_table(table, sets, Dataset("mixed", recordings))
+    assert by_roi.empty and regions.correlation_summary(by_roi).empty
+    assert regions.card_scores(table, by_roi)[0].n == 2 * 6 + 2 * 4
 
 
 def test_conditions_of_the_sets(study_like):
@@ -202,9 +206,9 @@ def test_fed_with_the_published_folds_our_tests_give_the_published_ones(study_li
     names = [name.replace("_", "&") for name in names]
     found = [ConditionResult(c, as_folds(c.published[0], c.published[2])) for c in asked if c.name in names]
     for order in (found, found[::-1]):
-        rows = regions.pair_table(order, panel)
+        rows = conditions.short_tests(order)
         assert len(rows) == n_pairs
-        assert list(rows["rank-sum p, Holm"]) == list(rows["published folds, real mice"])
+        assert list(rows["rank-sum p, Holm"]) == list(rows["published, real mice"])
     assert "n = 5" in rows["over animals"][0] and "(0.062)" in rows["sign-flip p (least possible)"][0]
 
 
@@ -212,8 +216,8 @@ def test_where_published_figures_may_not_stand_there_is_no_column():
     dataset = make_dataset([1.0, 1.0, 0, 0, 0, 0])
     sets = regions.sets_of(dataset)
     found = conditions.run(regions.conditions_of(make_experiment(dataset), sets, "logistic", ["A", "B"]), jobs=1)
-    assert "published folds, real mice" not in regions.pair_table(found, "Fig6F")
-    assert regions.pair_table(found[:1], "Fig6F").empty
+    assert "published, real mice" not in conditions.short_tests(found)
+    assert conditions.short_tests(found[:1]).empty
 
 
 # Correlation with running
@@ -235,6 +239,7 @@ def test_correlations_are_pearsons_of_the_trace_less_its_centred_moving_mean():
     assert row["sd_population"] == pytest.approx(np.std(first["r"]))
     assert row["sd_animals"] == pytest.approx(np.std(means, ddof=1)) and (row["sessions"], row["animals"]) == (6, 3)
     assert list(by_roi["group"]) == ["A", "A", "B", "B", "C", "C"] and "published" not in by_roi
+    assert regions.card_scores(table, by_roi)[0].value == pytest.approx(by_roi["mean"].mean())
     summary = regions.correlation_summary(by_roi).set_index("group")
     assert summary.loc["A", "mean r"] == pytest.approx(by_roi["mean"][:2].mean()) and summary.loc["all", "ROIs"] == 6
 
@@ -248,7 +253,7 @@ def test_what_has_no_correlation_is_left_out():
     table = regions.correlations(dataset)
     assert list(table["roi"]) == [1, 3] and set(table["recording"]) == {"a/s1"} and np.isfinite(table["r"]).all()
     by_roi = regions.correlation_table(table, regions.sets_of(dataset), dataset)
-    assert list(by_roi["roi"]) == [1, 3] and by_roi["sd_animals"].isna().all()
+    assert list(by_roi["roi"]) == [1, 3] and by_roi[["sd_animals", "sd_population"]].isna().all(axis=None)
     ax = region_figures.correlations(table, by_roi, dataset, plt.figure().subplots())
     assert ax.get_ylabel() == "correlation with running (r)"
 
@@ -367,15 +372,16 @@ def test_the_table_gives_t_intervals_over_animals():
 
 
 def test_where_one_area_is_driven_only_that_is_found_and_only_that_is_missed():
-    found, table = region_effects.one_area_world(123, frames=1200, jobs=1)
+    found, table = region_effects.one_area_world(123, jobs=1)
     mean = table.groupby(["way", "group"])["value"].mean()
     alone, lost = mean[ALONE], mean[REFIT]
     assert alone.idxmax() == "FL&HL" and alone["FL&HL"] > 0.6 and alone.drop("FL&HL").between(0.43, 0.57).all()
     assert lost.idxmax() == "FL&HL" and lost["FL&HL"] > 0.2 and lost.drop("FL&HL").abs().max() < 0.05
     # The others know the arousal that hides running in the driven area.
     scores = {s.model: s.value for s in region_effects.world_scores(found)}
-    assert scores["all 50, one driven area"] > scores["FL&HL, one driven area"] + 0.05
-    assert scores["without FL&HL, one driven area"] < 0.6 and len(scores) == 3
+    names = ("all 50", "FL&HL", "without FL&HL")
+    whole, alone, rest = (scores[f"{name} (simulated, one driven area)"] for name in names)
+    assert whole > alone + 0.05 and rest < 0.6 and len(scores) == 3
     ax = region_figures.effects(table, plt.figure().subplots(), [ALONE], simulated=True)
     assert "AUC" in ax.get_ylabel() and "simulated" in [text.get_text() for text in ax.texts]
     dots = sum(len(c.get_offsets()) for c in ax.collections if len(c.get_offsets()) == 3)
@@ -416,7 +422,7 @@ def test_without_truth_it_says_so(study_like, redundant):
 def test_without_groups_nothing_is_compared_and_nothing_breaks():
     dataset = make_dataset([1.0, 0, 0, 0], names=("1", "2", "3", "4"))
     found, _, table = worth(dataset)
-    assert [r.name for r in found] == ["all 4"] and table.empty and regions.pair_table(found, "Fig6F").empty
+    assert [r.name for r in found] == ["all 4"] and table.empty and conditions.short_tests(found).empty
     ax = region_figures.effects(table, plt.figure().subplots())
     assert "no groups" in ax.texts[0].get_text()
 

@@ -1,6 +1,7 @@
 """Result cards: whole JSON, the fields that others rely on, rounding and its borders."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,6 +55,16 @@ def test_fold_scores_by_group_leave_out_what_has_no_score():
     assert scores["auc", "mean of 2 test groups"] == pytest.approx(0.9)
     assert scores["auc", "fold group a"] == pytest.approx(0.8) and ("auc", "fold 4") not in scores
     assert results.fold_scores([fold("4", "b", None)]) == []
+
+
+def test_fold_scores_of_a_speed_keep_a_negative_r2():
+    folds = [replace(fold(str(i), group, None), scores={"r2": r2, "mae": 2.0}, reason="", task="speed")
+             for i, (group, r2) in enumerate((("a", 0.5), ("a", -1.5), ("b", 0.1)))]
+    scores = {(s.metric, s.scope): s.value for s in results.fold_scores(folds)}
+    assert scores["r2", "mean of 3 folds"] == pytest.approx(-0.3)
+    assert scores["mae", "mean of 3 folds"] == 2.0 and scores["r2", "fold group a"] == -0.5
+    assert scores["r2", "mean of 2 test groups"] == pytest.approx(-0.2) and scores["r2", "fold 1"] == -1.5
+    assert not [s for s in scores if s[0] in ("auc", "r2_running")]
 
 
 def test_nan_cannot_enter_a_card():

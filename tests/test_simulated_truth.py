@@ -94,7 +94,7 @@ def test_worlds_score_as_they_say(monkeypatch, tmp_path):
 def fold(model, auc):
     empty = np.zeros(0)
     given = {"fold": "f", "test_group": "g", "model": model, "scores": {"auc": auc}, "reason": "", "history": History(),
-             "recordings": (), "recording": empty, "centre": empty, "labels": empty, "p_run": empty}
+             "recordings": (), "recording": empty, "centre": empty, "labels": empty, "predicted": empty}
     rest = {name: empty for name in FoldResult.__dataclass_fields__ if name not in given}
     return FoldResult(**given, **rest)
 

@@ -90,6 +90,6 @@ def test_shifted_labels_are_those_of_later_frames_and_windows_are_counted(plan, 
             n = recordings[name].n_frames
             possible = [t for t in range(n) if t - half >= 0 and t + half < n and 0 <= t + shift < n]
             assert centres.tolist() == possible
-            assert len(possible) == n - max(half, -shift) - max(half, shift)  # methods A6
+            assert len(possible) == n - half - max(half, abs(shift))
             np.testing.assert_array_equal(labels, recordings[name].run[np.array(possible) + shift])
         assert result.condition.value == shift / 30

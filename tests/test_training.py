@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,6 +96,66 @@ def test_resumed_training_equals_uninterrupted(tmp_path, monkeypatch):
     assert len(calls) == 3 + 2  # two epochs were done, the third broke off; two were left
     assert torch.equal(weights, resumed_weights) and resumed == history
     assert not checkpoint.exists()
+
+
+def speed_window_set(seed):
+    """Windows whose label is a speed, three times the first ROI of the labelled frame."""
+    windows = window_set(seed=seed)
+    return replace(windows, labels=3 * windows.frames[windows.starts + SPEC.past_frames, 0])
+
+
+def speed_weights(**options):
+    decoder = models.build("speed_gru", 5, SPEC.past_frames, SETTINGS.seed)
+    history = training.fit(decoder, speed_window_set(1), speed_window_set(2), SETTINGS, **options)
+    return decoder, history, torch.cat([v.detach().double().reshape(-1) for v in decoder.state_dict().values()])
+
+
+def test_a_speed_is_trained_by_its_squared_error_and_predicted_in_its_unit():
+    outside = torch.random.get_rng_state()
+    decoder, history, _ = speed_weights()
+    assert torch.equal(torch.random.get_rng_state(), outside)  # dropout draws from a state of its own
+    valid = speed_window_set(2)
+    error = np.mean((training.predict(decoder, valid) - valid.labels) ** 2)
+    assert error == pytest.approx(min(history.valid_loss), rel=1e-5)
+    assert min(history.valid_loss) < 0.9 * np.var(valid.labels)
+
+
+def test_resumed_training_with_dropout_equals_uninterrupted(tmp_path, monkeypatch):
+    _, history, weights = speed_weights()
+    original, calls = training._train_epoch, []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    monkeypatch.setattr(training, "_train_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        speed_weights(checkpoint=tmp_path / "fold.safetensors")
+    torch.rand(7)  # somebody draws between
+    _, resumed, resumed_weights = speed_weights(checkpoint=tmp_path / "fold.safetensors")
+    assert len(calls) == 3 + 2 and torch.equal(weights, resumed_weights) and resumed == history
+
+
+def test_one_speed_in_training_is_refused():
+    still = replace(speed_window_set(1), labels=np.full(390, 2.5, np.float32))
+    with pytest.raises(DataError, match=r"only label 2\.5 in 390 windows.*speeds that differ"):
+        training.fit(models.build("linear", 5, SPEC.past_frames, 1), still, still, SETTINGS)
+
+
+def test_epochs_are_reported_also_those_that_were_done_before(tmp_path, monkeypatch):
+    seen = []
+    weights_after(SETTINGS, report=lambda *at: seen.append(at))
+    assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    original = training._train_epoch
+    monkeypatch.setattr(training, "_train_epoch", lambda *a: original(*a) if len(seen) < 7 else pytest.fail("stop"))
+    with pytest.raises(pytest.fail.Exception):
+        weights_after(SETTINGS, checkpoint=tmp_path / "c", report=lambda *at: seen.append(at))
+    monkeypatch.undo()
+    del seen[:]
+    weights_after(SETTINGS, checkpoint=tmp_path / "c", report=lambda *at: seen.append(at))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_a_checkpoint_of_another_training_is_not_used(tmp_path, monkeypatch):

@@ -210,7 +210,7 @@ def tests(found, against=None, metric="auc"):
         ``paired_difference`` (folds matched by name, then their mean in each test animal), ``low`` and ``high`` of its
         95 % t interval, ``p_sign_flip`` (exact, two-sided) and ``p_floor``, the smallest p that so many animals can
         give: 1/16 for five. None where fewer than two animals are shared. Where published folds may stand beside,
-        also ``published, real mice``: the stars that the same tests give on the published folds.
+        also ``published, real mice``: Holm's p and stars that the same tests give on the published folds.
 
     Raises
     ------
@@ -232,8 +232,8 @@ def tests(found, against=None, metric="auc"):
     family = family.rename(columns={"group_a": "condition_a", "group_b": "condition_b", "p_two_sided": "p_rank_sum"})
     ours = [paired(by_name[a], by_name[b], metric)
             for a, b in zip(family["condition_a"], family["condition_b"], strict=True)]
-    stars = _published_stars(pairs, by_name, metric)
-    theirs = {"published, real mice": [stars.get(pair, "") for pair in pairs]} if stars else {}
+    said = _published_tests(pairs, by_name, metric)
+    theirs = {"published, real mice": [said.get(pair, "") for pair in pairs]} if said else {}
     return pd.concat([family, pd.DataFrame(ours), pd.DataFrame(theirs)], axis=1)
 
 
@@ -248,32 +248,40 @@ def short_tests(found, against=None, metric="auc"):
     Returns
     -------
     pandas.DataFrame
-        Means over folds and their rank-sum p, then the mean difference over animals with its 95 % interval and the
-        sign-flip p with the least that is possible.
+        Difference of means over folds and its rank-sum p, then the mean difference over animals with its 95 % interval
+        and the sign-flip p with the least that is possible.
     """
     found = [result for result in found if result.evaluable()]
     if len(found) < 2 or (against is not None and against not in [result.name for result in found]):
         return pd.DataFrame()
     rows = tests(found, against, metric)
-    columns = {"condition_a": "pair", "difference": "difference", "p_holm": "rank-sum p, Holm"}
-    short = rows[list(columns)].rename(columns=columns)
-    short["pair"] = rows["condition_a"] + " − " + rows["condition_b"]
-    short["rank-sum p, Holm"] = rows["p_holm"].map("{:.2g}".format) + " " + rows["stars"]
-    short["over animals, 95 %"] = [
-        "" if row.paired_difference is None else f"{row.paired_difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
-        for row in rows.itertuples()]
-    short["sign-flip p (least possible)"] = [
-        "" if row.p_sign_flip is None else f"{row.p_sign_flip:.2g} ({row.p_floor:.2g})" for row in rows.itertuples()]
-    beside = [name for name in rows if name.startswith("published")]
-    return pd.concat([short, rows[beside]], axis=1)
+    short = pd.DataFrame({
+        "pair": rows["condition_a"] + " − " + rows["condition_b"], "difference": rows["difference"],
+        "rank-sum p, Holm": _p_and_stars(rows), "over animals": [_interval(row) for row in rows.itertuples()],
+        "sign-flip p (least possible)": [_flip(row) for row in rows.itertuples()]})
+    return pd.concat([short, rows.filter(like="published")], axis=1)
 
 
-def _published_stars(pairs, by_name, metric):
-    """Stars by pair that the published folds give, in one family; of pairs with published folds only."""
+def _p_and_stars(family):
+    return family["p_holm"].map("{:.2g}".format) + " " + family["stars"]
+
+
+def _interval(row):
+    if row.animals < 2:
+        return "one animal only"
+    return f"{row.paired_difference:+.3f} ({row.low:+.3f} to {row.high:+.3f}; n = {row.animals})"
+
+
+def _flip(row):
+    return "" if row.animals < 2 else f"{row.p_sign_flip:.2g} ({row.p_floor:.2g})"
+
+
+def _published_tests(pairs, by_name, metric):
+    """Holm's p and stars by pair that the published folds give, in one family; of pairs with published folds only."""
     folds = {name: published.per_fold(*result.condition.published, metric)["value"]
              for name, result in by_name.items() if result.condition.beside_published}
     pairs = [(a, b) for a, b in pairs if len(folds.get(a, ())) and len(folds.get(b, ()))]
-    return dict(zip(pairs, statistics.rank_sum_family(pairs, folds)["stars"], strict=True)) if pairs else {}
+    return dict(zip(pairs, _p_and_stars(statistics.rank_sum_family(pairs, folds)), strict=True)) if pairs else {}
 
 
 def paired(a, b, metric="auc"):

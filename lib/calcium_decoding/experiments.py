@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from calcium_decoding import executors, preprocess, shared_frames, training
+from calcium_decoding import executors, models, preprocess, shared_frames, targets, training
 from calcium_decoding.audit import audit
+from calcium_decoding.errors import ParameterError
 from calcium_decoding.files import hash_content, source_digest, whole_file
 from calcium_decoding.folds import FITTED, FoldResult, FoldTask
 from calcium_decoding.progress import StepFile, progress, steps_shown
@@ -52,6 +53,9 @@ class Experiment:
     recipe : dict
         Arguments of :func:`calcium_decoding.preprocess.build`.
     training : TrainingSettings
+    target, target_smoothing : str
+        What is decoded: run and rest, or a speed; see :func:`calcium_decoding.targets.target_of`. The audit counts
+        the frames that the smoothing reaches.
     """
 
     dataset: Dataset
@@ -59,8 +63,20 @@ class Experiment:
     spec: WindowSpec
     recipe: dict
     training: training.TrainingSettings
+    target: str = "run"
+    target_smoothing: str = "none"
 
-    def task(self, fold, model, signals=None):
+    @property
+    def task(self):
+        """``"run"`` or ``"speed"``."""
+        return targets.task_of(self.target)
+
+    def audit(self, allow_leak=False):
+        """Refuse a split that leaks under everything this experiment does; see :func:`calcium_decoding.audit.audit`."""
+        return audit(self.split, self.spec, preprocess.build(**self.recipe), self.dataset, fitted=FITTED,
+                     label_smoothing_frames=targets.reach(self.target_smoothing), allow_leak=allow_leak)
+
+    def fold_task(self, fold, model, signals=None):
         """One decoder on one fold, with only the recordings that the fold touches.
 
         Parameters
@@ -77,8 +93,10 @@ class Experiment:
         """
         recordings = _recordings_of(self, [fold])
         signals = {r.id: r.signal for r in recordings} if signals is None else signals
-        return FoldTask(replace(self.split, folds=(fold,)), self.spec, self.recipe, self.training, model,
-                        {r.id: r.run for r in recordings}, signals)
+        labels = {r.id: targets.target_of(r, self.target, self.target_smoothing) for r in recordings}
+        knows_running = self.task == "speed" and all("run" in r.behaviour for r in recordings)
+        return FoldTask(replace(self.split, folds=(fold,)), self.spec, self.recipe, self.training, model, labels,
+                        signals, self.task, {r.id: r.run for r in recordings} if knows_running else {})
 
 
 def run(experiment, model_names, store=None, jobs=None, label="folds", allow_leak=False, scheduler=None):
@@ -105,7 +123,7 @@ def run(experiment, model_names, store=None, jobs=None, label="folds", allow_lea
     -------
     list of FoldResult
         Models in the order given, folds in the order of the split. A fold whose training or test frames hold one
-        class only comes back without scores and with the reason.
+        class, or one speed, only comes back without scores and with the reason.
 
     Raises
     ------
@@ -136,16 +154,21 @@ def run_many(plans, store=None, jobs=None, label="folds", allow_leak=False, sche
     ------
     LeakError
         A split leaks; nothing was trained then.
+    ParameterError
+        A model that is unknown or decodes something else than the experiment's target.
     """
-    plans = [(experiment, tuple(models)) for experiment, models in plans]
-    for experiment, _ in plans:
-        audit(experiment.split, experiment.spec, preprocess.build(**experiment.recipe), experiment.dataset,
-              fitted=FITTED, allow_leak=allow_leak)
-    keys = [[_key(experiment, fold, model) for model in models for fold in experiment.split.folds]
-            for experiment, models in plans]
+    plans = [(experiment, tuple(names)) for experiment, names in plans]
+    for experiment, names in plans:
+        experiment.audit(allow_leak)
+        for name in names:
+            if models.task_of(name) != experiment.task:
+                raise ParameterError("model", f"'{name}', which decodes {models.task_of(name)}",
+                                     f"a model that decodes {experiment.task}", "name another model or another target")
+    keys = [[_key(experiment, fold, model) for model in names for fold in experiment.split.folds]
+            for experiment, names in plans]
     wanted = {}
-    for of_plan, (experiment, models) in zip(keys, plans, strict=True):
-        tasks = [(experiment, fold, model) for model in models for fold in experiment.split.folds]
+    for of_plan, (experiment, names) in zip(keys, plans, strict=True):
+        tasks = [(experiment, fold, model) for model in names for fold in experiment.split.folds]
         wanted |= {key: task for key, task in zip(of_plan, tasks, strict=True) if key not in wanted}
     store = None if store is None else Path(store)
     found = {key: None if store is None else _load(_path(store, key)) for key in wanted}
@@ -162,7 +185,7 @@ def run_many(plans, store=None, jobs=None, label="folds", allow_leak=False, sche
 
 def run_fold(experiment, fold, model_name, checkpoint=None):
     """Train and test one decoder on one fold, here and now; see :func:`run`."""
-    return experiment.task(fold, model_name).run(checkpoint)
+    return experiment.fold_task(fold, model_name).run(checkpoint)
 
 
 def _here(missing, store, jobs, bar):
@@ -178,7 +201,7 @@ def _here(missing, store, jobs, bar):
                 recordings = _recordings_of(experiment, experiment.split.folds)
                 folder = scratch if store is None else store / "frames"
                 signals[id(experiment)] = stack.enter_context(shared_frames.share(recordings, folder))
-        calls = [(key, experiment.task(fold, model, _only(signals[id(experiment)], experiment, fold)), store,
+        calls = [(key, experiment.fold_task(fold, model, _only(signals[id(experiment)], experiment, fold)), store,
                   StepFile(steps / key)) for key, (experiment, fold, model) in missing.items()]
         stack.enter_context(steps_shown(bar, steps, "epochs"))
         yield from executors.in_processes(_run_and_save, calls, jobs)
@@ -209,7 +232,7 @@ def _on_cluster(missing, store, scheduler):
         recordings = _recordings_of(experiment, [fold])
         hashes = {r.id: shared_frames.signal_hash(r) for r in recordings}
         pieces |= {hashes[r.id]: r.signal for r in recordings}
-        calls.append(((key, experiment.task(fold, model, {})), hashes))
+        calls.append(((key, experiment.fold_task(fold, model, {})), hashes))
     for key, result in executors.on_cluster(_run_remotely, calls, pieces, scheduler, identity):
         if store is not None:
             _save(result, _path(store, key))
@@ -230,7 +253,8 @@ def _recordings_of(experiment, folds):
 def _key(experiment, fold, model):
     content = {r.id: r.content_hash() for r in _recordings_of(experiment, [fold])}
     return hash_content([content, asdict(fold), experiment.split.of_centres, asdict(experiment.spec),
-                         experiment.recipe, asdict(experiment.training), model, _code_hash()])
+                         experiment.recipe, asdict(experiment.training), experiment.target,
+                         experiment.target_smoothing, model, _code_hash()])
 
 
 def identity():
@@ -248,7 +272,7 @@ def _code_hash():
                          if name.split("/")[0] not in _NOT_DETERMINING})
 
 
-_ARRAYS = ("recording", "centre", "labels", "p_run", "valid_labels", "valid_p_run", "train_roc")
+_ARRAYS = ("recording", "centre", "labels", "predicted", "valid_labels", "valid_predicted", "train_roc", "running")
 
 
 def _path(store, key):
@@ -270,5 +294,5 @@ def _load(path):
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     rest["history"] = training.History(**rest["history"])
-    rest["recordings"] = tuple(rest["recordings"])
+    rest |= {"recordings": tuple(rest["recordings"]), "notes": tuple(rest["notes"])}
     return FoldResult(**rest, **arrays)

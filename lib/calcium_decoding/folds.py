@@ -26,9 +26,10 @@ class FoldResult:
     ----------
     fold, test_group, model : str
     scores : dict of str to float
-        See :func:`calcium_decoding.metrics.frame_scores`; over all test windows pooled. ``auc_train`` and
-        ``auc_valid`` are the same over training and validation windows, the latter where both classes are among them.
-        Empty if not evaluable.
+        Over all test windows pooled: :func:`calcium_decoding.metrics.frame_scores`, or
+        :func:`calcium_decoding.metrics.speed_scores`. ``auc_train`` and ``auc_valid`` (``r2_train`` and ``r2_valid``
+        of a speed) are the same over training and validation windows, the latter where it exists. Empty if not
+        evaluable.
     reason : str
         Why there are no scores; empty if there are.
     history : History
@@ -38,18 +39,26 @@ class FoldResult:
     recording, centre : ndarray, shape (n,), int64
         For each test window: index into ``recordings``, and its centre, which is the labelled frame unless labels are
         shifted.
-    labels : ndarray, shape (n,), uint8
-    p_run : ndarray, shape (n,), float64
-        Decoded probability of running; NaN in a fold that is not evaluable, which has no scores either.
-    valid_labels : ndarray, shape (m,), uint8
-    valid_p_run : ndarray, shape (m,), float64
+    labels : ndarray, shape (n,), uint8, or float32 of a speed
+    predicted : ndarray, shape (n,), float64
+        Decoded probability of running, or speed in the unit of the labels; NaN in a fold that is not evaluable, which
+        has no scores either.
+    valid_labels : ndarray, shape (m,)
+    valid_predicted : ndarray, shape (m,), float64
         The same for the validation windows, on which thresholds and decoders may be chosen. Empty in a fold that is
         not evaluable.
     train_roc : ndarray, shape (200,), float64
         True-positive rates over the training windows, on the grid of :func:`calcium_decoding.metrics.roc`: a decoder
-        that fits these and no others has learned the training animals. Empty in a fold that is not evaluable.
+        that fits these and no others has learned the training animals. Empty in a fold that is not evaluable, and of
+        a speed.
     seconds : float
         What training and testing took; of a fold that was interrupted, since it went on.
+    task : {"run", "speed"}
+    running : ndarray, shape (n,), uint8
+        Of a speed: run label of the frame whose speed is decoded. Empty where recordings have none, and if ``task``
+        is ``"run"``, where it is the label.
+    notes : tuple of str
+        What does not exist in this fold, and why: a test session without movement, no running frames.
     """
 
     fold: str
@@ -62,16 +71,35 @@ class FoldResult:
     recording: np.ndarray
     centre: np.ndarray
     labels: np.ndarray
-    p_run: np.ndarray
+    predicted: np.ndarray
     valid_labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
-    valid_p_run: np.ndarray = field(default_factory=lambda: np.empty(0))
+    valid_predicted: np.ndarray = field(default_factory=lambda: np.empty(0))
     train_roc: np.ndarray = field(default_factory=lambda: np.empty(0))
     seconds: float = 0.0
+    task: str = "run"
+    running: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
+    notes: tuple = ()
+
+    @property
+    def p_run(self):
+        """Decoded probabilities of running; DataError if a speed was decoded."""
+        return self._of_run(self.predicted)
+
+    @property
+    def valid_p_run(self):
+        """Decoded probabilities of running in the validation windows; DataError if a speed was decoded."""
+        return self._of_run(self.valid_predicted)
+
+    def _of_run(self, predicted):
+        if self.task != "run":
+            raise DataError(f"fold {self.fold}", f"a decoded {self.task}", "decoded probabilities of running",
+                            "use predicted and valid_predicted, in the unit of the labels")
+        return predicted
 
     def trace(self, recording):
-        """Labelled frames, labels and decoded probabilities of one test recording, in time order."""
+        """Labelled frames, labels and what was decoded of one test recording, in time order."""
         here = self.recording == self.recordings.index(recording)
-        return self.centre[here], self.labels[here], self.p_run[here]
+        return self.centre[here], self.labels[here], self.predicted[here]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +115,15 @@ class FoldTask:
         Arguments of :func:`calcium_decoding.preprocess.build`.
     training : TrainingSettings
     model : str
-        A name in :data:`calcium_decoding.models.MODELS`.
+        A name in :data:`calcium_decoding.models.MODELS`, or in ``SPEED_MODELS`` for a speed.
     labels : dict of str to ndarray (T,)
-        Label of each frame, by recording.
+        Run label or speed of each frame, by recording.
     signals : SharedSignals or dict of str to ndarray (T, n_roi)
         Raw signals by recording. Shared ones are preprocessed once for all folds, unless the preprocessing learns
         from training frames; the fold then has a copy of its own, as with a dict. The results are the same bits.
+    task : {"run", "speed"}
+    running : dict of str to ndarray (T,)
+        Of a speed: run labels by recording, for scores within running. Empty if not every recording has one.
     """
 
     split: Split
@@ -102,6 +133,8 @@ class FoldTask:
     model: str
     labels: dict
     signals: Mapping
+    task: str = "run"
+    running: dict = field(default_factory=dict)
 
     def run(self, checkpoint=None, report=None):
         """Train and test, in one thread.
@@ -124,26 +157,56 @@ class FoldTask:
         (fold,) = self.split.folds
         lay = self._layer(fold)
         train, valid, test = lay("train"), lay("valid"), lay("test")
-        history, p_run, scores, reason = training.History(), np.full(len(test), np.nan), {}, ""
-        valid_labels, valid_p_run, train_roc = valid.labels[:0], np.empty(0), np.empty(0)
+        result = FoldResult(fold.name, fold.test_group, self.model, {}, "", training.History(), tuple(test.ids),
+                            test.recording, test.centre, test.labels, np.full(len(test), np.nan), valid.labels[:0],
+                            task=self.task, running=self._running(test))
+        require = metrics.require_both_classes if self.task == "run" else metrics.require_change
         try:
-            metrics.require_both_classes(test.labels, "test frames")
-            metrics.require_both_classes(train.labels, "training frames")
+            require(test.labels, "test frames")
+            require(train.labels, "training frames")
         except DataError as error:
-            reason = f"{error.where}: {error.found}"
-        else:
-            settings = self.training
-            decoder = models.build(self.model, train.n_roi, self.spec.past_frames, settings.seed)
-            history = training.fit(decoder, train, valid, settings, checkpoint=checkpoint, report=report)
-            p_run = training.predict(decoder, test, settings.torch_device())
-            valid_labels, valid_p_run = valid.labels, training.predict(decoder, valid, settings.torch_device())
-            train_p_run = training.predict(decoder, train, settings.torch_device())
-            train_roc = metrics.roc(train.labels, train_p_run)[1]
-            scores = {**metrics.frame_scores(test.labels, p_run), "auc_train": metrics.auc(train.labels, train_p_run)}
-            if len(np.unique(valid_labels)) == 2:
-                scores["auc_valid"] = metrics.auc(valid_labels, valid_p_run)
-        return FoldResult(fold.name, fold.test_group, self.model, scores, reason, history, tuple(test.ids),
-                          test.recording, test.centre, test.labels, p_run, valid_labels, valid_p_run, train_roc)
+            return replace(result, reason=f"{error.where}: {error.found}")
+        settings = self.training
+        decoder = models.build(self.model, train.n_roi, self.spec.past_frames, settings.seed)
+        history = training.fit(decoder, train, valid, settings, checkpoint=checkpoint, report=report)
+        on_train, on_valid, on_test = (training.predict(decoder, windows, settings.torch_device())
+                                       for windows in (train, valid, test))
+        result = replace(result, history=history, predicted=on_test, valid_labels=valid.labels,
+                         valid_predicted=on_valid)
+        scored = self._scored_run if self.task == "run" else self._scored_speed
+        return scored(result, train, on_train)
+
+    def _scored_run(self, result, train, on_train):
+        scores = {**metrics.frame_scores(result.labels, result.predicted),
+                  "auc_train": metrics.auc(train.labels, on_train)}
+        if len(np.unique(result.valid_labels)) == 2:
+            scores["auc_valid"] = metrics.auc(result.valid_labels, result.valid_predicted)
+        return replace(result, scores=scores, train_roc=metrics.roc(train.labels, on_train)[1])
+
+    def _scored_speed(self, result, train, on_train):
+        running = self._running(train)
+        both = 0 < np.count_nonzero(running) < len(running)
+        means = [train.labels[running == one].mean() for one in (0, 1)] if both else None
+        scores, notes = metrics.speed_scores(result.labels, result.predicted,
+                                             result.running if len(running) else None, means)
+        scores["r2_train"] = metrics.speed_scores(train.labels, on_train)[0]["r2"]
+        if np.ptp(result.valid_labels) > 0:
+            scores["r2_valid"] = metrics.speed_scores(result.valid_labels, result.valid_predicted)[0]["r2"]
+        for i, name in enumerate(result.recordings):
+            here = result.recording == i
+            if here.any() and np.ptp(result.labels[here]) == 0:
+                notes += (f"{name}: its speed never changes, so it has no R2 of its own",)
+            elif len(result.running) and here.any() and not result.running[here].any():
+                notes += (f"{name}: never runs",)
+        return replace(result, scores=scores, notes=notes)
+
+    def _running(self, windows):
+        """Run label of the labelled frames of windows; empty where it is the label, or not known."""
+        found = np.empty(len(windows) if self.running else 0, np.uint8)
+        for i, name in enumerate(windows.ids if self.running else ()):
+            here = windows.recording == i
+            found[here] = self.running[name][windows.centre[here] + self.spec.label_shift_frames]
+        return found
 
     def _layer(self, fold):
         """A function that lays the windows of a role."""

@@ -8,6 +8,8 @@ from sklearn.metrics import (
     average_precision_score,
     balanced_accuracy_score,
     brier_score_loss,
+    mean_absolute_error,
+    r2_score,
     roc_auc_score,
     roc_curve,
 )
@@ -49,6 +51,68 @@ def frame_scores(labels, p_run):
         "brier": float(brier_score_loss(labels, p_run)),
         "run_share": float(np.mean(labels)),
     }
+
+
+def speed_scores(speed, predicted, running=None, class_means=None):
+    """Scores of a decoded speed over frames.
+
+    Parameters
+    ----------
+    speed, predicted : ndarray, shape (n,)
+        In one unit.
+    running : ndarray, shape (n,), optional
+        0 rest, 1 run.
+    class_means : (float, float), optional
+        Mean speed of resting and of running training frames.
+
+    Returns
+    -------
+    scores : dict of str to float
+        ``r2`` (1 - squared error / variance; below 0 where the mean of these frames would do better) and ``mae`` (mean
+        absolute error, in the unit of the speed). ``r2_running`` and ``mae_running``: the same over running frames, by
+        their own mean. ``r2_class_mean`` and ``mae_class_mean``: of a decoder that knows run from rest without error
+        and nothing else, and says the class mean.
+    notes : tuple of str
+        Which of these do not exist here, and why.
+
+    Raises
+    ------
+    DataError
+        The speed never changes, so that R2 does not exist; values that are not finite; shapes that disagree.
+    """
+    speed, predicted = np.asarray(speed, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
+    if speed.ndim != 1 or speed.shape != predicted.shape:
+        raise DataError("speed and prediction", f"shapes {speed.shape} and {predicted.shape}", "two of shape (n,)",
+                        "give one speed and one prediction a frame")
+    for name, values in (("speed", speed), ("predicted speed", predicted)):
+        if not np.isfinite(values).all():
+            raise DataError(name, f"{np.count_nonzero(~np.isfinite(values))} values that are not finite",
+                            "finite numbers", "check the data and the training")
+    require_change(speed, "test frames")
+    scores = {"r2": float(r2_score(speed, predicted)), "mae": float(mean_absolute_error(speed, predicted))}
+    if running is None:
+        return scores, ("no run label: no scores within running frames",)
+    run, notes = np.asarray(running) == 1, ()
+    if np.ptp(speed[run]) > 0 if run.any() else False:
+        scores["r2_running"] = float(r2_score(speed[run], predicted[run]))
+    else:
+        why = "one speed only in running frames" if run.any() else "no running frames"
+        notes += (f"{why}: no R2 within running",)
+    if run.any():
+        scores["mae_running"] = float(mean_absolute_error(speed[run], predicted[run]))
+    if class_means is not None:
+        said = np.where(run, class_means[1], class_means[0])
+        scores["r2_class_mean"] = float(r2_score(speed, said))
+        scores["mae_class_mean"] = float(mean_absolute_error(speed, said))
+    return scores, notes
+
+
+def require_change(speed, where):
+    """Raise DataError unless there are two different values in ``speed``."""
+    if not len(speed) or np.min(speed) == np.max(speed):
+        raise DataError(where, f"only speed {speed[0]:g}" if len(speed) else "no frames",
+                        "speeds that differ, or R2 does not exist",
+                        "test on a longer stretch, or report the fold as not evaluable")
 
 
 def checked_frames(labels, p_run):

@@ -128,17 +128,14 @@ class Regions(Training):
     model: str = Field(description=f"decoder of every set of ROIs: {', '.join(MODELS)}",
                        pattern=f"^({'|'.join(MODELS)})$")
     sweep_folds: int = Field(description="folds of every set of ROIs, spread evenly; 0: all", ge=0, le=10_000)
-    null_models: str = Field(description="decoder of all ROIs refitted on re-paired sessions; empty: none",
+    null_models: str = Field(description="decoder refitted on re-paired sessions; empty: none",
                              pattern=f"^({'|'.join(MODELS)})?$")
     null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
-    choice_model: str = Field(description=f"decoder for which inner animals choose a group: {', '.join(MODELS)}",
-                              pattern=f"^({'|'.join(MODELS)})$")
-    world_frames: int = Field(description="frames of a session of the world with one driven area", ge=600,
-                              le=100_000)
 
 
 CHAPTERS = {"01_data_tour": DataTour, "02_splits_and_leakage": SplitsAndLeakage, "03_chance_and_nulls": ChanceAndNulls,
-            "04_simulated_truth": SimulatedTruth, "10_roi_rnn": RoiRnn, "11_windows_and_lags": WindowsAndLags, "12_regions": Regions}
+            "04_simulated_truth": SimulatedTruth, "10_roi_rnn": RoiRnn, "11_windows_and_lags": WindowsAndLags,
+            "12_regions": Regions}
 
 
 def validate(chapter, values):

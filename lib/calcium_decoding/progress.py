@@ -88,7 +88,7 @@ def steps_shown(bar, folder, unit):
                 said = text
                 bar.set_postfix_str(text)
 
-    watcher = threading.Thread(target=look, daemon=True)
+    watcher = threading.Thread(target=look, name="steps of a bar", daemon=True)
     if not bar.disable:
         watcher.start()
     try:

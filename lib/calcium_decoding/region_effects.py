@@ -143,7 +143,7 @@ def agreement(table, truth):
     return pd.DataFrame(rows)
 
 
-def one_area_world(seed, frames=2400, store=None, jobs=None):
+def one_area_world(seed, frames=1200, store=None, jobs=None):
     """A small world in which running drives the limb areas (``"FL&HL"``) alone, and what each group is worth in it.
 
     Three animals, three sessions each, in memory; logistic regression on one frame, which takes seconds.
@@ -221,7 +221,7 @@ def card_scores(table):
 def world_scores(found):
     """All ROIs, the driven group, and all but that in :func:`one_area_world`, as scores of a result card."""
     driven = DRIVEN.replace("_", "&")
-    return [summarise(f"{result.name}, one driven area", result.values().values())[0]
+    return [summarise(f"{result.name} (simulated, one driven area)", result.values().values())[0]
             for result in found if result.name in (found[0].name, driven, regions.left_out(driven))]
 
 

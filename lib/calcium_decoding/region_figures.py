@@ -26,15 +26,18 @@ def correlations(table, by_roi, dataset, ax):
     animals = table.pivot_table(index="animal", columns="roi", values="r", sort=False)
     animals = animals.reindex(columns=range(1, max(by_roi["roi"]) + 1)).to_numpy()
     groups = by_roi["group"].str.replace("&", "_").replace("none", "other")
-    studied = set(groups) <= {*GROUPS, "other"} and len(groups) == animals.shape[1]
+    studied = {*GROUPS} <= set(groups) <= {*GROUPS, "other"} and len(groups) == animals.shape[1]
     figures.correlation_with_running(dataset, animals, ax, list(groups) if studied else None)
-    ax.errorbar(by_roi["roi"], by_roi["mean"], by_roi["sd_population"], fmt="none", color=NULL_COLOUR, lw=0.8,
-                alpha=0.6, zorder=0, label="SD over sessions")
+    several = by_roi.dropna(subset="sd_population")
+    if len(several):
+        ax.errorbar(several["roi"], several["mean"], several["sd_population"].astype(float), fmt="none", lw=0.8,
+                    color=NULL_COLOUR, alpha=0.6, zorder=0, label="SD over sessions")
     if "published" in by_roi:
         where = "published, real mice" if dataset.simulated else "published"
         ax.plot(by_roi["roi"], by_roi["published"], "D", mfc="white", color=SIGNAL, ms=4, alpha=0.8, label=where)
     ax.set_xlabel("ROI (a dot is an animal, the line their mean)")
-    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return ax
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from calcium_decoding import conditions, published
+from calcium_decoding import published, results
 from calcium_decoding.conditions import Condition
 from calcium_decoding.preprocess import MovingMeanBaseline
 
@@ -165,51 +165,6 @@ def pick(found, names):
     return [by_name[name] for name in names if name in by_name]
 
 
-def pair_table(found, panel):
-    """Tests of every pair of sets, the published ones beside ours where published figures may stand there.
-
-    Parameters
-    ----------
-    found : sequence of ConditionResult
-        The sets of one panel.
-    panel : str
-        Its name in :data:`calcium_decoding.published.FAMILIES`. The published p follow from the saved folds.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a pair, empty if there is none. See :func:`calcium_decoding.conditions.tests`.
-    """
-    found = [result for result in found if result.evaluable()]
-    if len(found) < 2:
-        return pd.DataFrame()
-    tests = conditions.tests(found)
-    rows = pd.DataFrame({
-        "sets": tests["condition_a"] + " − " + tests["condition_b"], "difference": tests["difference"],
-        "rank-sum p, Holm": tests["p_holm"].map("{:.2g}".format) + " " + tests["stars"],
-        "over animals": [_interval(row) for row in tests.itertuples()],
-        "sign-flip p (least possible)": [_p(row) for row in tests.itertuples()],
-    })
-    if all(result.condition.beside_published for result in found):
-        variant = {result.name: "|".join(result.condition.published[1:]) for result in found}
-        known = published.rank_sum_check().query("family == @panel").set_index(["group_a", "group_b"])
-        pairs = [(variant[a], variant[b]) for a, b in zip(tests["condition_a"], tests["condition_b"], strict=True)]
-        pairs = [pair if pair in known.index else pair[::-1] for pair in pairs]
-        rows["published folds, real mice"] = [f"{known.loc[pair, 'p_holm']:.2g} {known.loc[pair, 'stars']}"
-                                              for pair in pairs]
-    return rows
-
-
-def _interval(row):
-    if row.animals < 2:
-        return "one animal only"
-    return f"{row.paired_difference:+.3f} ({row.low:+.3f} to {row.high:+.3f}; n = {row.animals})"
-
-
-def _p(row):
-    return "" if row.animals < 2 else f"{row.p_sign_flip:.2g} ({row.p_floor:.2g})"
-
-
 def correlations(dataset, baseline_frames=1000):
     """Pearson correlation of each ROI, baseline subtracted and not scaled, with the run label, in each recording.
 
@@ -251,9 +206,9 @@ def correlation_table(table, sets, dataset):
     -------
     pandas.DataFrame
         A row a ROI: ``roi``, ``group`` (``"none"`` if in no group), ``sessions``, ``mean`` and ``sd_population`` over
-        sessions (as published), ``animals``, ``mean_of_animals`` and ``sd_animals`` (sample SD over the means of
-        animals; None with one animal), and ``published`` where the data are the study's or imitate its design. Empty
-        where recordings differ in their ROIs.
+        sessions (as published; no SD of a single one), ``animals``, ``mean_of_animals`` and ``sd_animals`` (sample SD
+        over the means of animals; none of a single one), and ``published`` where the data are the study's or imitate
+        its design. Empty where recordings differ in their ROIs.
     """
     if sets.n_roi is None:
         return pd.DataFrame()
@@ -262,7 +217,7 @@ def correlation_table(table, sets, dataset):
     for roi, mine in table.groupby("roi"):
         animals = mine.groupby("animal", sort=False)["r"].mean()
         rows.append({"roi": int(roi), "group": group.get(roi, "none"), "sessions": len(mine), "mean": mine["r"].mean(),
-                     "sd_population": mine["r"].std(ddof=0), "animals": len(animals),
+                     "sd_population": mine["r"].std(ddof=0) if len(mine) > 1 else None, "animals": len(animals),
                      "mean_of_animals": animals.mean(),
                      "sd_animals": animals.std(ddof=1) if len(animals) > 1 else None})
     found = pd.DataFrame(rows)
@@ -280,10 +235,20 @@ def correlation_summary(by_roi):
     for name, mine in [*groups.items(), *([("none", last)] if last is not None and groups else []), ("all", by_roi)]:
         row = {"group": name, "ROIs": len(mine), "mean r": mine["mean"].mean(),
                "SD over ROIs": mine["mean"].std(ddof=1) if len(mine) > 1 else None,
-               "SD over sessions, mean of ROIs": mine["sd_population"].mean(),
+               "SD over sessions, mean of ROIs": _mean_if_all(mine["sd_population"]),
                "mean r of animals": mine["mean_of_animals"].mean(),
-               "SD over animals, mean of ROIs": mine["sd_animals"].mean() if mine["sd_animals"].notna().all() else None}
+               "SD over animals, mean of ROIs": _mean_if_all(mine["sd_animals"])}
         if "published" in mine:
             row["published mean r, real mice"] = mine["published"].mean()
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _mean_if_all(values):
+    return values.mean() if values.notna().all() else None
+
+
+def card_scores(table, by_roi):
+    """Correlation with running as scores of a result card: over ROIs, or over ROIs of all recordings if they differ."""
+    values, unit = (table["r"], "ROIs of recordings") if by_roi.empty else (by_roi["mean"], "ROIs")
+    return results.summarise("ROI", values, "pearson_r", unit) if len(values) else []

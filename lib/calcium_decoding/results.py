@@ -16,6 +16,11 @@ from calcium_decoding.errors import DataError
 from calcium_decoding.files import tree_digest, write_json
 from calcium_decoding.manifest import project_root
 
+# Scores of folds that a card summarises, by what is decoded.
+SUMMARISED = {"run": ("auc", "balanced_accuracy", "auc_train", "auc_valid"),
+              "speed": ("r2", "mae", "r2_running", "mae_running", "r2_class_mean", "mae_class_mean", "r2_train",
+                        "r2_valid")}
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -195,14 +200,15 @@ def fold_scores(folds, suffix=""):
         name = model + suffix
         if not mine:
             continue
-        for metric in ("auc", "balanced_accuracy", "auc_train", "auc_valid"):
+        main = "auc" if mine[0].task == "run" else "r2"
+        for metric in SUMMARISED[mine[0].task]:
             values = [fold.scores[metric] for fold in mine if metric in fold.scores]
             scores += summarise(name, values, metric) if values else []
         groups = dict.fromkeys(fold.test_group for fold in mine)
         if 1 < len(groups) < len(mine):
-            means = {g: np.mean([fold.scores["auc"] for fold in mine if fold.test_group == g]) for g in groups}
-            scores += summarise(name, means.values(), unit="test groups")[:1]
-            scores += [Score(model=name, metric="auc", scope=f"fold group {g}", value=float(v))
+            means = {g: np.mean([fold.scores[main] for fold in mine if fold.test_group == g]) for g in groups}
+            scores += summarise(name, means.values(), main, unit="test groups")[:1]
+            scores += [Score(model=name, metric=main, scope=f"fold group {g}", value=float(v))
                        for g, v in means.items()]
         scores += [Score(model=name, metric=metric, scope=f"fold {fold.fold}", value=value)
                    for fold in mine for metric, value in {**fold.scores, "seconds": fold.seconds}.items()]

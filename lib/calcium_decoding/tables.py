@@ -111,5 +111,5 @@ def stored_summary(card):
 
 
 def stored_origin(card):
-    """What a stored card depends on, see :meth:`~calcium_decoding.results.ResultCard.origin`; empty if there is none."""
+    """What a stored card depends on (:meth:`~calcium_decoding.results.ResultCard.origin`); empty if there is none."""
     return pd.DataFrame() if card is None else card.origin()

@@ -97,8 +97,8 @@ def sides(plan, past_frames, future_frames, model, **options):
 def label_shifts(plan, past_frames, future_frames, shifts_frames, model, prefix="", **options):
     """The same window with earlier and later labels, as in Fig 5C: the label is that of frame t + shift.
 
-    Only frames count whose window and label both lie in the recording: ``T - 2h - |s|`` of them where the shift s
-    reaches beyond the window of half length h, and no fewer than ``T - 2h`` where it does not.
+    Only frames t count whose window and label both lie in the recording: of T frames, with a window of half length h
+    and a shift s, those from ``max(h, -s)`` to ``T - 1 - max(h, s)``, which are ``T - h - max(h, |s|)``.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from scipy.special import expit
 from threadpoolctl import threadpool_limits
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.files import hash_content, whole_file
@@ -41,9 +41,9 @@ class TrainingSettings:
     learning_rate : float
         Of Adam with betas 0.9 and 0.999 and epsilon 1e-7.
     label_smoothing : float
-        s in y' = y (1 - s) + s / 2.
+        s in y' = y (1 - s) + s / 2, of run and rest; a speed is left as it is.
     seed : int
-        Of initial weights and shuffling.
+        Of initial weights, shuffling and dropout.
     device : str
         ``"cpu"``, ``"cuda"``, or ``"auto"``: CUDA where there is one.
     """
@@ -98,10 +98,12 @@ class History:
 def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False, report=None):
     """Train a decoder and leave it with the weights of its best validation epoch.
 
+    The loss is the cross entropy of run and rest, or the mean squared error of a speed.
+
     Parameters
     ----------
-    decoder : torch.nn.Module or LogisticDecoder
-        Changed in place.
+    decoder : torch.nn.Module or linear decoder
+        Changed in place. Its ``task`` is ``"run"``, also if it names none, or ``"speed"``.
     train, valid : WindowSet
         Validation chooses the epoch; a linear decoder has nothing to choose and does not see it.
     settings : TrainingSettings
@@ -119,34 +121,41 @@ def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False, r
     Raises
     ------
     DataError
-        The training windows hold one class only, or the loss became NaN or infinite.
+        The training windows hold one class or one speed only, or the loss became NaN or infinite.
     """
-    if len(np.unique(train.labels)) < 2:
-        raise DataError("training windows", f"only label {int(train.labels[0])} in {len(train)} windows",
-                        "both rest and run", "train on more sessions, or leave this fold out")
+    if train.labels.min() == train.labels.max():
+        raise DataError("training windows", f"only label {train.labels[0]:g} in {len(train)} windows",
+                        "speeds that differ" if _decodes_speed(decoder) else "both rest and run",
+                        "train on more sessions, or leave this fold out")
     if not isinstance(decoder, nn.Module):
         decoder.fit(train)
         return History()
+    if hasattr(decoder, "prepare"):
+        decoder.prepare(train)
     with deterministic():
         return _fit_network(decoder, train, valid, settings, checkpoint, show_progress, report or _nobody)
 
 
 def predict(decoder, windows, device="cpu"):
-    """Probability of running for each window, shape (n,), float64.
+    """Probability of running, or speed in the unit of the training labels, for each window, shape (n,), float64.
 
     Parameters
     ----------
-    decoder : torch.nn.Module or LogisticDecoder
+    decoder : torch.nn.Module or linear decoder
     windows : WindowSet
     device : str or torch.device
         Where a network runs.
     """
     if isinstance(decoder, nn.Module):
         with deterministic():
-            logits = _logits(decoder.to(device), _Frames(windows, device)).cpu().numpy().astype(np.float64)
+            output = _logits(decoder.to(device), _Frames(windows, device)).cpu().numpy().astype(np.float64)
     else:
-        logits = decoder.logits(windows)
-    return expit(logits)
+        output = decoder.output(windows)
+    return output if _decodes_speed(decoder) else expit(output)
+
+
+def _decodes_speed(decoder):
+    return getattr(decoder, "task", "run") == "speed"
 
 
 @contextlib.contextmanager
@@ -164,8 +173,8 @@ def deterministic():
     finally:
         torch.use_deterministic_algorithms(strict)
         torch.utils.deterministic.fill_uninitialized_memory = fill
-        torch.set_num_threads(threads)
         blas.restore_original_limits()
+        torch.set_num_threads(threads)
 
 
 class _Frames:
@@ -209,12 +218,25 @@ def _loss(logits, labels, smoothing):
     return binary_cross_entropy_with_logits(logits, labels * (1.0 - smoothing) + smoothing / 2.0)
 
 
+def _loss_of(decoder, settings):
+    """Loss of outputs and labels that a decoder is trained with."""
+    if _decodes_speed(decoder):
+        return mse_loss
+    return lambda logits, labels: _loss(logits, labels, settings.label_smoothing)
+
+
 def _nobody(done, planned):
     pass
 
 
 def _fit_network(network, train, valid, settings, checkpoint, show_progress, report):
     device = settings.torch_device()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(settings.seed)  # of dropout
+        return _train(network, train, valid, settings, device, checkpoint, show_progress, report)
+
+
+def _train(network, train, valid, settings, device, checkpoint, show_progress, report):
     network.to(device)
     train_frames, valid_frames = _Frames(train, device), _Frames(valid, device)
     optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, eps=1e-7, fused=True)
@@ -224,10 +246,11 @@ def _fit_network(network, train, valid, settings, checkpoint, show_progress, rep
         state.restore(checkpoint, identity)
     epochs = range(len(state.history.train_loss), settings.epochs_for(len(train)))
     report(epochs.start, epochs.stop)
+    loss_of = _loss_of(network, settings)
     bar = progress(epochs, desc="epochs", unit="epoch", leave=False, disable=not show_progress)
     for epoch in bar:
-        state.history.train_loss.append(_train_epoch(state, train_frames, settings))
-        loss = float(_loss(_logits(network, valid_frames), valid_frames.labels, settings.label_smoothing))
+        state.history.train_loss.append(_train_epoch(state, train_frames, settings, loss_of))
+        loss = float(loss_of(_logits(network, valid_frames), valid_frames.labels))
         if not (math.isfinite(loss) and math.isfinite(state.history.train_loss[-1])):
             raise DataError(f"epoch {epoch}", "a loss that is NaN or infinite", "a finite loss",
                             "lower the learning rate, and check that the signal is scaled")
@@ -243,13 +266,13 @@ def _fit_network(network, train, valid, settings, checkpoint, show_progress, rep
     return state.history
 
 
-def _train_epoch(state, frames, settings):
+def _train_epoch(state, frames, settings, loss_of):
     state.network.train()
     total = 0.0
     order = torch.randperm(len(frames), generator=state.generator).to(frames.starts.device)
     for which in order.split(settings.batch_size):
         state.optimiser.zero_grad(set_to_none=True)
-        loss = _loss(state.network(frames.windows(which)), frames.labels[which], settings.label_smoothing)
+        loss = loss_of(state.network(frames.windows(which)), frames.labels[which])
         loss.backward()
         state.optimiser.step()
         total += float(loss.detach()) * len(which)
@@ -272,6 +295,10 @@ class _State:
     history: History
     best: dict = field(default_factory=dict)
 
+    @property
+    def device(self):
+        return next(self.network.parameters()).device
+
     def keep_best(self, epoch):
         self.history.best_epoch = epoch
         self.best = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
@@ -279,7 +306,9 @@ class _State:
     def save(self, path, identity):
         tensors = {f"network/{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"best/{k}": v for k, v in self.best.items()}
-        tensors["shuffle"] = self.generator.get_state()
+        tensors |= {"shuffle": self.generator.get_state(), "dropout/cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            tensors["dropout/cuda"] = torch.cuda.get_rng_state(self.device)
         for index, slots in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam/{index}/{slot}": value for slot, value in slots.items()}
         metadata = {"identity": identity, "history": json.dumps(asdict(self.history))}
@@ -296,9 +325,11 @@ class _State:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
             self.history = History(**json.loads(file.metadata()["history"]))
         self.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network/")})
-        device = next(self.network.parameters()).device
-        self.best = {k[5:]: v.to(device) for k, v in tensors.items() if k.startswith("best/")}
+        self.best = {k[5:]: v.to(self.device) for k, v in tensors.items() if k.startswith("best/")}
         self.generator.set_state(tensors["shuffle"])
+        torch.set_rng_state(tensors["dropout/cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["dropout/cuda"], self.device)
         slots = {}
         for name, value in tensors.items():
             if name.startswith("adam/"):
