@@ -6,8 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
+from sklearn.metrics import auc
 
-from calcium_decoding import experiments, figures, preprocess, published, splits, tables, tour
+from calcium_decoding import experiments, figures, models, preprocess, published, results, splits, tables, tour
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.preprocess import moving_mean
 from calcium_decoding.recording import Dataset
@@ -44,6 +45,7 @@ def test_every_plot_returns_its_axes_and_says_simulated(tiny_dataset, folds):
         lambda ax: figures.correlation_with_running(tiny_dataset, correlations, ax),
         lambda ax: figures.learning_curves(results, ax, True),
         lambda ax: figures.roc_by_group(results, ax, True),
+        lambda ax: figures.roc_by_role(results, ax, True),
         lambda ax: figures.decoded_trace(tables.folds_testing(results, recording)[0], recording, 0, 5, ax),
         lambda ax: figures.fold_scores(results, [], ax, None, True),
         lambda ax: figures.histogram(np.arange(9), "x", ax, True),
@@ -72,6 +74,23 @@ def test_folds_drawn_are_the_folds_scored(folds):
     drawn = sorted(y for line in ax.lines if line.get_marker() == "o" and len(line.get_ydata()) == 6
                    for y in line.get_ydata())
     assert drawn == pytest.approx(sorted(r.scores["auc"] for r in results))
+
+
+def test_roc_by_role_tells_apart_what_was_trained_on_from_what_was_not(folds):
+    results, _ = folds
+    ax = figures.roc_by_role(results, plt.figure().add_subplot())
+    said = dict(text.get_text().split() for text in ax.get_legend().get_texts())
+    gru = [r.scores for r in results if r.model == "gru"]
+    for role, score in (("training", "auc_train"), ("validation", "auc_valid"), ("test", "auc")):
+        assert said[role] == f"{np.mean([s[score] for s in gru]):.3f}"
+    # The curve over training windows belongs to the AUC over training windows.
+    for r in results:
+        assert auc(np.linspace(0, 1, 200), r.train_roc) == pytest.approx(r.scores["auc_train"], abs=0.01)
+
+
+def test_every_model_has_a_name_and_a_colour():
+    assert set(figures.MODEL_LABELS) == set(figures.MODEL_COLOURS) == set(models.MODELS)
+    assert len(set(figures.MODEL_COLOURS.values())) == len(models.MODELS)
 
 
 def test_no_network_no_curve(folds):
@@ -162,3 +181,16 @@ def test_a_recording_the_data_set_lacks_is_refused(tiny_dataset):
     assert tour.recording_at(tiny_dataset, 5) is tiny_dataset.recordings[5]
     with pytest.raises(ParameterError, match="0 to 5"):
         tour.recording_at(tiny_dataset, 6)
+
+
+def test_the_summary_of_a_stored_card_is_its_means_and_what_folds_took(folds):
+    found, _ = folds
+    provenance = {"data_hash": "d", "split_hash": "s", "code_version": "v", "seed": 1, "parameters": {}, "versions": {}}
+    timed = [replace(fold, seconds=90.0 if fold.model == "gru" else 6.0) for fold in found]
+    card = results.ResultCard(chapter="c", dataset="d", simulated=True, claim="x", null="none", provenance=provenance,
+                              scores=results.fold_scores(timed))
+    table = tables.stored_summary(card).set_index("decoder")
+    of_gru = [fold.scores["auc"] for fold in found if fold.model == "gru"]
+    assert table.loc["gru", "AUC"] == f"{np.mean(of_gru):.3f} ± {np.std(of_gru, ddof=1):.3f}"
+    assert table.loc["gru", "folds"] == 6 and list(table["minutes a fold"]) == ["1.5", "0.1"]
+    assert tables.stored_summary(None).empty and tables.stored_origin(None).empty

@@ -81,8 +81,9 @@ def on_cluster(function, calls, pieces, address, identity):
             warnings.filterwarnings("ignore", message="Sending large graph", category=UserWarning)
             # As results of tasks, not scattered: the scheduler makes them again when a worker that held them dies.
             sent = {name: client.submit(_same, array, pure=False) for name, array in pieces.items()}
+            here = identity()
             futures = [client.submit(_on_worker, function, argument, {k: sent[v] for k, v in needs.items()}, identity,
-                                     identity(), pure=False) for argument, needs in calls]
+                                     here, pure=False) for argument, needs in calls]
         with client.as_current():
             finished = as_completed(futures, with_results=True)
         for future, result in finished:
