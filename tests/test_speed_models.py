@@ -10,6 +10,7 @@ from sklearn.model_selection import KFold
 
 from calcium_decoding import models
 from calcium_decoding.errors import DataError
+from calcium_decoding.models import linear
 from calcium_decoding.windows import WindowSet, WindowSpec
 
 SPEC = WindowSpec(6, 4)
@@ -46,7 +47,7 @@ def test_linear_is_least_squares_on_the_labelled_frame():
 
 @pytest.mark.parametrize("rows", [7, 8192])
 def test_ridge_equals_scikit_learn_with_the_penalty_it_chose(monkeypatch, rows):
-    monkeypatch.setattr(models.RidgeSpeed, "ROWS", rows)  # nothing depends on how many rows are held at a time
+    monkeypatch.setattr(linear, "ROWS", rows)  # nothing depends on how many rows are held at a time
     windows, fresh = window_set(), window_set(seed=5)
     decoder = models.build("ridge_window", 4, SPEC.past_frames, seed=1)
     decoder.fit(windows)

@@ -13,12 +13,12 @@ from tests.conftest import ROOT
 LIBRARY = ROOT / "lib" / "calcium_decoding"
 # The order in which data flow; a module imports only what stands above it. The README shows the same list.
 ORDER = (
-    "errors files progress movies published claims recording manifest_schema intact manifest fetch readers transforms "
-    "preprocess targets simulate windows splits audit models training metrics events nulls statistics confidence "
-    "shared_frames folds executors experiments linear_null results conditions variants timing lags regions masking "
-    "leakage comparison nested region_effects null_level chance figures split_figures null_figures condition_figures "
-    "lag_figures region_figures tables tour simulated_truth brain_figures parameters notebook chapters verdicts "
-    "ledger cli"
+    "errors files progress movies published claims recording manifest_schema intact manifest fetch readers "
+    "transforms preprocess targets simulate windows splits audit models training metrics events nulls statistics "
+    "confidence conformal shared_frames folds executors experiments linear_null results conditions variants timing "
+    "lags regions masking leakage comparison nested region_effects null_level chance figures split_figures "
+    "null_figures condition_figures lag_figures region_figures tables speeds speed_figures tour simulated_truth "
+    "brain_figures parameters notebook chapters verdicts ledger cli"
 ).split()
 
 

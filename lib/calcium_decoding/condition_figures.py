@@ -8,7 +8,9 @@ import seaborn as sns
 
 from calcium_decoding.figures import NULL_COLOUR, SIGNAL, simulated_mark
 
-METRIC_LABELS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "accuracy": "accuracy"}
+METRIC_LABELS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "accuracy": "accuracy", "r2": "R²"}
+# Where a decoder that knows nothing comes out, and in words; a mean absolute error has no such place. 0.5 elsewhere.
+_CHANCE = {"r2": (0.0, "mean of the test frames"), "mae": None}
 
 
 def strip(found, ax, published=None, simulated=False, nulls=None, metric="auc"):
@@ -25,7 +27,7 @@ def strip(found, ax, published=None, simulated=False, nulls=None, metric="auc"):
     nulls : sequence of FoldResult, optional
         Folds refitted on a null, drawn as a grey band: mean and sample SD.
     metric : str
-        A key of ``FoldResult.scores``; chance is 0.5.
+        A key of ``FoldResult.scores``; chance is 0.5, or 0 for ``"r2"``.
     """
     rows = pd.DataFrame([(place, fold.test_group, fold.scores[metric]) for place, result in enumerate(found)
                          for fold in result.evaluable()], columns=["place", "tested on", "score"])
@@ -88,7 +90,8 @@ def _colours(groups):
 
 
 def _chance_and_null(ax, nulls, metric):
-    ax.axhline(0.5, color=NULL_COLOUR, ls="--", lw=1, label="chance", zorder=1)
+    if chance := _CHANCE.get(metric, (0.5, "chance")):
+        ax.axhline(chance[0], color=NULL_COLOUR, ls="--", lw=1, label=chance[1], zorder=1)
     values = [fold.scores[metric] for fold in nulls or () if fold.scores]
     if values:
         mean, sd = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0

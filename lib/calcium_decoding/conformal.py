@@ -11,15 +11,17 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from calcium_decoding.errors import DataError, ParameterError
 
-ACROSS, WITHIN = "validation animal", "same animal, earlier"
+# Of a split across animals the validation frames are another animal's, else they are earlier or later frames.
+ACROSS, WITHIN = "validation frames", "earlier test frames"
 SCORES = {"absolute": "one width for all frames", "scaled": "width grows with the decoded speed"}
 
 
 @dataclass(frozen=True)
-class Interval:
+class Band:
     """Prediction intervals ready for use: decoded speed plus and minus ``quantile``, times a size if scaled.
 
     Attributes
@@ -105,7 +107,7 @@ def calibrate(speed, predicted, level, score="absolute"):
 
     Returns
     -------
-    Interval
+    Band
 
     Raises
     ------
@@ -123,7 +125,7 @@ def calibrate(speed, predicted, level, score="absolute"):
     errors = np.abs(speed - predicted)
     # A decoder without any error has intervals of width 0, whatever their size is divided by.
     offset = None if score == "absolute" else float(errors.mean()) or 1.0 if len(errors) else 1.0
-    return Interval(level, quantile(errors / _size(predicted, offset), level), offset)
+    return Band(level, quantile(errors / _size(predicted, offset), level), offset)
 
 
 def _size(predicted, offset):
@@ -162,7 +164,7 @@ def halves(fold, gap_frames):
 
 
 def calibrations(fold, level, gap_frames, score="absolute"):
-    """Both ways of calibrating one fold: way, :class:`Interval`, and the test windows to be covered (bool).
+    """Both ways of calibrating one fold: way, :class:`Band`, and the test windows to be covered (bool).
 
     ``ACROSS``: on the validation windows, which also chose the epoch, for all test windows. ``WITHIN``: on the earlier
     half of the test windows, for the later half; see :func:`halves`. The decoder is the same, never refitted.
@@ -176,3 +178,70 @@ def calibrations(fold, level, gap_frames, score="absolute"):
     across = calibrate(fold.valid_labels, fold.valid_predicted, level, score)
     within = calibrate(fold.labels[first], fold.predicted[first], level, score)
     return [(ACROSS, across, np.ones(len(fold.labels), bool)), (WITHIN, within, last)]
+
+
+def coverage(folds, levels, gap_frames):
+    """How often the truth lies in the intervals, measured: a row a fold, way of calibrating, score and level.
+
+    Parameters
+    ----------
+    folds : sequence of FoldResult
+        Of one decoder of a speed. Folds without scores have no row.
+    levels : sequence of float
+        Nominal coverages.
+    gap_frames : int
+        See :func:`halves`.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        ``fold``, ``tested_on``, ``calibrated_on``, ``score``, ``level``, ``coverage`` (share of frames, 0 to 1),
+        ``running`` and ``rest`` (the same over frames of either kind; None where there are none or no run label) and
+        ``width`` (mean, unit of the speed).
+    notes : list of str
+        Folds that cannot be calibrated, and why.
+    """
+    rows, notes = [], []
+    for fold in (fold for fold in folds if fold.scores):
+        try:
+            rows += [row for level in levels for score in SCORES for row in _measured(fold, level, gap_frames, score)]
+        except DataError as error:
+            notes.append(f"{fold.fold}: {error.where}, {error.found}")
+    names = ["fold", "tested_on", "calibrated_on", "score", "level", "coverage", "running", "rest", "width"]
+    return pd.DataFrame(rows, columns=names), notes
+
+
+def _measured(fold, level, gap_frames, score):
+    for way, band, which in calibrations(fold, level, gap_frames, score):
+        low, high = band.around(fold.predicted[which])
+        inside = band.covers(fold.labels[which], fold.predicted[which])
+        running = fold.running[which] if len(fold.running) else np.full(len(inside), 2)
+        by_kind = [float(inside[running == kind].mean()) if (running == kind).any() else None for kind in (1, 0)]
+        yield (fold.fold, fold.test_group, way, score, level, float(inside.mean()), *by_kind,
+               float(np.mean(high - low)))
+
+
+def coverage_table(table, level):
+    """Coverage at one level, for a page: a row a way of calibrating and score; means over animals, and the extremes.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of :func:`coverage`.
+    level : float
+
+    Returns
+    -------
+    pandas.DataFrame
+        Percentages. A test group (an animal) counts once, with the mean of its folds.
+    """
+    rows = []
+    for (way, score), mine in table[np.isclose(table["level"], level)].groupby(["calibrated_on", "score"], sort=False):
+        groups = mine.groupby("tested_on", sort=False)["coverage"].mean() * 100
+        kinds = {kind: mine[kind].dropna().astype(float) * 100 for kind in ("running", "rest")}
+        rows.append({"calibrated on": way, "score": score, "nominal_percent": 100 * level,
+                     "mean_percent": groups.mean(), "least": f"{groups.min():.1f} ({groups.idxmin()})",
+                     "greatest": f"{groups.max():.1f} ({groups.idxmax()})",
+                     **{kind: f"{values.mean():.1f}" if len(values) else "none" for kind, values in kinds.items()},
+                     "mean width": mine["width"].mean()})
+    return pd.DataFrame(rows)

@@ -32,11 +32,11 @@ __all__ = ["FITTED", "Experiment", "FoldResult", "run", "run_fold", "run_many"]
 
 # Modules that cannot change the result of a fold. All others can: a change in one of them makes stored folds stale.
 _NOT_DETERMINING = frozenset(
-    "audit brain_figures chance chapters claims cli comparison condition_figures conditions confidence events "
-    "executors experiments fetch figures intact lag_figures lags leakage ledger linear_null manifest "
+    "audit brain_figures chance chapters claims cli comparison condition_figures conditions confidence conformal "
+    "events executors experiments fetch figures intact lag_figures lags leakage ledger linear_null manifest "
     "manifest_schema masking movies nested notebook null_figures null_level nulls parameters progress published "
-    "readers region_effects region_figures regions results simulate simulated_truth split_figures statistics "
-    "tables timing tour variants verdicts".split()
+    "readers region_effects region_figures regions results simulate simulated_truth speed_figures speeds "
+    "split_figures statistics tables timing tour variants verdicts".split()
 )
 
 

@@ -17,6 +17,7 @@ from calcium_decoding import (
     results,
     simulate,
     splits,
+    targets,
     training,
 )
 from calcium_decoding.errors import DataError
@@ -60,7 +61,8 @@ class Chapter:
         """Frames per second of the recordings; DataError if they do not all have the same."""
         return _one_rate(self.dataset)
 
-    def plan(self, dataset=None, recipe=None, n_folds=0, spec=None, changes=None, say=True):
+    def plan(self, dataset=None, recipe=None, n_folds=0, spec=None, changes=None, say=True, target="run",
+             target_smoothing="none"):
         """The experiment that the parameters describe, on this chapter's data; prints the split.
 
         Parameters
@@ -77,14 +79,19 @@ class Chapter:
             Other arguments of :func:`calcium_decoding.preprocess.build`, beside those the parameters give.
         say : bool
             Print what was planned; a sweep says it once.
+        target, target_smoothing : str
+            What is decoded; see :func:`calcium_decoding.targets.target_of`.
 
         Raises
         ------
         ParameterError, LeakError, DataError
-            The split cannot be made on these data, or it leaks.
+            The split cannot be made on these data, or it leaks; a recording does not have the target.
         """
         p = self.parameters
         dataset = dataset or self.dataset
+        for recording in dataset.recordings:
+            targets.target_of(recording, target, target_smoothing)
+        reach = targets.reach(target_smoothing)
         regime = dataset.regime if p.regime == "auto" else p.regime
         name = recipe or (AUTO_RECIPE[regime] if p.recipe == "auto" else p.recipe)
         rate_hz = _one_rate(dataset)
@@ -92,16 +99,16 @@ class Chapter:
         spec = spec or WindowSpec(p.past_frames, p.future_frames)
         pipeline = preprocess.build(**recipe)
         options = {"n_blocks": p.n_blocks} if regime == "blocked" else {}
-        split = splits.build(regime, dataset, spec, pipeline, **options)
+        split = splits.build(regime, dataset, spec, pipeline, label_smoothing_frames=reach, **options)
         planned = len(split.folds)
         split = replace(split, folds=_spread(split.folds, n_folds))
-        audit.audit(split, spec, pipeline, dataset)
+        audit.audit(split, spec, pipeline, dataset, label_smoothing_frames=reach)
         settings = training.TrainingSettings(
             epochs=p.epochs, batch_size=p.batch_size, min_updates=p.min_updates, learning_rate=p.learning_rate,
             seed=p.seed, device=p.device)
         if say:
             self._say_plan(regime, split, planned, name, spec, settings)
-        return experiments.Experiment(dataset, split, spec, recipe, settings)
+        return experiments.Experiment(dataset, split, spec, recipe, settings, target, target_smoothing)
 
     def _say_plan(self, regime, split, planned, name, spec, settings):
         folds = f"{planned} folds" if planned == len(split.folds) else f"{len(split.folds)} of {planned} folds"

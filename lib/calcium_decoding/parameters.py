@@ -6,7 +6,7 @@ import numbers
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.models import MODELS
+from calcium_decoding.models import MODELS, SPEED_MODELS
 from calcium_decoding.preprocess import RECIPES
 from calcium_decoding.splits import REGIMES
 
@@ -133,9 +133,26 @@ class Regions(Training):
     null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
 
 
+_SPEED = "|".join(SPEED_MODELS)
+_SMOOTHING = r"(none|(moving_mean|causal)_[1-9]\d{0,3})"
+
+
+class SpeedRegression(Training):
+    """30_speed_regression"""
+
+    target: str = Field(description="what is decoded: speed, or the name of a behaviour", min_length=1)
+    smoothings: str = Field(description="smoothings of the speed, comma between; the first for all but one section; "
+                                        "none, moving_mean_30, causal_30, or other numbers of frames",
+                            pattern=f"^{_SMOOTHING}(,{_SMOOTHING})*$")
+    models: str = Field(description=f"decoders, comma between; the first for areas and intervals; "
+                                    f"{', '.join(SPEED_MODELS)}",
+                        pattern=f"^({_SPEED})(,({_SPEED}))*$")
+    folds: int = Field(description="folds of every comparison, spread evenly; 0: all", ge=0, le=10_000)
+
+
 CHAPTERS = {"01_data_tour": DataTour, "02_splits_and_leakage": SplitsAndLeakage, "03_chance_and_nulls": ChanceAndNulls,
             "04_simulated_truth": SimulatedTruth, "10_roi_rnn": RoiRnn, "11_windows_and_lags": WindowsAndLags,
-            "12_regions": Regions}
+            "12_regions": Regions, "30_speed_regression": SpeedRegression}
 
 
 def validate(chapter, values):

@@ -7,6 +7,8 @@ from sklearn.preprocessing import SplineTransformer
 
 from calcium_decoding.errors import DataError
 
+ROWS = 8192  # windows whose features are in memory at a time, where that is possible
+
 
 class FrameDecoder:
     """What linear decoders of the signal share: which frames of the window they see.
@@ -29,8 +31,17 @@ class FrameDecoder:
             offsets = np.array([self.past_frames])
         else:
             offsets = np.arange(self.past_frames % self.every_frames, windows.spec.length, self.every_frames)
-        # Column by column of offsets: never the whole window in memory.
-        return np.concatenate([windows.frames[windows.starts[which] + offset] for offset in offsets], axis=1)
+        rows = windows.starts[which][:, None] + offsets
+        return np.ascontiguousarray(windows.frames[rows], np.float32).reshape(len(rows), -1)
+
+    def pieces(self, rows):
+        """Rows in pieces that need little memory as features."""
+        return np.array_split(rows, max(1, len(rows) // ROWS))
+
+    def output(self, windows):
+        """Logits, or speed in the unit of the training labels, shape (n,), float64."""
+        return np.concatenate([self._of_features(self.features(windows, rows)).astype(np.float64)
+                               for rows in self.pieces(np.arange(len(windows)))])
 
 
 class LogisticDecoder(FrameDecoder):
@@ -55,11 +66,10 @@ class LogisticDecoder(FrameDecoder):
         """Fit on all windows of a :class:`~calcium_decoding.windows.WindowSet`."""
         self.estimator.fit(self.features(windows), windows.labels)
 
-    def output(self, windows):
-        """Logits, shape (n,), float64."""
-        return self.estimator.decision_function(self.features(windows)).astype(np.float64)
+    def _of_features(self, features):
+        return self.estimator.decision_function(features)
 
-    logits = output
+    logits = FrameDecoder.output
 
 
 class TimeDecoder:

@@ -119,9 +119,8 @@ class LinearSpeed(FrameDecoder):
         """
         self.estimator.fit(self.features(windows).astype(np.float64), _finite_speed(windows))
 
-    def output(self, windows):
-        """Speed in the unit of the training labels, shape (n,), float64."""
-        return self.estimator.predict(self.features(windows).astype(np.float64))
+    def _of_features(self, features):
+        return self.estimator.predict(features.astype(np.float64))
 
 
 class RidgeSpeed(FrameDecoder):
@@ -153,7 +152,6 @@ class RidgeSpeed(FrameDecoder):
     task = "speed"
     PENALTIES = tuple(10.0 ** power for power in range(-6, 3))
     BLOCKS = 5
-    ROWS = 8192
 
     def fit(self, windows):
         """Fit on all windows of a :class:`~calcium_decoding.windows.WindowSet`.
@@ -174,18 +172,13 @@ class RidgeSpeed(FrameDecoder):
         *weights, self.intercept = _ridge(total, self.penalty)
         self.weights = np.array(weights)
 
-    def output(self, windows):
-        """Speed in the unit of the training labels, shape (n,), float64."""
-        return np.concatenate([self.features(windows, rows) @ self.weights + self.intercept
-                               for rows in self._pieces(np.arange(len(windows)))])
-
-    def _pieces(self, rows):
-        return np.array_split(rows, max(1, len(rows) // self.ROWS))
+    def _of_features(self, features):
+        return features @ self.weights + self.intercept
 
     def _products(self, windows, speed, rows):
         """Sums over windows of the products of all columns: features, 1, speed."""
         total = 0.0
-        for piece in self._pieces(rows):
+        for piece in self.pieces(rows):
             columns = np.column_stack([self.features(windows, piece), np.ones(len(piece)), speed[piece]])
             total = total + columns.T @ columns
         return total
