@@ -174,7 +174,9 @@ tables.show(tables.not_evaluable_table(decoded))
 #
 # Six recurrent layers of 32 units as in Fig 4F, three of them in both directions, on the same folds, trained alike. One
 # more: the cell of the study's framework, whose gates are straight lines between 0 and 1 in place of the logistic curve
-# (`GRU, hard sigmoid`). If it scored unlike PyTorch's GRU, figures of the two could not be compared.
+# (`gru_keras`). If it scored unlike PyTorch's GRU, figures of the two could not be compared. Two passes over few
+# frames, as in the demo, are short: what differs here is how *fast* networks learn as much as what they can learn.
+# Profile *paper* trains each of them 30 epochs on all the study's frames.
 
 # %%
 compared = conditions.run(variants.networks(

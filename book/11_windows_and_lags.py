@@ -51,10 +51,10 @@ model = "gru"  # decoder of windows
 half_lengths = "5,10,15,20,25,30"  # half lengths of windows, frames, comma between
 shifts = "-60,-50,-40,-30,-20,-10,0,10,20,30,40,50,60"  # label shifts, frames
 sweep_folds = 5  # folds of each condition, spread evenly; 0: all
-epochs = 1  # passes over the training windows
+epochs = 2  # passes over the training windows
 min_updates = 300  # pass more often until so many steps were taken
-batch_size = 64  # windows a step
-learning_rate = 0.005  # step size of Adam
+batch_size = 128  # windows a step
+learning_rate = 0.01  # step size of Adam
 device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
 

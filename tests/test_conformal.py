@@ -67,6 +67,15 @@ def test_the_lower_end_is_never_below_zero_and_loses_no_true_speed():
     assert band.covers(np.array([0.0, 7.0, 14.9]), np.array([2.0, 2.0, 20.0])).tolist() == [True, True, False]
 
 
+@pytest.mark.parametrize("score", conformal.SCORES)
+def test_values_below_zero_are_covered_too(score):
+    """A wheel's own unit may have its rest below 0: a cut at 0 would lose every resting frame."""
+    rng = np.random.default_rng(6)
+    values = -0.2 + 0.1 * rng.normal(size=4000)
+    band = conformal.calibrate(values[:2000], np.full(2000, -0.2), 0.9, score)
+    assert band.covers(values[2000:], np.full(2000, -0.2)).mean() == pytest.approx(0.9, abs=0.03)
+
+
 def test_a_decoder_without_error_has_intervals_of_width_zero():
     speed = np.arange(50.0)
     for score in conformal.SCORES:

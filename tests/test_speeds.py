@@ -7,7 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from calcium_decoding import condition_figures, conditions, conformal, metrics, speed_figures, speeds, splits, targets
+from calcium_decoding import (
+    chapters,
+    condition_figures,
+    conditions,
+    conformal,
+    metrics,
+    notebook,
+    parameters,
+    speed_figures,
+    speeds,
+    splits,
+    targets,
+)
 from calcium_decoding.conditions import ConditionResult
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments import Experiment
@@ -224,3 +236,37 @@ def test_errors_without_any_score_are_an_empty_table(found):
     assert speeds.by_speed(nothing).empty and isinstance(speeds.parts(nothing), pd.DataFrame)
     with pytest.raises(ValueError, match="no fold has a score"):
         speed_figures.middle_session(nothing, 10)
+
+
+def chapter_of(dataset, **changes):
+    given = {**chapters.defaults("30_speed_regression"), "past_frames": 2, "future_frames": 2, **changes}
+    return notebook.Chapter("30_speed_regression", parameters.validate("30_speed_regression", given), dataset)
+
+
+def test_a_planned_experiment_decodes_the_target_and_keeps_its_smoothing_apart():
+    data = make_dataset()
+    chapter = chapter_of(data, regime="blocked", recipe="scaled", n_blocks=3)
+    gaps = {}
+    for smoothing in ("none", "moving_mean_30", "causal_30"):
+        plan = chapter.plan(say=False, target="speed", target_smoothing=smoothing)
+        assert (plan.target, plan.target_smoothing, plan.task) == ("speed", smoothing, "speed")
+        fold = plan.split.folds[1]
+        ends = {segment.recording: segment.start for segment in fold.test}
+        gaps[smoothing] = min(abs(ends[segment.recording] - segment.stop) for segment in fold.train
+                              if segment.recording in ends and segment.stop <= ends[segment.recording])
+    assert gaps["moving_mean_30"] == gaps["causal_30"] == gaps["none"] + 29
+    assert chapter.plan(say=False).task == "run"
+
+
+def test_a_data_set_without_speed_is_refused_when_it_is_planned():
+    data = Dataset("one", tuple(make_recording(f"a{a}", "s", a, name="wheel") for a in range(3)))
+    with pytest.raises(DataError, match="speed_cm_s or velocity"):
+        chapter_of(data).plan(say=False, target="speed")
+    assert chapter_of(data).plan(say=False, target="wheel").target == "wheel"
+
+
+@pytest.mark.parametrize(("name", "value"), [("smoothings", "mean_30"), ("smoothings", ""), ("models", "gru"),
+                                             ("target", ""), ("folds", -1)])
+def test_parameters_that_make_no_sense_are_refused(name, value):
+    with pytest.raises(ParameterError, match=name):
+        chapter_of(make_dataset(), **{name: value})

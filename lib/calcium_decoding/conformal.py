@@ -32,23 +32,23 @@ class Band:
         In the unit of the speed; of scaled scores, a factor.
     offset : float or None
         Of scaled scores: the size of the error expected at speed 0, unit of the speed. None: absolute scores.
+    least : float
+        What no true value is below: 0 for a speed, minus infinity for what can be negative.
     """
 
     level: float
     quantile: float
     offset: float | None = None
+    least: float = 0.0
 
     def half_width(self, predicted):
-        """Half of the width at each decoded speed, shape (n,), unit of the speed, before the cut at 0."""
+        """Half of the width at each decoded speed, shape (n,), unit of the speed, before the cut at ``least``."""
         return self.quantile * _size(predicted, self.offset)
 
     def around(self, predicted):
-        """Lower and upper end at each decoded speed, two of shape (n,).
-
-        A speed is never below 0, so neither is an end: this cannot lose a true value.
-        """
+        """Lower and upper end at each decoded speed, two of shape (n,), neither below ``least``."""
         half = self.half_width(predicted)
-        return np.maximum(predicted - half, 0.0), np.maximum(predicted + half, 0.0)
+        return np.maximum(predicted - half, self.least), np.maximum(predicted + half, self.least)
 
     def covers(self, speed, predicted):
         """Which true speeds lie within, shape (n,), bool."""
@@ -108,6 +108,7 @@ def calibrate(speed, predicted, level, score="absolute"):
     Returns
     -------
     Band
+        Cut at 0, unless a calibrating value lies below.
 
     Raises
     ------
@@ -125,7 +126,8 @@ def calibrate(speed, predicted, level, score="absolute"):
     errors = np.abs(speed - predicted)
     # A decoder without any error has intervals of width 0, whatever their size is divided by.
     offset = None if score == "absolute" else float(errors.mean()) or 1.0 if len(errors) else 1.0
-    return Band(level, quantile(errors / _size(predicted, offset), level), offset)
+    bound = quantile(errors / _size(predicted, offset), level)
+    return Band(level, bound, offset, 0.0 if speed.min() >= 0 else -math.inf)
 
 
 def _size(predicted, offset):

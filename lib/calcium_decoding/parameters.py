@@ -141,11 +141,11 @@ class SpeedRegression(Training):
     """30_speed_regression"""
 
     target: str = Field(description="what is decoded: speed, or the name of a behaviour", min_length=1)
-    smoothings: str = Field(description="smoothings of the speed, comma between; the first for all but one section; "
+    smoothings: str = Field(description="smoothings of the speed, comma between: the first for all but one section; "
                                         "none, moving_mean_30, causal_30, or other numbers of frames",
                             pattern=f"^{_SMOOTHING}(,{_SMOOTHING})*$")
-    models: str = Field(description=f"decoders, comma between; the first for areas and intervals; "
-                                    f"{', '.join(SPEED_MODELS)}",
+    models: str = Field(description="decoders, comma between; the first for intervals, the second for areas and "
+                                    f"smoothings; {', '.join(SPEED_MODELS)}",
                         pattern=f"^({_SPEED})(,({_SPEED}))*$")
     folds: int = Field(description="folds of every comparison, spread evenly; 0: all", ge=0, le=10_000)
 

@@ -249,6 +249,13 @@ def _mean_if_all(values):
 
 
 def card_scores(table, by_roi):
-    """Correlation with running as scores of a result card: over ROIs, or over ROIs of all recordings if they differ."""
+    """Correlation with running as scores of a result card: over ROIs, or over ROIs of all recordings if they differ.
+
+    The least of them too: the study says that all 50 are positive.
+    """
     values, unit = (table["r"], "ROIs of recordings") if by_roi.empty else (by_roi["mean"], "ROIs")
-    return results.summarise("ROI", values, "pearson_r", unit) if len(values) else []
+    if not len(values):
+        return []
+    least = results.Score(model="ROI", metric="pearson_r", scope=f"smallest of {len(values)} {unit}",
+                          value=float(values.min()))
+    return [*results.summarise("ROI", values, "pearson_r", unit), least]

@@ -20,7 +20,8 @@ def show(table, decimals=3):
         return pd.DataFrame(["none"]).style.hide(axis="index").hide(axis="columns")
     words = table.rename(columns=lambda name: str(name).replace("_percent", " (%)").replace("_", " "))
     room = [{"selector": "th, td", "props": "padding: 0.2em 0.9em; text-align: left;"}]
-    return words.style.format(precision=decimals, na_rep="").hide(axis="index").set_table_styles(room)
+    style = words.style.format(precision=decimals, na_rep="").hide(axis="index").set_table_styles(room)
+    return style.set_table_attributes('style="display: block; overflow-x: auto"')  # a wide table scrolls, the page not
 
 
 def published_scores(dataset):
