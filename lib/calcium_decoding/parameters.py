@@ -99,9 +99,9 @@ class RoiRnn(Decoding):
     """10_roi_rnn"""
 
     folds: int = Field(description="folds of the main comparison, spread evenly; 0: all", ge=0, le=10_000)
-    networks: str = Field(description=f"decoders compared on some folds; empty: none; of {', '.join(MODELS)}",
+    networks: str = Field(description=f"decoders on some folds: none if empty, of {', '.join(MODELS)}",
                           pattern=f"^(({'|'.join(MODELS)})(,({'|'.join(MODELS)}))*)?$")
-    filters: str = Field(description="lengths of the baseline compared on some folds, frames; empty: none",
+    filters: str = Field(description="lengths of the baseline on some folds, frames; none if empty",
                          pattern=r"^(\d{1,5}(,\d{1,5})*)?$")
     filter_model: str = Field(description=f"decoder for which filters are compared: {', '.join(MODELS)}",
                               pattern=f"^({'|'.join(MODELS)})$")
