@@ -203,13 +203,14 @@ tables.show(conditions.short_tests(compared))
 #
 # The study subtracts a moving mean of 1,000 frames from each trace and reports that this helps (Fig 4E against raw
 # traces; Fig S4 for other lengths, which are not stated, so the grid is ours). A short baseline takes the signal away
-# with the drift. A long one leaves the drift in.
+# with the drift. A long one leaves the drift in. Where the split lies within recordings nothing stands here: this
+# filter would look at test frames.
 
 # %%
 lengths = [int(length) for length in filters.split(",") if length]
-filtered = conditions.run(variants.filters(
-    chapter.plan, lengths, filter_model, n_folds=sweep_folds),
-    label="filters", **pool) if lengths else []
+asked = variants.filters(
+    chapter.plan, lengths, filter_model, n_folds=sweep_folds) if lengths else []
+filtered = conditions.run(asked, label="filters", **pool) if asked else []
 
 # %%
 fig, (ax,) = figures.panels(1, width=9, height=3.8)

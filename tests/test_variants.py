@@ -53,6 +53,13 @@ def test_filters_change_the_baseline_and_nothing_else(plan):
             variants.filters(plan, bad, "gru")
 
 
+def test_no_filter_that_would_look_at_test_frames(plan):
+    def within_recordings(recipe="scaled", **options):
+        return plan(recipe=recipe, **options)
+
+    assert variants.filters(within_recordings, [1000], "gru") == []
+
+
 def test_a_short_filter_takes_a_slow_signal_away(plan):
     """A filter far shorter than the bouts of running leaves a decoder of single frames with less."""
     found = conditions.run(variants.filters(plan, [4, 400], "logistic"), jobs=1)

@@ -64,7 +64,8 @@ def filters(plan, baseline_frames, model, **options):
     Returns
     -------
     list of Condition
-        The first one without baseline. Those whose figure the study published carry it.
+        The first one without baseline. Those whose figure the study published carry it. Empty where ``plan`` uses
+        neither recipe by itself: within recordings both would look at test frames.
 
     Raises
     ------
@@ -74,6 +75,8 @@ def filters(plan, baseline_frames, model, **options):
     sizes = [whole_number("baseline_frames", size, 2) for size in baseline_frames]
     if len(set(sizes)) < len(sizes):
         raise ParameterError("baseline_frames", str(sizes), "each length once", "change the list")
+    if plan(say=False, **options).recipe["name"] not in ("published", "raw"):
+        return []
     network = _PUBLISHED.get(model)
     known = {1000: ("roi_rnn_architecture", network, "preprocessed")} if network else {}
     raw = ("roi_rnn_raw", "GRU", "raw") if model == "gru" else None
