@@ -33,7 +33,9 @@ AUTO_RECIPE = {"animal_pairs": "published", "leave_one_session_out": "published"
                "last_part": "events", "nested_animals": "published", "random_windows": "raw"}
 
 
-NULL_SAYS = {"repairing": "session re-pairing without fixed points", "published": "the study's session permutation"}
+# What a null is, in words, and what those of it are that were drawn.
+NULL_SAYS = {"repairing": ("session re-pairing", " without fixed points"),
+             "published": ("the study's session permutation", "")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,13 +148,13 @@ class Chapter:
         try:
             drawn = null(self.dataset, self.parameters.seed)
         except DataError as error:
-            return [], f"none: {NULL_SAYS[way]} needs {error.expected}; {error.where} has {error.found}"
+            return [], f"none: {NULL_SAYS[way][0]} needs {error.expected}; {error.where} has {error.found}"
         experiment = self.plan(drawn, say=False)
         planned = experiment.split.folds
         split = replace(experiment.split, folds=_spread(planned, self.parameters.null_folds))
         folds = experiments.run(replace(experiment, split=split), names, self.store, self.parameters.jobs or None,
                                 label="null")
-        return folds, (f"{NULL_SAYS[way]}, one draw, refitted on {len(split.folds)} of {len(planned)} folds")
+        return folds, (f"{''.join(NULL_SAYS[way])}, one draw, refitted on {len(split.folds)} of {len(planned)} folds")
 
     def card(self, experiment=None, folds=(), nulls=(), null="none: nothing is decoded here", scores=()):
         """Make the result card and write it to the folder that the parameter ``out_dir`` names.
