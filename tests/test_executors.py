@@ -1,5 +1,6 @@
 """A real Dask cluster of two workers: same bits as here, a killed worker loses nothing, what cannot work is refused."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 from calcium_decoding import executors, experiments, simulate
 from calcium_decoding.errors import ParameterError
@@ -100,6 +101,7 @@ def test_an_address_that_does_not_answer_is_refused_soon(work, monkeypatch):
     with pytest.raises(ParameterError, match="does not answer"):
         experiments.run(work[0], ["gru"])
     assert time.monotonic() - start < 60
+    assert not [x for x in gc.get_objects() if type(x) is Client and x.status != "closed"]  # none to deadlock a next
 
 
 def test_a_cluster_without_workers_is_refused(work, monkeypatch):

@@ -103,7 +103,7 @@ def test_a_damaged_stored_fold_is_trained_again(tiny_dataset, tmp_path, damage):
 @pytest.mark.parametrize("change", ["spec", "recipe", "training", "data", "model"])
 def test_a_change_of_anything_that_matters_makes_stored_folds_stale(tiny_dataset, change):
     e, model = experiment(tiny_dataset), "gru"
-    key = experiments._key(e, e.split.folds[0], model)
+    key = experiments.fold_key(e, e.split.folds[0], model)
     if change == "spec":
         e = replace(e, spec=WindowSpec(5, 4))
     elif change == "recipe":
@@ -117,7 +117,7 @@ def test_a_change_of_anything_that_matters_makes_stored_folds_stale(tiny_dataset
         e = replace(e, dataset=Dataset("tiny", (replace(r, signal=signal), *tiny_dataset.recordings[1:])))
     else:
         model = "logistic"
-    assert experiments._key(e, e.split.folds[0], model) != key
+    assert experiments.fold_key(e, e.split.folds[0], model) != key
 
 
 def test_a_fold_without_both_classes_is_reported_and_the_others_go_on(tiny_dataset):
@@ -478,4 +478,4 @@ def test_target_and_smoothing_are_part_of_the_key():
     fold = e.split.folds[0]
     variants = [e, replace(e, target="speed"), replace(e, target="speed_cm_s"),
                 replace(e, target="speed", target_smoothing="causal_30")]
-    assert len({experiments._key(one, fold, "linear") for one in variants}) == 4
+    assert len({experiments.fold_key(one, fold, "linear") for one in variants}) == 4

@@ -18,7 +18,6 @@ from calcium_decoding import (
     training,
 )
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.manifest import project_root
 from calcium_decoding.recording import Recording
 from calcium_decoding.windows import WindowSpec
 
@@ -146,7 +145,7 @@ def plan(dataset, recipe):
 
 def stored_level():
     """The stored measurement of :mod:`calcium_decoding.null_level` that this book comes with."""
-    return null_level.NullLevel.load(project_root() / "book" / "stored" / "null_level.json")
+    return null_level.NullLevel.load(results.stored_folder() / "null_level.json")
 
 
 def level_origin(level):

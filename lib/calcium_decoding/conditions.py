@@ -151,14 +151,36 @@ def run_null(plan, dataset, model, seed, store=None, jobs=None, **options):
     statement : str
         Which null it is, or why there is none.
     """
-    try:
-        repaired = nulls.repair_sessions(dataset, seed)
-    except DataError as error:
-        return [], f"none: session re-pairing needs {error.expected}; {error.where} has {error.found}"
+    repaired, statement = drawn(dataset, seed)
+    if repaired is None:
+        return [], statement
     experiment = plan(dataset=repaired, say=False, **options)
     found, = run([Condition("null", experiment, model)], store, jobs, "null")
-    return found.folds, ("session re-pairing without fixed points, one draw, refitted on "
-                         f"{len(experiment.split.folds)} folds")
+    return found.folds, f"{statement}, refitted on {len(experiment.split.folds)} folds"
+
+
+def drawn(dataset, seed, way="repairing"):
+    """One draw of a null of sessions, where the data allow it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    seed : int
+    way : {"repairing", "published"}
+        Names in :data:`calcium_decoding.nulls.NULLS`: without fixed points, or the study's permutation.
+
+    Returns
+    -------
+    dataset : Dataset or None
+    statement : str
+        Which null it is, or why there is none.
+    """
+    name, how = {"repairing": ("session re-pairing", " without fixed points"),
+                 "published": ("the study's session permutation", "")}[way]
+    try:
+        return nulls.null_of(way)(dataset, seed), f"{name}{how}, one draw"
+    except DataError as error:
+        return None, f"none: {name} needs {error.expected}; {error.where} has {error.found}"
 
 
 def table(found, metric="auc"):

@@ -1,9 +1,10 @@
 """Where jobs run: in processes of this machine, or on the workers of a Dask cluster."""
 
+import asyncio
 import os
 import threading
 import warnings
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import cache
 
 import joblib
@@ -74,7 +75,8 @@ def on_cluster(function, calls, pieces, address, identity):
     except ModuleNotFoundError as error:
         raise ParameterError("scheduler", f"{address}, but no package {error.name} here", "the packages of a cluster",
                              "pip install 'calcium-decoding[cluster]', or run without a scheduler") from None
-    client = _connected(Client, address)
+    _refuse_silent(address)
+    client = Client(address, timeout=TIMEOUT_S, set_as_default=False)
     try:
         _check_workers(client, address, identity)
         with warnings.catch_warnings():
@@ -101,9 +103,21 @@ def on_cluster(function, calls, pieces, address, identity):
         client.close()  # what it had asked for and nobody else needs is dropped
 
 
-def _connected(client, address):
+def _refuse_silent(address):
+    """Refuse an address where no scheduler answers, before a client is made for it.
+
+    A client that never connected can deadlock the next one: collected as garbage while that one starts its event loop,
+    it waits for the lock that the start holds (seen with dask.distributed 2026.8).
+    """
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    async def greet():
+        await (await connect(address, timeout=TIMEOUT_S, **Security().get_connection_args("client"))).close()
+
     try:
-        return client(address, timeout=TIMEOUT_S, set_as_default=False)
+        with ThreadPoolExecutor(1) as thread:  # a notebook's own thread has an event loop already
+            thread.submit(asyncio.run, greet()).result()
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ParameterError("scheduler", f"'{address}', which does not answer ({first})",

@@ -28,7 +28,7 @@ from calcium_decoding.recording import Dataset
 from calcium_decoding.splits import Split
 from calcium_decoding.windows import WindowSpec
 
-__all__ = ["FITTED", "Experiment", "FoldResult", "run", "run_fold", "run_many"]
+__all__ = ["FITTED", "Experiment", "FoldResult", "fold_key", "run", "run_fold", "run_many"]
 
 # Modules that cannot change the result of a fold. All others can: a change in one of them makes stored folds stale.
 _NOT_DETERMINING = frozenset(
@@ -164,7 +164,7 @@ def run_many(plans, store=None, jobs=None, label="folds", allow_leak=False, sche
             if models.task_of(name) != experiment.task:
                 raise ParameterError("model", f"'{name}', which decodes {models.task_of(name)}",
                                      f"a model that decodes {experiment.task}", "name another model or another target")
-    keys = [[_key(experiment, fold, model) for model in names for fold in experiment.split.folds]
+    keys = [[fold_key(experiment, fold, model) for model in names for fold in experiment.split.folds]
             for experiment, names in plans]
     wanted = {}
     for of_plan, (experiment, names) in zip(keys, plans, strict=True):
@@ -250,7 +250,8 @@ def _recordings_of(experiment, folds):
     return tuple(r for r in experiment.dataset.recordings if r.id in names)
 
 
-def _key(experiment, fold, model):
+def fold_key(experiment, fold, model):
+    """Hash of everything that determines the result of a model on a fold."""
     content = {r.id: r.content_hash() for r in _recordings_of(experiment, [fold])}
     return hash_content([content, asdict(fold), experiment.split.of_centres, asdict(experiment.spec),
                          experiment.recipe, asdict(experiment.training), experiment.target,

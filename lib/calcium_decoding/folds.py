@@ -153,10 +153,14 @@ class FoldTask:
             result = self._run(checkpoint, report)
         return replace(result, seconds=time.perf_counter() - began)
 
+    def windows(self):
+        """Windows for training, validation and test, three WindowSets."""
+        lay = self._layer(*self.split.folds)
+        return lay("train"), lay("valid"), lay("test")
+
     def _run(self, checkpoint, report):
         (fold,) = self.split.folds
-        lay = self._layer(fold)
-        train, valid, test = lay("train"), lay("valid"), lay("test")
+        train, valid, test = self.windows()
         result = FoldResult(fold.name, fold.test_group, self.model, {}, "", training.History(), tuple(test.ids),
                             test.recording, test.centre, test.labels, np.full(len(test), np.nan), valid.labels[:0],
                             task=self.task, running=self._running(test))

@@ -4,18 +4,17 @@ What is lost says how much that decoder leant on them, not how much they add: it
 """
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from calcium_decoding import executors, metrics, models, preprocess, training
-from calcium_decoding.files import hash_content, write_json
+from calcium_decoding import executors, metrics, models, training
+from calcium_decoding.experiments import fold_key
+from calcium_decoding.files import hash_content, source_digest, write_json
 from calcium_decoding.progress import progress
-from calcium_decoding.results import source_hash
-from calcium_decoding.windows import WindowSet
 
 COLUMNS = ["fold", "animal", "group", "fill", "auc"]
 
@@ -46,22 +45,17 @@ def run(experiment, groups, model="gru", store=None, jobs=None, label="masking")
     """
     if not groups:
         return pd.DataFrame(columns=COLUMNS)
-    tasks = [_one_fold(experiment, fold) for fold in experiment.split.folds]
-    paths = [None if store is None else Path(store) / f"{_key(task, groups, model)}.masked.json" for task in tasks]
+    folds = experiment.split.folds
+    code = source_digest(Path(__file__))
+    paths = [None if store is None else Path(store) / (
+        hash_content(["masked", fold_key(experiment, fold, model), groups, code]) + ".masked.json") for fold in folds]
     found = [_load(path) for path in paths]
     missing = [i for i, rows in enumerate(found) if rows is None]
-    work = executors.in_processes(_masked_fold, [(i, tasks[i], groups, model, paths[i]) for i in missing], jobs)
+    calls = [(i, experiment.fold_task(folds[i], model), groups, paths[i]) for i in missing]
+    work = executors.in_processes(_masked_fold, calls, jobs)
     for i, rows in progress(work, total=len(missing), desc=label, unit="fold", disable=not missing):
         found[i] = rows
     return pd.DataFrame([row for rows in found for row in rows], columns=COLUMNS)
-
-
-def _one_fold(experiment, fold):
-    """The experiment with one fold and the recordings it touches: what has to travel to another process."""
-    touched = {s.recording for s in (*fold.train, *fold.valid, *fold.test)}
-    dataset = replace(experiment.dataset,
-                      recordings=tuple(r for r in experiment.dataset.recordings if r.id in touched))
-    return replace(experiment, dataset=dataset, split=replace(experiment.split, folds=(fold,)))
 
 
 def _load(path):
@@ -70,19 +64,13 @@ def _load(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _key(task, groups, model):
-    content = {r.id: r.content_hash() for r in task.dataset.recordings}
-    return hash_content(["masked", content, asdict(task.split.folds[0]), asdict(task.spec), task.recipe,
-                         asdict(task.training), groups, model, source_hash()])
-
-
 @threadpool_limits.wrap(limits=1)  # sums in the same order as in :mod:`calcium_decoding.folds`
-def _masked_fold(i, experiment, groups, model, path):
+def _masked_fold(i, task, groups, path):
     rows = []
-    train, valid, test = _windows(experiment)
+    train, valid, test = task.windows()
     if len(np.unique(train.labels)) == 2 and len(np.unique(test.labels)) == 2:
-        settings, (fold,) = experiment.training, experiment.split.folds
-        decoder = models.build(model, train.n_roi, experiment.spec.past_frames, settings.seed)
+        settings, (fold,) = task.training, task.split.folds
+        decoder = models.build(task.model, train.n_roi, task.spec.past_frames, settings.seed)
         training.fit(decoder, train, valid, settings)
         fills = {"zero": np.zeros(train.n_roi, np.float32), "mean": train.frames.mean(axis=0, dtype=float)}
         for group, rois, fill in [("", (), "none"), *((g, r, f) for g, r in groups.items() for f in fills)]:
@@ -94,13 +82,3 @@ def _masked_fold(i, experiment, groups, model, path):
     if path is not None:
         write_json(path, rows)
     return i, rows
-
-
-def _windows(experiment):
-    """Windows of the only fold: for training, validation and test."""
-    (fold,), recordings = experiment.split.folds, {r.id: r for r in experiment.dataset.recordings}
-    pipeline, ranges = preprocess.build(**experiment.recipe), fold.ranges("train")
-    pipeline.fit([(recordings[name].signal, ranges[name]) for name in ranges], list(ranges))
-    return [WindowSet.build([(name, pipeline.transform(recordings[name].signal, name), recordings[name].run, frames)
-                             for name, frames in fold.ranges(role).items()], experiment.spec)
-            for role in ("train", "valid", "test")]

@@ -10,8 +10,8 @@ import numpy as np
 
 from calcium_decoding import (
     audit,
+    conditions,
     experiments,
-    nulls,
     preprocess,
     readers,
     results,
@@ -31,11 +31,6 @@ from calcium_decoding.windows import WindowSpec
 # What `recipe = "auto"` means: the published preprocessing sees whole sessions, which a split within sessions forbids.
 AUTO_RECIPE = {"animal_pairs": "published", "leave_one_session_out": "published", "blocked": "scaled",
                "last_part": "events", "nested_animals": "published", "random_windows": "raw"}
-
-
-# What a null is, in words, and what those of it are that were drawn.
-NULL_SAYS = {"repairing": ("session re-pairing", " without fixed points"),
-             "published": ("the study's session permutation", "")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,17 +139,15 @@ class Chapter:
         names = [name for name in self.parameters.null_models.split(",") if name]
         if not names:
             return [], "none: no model was asked for"
-        null = nulls.null_of(way)
-        try:
-            drawn = null(self.dataset, self.parameters.seed)
-        except DataError as error:
-            return [], f"none: {NULL_SAYS[way][0]} needs {error.expected}; {error.where} has {error.found}"
+        drawn, statement = conditions.drawn(self.dataset, self.parameters.seed, way)
+        if drawn is None:
+            return [], statement
         experiment = self.plan(drawn, say=False)
         planned = experiment.split.folds
         split = replace(experiment.split, folds=_spread(planned, self.parameters.null_folds))
         folds = experiments.run(replace(experiment, split=split), names, self.store, self.parameters.jobs or None,
                                 label="null")
-        return folds, (f"{''.join(NULL_SAYS[way])}, one draw, refitted on {len(split.folds)} of {len(planned)} folds")
+        return folds, f"{statement}, refitted on {len(split.folds)} of {len(planned)} folds"
 
     def card(self, experiment=None, folds=(), nulls=(), null="none: nothing is decoded here", scores=()):
         """Make the result card and write it to the folder that the parameter ``out_dir`` names.

@@ -158,6 +158,11 @@ class ResultCard(_Strict):
         return float(distance), self.summary()[index]
 
 
+def stored_folder():
+    """Folder of results that ship with the book."""
+    return project_root() / "book" / "stored"
+
+
 def stored_card(name):
     """A card that ships with the book, measured where it takes longer than a page may; None if it is not there.
 
@@ -166,7 +171,7 @@ def stored_card(name):
     name : str
         ``book/stored/<name>.card.json``.
     """
-    path = project_root() / "book" / "stored" / f"{name}.card.json"
+    path = stored_folder() / f"{name}.card.json"
     return ResultCard.load(path) if path.exists() else None
 
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from calcium_decoding import claims
-from calcium_decoding.manifest import project_root
 from calcium_decoding.parameters import CHAPTERS
-from calcium_decoding.results import ResultCard
+from calcium_decoding.results import ResultCard, stored_folder
 
 
 class Verdict(StrEnum):
@@ -61,7 +60,7 @@ def load_cards(folder=None):
     folder : Path, optional
         ``book/stored`` if left out.
     """
-    folder = folder or project_root() / "book" / "stored"
+    folder = folder or stored_folder()
     return [Stored(path.name, ResultCard.load(path)) for path in sorted(folder.glob("*.card.json"))]
 
 
