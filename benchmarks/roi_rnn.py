@@ -98,7 +98,7 @@ class Ours:
         import numpy as np
         import torch
 
-        from calcium_decoding import models, training
+        from calcium_decoding import epochs, models, training
 
         self.training, self.batch = training, arm.batch
         self.signal, self.run = frames(n_windows)
@@ -111,7 +111,7 @@ class Ours:
             self.plain.enter_context(fused_gru.disabled())
         if not arm.deterministic:
             torch.set_num_threads(1)
-            training.deterministic = contextlib.nullcontext
+            epochs.deterministic = contextlib.nullcontext
         if check:  # biases that start at zero would not show that their order is right
             torch.manual_seed(SEED)
             for name, values in self.network.named_parameters():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from calcium_decoding import results, training
+from calcium_decoding import epochs, results
 from calcium_decoding.errors import DataError, WriteError
 from calcium_decoding.experiments import FoldResult
 from calcium_decoding.results import NotEvaluable, Refused, ResultCard, Score
@@ -26,7 +26,7 @@ def card(**changes):
 def fold(name, group, auc, model="gru"):
     scores = {"auc": auc, "balanced_accuracy": auc - 0.1} if auc is not None else {}
     nothing = np.array([])
-    return FoldResult(name, group, model, scores, "" if scores else "only rest", training.History(), (), nothing,
+    return FoldResult(name, group, model, scores, "" if scores else "only rest", epochs.History(), (), nothing,
                       nothing, nothing, nothing)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from calcium_decoding import models, training
+from calcium_decoding import epochs, models, training
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.training import TrainingSettings
 from calcium_decoding.windows import WindowSet
@@ -160,7 +160,7 @@ def test_epochs_are_reported_also_those_that_were_done_before(tmp_path, monkeypa
 
 def test_a_checkpoint_of_another_training_is_not_used(tmp_path, monkeypatch):
     checkpoint = tmp_path / "fold.safetensors"
-    monkeypatch.setattr(training.Path, "unlink", lambda *a, **k: None)  # leave the checkpoint of a finished training
+    monkeypatch.setattr(epochs.Path, "unlink", lambda *a, **k: None)  # leave the checkpoint of a finished training
     weights_after(SETTINGS, checkpoint=checkpoint)
     monkeypatch.undo()
     other = TrainingSettings(epochs=5, batch_size=64, learning_rate=0.02, seed=7)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calcium_decoding import executors, models, preprocess, shared_frames, targets, training
+from calcium_decoding import epochs, executors, models, preprocess, shared_frames, targets, training
 from calcium_decoding.audit import audit
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.files import hash_content, source_digest, whole_file
@@ -294,6 +294,6 @@ def _load(path):
             arrays = {name: file[name] for name in _ARRAYS}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    rest["history"] = training.History(**rest["history"])
+    rest["history"] = epochs.History(**rest["history"])
     rest |= {"recordings": tuple(rest["recordings"]), "notes": tuple(rest["notes"])}
     return FoldResult(**rest, **arrays)

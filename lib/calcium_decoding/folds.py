@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from calcium_decoding import metrics, models, preprocess, training
+from calcium_decoding import epochs, metrics, models, preprocess, training
 from calcium_decoding.audit import FittedStep
 from calcium_decoding.errors import DataError
 from calcium_decoding.shared_frames import SharedSignals
@@ -66,7 +66,7 @@ class FoldResult:
     model: str
     scores: dict
     reason: str
-    history: training.History
+    history: epochs.History
     recordings: tuple
     recording: np.ndarray
     centre: np.ndarray
@@ -161,7 +161,7 @@ class FoldTask:
     def _run(self, checkpoint, report):
         (fold,) = self.split.folds
         train, valid, test = self.windows()
-        result = FoldResult(fold.name, fold.test_group, self.model, {}, "", training.History(), tuple(test.ids),
+        result = FoldResult(fold.name, fold.test_group, self.model, {}, "", epochs.History(), tuple(test.ids),
                             test.recording, test.centre, test.labels, np.full(len(test), np.nan), valid.labels[:0],
                             task=self.task, running=self._running(test))
         require = metrics.require_both_classes if self.task == "run" else metrics.require_change

@@ -4,27 +4,20 @@ Networks are trained on windows gathered batch by batch from the frames, so memo
 all windows. The same seed gives the same bits on the same machine, also when training was interrupted and went on.
 """
 
-import contextlib
 import hashlib
-import json
 import math
-import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from scipy.special import expit
-from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
+from calcium_decoding import epochs
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.files import hash_content, whole_file
-from calcium_decoding.progress import progress
+from calcium_decoding.files import hash_content
 
 INFERENCE_BATCH = 4096
 
@@ -86,15 +79,6 @@ class TrainingSettings:
         return torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-@dataclass
-class History:
-    """What happened in training: one value an epoch, and the epoch (counted from 0) whose weights were kept."""
-
-    train_loss: list[float] = field(default_factory=list)
-    valid_loss: list[float] = field(default_factory=list)
-    best_epoch: int = -1
-
-
 def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False, report=None):
     """Train a decoder and leave it with the weights of its best validation epoch.
 
@@ -115,7 +99,7 @@ def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False, r
 
     Returns
     -------
-    History
+    epochs.History
         Empty for a linear decoder.
 
     Raises
@@ -129,11 +113,11 @@ def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False, r
                         "train on more sessions, or leave this fold out")
     if not isinstance(decoder, nn.Module):
         decoder.fit(train)
-        return History()
+        return epochs.History()
     if hasattr(decoder, "prepare"):
         decoder.prepare(train)
-    with deterministic():
-        return _fit_network(decoder, train, valid, settings, checkpoint, show_progress, report or _nobody)
+    with epochs.deterministic():
+        return _fit_network(decoder, train, valid, settings, checkpoint, show_progress, report)
 
 
 def predict(decoder, windows, device="cpu"):
@@ -147,7 +131,7 @@ def predict(decoder, windows, device="cpu"):
         Where a network runs.
     """
     if isinstance(decoder, nn.Module):
-        with deterministic():
+        with epochs.deterministic():
             output = _logits(decoder.to(device), _Frames(windows, device)).cpu().numpy().astype(np.float64)
     else:
         output = decoder.output(windows)
@@ -156,25 +140,6 @@ def predict(decoder, windows, device="cpu"):
 
 def _decodes_speed(decoder):
     return getattr(decoder, "task", "run") == "speed"
-
-
-@contextlib.contextmanager
-def deterministic():
-    """One thread and deterministic algorithms: sums in the same order each time, so a seed repeats bit by bit."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs it to repeat; read at first use
-    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    fill = torch.utils.deterministic.fill_uninitialized_memory
-    torch.set_num_threads(1)
-    blas = threadpool_limits(1, user_api="blas")  # the fused recurrent unit calls it
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # guards against reading before writing; costs 10 %
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(strict)
-        torch.utils.deterministic.fill_uninitialized_memory = fill
-        blas.restore_original_limits()
-        torch.set_num_threads(threads)
 
 
 class _Frames:
@@ -225,56 +190,30 @@ def _loss_of(decoder, settings):
     return lambda logits, labels: _loss(logits, labels, settings.label_smoothing)
 
 
-def _nobody(done, planned):
-    pass
-
-
 def _fit_network(network, train, valid, settings, checkpoint, show_progress, report):
     device = settings.torch_device()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(settings.seed)  # of dropout
-        return _train(network, train, valid, settings, device, checkpoint, show_progress, report)
-
-
-def _train(network, train, valid, settings, device, checkpoint, show_progress, report):
     network.to(device)
     train_frames, valid_frames = _Frames(train, device), _Frames(valid, device)
     optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, eps=1e-7, fused=True)
-    state = _State(network, optimiser, torch.Generator().manual_seed(settings.seed), History())
-    if checkpoint is not None:
-        identity = hash_content([asdict(settings), str(network), _digest(train), _digest(valid)])
-        state.restore(checkpoint, identity)
-    epochs = range(len(state.history.train_loss), settings.epochs_for(len(train)))
-    report(epochs.start, epochs.stop)
     loss_of = _loss_of(network, settings)
-    bar = progress(epochs, desc="epochs", unit="epoch", leave=False, disable=not show_progress)
-    for epoch in bar:
-        state.history.train_loss.append(_train_epoch(state, train_frames, settings, loss_of))
-        loss = float(loss_of(_logits(network, valid_frames), valid_frames.labels))
-        if not (math.isfinite(loss) and math.isfinite(state.history.train_loss[-1])):
-            raise DataError(f"epoch {epoch}", "a loss that is NaN or infinite", "a finite loss",
-                            "lower the learning rate, and check that the signal is scaled")
-        state.history.valid_loss.append(loss)
-        if loss <= min(state.history.valid_loss):
-            state.keep_best(epoch)
-        if checkpoint is not None:
-            state.save(checkpoint, identity)
-        report(epoch + 1, epochs.stop)
-    network.load_state_dict(state.best)
-    if checkpoint is not None:
-        Path(checkpoint).unlink(missing_ok=True)
-    return state.history
+    identity = "" if checkpoint is None else hash_content([asdict(settings), str(network), _digest(train),
+                                                           _digest(valid)])
+    return epochs.run(
+        network, optimiser, settings.epochs_for(len(train)),
+        lambda _, generator: _train_epoch(network, optimiser, train_frames, settings, loss_of, generator),
+        lambda: float(loss_of(_logits(network, valid_frames), valid_frames.labels)),
+        settings.seed, checkpoint, identity, show_progress, report)
 
 
-def _train_epoch(state, frames, settings, loss_of):
-    state.network.train()
+def _train_epoch(network, optimiser, frames, settings, loss_of, generator):
+    network.train()
     total = 0.0
-    order = torch.randperm(len(frames), generator=state.generator).to(frames.starts.device)
+    order = torch.randperm(len(frames), generator=generator).to(frames.starts.device)
     for which in order.split(settings.batch_size):
-        state.optimiser.zero_grad(set_to_none=True)
-        loss = loss_of(state.network(frames.windows(which)), frames.labels[which])
+        optimiser.zero_grad(set_to_none=True)
+        loss = loss_of(network(frames.windows(which)), frames.labels[which])
         loss.backward()
-        state.optimiser.step()
+        optimiser.step()
         total += float(loss.detach()) * len(which)
     return total / len(frames)
 
@@ -283,56 +222,3 @@ def _digest(windows):
     """What a checkpoint must not go on without: the same frames, windows and labels."""
     arrays = (windows.frames, windows.starts, windows.labels)
     return [hashlib.sha256(np.ascontiguousarray(x).data).hexdigest() for x in arrays]
-
-
-@dataclass
-class _State:
-    """Everything training needs to go on after an epoch."""
-
-    network: nn.Module
-    optimiser: torch.optim.Optimizer
-    generator: torch.Generator
-    history: History
-    best: dict = field(default_factory=dict)
-
-    @property
-    def device(self):
-        return next(self.network.parameters()).device
-
-    def keep_best(self, epoch):
-        self.history.best_epoch = epoch
-        self.best = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
-
-    def save(self, path, identity):
-        tensors = {f"network/{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"best/{k}": v for k, v in self.best.items()}
-        tensors |= {"shuffle": self.generator.get_state(), "dropout/cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            tensors["dropout/cuda"] = torch.cuda.get_rng_state(self.device)
-        for index, slots in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"adam/{index}/{slot}": value for slot, value in slots.items()}
-        metadata = {"identity": identity, "history": json.dumps(asdict(self.history))}
-        with whole_file(path) as temporary:
-            save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=metadata)
-
-    def restore(self, path, identity):
-        """Go on from ``path`` if it is there and belongs to this very training; else start afresh."""
-        if not Path(path).exists():
-            return
-        with safe_open(path, framework="pt") as file:
-            if file.metadata()["identity"] != identity:
-                return
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-            self.history = History(**json.loads(file.metadata()["history"]))
-        self.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network/")})
-        self.best = {k[5:]: v.to(self.device) for k, v in tensors.items() if k.startswith("best/")}
-        self.generator.set_state(tensors["shuffle"])
-        torch.set_rng_state(tensors["dropout/cpu"])
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["dropout/cuda"], self.device)
-        slots = {}
-        for name, value in tensors.items():
-            if name.startswith("adam/"):
-                _, index, slot = name.split("/")
-                slots.setdefault(int(index), {})[slot] = value
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})
