@@ -103,7 +103,7 @@ def test_a_damaged_stored_fold_is_trained_again(tiny_dataset, tmp_path, damage):
 @pytest.mark.parametrize("change", ["spec", "recipe", "training", "data", "model"])
 def test_a_change_of_anything_that_matters_makes_stored_folds_stale(tiny_dataset, change):
     e, model = experiment(tiny_dataset), "gru"
-    key = experiments.fold_key(e, e.split.folds[0], model)
+    key = e.key(e.split.folds[0], model)
     if change == "spec":
         e = replace(e, spec=WindowSpec(5, 4))
     elif change == "recipe":
@@ -117,7 +117,7 @@ def test_a_change_of_anything_that_matters_makes_stored_folds_stale(tiny_dataset
         e = replace(e, dataset=Dataset("tiny", (replace(r, signal=signal), *tiny_dataset.recordings[1:])))
     else:
         model = "logistic"
-    assert experiments.fold_key(e, e.split.folds[0], model) != key
+    assert e.key(e.split.folds[0], model) != key
 
 
 def test_a_fold_without_both_classes_is_reported_and_the_others_go_on(tiny_dataset):
@@ -200,7 +200,7 @@ def test_a_run_that_is_interrupted_stops_cleanly_and_keeps_what_it_has(tmp_path,
     wait_for_folds(victim, tmp_path, 1)
     victim.send_signal(signal.SIGINT)
     _, err = victim.communicate(timeout=60)
-    assert victim.returncode != 0 and "\nKeyboardInterrupt\n" in err and err.count("Traceback") == 1
+    assert victim.returncode != 0 and "\nKeyboardInterrupt\n" in err and err.count("Traceback") == 1, err
     assert 1 <= len(stored_folds(tmp_path)) < 6
     with pytest.raises(ProcessLookupError):
         deadline = time.monotonic() + 30
@@ -478,4 +478,4 @@ def test_target_and_smoothing_are_part_of_the_key():
     fold = e.split.folds[0]
     variants = [e, replace(e, target="speed"), replace(e, target="speed_cm_s"),
                 replace(e, target="speed", target_smoothing="causal_30")]
-    assert len({experiments.fold_key(one, fold, "linear") for one in variants}) == 4
+    assert len({one.key(fold, "linear") for one in variants}) == 4

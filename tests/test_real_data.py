@@ -10,8 +10,10 @@ from tests.test_cli import command
 @pytest.fixture
 def run_on(real_data_dir, tmp_path):
     def run(dataset):
-        result = command("book", "run", "10_roi_rnn", "--dataset", dataset, "--data-dir", real_data_dir, "--out",
-                         tmp_path)
+        """As the README says, but for the comparison of networks, which nothing here looks at."""
+        fewer = ("-p", "networks", "")
+        result = command("book", "run", "10_roi_rnn", "--dataset", dataset, "--data-dir", real_data_dir, *fewer,
+                         "--out", tmp_path)
         assert result.returncode == 0, result.stderr
         page = (tmp_path / "10_roi_rnn.html").read_text()
         assert "Traceback" not in page and str(real_data_dir) not in page

@@ -215,7 +215,7 @@ def test_the_trace_shows_the_recorded_speed_and_the_intervals(found):
     recording = next(r for r in found[0].condition.experiment.dataset.recordings if r.id == place[1])
     frames = np.round(true.get_xdata() * 30).astype(int)
     assert np.array_equal(true.get_ydata(), targets.target_of(recording, "speed")[frames])
-    assert "90 %" in ax.get_legend_handles_labels()[1] and fold.fold in ax.get_title()
+    assert "90 %" in ax.get_legend_handles_labels()[1] and fold.fold in ax.get_title() + ax.get_title("left")
     median = np.median([f.scores["r2"] for f in found[0].folds])
     assert sorted(f.scores["r2"] for f in found[0].folds).index(fold.scores["r2"]) == 2 and fold.scores["r2"] <= median
     plt.close("all")

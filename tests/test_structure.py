@@ -13,9 +13,10 @@ from tests.conftest import ROOT
 LIBRARY = ROOT / "lib" / "calcium_decoding"
 # The order in which data flow; a module imports only what stands above it. The README shows the same list.
 ORDER = (
-    "errors files progress movies published claims recording manifest_schema intact manifest fetch readers "
-    "transforms preprocess targets simulate windows splits audit models epochs training metrics events nulls "
-    "statistics confidence conformal shared_frames folds executors experiments linear_null results conditions variants "
+    "errors files progress tiff_pages stacks movies exposure mappable published claims recording manifest_schema "
+    "intact manifest fetch readers transforms preprocess targets brain_masks registration image_controls simulate "
+    "windows images splits audit models epochs training image_training metrics events nulls statistics confidence "
+    "conformal shared_frames folds executors experiments image_experiments linear_null results conditions variants "
     "timing lags regions masking leakage comparison nested region_effects null_level chance figures split_figures "
     "null_figures condition_figures lag_figures region_figures tables speeds speed_figures tour simulated_truth "
     "brain_figures parameters notebook chapters verdicts ledger cli"
@@ -54,7 +55,7 @@ def test_imports_point_one_way():
 def test_torch_is_imported_in_few_places():
     users = {name for name, path in modules().items() if path.is_file()
              and re.search(r"^\s*(import|from) torch", path.read_text(), re.M)}
-    assert users <= {"epochs", "models", "training", "results"}
+    assert users <= {"epochs", "image_experiments", "image_training", "models", "training", "results"}
 
 
 def test_nothing_heavy_at_import():
@@ -64,7 +65,7 @@ def test_nothing_heavy_at_import():
 
 
 def test_no_pickle():
-    bad = re.compile(r"allow_pickle=True|pickle\.load|weights_only=False|torch\.load\(")
+    bad = re.compile(r"allow_pickle=True|pickle\.load|weights_only=False|torch\.load\((?!.*weights_only=True)")
     assert not [p for p in LIBRARY.rglob("*.py") if bad.search(p.read_text())]
 
 
@@ -80,7 +81,8 @@ def test_conda_environment_has_the_packages_of_pyproject():
         return names.get(name, name) + rest
 
     plain = {entry for entry in listed if isinstance(entry, str)} - {"pip"}
-    assert plain == {conda(r) for r in wanted} | {f"python{project['requires-python']}"}
+    from_pip = {name for entry in listed if isinstance(entry, dict) for name in entry["pip"]}
+    assert plain | from_pip == {conda(r) for r in wanted} | {f"python{project['requires-python']}"}
 
 
 def test_constraints_agree_with_pyproject():

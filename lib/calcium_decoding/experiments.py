@@ -28,15 +28,19 @@ from calcium_decoding.recording import Dataset
 from calcium_decoding.splits import Split
 from calcium_decoding.windows import WindowSpec
 
-__all__ = ["FITTED", "Experiment", "FoldResult", "fold_key", "run", "run_fold", "run_many"]
+__all__ = ["FITTED", "Experiment", "FoldResult", "code_hash", "recordings_of", "run", "run_fold",
+           "run_many"]
 
 # Modules that cannot change the result of a fold. All others can: a change in one of them makes stored folds stale.
 _NOT_DETERMINING = frozenset(
-    "audit brain_figures chance chapters claims cli comparison condition_figures conditions confidence conformal "
-    "events executors experiments fetch figures intact lag_figures lags leakage ledger linear_null manifest "
-    "manifest_schema masking movies nested notebook null_figures null_level nulls parameters progress published "
-    "readers region_effects region_figures regions results simulate simulated_truth speed_figures speeds "
-    "split_figures statistics tables timing tour variants verdicts".split()
+    "audit brain_figures brain_masks "
+    "chance chapters claims cli comparison condition_figures conditions confidence conformal "
+    "events executors experiments exposure fetch figures image_controls "
+    "image_experiments image_training images intact lag_figures lags leakage ledger linear_null manifest "
+    "manifest_schema mappable masking movies nested notebook null_figures null_level nulls parameters progress "
+    "published "
+    "readers registration region_effects region_figures regions results simulate simulated_truth speed_figures speeds "
+    "split_figures stacks statistics tables tiff_pages timing tour variants verdicts".split()
 )
 
 
@@ -76,6 +80,22 @@ class Experiment:
         return audit(self.split, self.spec, preprocess.build(**self.recipe), self.dataset, fitted=FITTED,
                      label_smoothing_frames=targets.reach(self.target_smoothing), allow_leak=allow_leak)
 
+    def require(self, model):
+        """Refuse a model that is unknown or decodes something else."""
+        if models.task_of(model) != self.task:
+            raise ParameterError("model", f"'{model}', which decodes {models.task_of(model)}",
+                                 f"a model that decodes {self.task}", "name another model or another target")
+
+    def key(self, fold, model):
+        """Hash of everything that determines the result of a model on a fold."""
+        content = {r.id: r.content_hash() for r in recordings_of(self, [fold])}
+        return hash_content([content, asdict(fold), self.split.of_centres, asdict(self.spec), self.recipe,
+                             asdict(self.training), self.target, self.target_smoothing, model, code_hash()])
+
+    def shared(self, folder):
+        """Signals of all folds in a file under ``folder``; see :func:`calcium_decoding.shared_frames.share`."""
+        return shared_frames.share(recordings_of(self, self.split.folds), Path(folder) / "frames")
+
     def fold_task(self, fold, model, signals=None):
         """One decoder on one fold, with only the recordings that the fold touches.
 
@@ -91,8 +111,11 @@ class Experiment:
         -------
         FoldTask
         """
-        recordings = _recordings_of(self, [fold])
-        signals = {r.id: r.signal for r in recordings} if signals is None else signals
+        recordings = recordings_of(self, [fold])
+        if signals is None:
+            signals = {r.id: r.signal for r in recordings}
+        elif not isinstance(signals, shared_frames.SharedSignals):
+            signals = {r.id: signals[r.id] for r in recordings if r.id in signals}
         labels = {r.id: targets.target_of(r, self.target, self.target_smoothing) for r in recordings}
         knows_running = self.task == "speed" and all("run" in r.behaviour for r in recordings)
         return FoldTask(replace(self.split, folds=(fold,)), self.spec, self.recipe, self.training, model, labels,
@@ -161,10 +184,8 @@ def run_many(plans, store=None, jobs=None, label="folds", allow_leak=False, sche
     for experiment, names in plans:
         experiment.audit(allow_leak)
         for name in names:
-            if models.task_of(name) != experiment.task:
-                raise ParameterError("model", f"'{name}', which decodes {models.task_of(name)}",
-                                     f"a model that decodes {experiment.task}", "name another model or another target")
-    keys = [[fold_key(experiment, fold, model) for model in names for fold in experiment.split.folds]
+            experiment.require(name)
+    keys = [[experiment.key(fold, model) for model in names for fold in experiment.split.folds]
             for experiment, names in plans]
     wanted = {}
     for of_plan, (experiment, names) in zip(keys, plans, strict=True):
@@ -174,6 +195,9 @@ def run_many(plans, store=None, jobs=None, label="folds", allow_leak=False, sche
     found = {key: None if store is None else _load(_path(store, key)) for key in wanted}
     missing = {key: wanted[key] for key, result in found.items() if result is None}
     scheduler = scheduler or os.environ.get(executors.SCHEDULER_VARIABLE)
+    if scheduler and not all(isinstance(experiment, Experiment) for experiment, _, _ in missing.values()):
+        raise ParameterError("scheduler", f"{scheduler}, and movies to decode", "ROI traces, which travel to workers",
+                             "run without a scheduler: movies are decoded where they lie")
     with progress(None, total=len(missing), desc=label, unit="fold", disable=not missing) as bar:
         work = _on_cluster(missing, store, scheduler) if scheduler else _here(missing, store, jobs, bar)
         with contextlib.closing(work):
@@ -195,23 +219,14 @@ def _here(missing, store, jobs, bar):
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (steps := scratch / "steps").mkdir()
-        signals = {}
+        shared = {}
         for experiment, _, _ in missing.values():
-            if id(experiment) not in signals:
-                recordings = _recordings_of(experiment, experiment.split.folds)
-                folder = scratch if store is None else store / "frames"
-                signals[id(experiment)] = stack.enter_context(shared_frames.share(recordings, folder))
-        calls = [(key, experiment.fold_task(fold, model, _only(signals[id(experiment)], experiment, fold)), store,
-                  StepFile(steps / key)) for key, (experiment, fold, model) in missing.items()]
+            if id(experiment) not in shared:
+                shared[id(experiment)] = stack.enter_context(experiment.shared(scratch if store is None else store))
+        calls = [(key, experiment.fold_task(fold, model, shared[id(experiment)]), store, StepFile(steps / key))
+                 for key, (experiment, fold, model) in missing.items()]
         stack.enter_context(steps_shown(bar, steps, "epochs"))
         yield from executors.in_processes(_run_and_save, calls, jobs)
-
-
-def _only(signals, experiment, fold):
-    """Shared signals as they are; of others those that a fold needs."""
-    if isinstance(signals, shared_frames.SharedSignals):
-        return signals
-    return {r.id: signals[r.id] for r in _recordings_of(experiment, [fold])}
 
 
 def _run_and_save(key, task, store, report):
@@ -229,7 +244,7 @@ def _on_cluster(missing, store, scheduler):
     """Run on a cluster, which may not see this disk: signals travel, and results are stored here."""
     calls, pieces = [], {}
     for key, (experiment, fold, model) in missing.items():
-        recordings = _recordings_of(experiment, [fold])
+        recordings = recordings_of(experiment, [fold])
         hashes = {r.id: shared_frames.signal_hash(r) for r in recordings}
         pieces |= {hashes[r.id]: r.signal for r in recordings}
         calls.append(((key, experiment.fold_task(fold, model, {})), hashes))
@@ -244,29 +259,22 @@ def _run_remotely(named_task, signals):
     return key, replace(task, signals=signals).run()
 
 
-def _recordings_of(experiment, folds):
-    """The recordings that some folds touch, in the order of the data set."""
+def recordings_of(experiment, folds):
+    """Recordings that some folds touch, in the order of the data set."""
     names = {s.recording for fold in folds for s in (*fold.train, *fold.valid, *fold.test)}
     return tuple(r for r in experiment.dataset.recordings if r.id in names)
-
-
-def fold_key(experiment, fold, model):
-    """Hash of everything that determines the result of a model on a fold."""
-    content = {r.id: r.content_hash() for r in _recordings_of(experiment, [fold])}
-    return hash_content([content, asdict(fold), experiment.split.of_centres, asdict(experiment.spec),
-                         experiment.recipe, asdict(experiment.training), experiment.target,
-                         experiment.target_smoothing, model, _code_hash()])
 
 
 def identity():
     """What the result of a fold depends on beside the experiment: code and versions, as a dict of str."""
     packages = ("numba", "numpy", "scipy", "scikit-learn", "torch")
-    return {"calcium-decoding": _code_hash(), "Python": platform.python_version().rpartition(".")[0],
+    return {"calcium-decoding": code_hash(), "Python": platform.python_version().rpartition(".")[0],
             **{name: version(name).partition("+")[0] for name in packages}}
 
 
 @cache
-def _code_hash():
+def code_hash():
+    """Hash of the library's modules that can change the result of a fold."""
     folder = Path(__file__).parent
     files = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.py"))}
     return hash_content({name: source_digest(path) for name, path in files.items()

@@ -12,7 +12,6 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from calcium_decoding import executors, metrics, models, training
-from calcium_decoding.experiments import fold_key
 from calcium_decoding.files import hash_content, source_digest, write_json
 from calcium_decoding.progress import progress
 
@@ -48,7 +47,7 @@ def run(experiment, groups, model="gru", store=None, jobs=None, label="masking")
     folds = experiment.split.folds
     code = source_digest(Path(__file__))
     paths = [None if store is None else Path(store) / (
-        hash_content(["masked", fold_key(experiment, fold, model), groups, code]) + ".masked.json") for fold in folds]
+        hash_content(["masked", experiment.key(fold, model), groups, code]) + ".masked.json") for fold in folds]
     found = [_load(path) for path in paths]
     missing = [i for i, rows in enumerate(found) if rows is None]
     calls = [(i, experiment.fold_task(folds[i], model), groups, paths[i]) for i in missing]

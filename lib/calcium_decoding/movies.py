@@ -1,6 +1,9 @@
-"""Movies on disk: multi-page TIFF files, read a stretch at a time."""
+"""Movies on disk: TIFF as laboratories write it, or ``.npy``, read a stretch at a time."""
 
 import hashlib
+import itertools
+import math
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +13,9 @@ import tifffile
 
 from calcium_decoding.errors import DataError
 from calcium_decoding.files import whole_file
+from calcium_decoding.stacks import open_stack
+
+STRETCH_BYTES = 2**23  # 256 frames of 128 x 128 pixels, 16 bits: fits a processor's cache, few calls a movie
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +25,11 @@ class Movie:
     Parameters
     ----------
     path : str or Path
-        Multi-page TIFF, one page a frame.
+        - A TIFF file, one page a frame or an ImageJ stack: classic or BigTIFF, either byte order, uncompressed or
+          compressed, one plane and one channel.
+        - A ``.npy`` file with an array (T, rows, columns).
+        - A folder: its ``.tif`` and ``.tiff`` files are a series, of one frame or many each, in the order of the
+          number in their names (``frame_2.tif`` before ``frame_10.tif``). Other files are left aside.
     n_frames : int, optional
         Use only so many frames from the beginning.
 
@@ -27,11 +37,18 @@ class Movie:
     ----------
     shape : (int, int, int)
         Frames, rows, columns.
+    dtype : dtype
+        Of a pixel, in the byte order of this machine: signed or unsigned integers, or floats.
+    files : tuple of Path
+    maps : bool
+        Whether all frames can be memory-mapped as they lie. If not, :func:`calcium_decoding.mappable.mappable`
+        converts the movie once.
 
     Raises
     ------
     DataError
-        Not a TIFF file of grey frames of one size, or fewer frames than asked for.
+        No such file, a file that is damaged or cut short, no grey frames of one size and type, a gap in the numbers
+        of a series, or fewer frames than asked for.
     """
 
     path: Path
@@ -39,74 +56,103 @@ class Movie:
 
     def __post_init__(self):
         object.__setattr__(self, "path", Path(self.path))
-        there = self._layout[0]
-        if self.n_frames is not None and not 0 < self.n_frames <= there[0]:
-            raise DataError(self.path, f"{there[0]} frames", f"at least {self.n_frames}", "ask for fewer frames")
+        there = int(self._edges[-1])
+        if self.n_frames is not None and not 0 < self.n_frames <= there:
+            raise DataError(self.path, f"{there} frames", f"at least {self.n_frames}", "ask for fewer frames")
 
     @property
     def shape(self):
         """Frames, rows, columns."""
-        (n, rows, columns), _ = self._layout
-        return (self.n_frames or n, rows, columns)
+        return (self.n_frames or int(self._edges[-1]), *self._stacks[0].shape[1:])
+
+    @property
+    def dtype(self):
+        """Type of a pixel, in the byte order of this machine."""
+        return self._stacks[0].dtype.newbyteorder("=")
+
+    @property
+    def files(self):
+        """The files that hold the frames, in their order."""
+        return tuple(stack.path for stack in self._stacks)
+
+    @property
+    def maps(self):
+        """Whether all frames can be memory-mapped as they lie."""
+        return len(self._stacks) == 1 and self._stacks[0].maps
+
+    @property
+    def array(self):
+        """All frames as one read-only memory-mapped array, shape (T, rows, columns), in the byte order of the file.
+
+        Pages of it that were looked at stay in memory while the array lives and memory is free; ``movie[a:b]`` keeps
+        none.
+
+        Raises
+        ------
+        DataError
+            The file cannot be mapped: it is compressed, or there are several.
+        """
+        if not self.maps:
+            raise DataError(self.path, "frames that cannot be memory-mapped as they lie", "one uncompressed file",
+                            "convert it once with calcium_decoding.mappable.mappable")
+        return self._stacks[0].mapped()[: len(self)]
 
     def __len__(self):
         return self.shape[0]
 
     def __getitem__(self, frames):
-        """Frames ``start:stop`` (step 1), ndarray of shape (n, rows, columns) in the type of the file."""
+        """Frames ``start:stop`` (step 1), ndarray of shape (n, rows, columns), which belongs to the caller."""
         if not isinstance(frames, slice) or frames.step not in (None, 1):
             raise TypeError("a movie gives a stretch of frames: movie[start:stop]")
         start, stop, _ = frames.indices(len(self))
         if stop <= start:
-            return self[:1][:0]
-        return np.array(self._frames[start:stop]) if self._layout[1] else self._read_pages(start, stop)
+            return np.empty((0, *self.shape[1:]), self.dtype)
+        files = range(np.searchsorted(self._edges, start, "right") - 1, np.searchsorted(self._edges, stop))
+        parts = [self._stacks[i].read(max(start - self._edges[i], 0), min(stop, self._edges[i + 1]) - self._edges[i])
+                 for i in files]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def first(self, n_frames):
         """The same movie cut to its first ``n_frames`` frames."""
         return Movie(self.path, n_frames)
 
+    def stretches(self, n_bytes=STRETCH_BYTES):
+        """All frames, one stretch of about ``n_bytes`` after the other.
+
+        Yields
+        ------
+        ndarray, shape (n, rows, columns)
+        """
+        n = max(1, n_bytes // (math.prod(self.shape[1:]) * self.dtype.itemsize))
+        for start in range(0, len(self), n):
+            yield self[start : start + n]
+
     def content_hash(self):
         """Hexadecimal SHA-256 of shape, type and all pixels used, however they are stored; read in pieces, a minute for
         a hundred gigabytes of fast disk."""
-        kind = self[:1].dtype.newbyteorder("<")
+        kind = self.dtype.newbyteorder("<")
         digest = hashlib.sha256(str((*self.shape, kind.str)).encode())
-        for start in range(0, len(self), 256):
-            digest.update(np.ascontiguousarray(self[start : start + 256], kind).data)
+        for frames in self.stretches():
+            digest.update(np.ascontiguousarray(frames, kind).data)
         return digest.hexdigest()
 
     @cached_property
-    def _layout(self):
-        """Shape of the file, and whether its frames follow each other uncompressed."""
-        try:
-            with tifffile.TiffFile(self.path) as file:
-                series, size = list(file.series), file.filehandle.size
-                first = series[0]
-        except (OSError, IndexError, tifffile.TiffFileError) as error:
-            raise DataError(self.path, f"no readable TIFF file ({error})", "a multi-page TIFF file",
-                            "fetch or write the file again") from error
-        shape, kind, start = first.shape, first.dtype, first.dataoffset
-        if start is not None and start + first.nbytes > size:
-            raise DataError(self.path, f"a file that ends within its {shape[0]} frames", "a whole file",
-                            "fetch or write the file again")
-        # Written a page at a time, each page may be a series of its own.
-        alike = len(series) == 1 or (len(shape) == 2 and {(s.shape, s.dtype) for s in series} == {(shape, kind)})
-        shape = (len(series), *shape) if len(shape) == 2 else shape
-        if len(shape) != 3 or not alike or "S" in first.axes or kind is None or kind.kind not in "uif":
-            raise DataError(self.path, f"pages of shape {' and '.join(str(s.shape) for s in series[:2])}, type {kind}",
-                            "grey frames of one size, (T, rows, columns)", "store one grey page a frame")
-        return shape, start is not None and len(series) == 1
+    def _stacks(self):
+        paths = series_files(self.path) if self.path.is_dir() else [self.path]
+        stacks = []
+        for path in paths:
+            stacks.append(open_stack(path))
+            one, other = ((*s.shape[1:], s.dtype.newbyteorder("=")) for s in (stacks[0], stacks[-1]))
+            if one != other:
+                raise DataError(path, "frames of {} x {} pixels, {}".format(*other),
+                                "frames of one size and type, as in {}: {} x {}, {}".format(paths[0].name, *one),
+                                "leave out the files that are no frames of this movie")
+        return stacks
 
     @cached_property
-    def _frames(self):
-        return tifffile.memmap(self.path, mode="r").reshape(self._layout[0])
-
-    def _read_pages(self, start, stop):
-        try:
-            frames = tifffile.imread(self.path, key=range(start, stop))
-        except (OSError, ValueError, IndexError, tifffile.TiffFileError) as error:
-            raise DataError(self.path, f"frames {start} .. {stop} that cannot be read ({error})", "a whole file",
-                            "fetch or write the file again") from error
-        return frames.reshape(stop - start, *self.shape[1:])
+    def _edges(self):
+        """First frame of each file, and the end of the last one."""
+        return np.cumsum([0, *(stack.shape[0] for stack in self._stacks)])
 
 
 def write_movie(path, chunks, shape, dtype=np.uint16):
@@ -126,3 +172,58 @@ def write_movie(path, chunks, shape, dtype=np.uint16):
     with whole_file(path) as temporary:
         tifffile.imwrite(temporary, frames, shape=shape, dtype=dtype, photometric="minisblack",
                          metadata={"axes": "TYX"}, software=False, datetime=False)
+
+
+def series_files(folder):
+    """TIFF files of a folder in the order of the number in their names.
+
+    Names differ in one number (``frame_2.tif``, ``frame_10.tif``), which runs without gaps from any beginning. The
+    first file may lack it, as of cameras that begin a new file when one is full (``run.tif``, ``run@0001.tif``).
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    DataError
+        No TIFF file; names that differ in more than one number; a number that is missing or there twice.
+    """
+    folder = Path(folder)
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".tif", ".tiff") and not p.name.startswith("."))
+    if not paths:
+        raise DataError(folder, "a folder without .tif or .tiff files", "a series of TIFF files",
+                        "name the folder that holds the frames")
+    if len(paths) == 1:
+        return paths
+    numbered = sorted(zip(_numbers(folder, paths), paths, strict=True))
+    for (number, path), (following, other) in itertools.pairwise(numbered):
+        if following == number:
+            raise DataError(folder, f"number {number} twice, {path.name} and {other.name}", "a series of one movie",
+                            "keep the files of one movie in the folder")
+        if following > number + 1:
+            raise DataError(folder, f"no file with the number {number + 1} after {path.name}",
+                            f"a series without gaps, up to {numbered[-1][1].name}", "find the missing file")
+    return [path for _, path in numbered]
+
+
+def _numbers(folder, paths):
+    """The number in which the names differ."""
+    words = [re.split(r"([0-9]+)", p.stem) for p in paths]
+    if len({tuple(word[::2]) for word in words}) == 1:
+        columns = [[int(digits) for digits in column] for column in zip(*(word[1::2] for word in words), strict=True)]
+        varying = [column for column in columns if len(set(column)) > 1] or columns[-1:]
+        if len(varying) == 1:
+            return varying[0]
+    else:
+        first = min(paths, key=lambda p: len(p.stem))
+        rest = [re.fullmatch(r"([^0-9A-Za-z]+)([0-9]+)", p.stem.removeprefix(first.stem)) for p in paths if p != first]
+        if all(rest) and len({found[1] for found in rest}) == 1:
+            numbers = {p: int(found[2]) for p, found in zip([p for p in paths if p != first], rest, strict=True)}
+            return [numbers.get(p, 1 if min(numbers.values()) == 2 else 0) for p in paths]
+    raise DataError(folder, f"names like {paths[0].name} and {paths[-1].name}", "names that differ in one number",
+                    "keep the files of one movie in the folder, numbered in their order")

@@ -66,17 +66,22 @@ class TrainingSettings:
         return max(self.epochs, math.ceil(self.min_updates / math.ceil(n_windows / self.batch_size)))
 
     def torch_device(self):
-        """The device to train on.
+        """The device to train on; see :func:`device_of`."""
+        return device_of(self.device)
 
-        Raises
-        ------
-        ParameterError
-            CUDA was asked for by name and there is none.
-        """
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise ParameterError("device", "cuda, but no CUDA device here", "a device this machine has",
-                                 "use device 'cpu' or 'auto'")
-        return torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+def device_of(name):
+    """Device by name: ``"cpu"``, ``"cuda"``, or ``"auto"``, which is CUDA where there is one.
+
+    Raises
+    ------
+    ParameterError
+        CUDA was asked for by name and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ParameterError("device", "cuda, but no CUDA device here", "a device this machine has",
+                             "use device 'cpu' or 'auto'")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False, report=None):

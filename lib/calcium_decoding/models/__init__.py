@@ -3,19 +3,22 @@
 A decoder takes windows of shape ``(batch, length, n_roi)``, time first, and gives one number a window: a logit of
 running (``task`` "run", names in :data:`MODELS`) or a speed (``task`` "speed", names in :data:`SPEED_MODELS`). Networks
 are ``torch.nn.Module``; linear decoders have ``fit(windows)`` and ``output(windows)``, those of running call the latter
-``logits`` as well.
+``logits`` as well. Decoders of images (names in :data:`IMAGE_MODELS`, made by :func:`build_image`) take movie frames
+with their neighbours, or windows of them, in place of ROIs.
 """
 
 import torch
 
 from calcium_decoding.errors import ParameterError
+from calcium_decoding.models.images import IMAGE_MODELS, ImageDecoder, SequenceDecoder, build_image
 from calcium_decoding.models.keras_cells import KerasDecoder, KerasGRU, KerasLSTM
 from calcium_decoding.models.linear import LogisticDecoder, TimeDecoder
 from calcium_decoding.models.recurrent import RecurrentDecoder
 from calcium_decoding.models.speed import LinearSpeed, RidgeSpeed, SpeedDecoder
 
-__all__ = ["MODELS", "SPEED_MODELS", "KerasDecoder", "KerasGRU", "KerasLSTM", "LinearSpeed", "LogisticDecoder",
-           "RecurrentDecoder", "RidgeSpeed", "SpeedDecoder", "TimeDecoder", "build", "task_of"]
+__all__ = ["IMAGE_MODELS", "MODELS", "SPEED_MODELS", "ImageDecoder", "KerasDecoder", "KerasGRU", "KerasLSTM",
+           "LinearSpeed", "LogisticDecoder", "RecurrentDecoder", "RidgeSpeed", "SequenceDecoder", "SpeedDecoder",
+           "TimeDecoder", "build", "build_image", "task_of"]
 
 # Name: what it is, and how it is made from the number of ROIs and the frames before the labelled one.
 _RUN = {

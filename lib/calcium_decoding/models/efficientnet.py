@@ -1,0 +1,148 @@
+"""EfficientNet with one output, its first weights by choice. The only place that imports timm, and only when asked."""
+
+import importlib
+
+import torch
+
+from calcium_decoding import manifest
+from calcium_decoding.errors import DataError, ParameterError
+
+WEIGHTS = {
+    "imagenet": "EfficientNet-B0 trained on ImageNet, from the hub that timm reads; needs the network once",
+    "lite0-offline": "EfficientNet-Lite0 trained on ImageNet, a file that `calcium-decoding data fetch` brings",
+    "none": "EfficientNet-B0 with random weights",
+}
+HUB_ENTRY, LITE0_ENTRY = "efficientnet-b0-imagenet", "efficientnet-lite0"
+HUB_TIMEOUT_S = 5.0
+
+
+def build_cnn(weights, dropout=0.2, drop_connect=0.2, data_dir=None):
+    """EfficientNet with one logit; defaults as in the study (Ajioka et al. 2024; Tan and Le 2019, arXiv 1905.11946).
+
+    Parameters
+    ----------
+    weights : str
+        A name in :data:`WEIGHTS`. The output layer is random in every case.
+    dropout : float
+        Share of the 1280 features left out in training, before the output layer.
+    drop_connect : float
+        Chance in training that the last block is skipped for an image; earlier blocks less, in proportion to depth.
+    data_dir : str or Path, optional
+        Where fetched weights lie, as for :func:`calcium_decoding.manifest.data_dir`.
+
+    Returns
+    -------
+    timm.models.EfficientNet
+        Takes images, shape (n, 3, H, W), float32. Batch normalisation has epsilon 1e-3 and momentum 0.01.
+
+    Raises
+    ------
+    ParameterError
+        Unknown weights, or a rate outside of 0 to 1.
+    DataError
+        The hub is out of reach, or the file of the weights is not there or not intact.
+
+    Notes
+    -----
+    Lite0 is not the B0 of the study: no squeeze-and-excitation, ReLU6 in place of SiLU. The weights of entry
+    ``efficientnet-b0-imagenet`` are not known to be the study's.
+    """
+    for name, rate in (("dropout", dropout), ("drop_connect", drop_connect)):
+        if not 0 <= rate < 1:
+            raise ParameterError(name, rate, "0 or more and below 1", "change this rate")
+    rates = {"drop_rate": dropout, "drop_path_rate": drop_connect}
+    if weights == "none":
+        network = _create("efficientnet_b0", **rates)
+    elif weights == "imagenet":
+        network = _from_hub(manifest.load_manifest().entry(HUB_ENTRY), **rates)
+    elif weights == "lite0-offline":
+        network = lite0(data_dir, **rates)
+    else:
+        raise ParameterError("weights", repr(weights), f"one of {', '.join(WEIGHTS)}", "name one of these")
+    # Made with a thousand outputs and changed here: timm would draw the weights of a single one from -1 to 1, PyTorch
+    # draws them from -0.03 to 0.03, as in the study.
+    network.reset_classifier(1)
+    return network
+
+
+def lite0(data_dir=None, **options):
+    """EfficientNet-Lite0 as trained on ImageNet, with its thousand outputs.
+
+    Parameters
+    ----------
+    data_dir : str or Path, optional
+    **options
+        Go to ``timm.create_model``.
+
+    Raises
+    ------
+    DataError
+        The file of the weights is not there, not intact, or not what this version of timm expects.
+    """
+    entry = manifest.load_manifest().entry(LITE0_ENTRY)
+    path = manifest.require(entry, data_dir) / entry.target
+    finding = manifest.verify(entry, data_dir)[0]
+    if finding.state != "ok":
+        raise DataError(path, finding.found, finding.expected, f"run `calcium-decoding data fetch {entry.name}`")
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    network = _create("tf_efficientnet_lite0", **options)
+    ours = network.state_dict()
+    # Both list the same layers from input to output, under other names.
+    pairs = list(zip(saved.items(), ours.items(), strict=False))
+    if len(saved) != len(ours) or any(_part(a) != _part(b) or x.shape != y.shape for (a, x), (b, y) in pairs):
+        raise DataError(path, f"{len(saved)} arrays, not in the order of this timm", f"{len(ours)} as in timm 1.0",
+                        "install timm 1.0.31, with which the weights were compared")
+    network.load_state_dict({ours_name: value for (_, value), (ours_name, _) in pairs})
+    return network
+
+
+def _part(name):
+    return name.rpartition(".")[2]  # weight, bias, running_mean ...
+
+
+def _from_hub(entry, **rates):
+    if manifest.status(entry) != "present":
+        _require_answer(entry)
+    try:
+        return _create(entry.hub, pretrained=True, **rates)
+    except Exception as error:  # timm and the hub's client raise many kinds, and some are private
+        raise _not_had(entry, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
+
+
+def _require_answer(entry):
+    """One short try: the hub's own client would go on trying for most of a minute."""
+    import huggingface_hub
+    import requests
+
+    url = huggingface_hub.hf_hub_url(f"timm/{entry.hub}", "model.safetensors")
+    try:
+        requests.head(url, timeout=HUB_TIMEOUT_S)
+    except requests.exceptions.RequestException as error:
+        raise _not_had(entry, f"no connection to {url} ({type(error).__name__})") from error
+
+
+def _not_had(entry, found):
+    return DataError(
+        f"weights 'imagenet' ({entry.hub})", found, "weights in the hub's cache, or an answer from the hub",
+        f"choose weights 'lite0-offline' (after `calcium-decoding data fetch {LITE0_ENTRY}`) or 'none', or make the "
+        "network once on a machine with the network there and copy the hub's cache")
+
+
+def _create(name, **options):
+    return _timm().create_model(name, bn_eps=1e-3, bn_momentum=0.01, **options)
+
+
+def _timm():
+    """timm, also where a torchvision that was built for CUDA stands over a torch without it.
+
+    Such a torchvision cannot load its compiled operators and then fails at import for want of two names. Nothing here
+    calls them, so their names are enough.
+    """
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if torch.version.cuda is not None or "torchvision::nms" not in str(error):
+            raise
+        for name in ("nms", "qnms"):
+            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return importlib.import_module("timm")
