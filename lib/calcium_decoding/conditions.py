@@ -230,7 +230,7 @@ def tests(found, against=None, metric="auc"):
         ``condition_a``, ``condition_b``; as published, over folds: ``difference`` (mean of a less mean of b),
         ``family_size``, ``p_rank_sum``, ``p_holm``, ``stars``; ours, over animals: ``animals``,
         ``paired_difference`` (folds matched by name, then their mean in each test animal), ``low`` and ``high`` of its
-        95 % t interval, ``p_sign_flip`` (exact, two-sided) and ``p_floor``, the smallest p that so many animals can
+        95 % t interval, ``p_sign_flip`` (two-sided) and ``p_floor``, the smallest p that so many animals can
         give: 1/16 for five. None where fewer than two animals are shared. Where published folds may stand beside,
         also ``published, real mice``: Holm's p and stars that the same tests give on the published folds.
 

@@ -15,7 +15,8 @@ from statsmodels.stats.multitest import multipletests
 
 from calcium_decoding.errors import DataError, ParameterError
 
-MOST_ANIMALS = 20  # a million assignments of signs
+MOST_ANIMALS = 20  # a million assignments of signs; of more animals so many are drawn
+DRAWS = 99_999
 
 
 def by_animal(values, animals):
@@ -68,7 +69,7 @@ class SignFlip:
     p : float
     alternative : str
     floor : float
-        The smallest ``p`` that so few animals can give, whatever the effect.
+        The smallest ``p`` that so few animals, or so many draws, can give, whatever the effect.
     n_animals : int
     """
 
@@ -79,15 +80,17 @@ class SignFlip:
     n_animals: int
 
     def __str__(self):
-        return (f"mean difference {self.effect:+.3f} over {self.n_animals} animals, exact sign-flip p = {self.p:.3g} "
+        how = "exact" if self.n_animals <= MOST_ANIMALS else f"{DRAWS + 1:,} assignments,"
+        return (f"mean difference {self.effect:+.3f} over {self.n_animals} animals, {how} sign-flip p = {self.p:.3g} "
                 f"({self.alternative}; no p below {Fraction(self.floor)} is possible)")
 
 
 def sign_flip(differences, alternative="two-sided"):
-    """Exact sign-flip test of a mean difference over animals.
+    """Sign-flip test of a mean difference over animals, exact for up to 20 of them.
 
     If the two decoders were alike, each animal's difference would as well have the other sign. ``p`` is the share of
-    all 2**n assignments of signs whose mean is as far from 0 as the observed one, or farther.
+    all 2**n assignments of signs whose mean is as far from 0 as the observed one, or farther. Of more than 20 animals,
+    99,999 assignments are drawn, with a fixed seed, and the observed one is counted with them.
 
     Parameters
     ----------
@@ -106,7 +109,7 @@ def sign_flip(differences, alternative="two-sided"):
     DataError
         Fewer than two animals, or values that are not finite.
     ParameterError
-        An alternative that is none, or more than 20 animals.
+        An alternative that is none.
 
     Notes
     -----
@@ -118,18 +121,20 @@ def sign_flip(differences, alternative="two-sided"):
     if alternative not in ("two-sided", "greater", "less"):
         raise ParameterError("alternative", repr(alternative), "'two-sided', 'greater' or 'less'", "choose one")
     if n > MOST_ANIMALS:
-        raise ParameterError("differences", f"{n} animals, 2**{n} assignments of signs", f"{MOST_ANIMALS} at most",
-                             "use scipy.stats.permutation_test with permutation_type='samples', which draws signs")
-    sums = np.zeros(1)
-    for difference in differences:
-        sums = np.concatenate([sums + difference, sums - difference])
+        signs = np.random.default_rng(0).choice((-1.0, 1.0), (DRAWS, n))
+        sums, n_assignments = np.concatenate([[differences.sum()], signs @ differences]), DRAWS + 1
+    else:
+        sums, n_assignments = np.zeros(1), 2**n
+        for difference in differences:
+            sums = np.concatenate([sums + difference, sums - difference])
     observed = sums[0]
     same = 1e-12 * np.abs(differences).sum()  # sums that differ by rounding alone are equal
     if alternative == "two-sided":
         p = np.mean(np.abs(sums) >= abs(observed) - same)
     else:
         p = np.mean(sums >= observed - same) if alternative == "greater" else np.mean(sums <= observed + same)
-    floor = (2 if alternative == "two-sided" else 1) / 2**n
+    # Among all assignments is the opposite of the observed one, as far from 0; among those drawn it need not be.
+    floor = (2 if alternative == "two-sided" and n <= MOST_ANIMALS else 1) / n_assignments
     return SignFlip(float(differences.mean()), float(p), alternative, floor, n)
 
 
