@@ -14,7 +14,7 @@
 #
 # **Data** any data set of the manifest with a run label; by default simulated: 5 animals, 50 ROIs.
 #
-# **Cost** smoke: half a minute; demo, which is what the parameters below say: about 4 minutes on 2 cores; paper, the
+# **Cost** smoke: half a minute; demo, which is what the parameters below say: about 7 minutes on 2 cores; paper, the
 # published training: hours (20 folds of 30 epochs on 1.15 million frames, for each network and filter).
 #
 # **Reproduces** Figs 4 and S4 of Ajioka et al. 2024: GRU and logistic regression over 20 folds, six networks, raw

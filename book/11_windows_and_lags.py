@@ -16,7 +16,7 @@
 # **Data** any data set of the manifest with a run label; by default simulated: 5 animals, 50 ROIs. The last part
 # always uses two simulated worlds whose lag is known.
 #
-# **Cost** smoke: half a minute; demo, which is what the parameters below say: about 4 minutes on 2 cores; paper, the
+# **Cost** smoke: half a minute; demo, which is what the parameters below say: about 6 minutes on 2 cores; paper, the
 # published training on every fold: days on such a machine.
 #
 # **Reproduces** Figs 5B and 5C of Ajioka et al. 2024: a GRU on windows of six lengths, and with the label shifted by

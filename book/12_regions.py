@@ -15,7 +15,7 @@
 # **Data** any data set with ROI traces and a run label. Groups of areas need the study's 50 ROIs or ROI names that
 # tell the area; without them the chapter shows correlations only. By default simulated: 5 animals, 50 ROIs.
 #
-# **Cost** smoke: half a minute; demo, which is what the parameters below say: about 4 minutes on 2 cores; paper, the
+# **Cost** smoke: half a minute; demo, which is what the parameters below say: about 6 minutes on 2 cores; paper, the
 # published training of 15 sets of ROIs on 20 folds: a day or two.
 #
 # **Reproduces** Figs 6D, 6F and S6 of Ajioka et al. 2024: forelimb and hindlimb areas against all other ROIs, five

@@ -16,7 +16,7 @@
 # **Data** any data set with a speed in cm/s, or with a velocity in its own unit. By default simulated: 5 animals,
 # 50 ROIs. `-p target wheel` decodes another behaviour by its name.
 #
-# **Cost** smoke: half a minute; demo, which is what the parameters below say: about 4 minutes on 2 cores; paper, the
+# **Cost** smoke: half a minute; demo, which is what the parameters below say: about 6 minutes on 2 cores; paper, the
 # published training on every fold: days on such a machine.
 #
 # **Reproduces** S5 Fig of Ajioka et al. 2024: a network of two GRUs and linear regression decode speed; five groups of

@@ -89,8 +89,9 @@ def test_roc_by_role_tells_apart_what_was_trained_on_from_what_was_not(folds):
 
 
 def test_every_model_has_a_name_and_a_colour():
-    assert set(figures.MODEL_LABELS) == set(figures.MODEL_COLOURS) == set(models.MODELS)
-    assert len(set(figures.MODEL_COLOURS.values())) == len(models.MODELS)
+    known = {**models.MODELS, **models.IMAGE_MODELS}
+    assert set(figures.MODEL_LABELS) == set(figures.MODEL_COLOURS) == set(known)
+    assert len(set(figures.MODEL_COLOURS.values())) == len(known)
 
 
 def test_no_network_no_curve(folds):

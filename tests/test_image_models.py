@@ -1,5 +1,6 @@
 """Decoders of images: their weights against the package they come from, shared features against windows one by one."""
 
+import copy
 import importlib.resources
 import importlib.util
 import os
@@ -22,6 +23,7 @@ from calcium_decoding.models import (
     build_image,
     efficientnet,
 )
+from calcium_decoding.models.images import for_inference
 
 SEQUENCES = [name for name in IMAGE_MODELS if name != "cnn"]
 LENGTH = 5
@@ -268,6 +270,23 @@ def test_a_long_stretch_of_features_is_cut_into_windows_in_order(cnn):
         some = torch.tensor([0, 511, 512, 1197])
         expected = decoder.of_features(torch.stack([features[i : i + 3] for i in some]))
         torch.testing.assert_close(found[some], expected, rtol=0, atol=1e-6)
+
+
+def test_folded_normalisations_are_the_same_function(cnn):
+    """In double precision; the network at hand is made to have no two channels alike."""
+    exact, images = copy.deepcopy(cnn).double(), movie(8).double()
+    ready = for_inference(exact.train())
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) or m.training for m in ready.modules())
+    assert exact.training and len([m for m in exact.modules() if isinstance(m, torch.nn.BatchNorm2d)]) == 49
+    with torch.no_grad():
+        assert relative(ready(images), exact.eval()(images)) < 1e-11
+
+
+def test_a_sequence_decoder_made_for_inference_gives_the_same_but_for_rounding(weights_dir):
+    cnn = build_image("cnn", "lite0-offline", data_dir=weights_dir)
+    decoder, images = build_image("cnn_gru", image_decoder=cnn).eval(), movie(24)
+    with torch.no_grad():
+        assert relative(for_inference(decoder).of_stretch(images, LENGTH), decoder.of_stretch(images, LENGTH)) < 1e-4
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])

@@ -16,10 +16,11 @@ ORDER = (
     "errors files progress tiff_pages stacks movies exposure mappable published claims recording manifest_schema "
     "intact manifest fetch readers transforms preprocess targets brain_masks registration image_controls simulate "
     "windows images splits audit models epochs training image_training metrics events nulls statistics confidence "
-    "conformal shared_frames folds executors experiments image_experiments linear_null results conditions variants "
-    "timing lags regions masking leakage comparison nested region_effects null_level chance figures split_figures "
-    "null_figures condition_figures lag_figures region_figures tables speeds speed_figures tour simulated_truth "
-    "brain_figures parameters notebook chapters verdicts ledger cli"
+    "conformal shared_frames folds executors experiments image_experiments image_views linear_null results "
+    "image_scores conditions variants image_variants timing lags regions masking deep_shap leakage comparison nested "
+    "region_effects shap_maps shap_tables null_level chance figures split_figures null_figures condition_figures "
+    "lag_figures region_figures tables speeds speed_figures tour simulated_truth brain_figures shap_figures "
+    "image_figures parameters image_plans notebook chapters verdicts ledger cli"
 ).split()
 
 

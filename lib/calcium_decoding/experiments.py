@@ -34,12 +34,14 @@ __all__ = ["FITTED", "Experiment", "FoldResult", "code_hash", "recordings_of", "
 # Modules that cannot change the result of a fold. All others can: a change in one of them makes stored folds stale.
 _NOT_DETERMINING = frozenset(
     "audit brain_figures brain_masks "
-    "chance chapters claims cli comparison condition_figures conditions confidence conformal "
+    "chance chapters claims cli comparison condition_figures conditions confidence conformal deep_shap "
     "events executors experiments exposure fetch figures image_controls "
-    "image_experiments image_training images intact lag_figures lags leakage ledger linear_null manifest "
+    "image_experiments image_figures image_plans image_scores image_training image_variants image_views "
+    "images intact lag_figures lags leakage ledger linear_null manifest "
     "manifest_schema mappable masking movies nested notebook null_figures null_level nulls parameters progress "
     "published "
-    "readers registration region_effects region_figures regions results simulate simulated_truth speed_figures speeds "
+    "readers registration region_effects region_figures regions results shap_figures shap_maps shap_tables simulate "
+    "simulated_truth speed_figures speeds "
     "split_figures stacks statistics tables tiff_pages timing tour variants verdicts".split()
 )
 

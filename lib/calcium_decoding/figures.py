@@ -12,10 +12,11 @@ RUN, REST, SIGNAL, DECODED = "#D55E00", "#9AA5AE", "#222222", "#0072B2"
 MODEL_LABELS = {
     "gru": "GRU", "lstm": "LSTM", "rnn": "simple RNN", "bigru": "GRU, both ways", "bilstm": "LSTM, both ways",
     "birnn": "simple RNN, both ways", "gru_keras": "GRU, hard sigmoid", "lstm_keras": "LSTM, hard sigmoid",
-    "logistic": "logistic, 1 frame", "logistic_window": "logistic, window", "time_only": "time only"}
+    "logistic": "logistic, 1 frame", "logistic_window": "logistic, window", "time_only": "time only",
+    "cnn": "CNN", "cnn_gru": "CNN-GRU", "cnn_lstm": "CNN-LSTM", "cnn_rnn": "CNN, simple RNN"}
 MODEL_COLOURS = dict(zip(MODEL_LABELS, (
     "#0072B2", "#56B4E9", "#5A4FCF", "#004B76", "#3C8DBC", "#8A7FDF", "#00929C", "#7FB7BE", "#E69F00", "#009E73",
-    "#CC79A7"), strict=True))
+    "#CC79A7", "#A6501E", "#1B7837", "#762A83", "#35978F"), strict=True))
 NULL_COLOUR = "#767676"
 
 

@@ -25,6 +25,7 @@ from calcium_decoding.image_training import FeatureSequences, Images, ImageSeque
 from calcium_decoding.images import FrameScaling, MovieFrames, MovieScaling, image_window
 from calcium_decoding.mappable import mappable
 from calcium_decoding.models import IMAGE_MODELS, build_image
+from calcium_decoding.models.images import for_inference
 from calcium_decoding.preprocess import Pipeline
 from calcium_decoding.progress import progress
 from calcium_decoding.recording import Dataset
@@ -322,13 +323,14 @@ class ImageFoldTask:
         return np.load(path, mmap_mode="r")
 
     def _write_features(self, path):
-        network = self._image_decoder.eval()
+        network = for_inference(self._image_decoder)
         device = next(network.parameters()).device
+        batch = image_training.inference_batch(self.frames, device)
         with whole_file(path) as temporary, epochs.deterministic(), torch.inference_mode():
             kept = np.lib.format.open_memmap(temporary, "w+", np.float16, (len(self.frames), network.n_features))
             for name, first in self.frames.first_row.items():
                 for rows in np.array_split(first + np.arange(1, len(self.movies[name]) - 1),
-                                           -(-len(self.movies[name]) // image_training.INFERENCE_BATCH)):
+                                           -(-len(self.movies[name]) // batch)):
                     images = torch.from_numpy(self.frames[rows[:, None] + np.arange(-1, 2)])
                     kept[rows] = network.features(images.to(device)).float().cpu().numpy()
             kept.flush()

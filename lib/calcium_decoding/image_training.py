@@ -17,8 +17,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from calcium_decoding import epochs
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.files import hash_content
+from calcium_decoding.models.images import for_inference
 
-INFERENCE_BATCH = 64  # images; more gains nothing on a processor and costs memory
+INFERENCE_PIXELS = 2**19  # of a batch: 32 images of the study's size; a processor's cache holds no more
+INFERENCE_BATCH = 512  # images at most
 STRETCH = 1024  # windows whose features are held at a time
 
 
@@ -131,7 +133,8 @@ class Images:
 
     def all_logits(self, network):
         """Output of a network for all images, shape (n,)."""
-        return torch.cat([self.logits(network, which) for which in torch.arange(len(self)).split(INFERENCE_BATCH)])
+        batch = inference_batch(self.windows.frames, self.device)
+        return torch.cat([self.logits(network, which) for which in torch.arange(len(self)).split(batch)])
 
 
 class ImageSequences:
@@ -157,9 +160,9 @@ class ImageSequences:
         starts = self.windows.starts[which.cpu().numpy()]
         images, where = np.unique(starts[:, None] + np.arange(self.length), return_inverse=True)
         # In training a batch is one piece, because batch normalisation looks at all of it.
-        pieces = 1 if network.training else math.ceil(len(images) / INFERENCE_BATCH)
+        batch = len(images) if network.training else inference_batch(self.windows.frames, self.device)
         features = torch.cat([network.image_decoder.features(self._images(some)) for some in
-                              np.array_split(images, pieces)])
+                              np.array_split(images, math.ceil(len(images) / batch))])
         return network.of_features(features[torch.from_numpy(where).to(features.device)])
 
     def all_logits(self, network):
@@ -244,6 +247,23 @@ def predict(network, samples):
         return expit(_all_logits(network, samples).cpu().numpy().astype(np.float64))
 
 
+def inference_batch(frames, device="cpu"):
+    """How many images go through a network at a time when it predicts.
+
+    Parameters
+    ----------
+    frames : MovieFrames or ndarray, shape (N, rows, columns)
+    device : str or torch.device
+
+    Returns
+    -------
+    int
+    """
+    if torch.device(device).type == "cuda":
+        return INFERENCE_BATCH
+    return max(1, min(INFERENCE_BATCH, INFERENCE_PIXELS // math.prod(frames.shape[1:])))
+
+
 def weights_hash(network):
     """Hexadecimal SHA-256 of all weights and running statistics of a network."""
     digest = hashlib.sha256()
@@ -296,7 +316,7 @@ def _train_epoch(network, optimiser, samples, stage, epoch, generator):
 def _all_logits(network, samples):
     network.eval()
     with torch.inference_mode(), _half_precision(samples.device):
-        return samples.all_logits(network).float()
+        return samples.all_logits(for_inference(network)).float()
 
 
 def _valid_loss(network, samples):

@@ -128,13 +128,15 @@ class Movie:
             yield self[start : start + n]
 
     def content_hash(self):
-        """Hexadecimal SHA-256 of shape, type and all pixels used, however they are stored; read in pieces, a minute for
-        a hundred gigabytes of fast disk."""
-        kind = self.dtype.newbyteorder("<")
-        digest = hashlib.sha256(str((*self.shape, kind.str)).encode())
-        for frames in self.stretches():
-            digest.update(np.ascontiguousarray(frames, kind).data)
-        return digest.hexdigest()
+        """Hexadecimal SHA-256 of shape, type and all pixels used, however they are stored; read in pieces, once, a
+        minute for a hundred gigabytes of fast disk."""
+        if "_hash" not in self.__dict__:
+            kind = self.dtype.newbyteorder("<")
+            digest = hashlib.sha256(str((*self.shape, kind.str)).encode())
+            for frames in self.stretches():
+                digest.update(np.ascontiguousarray(frames, kind).data)
+            self.__dict__["_hash"] = digest.hexdigest()
+        return self.__dict__["_hash"]
 
     @cached_property
     def _stacks(self):

@@ -12,6 +12,7 @@ from calcium_decoding import (
     audit,
     conditions,
     experiments,
+    image_plans,
     preprocess,
     readers,
     results,
@@ -28,6 +29,7 @@ from calcium_decoding.parameters import Parameters, schema_of, validate
 from calcium_decoding.recording import Dataset
 from calcium_decoding.windows import WindowSpec
 
+_TRAINING = ("epochs", "batch_size", "min_updates", "learning_rate", "seed", "device")
 # What `recipe = "auto"` means: the published preprocessing sees whole sessions, which a split within sessions forbids.
 AUTO_RECIPE = {"animal_pairs": "published", "leave_one_session_out": "published", "blocked": "scaled",
                "last_part": "events", "nested_animals": "published", "random_windows": "raw"}
@@ -100,26 +102,45 @@ class Chapter:
         planned = len(split.folds)
         split = replace(split, folds=_spread(split.folds, n_folds))
         audit.audit(split, spec, pipeline, dataset, label_smoothing_frames=reach)
-        settings = training.TrainingSettings(
-            epochs=p.epochs, batch_size=p.batch_size, min_updates=p.min_updates, learning_rate=p.learning_rate,
-            seed=p.seed, device=p.device)
+        # A chapter on movies trains no network on traces, and has no parameters of such a training.
+        settings = training.TrainingSettings(**{name: getattr(p, name) for name in _TRAINING if hasattr(p, name)})
         if say:
             self._say_plan(regime, split, planned, name, spec, settings)
         return experiments.Experiment(dataset, split, spec, recipe, settings, target, target_smoothing)
 
+    def plan_images(self, dataset=None, n_folds=0, changes=None, say=True):
+        """The experiment on movies that the parameters describe; prints the split.
+
+        ``dataset``, ``n_folds`` and ``say`` as for :meth:`plan`; for ``changes`` and what is raised see
+        :func:`calcium_decoding.image_plans.plan`.
+        """
+        experiment = image_plans.plan(self.parameters, dataset or self.dataset, changes)
+        split, planned = experiment.split, len(experiment.split.folds)
+        experiment = replace(experiment, split=replace(split, folds=_spread(split.folds, n_folds)))
+        experiment.audit()
+        if say:
+            self._say_split(split.regime, experiment.split, planned, image_plans.described(experiment, self.rate_hz))
+        return experiment
+
     def _say_plan(self, regime, split, planned, name, spec, settings):
+        self._say_split(regime, split, planned, [
+            ("input", f"{preprocess.RECIPES[name]}; windows of {spec.length} frames, "
+                      f"{spec.look_ahead_ms(self.rate_hz):.0f} ms of them after the labelled frame"),
+            ("device", str(settings.torch_device()))])
+
+    def _say_split(self, regime, split, planned, lines):
         folds = f"{planned} folds" if planned == len(split.folds) else f"{len(split.folds)} of {planned} folds"
         _say("split", f"{regime}: {folds}, a claim {split.claim}, hash {split.hash()}, audit passed")
-        _say("input", f"{preprocess.RECIPES[name]}; windows of {spec.length} frames, "
-                      f"{spec.look_ahead_ms(self.rate_hz):.0f} ms of them after the labelled frame")
-        _say("device", str(settings.torch_device()))
+        for label, text in lines:
+            _say(label, text)
         for left_out, reason in split.skipped:
             _say("skipped", f"{left_out}: {reason}")
 
-    def decode(self, experiment):
-        """Train and test the models that the parameters name on every fold; see :func:`experiments.run`."""
-        return experiments.run(experiment, self.parameters.models.split(","), self.store, self.parameters.jobs or None,
-                               label="decoders")
+    def decode(self, experiment, names=None):
+        """Train and test models on every fold, those that the parameters name if left out; see
+        :func:`experiments.run`."""
+        return experiments.run(experiment, names or self.parameters.models.split(","), self.store,
+                               self.parameters.jobs or None, label="decoders")
 
     def decode_null(self, way="repairing"):
         """Refit on data whose sessions have behaviour of other sessions.
@@ -154,7 +175,7 @@ class Chapter:
 
         Parameters
         ----------
-        experiment : Experiment or sequence of Experiment, optional
+        experiment : Experiment, ImageExperiment or sequence of them, optional
             What was run; left out where nothing is decoded. Of several, the card names every claim and every split.
         folds, nulls : sequence of FoldResult
         null : str
@@ -166,7 +187,7 @@ class Chapter:
         -------
         ResultCard
         """
-        plans = (experiment,) if isinstance(experiment, experiments.Experiment) else tuple(experiment or ())
+        plans = (experiment,) if hasattr(experiment, "split") else tuple(experiment or ())
         planned = [plan.split for plan in plans]
         refused = [results.Refused(session=r.session, reason=r.reason) for r in self.dataset.refused]
         refused += [results.Refused(session=name, reason=reason) for split in planned
@@ -187,7 +208,7 @@ class Chapter:
         return card
 
 
-def start(chapter, namespace):
+def start(chapter, namespace, movies=False):
     """Begin a chapter: check its parameters, seed, open its data, print what they are.
 
     Parameters
@@ -196,6 +217,8 @@ def start(chapter, namespace):
         A name in :data:`calcium_decoding.parameters.CHAPTERS`.
     namespace : dict
         ``globals()`` of the notebook, right after the cell of parameters.
+    movies : bool
+        Open the movies of the recordings too, and see that the first weights of the networks can be had.
 
     Returns
     -------
@@ -204,9 +227,9 @@ def start(chapter, namespace):
     Raises
     ------
     ParameterError
-        A parameter is unknown, missing, of the wrong type or out of range.
+        A parameter is unknown, missing, of the wrong type or out of range; or movies of data that have none.
     DataError
-        The data set is not here or not usable.
+        The data set is not here or not usable, or the weights cannot be had.
     """
     known = schema_of(chapter).model_fields
     given = {name: namespace[name] for name in known if name in namespace}
@@ -215,9 +238,13 @@ def start(chapter, namespace):
     random.seed(parameters.seed)
     np.random.seed(parameters.seed)  # noqa: NPY002  for libraries that still draw from the global state
     use_style()
+    if movies:
+        image_plans.require_movies(parameters.dataset)
     simulate.ensure(parameters.dataset)
-    dataset = readers.load(parameters.dataset, parameters.data_dir or None)
+    dataset = readers.load(parameters.dataset, parameters.data_dir or None, **({"movies": True} if movies else {}))
     _describe(dataset)
+    if movies and (fetched := image_plans.ensure_weights(parameters.weights)):
+        _say("weights", fetched)
     _say("seed", str(parameters.seed))
     return Chapter(chapter, parameters, dataset)
 
@@ -250,9 +277,12 @@ def _describe(dataset):
     n_rois = sorted({r.n_roi for r in dataset.recordings})
     rois = f"{n_rois[0]}" if len(n_rois) == 1 else f"{n_rois[0]} to {n_rois[-1]}"
     rates = "/".join(f"{rate:g}" for rate in sorted({r.rate_hz for r in dataset.recordings}))
+    movies = image_plans.movies_of(dataset)
     _say("data", f"{dataset.name} ({kind}), content {dataset.content_hash()}")
     _say("", f"{len(dataset.animals)} animals, {len(dataset.recordings)} recordings, {minutes:.0f} min at {rates} Hz, "
              f"{rois} ROIs")
+    for line in movies:
+        _say("movies", line)
     for refusal in dataset.refused:
         _say("refused", f"{refusal.session}: {refusal.reason}")
     if dataset.caution:

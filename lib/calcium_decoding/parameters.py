@@ -5,8 +5,10 @@ import numbers
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from calcium_decoding.deep_shap import EXPLAINED, OUTPUTS
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.models import MODELS, SPEED_MODELS
+from calcium_decoding.models import IMAGE_MODELS, MODELS, SPEED_MODELS
+from calcium_decoding.models.efficientnet import WEIGHTS
 from calcium_decoding.preprocess import RECIPES
 from calcium_decoding.splits import REGIMES
 
@@ -61,24 +63,34 @@ class ChanceAndNulls(Parameters):
     jobs: int = Field(description="threads; 0: one a processor", ge=0, le=1024)
 
 
-class Training(Parameters):
-    """Parameters of every chapter that trains on ROI traces."""
+class Testing(Parameters):
+    """Parameters of every chapter that splits data and trains on them."""
 
     regime: str = Field(description=f"split: auto (as the data set suggests), {', '.join(REGIMES)}",
                         pattern=f"^(auto|{'|'.join(REGIMES)})$")
+    n_blocks: int = Field(description="blocks of a recording in the blocked split", ge=3, le=20)
+    device: str = Field(description="cpu, cuda, or auto", pattern="^(cpu|cuda|auto)$")
+    jobs: int = Field(description="folds at a time; 0: one a processor", ge=0, le=1024)
+
+
+class Traces(Testing):
+    """Parameters of every chapter that decodes ROI traces."""
+
     recipe: str = Field(description=f"preprocessing: auto (as the split allows), {', '.join(RECIPES)}",
                         pattern=f"^(auto|{'|'.join(RECIPES)})$")
     baseline_frames: int = Field(description="length of the moving baseline, frames", ge=2, le=100_000)
     past_frames: int = Field(description="frames of a window before the labelled one", ge=0, le=300)
     future_frames: int = Field(description="frames of a window after the labelled one", ge=0, le=300)
-    n_blocks: int = Field(description="blocks of a recording in the blocked split", ge=3, le=20)
+
+
+class Training(Traces):
+    """Parameters of every chapter that trains networks on ROI traces."""
+
     epochs: int = Field(description="passes over the training windows", ge=1, le=1000)
     min_updates: int = Field(description="pass more often until so many steps were taken", ge=0,
                              le=100_000)
     batch_size: int = Field(description="windows a step", ge=1, le=100_000)
     learning_rate: float = Field(description="step size of Adam", gt=0, le=1)
-    device: str = Field(description="cpu, cuda, or auto", pattern="^(cpu|cuda|auto)$")
-    jobs: int = Field(description="folds at a time; 0: one a processor", ge=0, le=1024)
 
 
 class Decoding(Training):
@@ -133,6 +145,18 @@ class Regions(Training):
     null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
 
 
+class Shap(Training):
+    """23_shap"""
+
+    model: str = Field(description=f"decoder to explain: {', '.join(EXPLAINED)}", pattern=f"^({'|'.join(EXPLAINED)})$")
+    output: str = Field(description=f"output to explain: {', '.join(OUTPUTS)}", pattern=f"^({'|'.join(OUTPUTS)})$")
+    explained: int = Field(description="test windows to explain in each fold, spread evenly; 0: all", ge=0,
+                           le=10_000_000)
+    background: int = Field(description="test windows they are compared with, drawn by the seed", ge=1, le=100_000)
+    folds: int = Field(description="folds, spread evenly; 0: all", ge=0, le=10_000)
+    null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
+
+
 _SPEED = "|".join(SPEED_MODELS)
 _SMOOTHING = r"(none|(moving_mean|causal)_[1-9]\d{0,3})"
 
@@ -150,9 +174,53 @@ class SpeedRegression(Training):
     folds: int = Field(description="folds of every comparison, spread evenly; 0: all", ge=0, le=10_000)
 
 
+class Images(Testing):
+    """Parameters of every chapter that decodes from movies."""
+
+    weights: str = Field(description=f"first weights of the network on images: {', '.join(WEIGHTS)}",
+                         pattern=f"^({'|'.join(WEIGHTS)})$")
+    bin_px: int = Field(description="pixels a side that are averaged; 1: the movie as it is", ge=1, le=64)
+    norm_momentum: float = Field(description="weight of a step in the running statistics of batch normalisation",
+                                 gt=0, le=1)
+    cnn_every: int = Field(description="train and validate on one image in so many", ge=1, le=1000)
+    cnn_epochs: int = Field(description="passes over the training images", ge=1, le=1000)
+    cnn_batch: int = Field(description="images a step", ge=1, le=100_000)
+    cnn_rate: float = Field(description="highest learning rate on images", gt=0, le=1)
+    folds: int = Field(description="folds of every comparison, spread evenly; 0: all", ge=0, le=10_000)
+    null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
+
+
+class Cnn(Images, Traces):
+    """20_cnn"""
+
+
+_SEQUENCES = "|".join(name for name in IMAGE_MODELS if name != "cnn")
+
+
+class CnnRnn(Images):
+    """21_cnn_rnn"""
+
+    networks: str = Field(description="recurrent networks on images, comma between, the first for all sections; "
+                                      f"{_SEQUENCES.replace('|', ', ')}",
+                          pattern=f"^({_SEQUENCES})(,({_SEQUENCES}))*$")
+    images_each_side: int = Field(description="images before and after the labelled one in a window", ge=0, le=300)
+    windows: str = Field(description="images each side in the sweep, comma between",
+                         pattern=r"^\d{1,3}(,\d{1,3})*$")
+    frozen: bool = Field(description="leave the network on images as it is in networks and sweep")
+    other_folds: int = Field(description="folds of the first network trained the other way, spread evenly; 0: all",
+                             ge=0, le=10_000)
+    rnn_every: int = Field(description="train and validate on one window in so many", ge=1, le=1000)
+    rnn_epochs: int = Field(description="passes over the training windows", ge=1, le=1000)
+    rnn_batch: int = Field(description="windows a step", ge=1, le=100_000)
+    rnn_rate: float = Field(description="highest learning rate on windows", gt=0, le=1)
+    consecutive: int = Field(description="windows in a row that share images in fine-tuning; 1: any windows", ge=1,
+                             le=100_000)
+
+
 CHAPTERS = {"01_data_tour": DataTour, "02_splits_and_leakage": SplitsAndLeakage, "03_chance_and_nulls": ChanceAndNulls,
             "04_simulated_truth": SimulatedTruth, "10_roi_rnn": RoiRnn, "11_windows_and_lags": WindowsAndLags,
-            "12_regions": Regions, "30_speed_regression": SpeedRegression}
+            "12_regions": Regions, "20_cnn": Cnn, "21_cnn_rnn": CnnRnn, "23_shap": Shap,
+            "30_speed_regression": SpeedRegression}
 
 
 def validate(chapter, values):

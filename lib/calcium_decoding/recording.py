@@ -189,8 +189,9 @@ class Dataset:
         return tuple(recording for recording in self.recordings if recording.animal == animal)
 
     def content_hash(self):
-        """Short hash (16 hexadecimal digits) of every recording's content, independent of their order."""
-        parts = sorted(recording.content_hash() for recording in self.recordings)
+        """Short hash (16 hexadecimal digits) of every recording's content, independent of their order; movies that are
+        attached are read for it, once."""
+        parts = sorted(r.content_hash() + ("" if r.movie is None else r.movie.content_hash()) for r in self.recordings)
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from calcium_decoding import published
+from calcium_decoding import image_variants, published
 from calcium_decoding.figures import MODEL_LABELS
 
 # Where the paper states the score of a model of ours: experiment, model and variant in its table.
 _PUBLISHED = {
     "gru": ("roi_rnn_architecture", "GRU", "preprocessed"),
     "logistic": ("roi_linear", "LogisticRegression", "preprocessed"),
-    "gru null": ("roi_rnn_null", "GRU", "session_permuted_labels"),
+    "gru null": ("roi_rnn_null", "GRU", "session_permuted_labels"), "cnn": image_variants.PUBLISHED["cnn"],
 }
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.models.efficientnet import build_cnn
+from calcium_decoding.models.efficientnet import build_cnn, fold_norms
 from calcium_decoding.models.recurrent import LAYERS
 
 IMAGE_BATCH = 32  # images at a time where features are shared
@@ -69,6 +69,28 @@ def build_image(name, weights=None, seed=2021, image_decoder=None, frozen=False,
         decoder = (ImageDecoder(build_cnn(weights, data_dir=data_dir)) if image_decoder is None
                    else copy.deepcopy(image_decoder))
         return decoder if name == "cnn" else SequenceDecoder(decoder, name.removeprefix("cnn_"), frozen=frozen)
+
+
+def for_inference(network):
+    """A copy in evaluation mode that predicts the same in less time: normalisations folded into convolutions.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        An :class:`ImageDecoder`, alone or within a :class:`SequenceDecoder`. What is neither is copied as it is.
+
+    Returns
+    -------
+    torch.nn.Module
+        Of the same kind, not to be trained. Outputs differ by rounding.
+    """
+    ready = copy.deepcopy(network).eval()
+    for module in ready.modules():
+        if isinstance(module, ImageDecoder):
+            module.cnn = fold_norms(module.cnn)
+        elif isinstance(module, nn.RNNBase):
+            module.flatten_parameters()  # a copy's weights lie apart, which cuDNN would mend at each call
+    return ready
 
 
 class ImageDecoder(nn.Module):

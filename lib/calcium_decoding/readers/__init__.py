@@ -35,6 +35,7 @@ FORMATS = {
     "npz": partial(read_files, read_one=read_npz, ending=".npz"),
     "csv": partial(read_files, read_one=read_csv, ending=".csv"),
 }
+WITH_MOVIES = ("study", "npz", "csv")
 
 
 def read(format, folder, **options):
@@ -48,7 +49,7 @@ def read(format, folder, **options):
         For ``"npz"`` and ``"csv"`` a single file will do.
     **options
         Passed to the reader. All know ``strict``; all but ``"npz"`` and ``"csv"``, whose files hold it,
-        ``rate_hz``.
+        ``rate_hz``; those of :data:`WITH_MOVIES` know ``movies``.
 
     Returns
     -------
@@ -59,13 +60,16 @@ def read(format, folder, **options):
     Raises
     ------
     ParameterError
-        No such format.
+        No such format, or movies of one that has none.
     DataError
         Nothing usable in the folder.
     """
     if format not in FORMATS:
         raise ParameterError("format", f"'{format}'", f"one of {', '.join(FORMATS)}",
                              "name one of these formats")
+    if format not in WITH_MOVIES and options.pop("movies", False):
+        raise ParameterError(folder, f"movies asked of the format '{format}', which has none",
+                             f"one of {', '.join(WITH_MOVIES)}", "choose a data set with movies")
     dataset = FORMATS[format](folder, **options)
     # Reasons end up on pages and cards, where the path of somebody's folder has no place.
     refused = tuple(replace(r, reason=r.reason.replace(f"{folder}/", "")) for r in dataset.refused)

@@ -2,6 +2,7 @@
 
 import csv
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,14 @@ import pandas as pd
 
 from calcium_decoding.errors import DataError
 from calcium_decoding.files import whole_file
+from calcium_decoding.movies import Movie
 from calcium_decoding.readers.common import Intake, check_rate, check_steps, with_run_label
 from calcium_decoding.recording import Recording
 
 REQUIRED = ("signal", "rate_hz", "animal")
 TEXTS = ("animal", "session", "part", "signal_unit")
 LISTS = ("roi_names", "notes")
+MOVIES = (".tif", ".tiff", ".npy", "")
 FIELDS = ("signal", "rate_hz", *TEXTS, *LISTS, "simulated")  # any other array of an .npz file is behaviour
 
 
@@ -132,7 +135,7 @@ def read_csv(path):
                                     roi_names=tuple(name.removeprefix("roi_") for name in rois), **about))
 
 
-def read_files(folder, read_one, ending, strict=False):
+def read_files(folder, read_one, ending, strict=False, movies=False):
     """Data set of the files in a folder that have one ending, a session each, in order of their names.
 
     Parameters
@@ -145,6 +148,9 @@ def read_files(folder, read_one, ending, strict=False):
         ``".npz"`` or ``".csv"``.
     strict : bool
         Raise at the first bad file instead of refusing it by name and going on.
+    movies : bool
+        Attach the movie of each session: the ``.tif``, ``.tiff`` or ``.npy`` file, or the folder with a series, that
+        has the name of the session's file. It stays on disk.
 
     Raises
     ------
@@ -159,8 +165,18 @@ def read_files(folder, read_one, ending, strict=False):
     intake = Intake(strict)
     for path in paths:
         with intake.session(path.name):
-            intake.recordings.append(read_one(path))
+            recording = read_one(path)
+            intake.recordings.append(replace(recording, movie=_movie_beside(path)) if movies else recording)
     return intake.dataset(folder.stem)
+
+
+def _movie_beside(path):
+    found = [path.with_suffix(ending) for ending in MOVIES if path.with_suffix(ending).exists()]
+    if len(found) != 1:
+        raise DataError(path, f"{', '.join(p.name for p in found) or 'no movie'} beside it",
+                        f"one movie: {', '.join(path.stem + ending for ending in MOVIES)}, the last a folder",
+                        "put the movie there under this name, or read without movies")
+    return Movie(found[0])
 
 
 def _load_npz(path):

@@ -75,12 +75,9 @@ def read_study(folder, rate_hz=30.0, simulated=False, strict=False, n_roi=N_ROI,
                         "download them, or name their folder")
     table = None if table_path is None else read_session_table(table_path)
     if assembled is not None and not _has_signal_files(table, folder, files):
-        if movies:
-            raise DataError(folder, "assembled signal files", "a signal file a session, which movies go with",
-                            "read it without movies")
         runrest, speed = (_find_any(files, f"{name}_5mice.mat", folder) for name in ("runrest", "speed"))
         return read_assembled(assembled, runrest or folder, speed, table_path, rate_hz, simulated, strict,
-                              n_roi)
+                              n_roi, folder if movies else None)
     intake = Intake(strict)
     for row in table.itertuples():
         # Outside the session: a path that leads out of the folder condemns the table.
@@ -100,7 +97,7 @@ def read_study(folder, rate_hz=30.0, simulated=False, strict=False, n_roi=N_ROI,
 
 
 def read_assembled(signal_path, runrest_path, speed_path=None, session_table=None, rate_hz=30.0,
-                   simulated=False, strict=False, n_roi=N_ROI):
+                   simulated=False, strict=False, n_roi=N_ROI, movies=None):
     """Data set from the study's assembled files, all sessions of a mouse in one MATLAB cell array.
 
     Parameters
@@ -117,6 +114,8 @@ def read_assembled(signal_path, runrest_path, speed_path=None, session_table=Non
         Gives the sessions their names, in the order of each mouse's rows; without it "session 1"...
     rate_hz, simulated, strict, n_roi
         As in :func:`read_study`.
+    movies : str or Path, optional
+        Folder with ``<Data_ID>.tif`` of each session somewhere below, to attach; it takes a session table.
 
     Returns
     -------
@@ -138,6 +137,10 @@ def read_assembled(signal_path, runrest_path, speed_path=None, session_table=Non
         raise DataError(runrest_path, "behaviour in a file a session, and no session table",
                         "a table that says which session is which",
                         "give session_table, or runrest_5mice.mat")
+    if movies is not None and names is None:
+        raise DataError(movies, "movies, and no session table", "a table that says which session is which",
+                        "give session_table, or read without movies")
+    tiffs = {} if movies is None else _files_by_name(Path(movies), "*.tif")
     behaviour_files = _files_by_name(runrest_path, "*.mat") if runrest_path.is_dir() else None
     intake = Intake(strict)
     for mouse in mice:
@@ -154,9 +157,10 @@ def read_assembled(signal_path, runrest_path, speed_path=None, session_table=Non
             with intake.session(f"mouse {mouse}/{session}"):
                 run, speed = ((runs[i], speeds[i]) if behaviour_files is None
                               else _behaviour(behaviour_files, session, runrest_path)[:2])
+                movie = None if movies is None else Movie(_find(tiffs, f"{session}.tif", movies))
                 intake.recordings.append(_recording(
                     signals[i], run, speed, n_roi, rate_hz=rate_hz, animal=f"mouse {mouse}", session=session,
-                    simulated=simulated, source=f"{signal_path}, signal{mouse}, cell {i + 1}",
+                    simulated=simulated, source=f"{signal_path}, signal{mouse}, cell {i + 1}", movie=movie,
                     notes=() if signal_path.stem.endswith("_raw") else (SUBTRACTED,)))
     return intake.dataset(signal_path.stem)
 

