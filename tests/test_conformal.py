@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 
 from calcium_decoding import conformal
+from calcium_decoding.epochs import History
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments import FoldResult
-from calcium_decoding.training import History
 
 
 def fold(speed, predicted, valid_speed, valid_predicted, recording=None, running=None, scores=None):

@@ -24,10 +24,11 @@ from calcium_decoding import (
     splits,
 )
 from calcium_decoding.conditions import Condition, ConditionResult
+from calcium_decoding.epochs import History
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.experiments import Experiment, FoldResult
 from calcium_decoding.recording import Dataset, Recording
-from calcium_decoding.training import History, TrainingSettings
+from calcium_decoding.training import TrainingSettings
 from calcium_decoding.windows import WindowSpec
 
 ALONE, REFIT, ZERO, MEAN = (region_effects.ALONE, region_effects.REFIT, region_effects.FILLS["zero"],

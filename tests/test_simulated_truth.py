@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from calcium_decoding import figures, results, simulate, simulated_truth
+from calcium_decoding.epochs import History
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments import FoldResult
 from calcium_decoding.results import ResultCard, Score
-from calcium_decoding.training import History
 from tests.conftest import ROOT
 
 
