@@ -46,16 +46,16 @@ out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
 regime = "auto"  # split: auto, or a name in splits.REGIMES
 n_blocks = 5  # blocks of a recording in the blocked split
-weights = "lite0-offline"  # first weights of the network on images: also imagenet, none
+weights = "lite0-offline"  # first weights of the CNN: also imagenet, none
 bin_px = 4  # pixels a side that are averaged; 1: the movie as it is
-norm_momentum = 0.1  # weight of a step in the running statistics of batch normalisation
+norm_momentum = 0.1  # weight of a step in running statistics of batch norms
 cnn_every = 15  # train and validate on one image in so many
 cnn_epochs = 3  # passes over the training images
 cnn_batch = 32  # images a step
 cnn_rate = 0.002  # highest learning rate on images
 folds = 5  # folds of every comparison, spread evenly; 0: all
 null_folds = 2  # folds the null is refitted on, spread evenly; 0: all
-recipe = "auto"  # preprocessing: auto, or a name in preprocess.RECIPES; of ROIs and controls
+recipe = "auto"  # preprocessing: auto, or a recipe; of ROIs and controls
 baseline_frames = 1000  # length of the moving baseline, frames
 past_frames = 15  # frames of a window before the labelled one
 future_frames = 15  # frames of a window after the labelled one
@@ -86,9 +86,11 @@ example = tour.example_of_test(experiment)
 seen = image_views.view(experiment, example)
 fig, axes = figures.panels(4, width=14, height=3.4)
 brain_figures.picture(
-    seen.scaling.mean, axes[0], "camera counts", "mean picture", simulated=simulated)
+    seen.scaling.mean, axes[0], "camera counts", "mean picture",
+    simulated=simulated)
 image_figures.colour_image(
-    seen.image, axes[1], f"image at {seen.frame / chapter.rate_hz:.0f} s", simulated)
+    seen.image, axes[1], f"image at {seen.frame / chapter.rate_hz:.0f} s",
+    simulated)
 image_figures.change(
     seen.image[2] - seen.image[0], axes[2], "last frame − first", simulated)
 ax = image_figures.change(
@@ -250,7 +252,8 @@ tables.show(image_controls.control_table(cnn, {r.name: r.folds for r in at_once}
 # We know of no such control in the study. What would settle it is a channel that neurons do not change, such as light
 # at a wavelength at which the indicator's brightness does not depend on calcium. Next best: register the frames, and
 # look again.
-#
+
+# %% [markdown]
 # ## What this does not show
 #
 # - **Not neurons.** See above. A decoder of pictures decodes whatever the pictures hold.
@@ -275,7 +278,8 @@ tables.show(tables.not_evaluable_table([*cnn, *rois, *failed]))
 # fold included, is the `.card.json` beside the executed notebook.
 
 # %%
-scores = [*image_scores.loss_scores(cnn), *image_scores.explained_scores(cnn, controls),
+scores = [*image_scores.loss_scores(cnn),
+          *image_scores.explained_scores(cnn, controls),
           *conditions.card_scores(found)]
 plans = [experiment, of_rois, *(result.condition.experiment for result in found)]
 card = chapter.card(plans, [*cnn, *rois, *conditions.not_evaluable(found)],

@@ -44,9 +44,9 @@ out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
 regime = "auto"  # split: auto, or a name in splits.REGIMES
 n_blocks = 5  # blocks of a recording in the blocked split
-weights = "lite0-offline"  # first weights of the network on images: also imagenet, none
+weights = "lite0-offline"  # first weights of the CNN: also imagenet, none
 bin_px = 4  # pixels a side that are averaged; 1: the movie as it is
-norm_momentum = 0.1  # weight of a step in the running statistics of batch normalisation
+norm_momentum = 0.1  # weight of a step in running statistics of batch norms
 cnn_every = 15  # train and validate on one image in so many
 cnn_epochs = 3  # passes over the training images
 cnn_batch = 32  # images a step
@@ -57,12 +57,12 @@ networks = "cnn_gru,cnn_lstm,cnn_rnn"  # recurrent networks on images, comma bet
 images_each_side = 5  # images before and after the labelled one in a window
 windows = "1,2,5,10,15"  # images each side in the sweep, comma between
 frozen = True  # leave the network on images as it is in networks and sweep
-other_folds = 1  # folds of the first network trained the other way, spread evenly; 0: all
+other_folds = 1  # folds of the first network trained the other way; 0: all
 rnn_every = 5  # train and validate on one window in so many
 rnn_epochs = 3  # passes over the training windows
 rnn_batch = 32  # windows a step
 rnn_rate = 0.002  # highest learning rate on windows
-consecutive = 16  # windows in a row that share images in fine-tuning; 1: any windows
+consecutive = 16  # windows in a row that share images; 1: any windows
 device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
 
@@ -211,7 +211,8 @@ tables.show(image_variants.window_table(both))
 # %% [markdown]
 # With few folds this says what each way costs, and little about which is better. The study froze its CNN in none of
 # the figures shown.
-#
+
+# %% [markdown]
 # ## What this does not show
 #
 # - **Not neurons.** All that chapter 20 says about movement and blood holds here, and more so: a recurrent network can
@@ -234,7 +235,8 @@ tables.show(tables.not_evaluable_table(failed))
 # ## Result card
 
 # %%
-scores = [*conditions.card_scores([*swept, *both]), *image_scores.loss_scores(trained)]
+scores = [*conditions.card_scores([*swept, *both]),
+          *image_scores.loss_scores(trained)]
 plans = [result.condition.experiment for result in everything]
 card = chapter.card(plans, [*trained, *conditions.not_evaluable([*swept, *both])],
                     nulls, null_statement, scores)

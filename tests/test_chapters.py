@@ -66,6 +66,15 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("left, stays", [("\x1b[A", False), ("\x1b[A\n  ", False), (" 40%|####    | 2/5", False),
+                                         ("UserWarning: look here", True), ("\x1b[1mUserWarning\x1b[0m", True)])
+def test_bars_leave_no_trace_on_a_page_and_warnings_stay(left, stays):
+    output = nbformat.v4.new_output("stream", name="stderr", text=left)
+    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[output])])
+    chapters._tidy(page)
+    assert len(page.cells[0].outputs) == stays
+
+
 def test_pages_show_text_and_figures_in_a_browser(checkout, monkeypatch):
     """The book in its smoke profile, every page opened in headless Chromium."""
     monkeypatch.chdir(checkout)

@@ -240,6 +240,42 @@ def test_a_movie_of_another_length_refuses_its_session(tmp_path):
     assert all(f"{T - 1} frames" in refusal.reason for refusal in dataset.refused)
 
 
+def test_assembled_signals_go_with_movies_by_the_session_table(tmp_path):
+    write_assembled(tmp_path, mice=((1, 1), (2, 2)))
+    with pytest.raises(DataError, match="no session table"):
+        readers.read_study(tmp_path, movies=True)
+    names = ["20200101_X_LR_1", "20200102_X_non_1", "20200103_X_non_1"]
+    pd.DataFrame({"Data_ID": names, "mouse_No.": [1, 2, 2]}).to_csv(tmp_path / "data_3.csv", index=False)
+    for i, name in enumerate(names[:2]):
+        write_movie(tmp_path / "pictures" / f"{name}.tif", [np.full((T, 4, 4), i, np.uint16)], (T, 4, 4))
+    dataset = readers.read_study(tmp_path, movies=True)
+    assert [(r.session, int(r.movie[5:6].max())) for r in dataset.recordings] == [(names[0], 0), (names[1], 1)]
+    assert [refusal.session for refusal in dataset.refused] == [f"mouse 2/{names[2]}"]
+    assert all(r.movie is None for r in readers.read_study(tmp_path).recordings)
+
+
+@pytest.mark.parametrize("place", ["{}.tif", "{}.npy", "{}/frame_0.tif"])
+def test_a_plain_session_takes_the_movie_of_its_name(tmp_path, place):
+    pixels = np.random.default_rng(0).integers(0, 99, (8, 5, 6), np.uint16)
+    recording = Recording(pixels.mean(axis=(1, 2))[:, None], {"run": [0, 1] * 4}, 20.0, "m", "s")
+    for name in ("one", "two"):
+        readers.write_npz(recording, tmp_path / f"{name}.npz")
+    path = tmp_path / place.format("one")
+    path.parent.mkdir(exist_ok=True)
+    np.save(path, pixels) if path.suffix == ".npy" else write_movie(path, [pixels], pixels.shape)
+    dataset = readers.read("npz", tmp_path, movies=True)
+    np.testing.assert_array_equal(dataset.recordings[0].movie[2:7], pixels[2:7])
+    assert [(r.session, "two.tif, two.tiff, two.npy, two" in r.reason) for r in dataset.refused] == [("two.npz", True)]
+    assert [r.movie for r in readers.read("npz", tmp_path).recordings] == [None, None]
+
+
+def test_movies_of_a_format_without_any_are_refused(tmp_path):
+    write_isfn(tmp_path)
+    with pytest.raises(ParameterError, match="one of study, npz, csv"):
+        readers.read("isfn", tmp_path, movies=True)
+    assert readers.read("isfn", tmp_path, movies=False).recordings[0].movie is None
+
+
 def test_study_can_be_marked_as_simulated(tmp_path):
     write_study(tmp_path)
     assert all(r.simulated for r in readers.read_study(tmp_path, simulated=True).recordings)

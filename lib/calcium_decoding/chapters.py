@@ -195,7 +195,7 @@ def _tidy(notebook):
 
 
 def _is_progress(output):
-    text = output.get("text", "")
+    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", output.get("text", ""))  # a bar within a bar moves the cursor
     return output.get("name") == "stderr" and (not text.strip() or re.search(r"\d+%\|", text) is not None)
 
 

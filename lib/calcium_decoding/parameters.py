@@ -177,10 +177,10 @@ class SpeedRegression(Training):
 class Images(Testing):
     """Parameters of every chapter that decodes from movies."""
 
-    weights: str = Field(description=f"first weights of the network on images: {', '.join(WEIGHTS)}",
+    weights: str = Field(description=f"first weights of the CNN: {', '.join(WEIGHTS)}",
                          pattern=f"^({'|'.join(WEIGHTS)})$")
     bin_px: int = Field(description="pixels a side that are averaged; 1: the movie as it is", ge=1, le=64)
-    norm_momentum: float = Field(description="weight of a step in the running statistics of batch normalisation",
+    norm_momentum: float = Field(description="weight of a step in running statistics of batch norms",
                                  gt=0, le=1)
     cnn_every: int = Field(description="train and validate on one image in so many", ge=1, le=1000)
     cnn_epochs: int = Field(description="passes over the training images", ge=1, le=1000)
@@ -207,13 +207,13 @@ class CnnRnn(Images):
     windows: str = Field(description="images each side in the sweep, comma between",
                          pattern=r"^\d{1,3}(,\d{1,3})*$")
     frozen: bool = Field(description="leave the network on images as it is in networks and sweep")
-    other_folds: int = Field(description="folds of the first network trained the other way, spread evenly; 0: all",
+    other_folds: int = Field(description="folds of the first network trained the other way; 0: all",
                              ge=0, le=10_000)
     rnn_every: int = Field(description="train and validate on one window in so many", ge=1, le=1000)
     rnn_epochs: int = Field(description="passes over the training windows", ge=1, le=1000)
     rnn_batch: int = Field(description="windows a step", ge=1, le=100_000)
     rnn_rate: float = Field(description="highest learning rate on windows", gt=0, le=1)
-    consecutive: int = Field(description="windows in a row that share images in fine-tuning; 1: any windows", ge=1,
+    consecutive: int = Field(description="windows in a row that share images; 1: any windows", ge=1,
                              le=100_000)
 
 
