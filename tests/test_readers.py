@@ -257,8 +257,8 @@ def test_assembled_signals_go_with_movies_by_the_session_table(tmp_path):
 @pytest.mark.parametrize("place", ["{}.tif", "{}.npy", "{}/frame_0.tif"])
 def test_a_plain_session_takes_the_movie_of_its_name(tmp_path, place):
     pixels = np.random.default_rng(0).integers(0, 99, (8, 5, 6), np.uint16)
-    recording = Recording(pixels.mean(axis=(1, 2))[:, None], {"run": [0, 1] * 4}, 20.0, "m", "s")
     for name in ("one", "two"):
+        recording = Recording(pixels.mean(axis=(1, 2))[:, None], {"run": [0, 1] * 4}, 20.0, "m", name)
         readers.write_npz(recording, tmp_path / f"{name}.npz")
     path = tmp_path / place.format("one")
     path.parent.mkdir(exist_ok=True)
