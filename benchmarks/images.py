@@ -35,7 +35,7 @@ from roi_rnn import MALLOC, answers, matrix_products, middle, peak_mb, timed, wi
 SIDE, LONG_FRAMES, EACH_SIDE, SEED, BATCH = 128, 18_000, 5, 1, 32
 LENGTH = 2 * EACH_SIDE + 1  # images of a window
 BOUT = 12  # frames
-LEARN_WINDOWS, LEARN_RUN = 320, 16  # what the network of the check learns from, and how many neighbours at a time
+LEARN_WINDOWS, LEARN_RUN = 160, 16  # what the network of the check learns from, and how many neighbours at a time
 CHECKED = 64
 KINDS = {"windows": "inference", "images": "image_inference", "train": "training"}  # work, and its name in the summary
 SAME = 1e-4  # of the standard deviation of the probabilities, and of a loss
@@ -122,19 +122,29 @@ def samples(frames, n, each_side):
 def networks(weights=None):
     """The convolutional network, and the same one under a GRU; trained weights if there are."""
     from safetensors.torch import load_file
-    from torch import nn
 
     from calcium_decoding.models import build_image
 
     image = build_image("cnn", "none", seed=SEED)
-    for module in image.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 0.2  # the check has few steps in which running statistics can settle
     sequence = build_image("cnn_gru", seed=SEED, image_decoder=image)
     if weights is not None:
         sequence.load_state_dict(load_file(weights))
         image.load_state_dict({k: v for k, v in sequence.image_decoder.state_dict().items()})
     return image, sequence
+
+
+def settle(network, frames):
+    """Take the statistics of normalisation anew: over the few steps of the check they lag behind the weights."""
+    import torch
+
+    norms = [module for module in network.eval().modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train().momentum = None  # the mean over all batches
+    images = samples(frames, 4 * BATCH, 0)
+    with torch.no_grad():
+        for which in torch.arange(len(images)).split(BATCH):
+            images.logits(network, which)
 
 
 class Ours:
@@ -237,10 +247,10 @@ def prepare(folder, options):
     for i in range(options.frames - 2):
         np.savez(folder / "images" / f"{i}.npz", image=frames[i : i + 3])
     _, network = networks()
-    stage = image_training.Stage(epochs=2, batch_size=2 * LEARN_RUN, consecutive=LEARN_RUN,
-                                 cycle=image_training.OneCycle(peak_rate=3e-3))
-    windows = min(LEARN_WINDOWS, options.frames - LENGTH - 1)
-    image_training.fit(network, samples(frames, windows, EACH_SIDE), samples(frames, LEARN_RUN, EACH_SIDE), stage, SEED)
+    stage = image_training.Stage(epochs=2, batch_size=2 * LEARN_RUN, consecutive=LEARN_RUN)
+    image_training.fit(network, samples(frames, LEARN_WINDOWS, EACH_SIDE), samples(frames, LEARN_RUN, EACH_SIDE), stage,
+                       SEED)
+    settle(network.image_decoder, frames)
     save_file({k: v.contiguous() for k, v in network.state_dict().items()}, folder / "weights.safetensors")
 
 
@@ -409,7 +419,7 @@ def main():
         peak = options.arm == "peak"
         return print(json.dumps(matrix_products() if peak else measure(options.arm, options.folder, options)))
     if options.quick:
-        options.frames, options.peer_windows, options.images = 120, 4, 64
+        options.frames, options.peer_windows, options.images = 180, 4, 64
         options.long_frames, options.rounds = 1200, 1
     options.cores = options.cores or sorted(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else (0, 1))[:2]
     names = ["peak", "ours", "peer", *options.extra]

@@ -157,8 +157,10 @@ print(",".join(f"{{r.scores['auc']:.9f}}" for r in results))
 def started(store, jobs=1):
     """A run of six folds in a process, and group of processes, of its own."""
     script = RUN.format(root=str(ROOT), store=str(store), jobs=jobs)
+    # A shell's background job, as these tests may be, ignores Ctrl-C, and so would whatever it starts.
     return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            start_new_session=True)
+                            start_new_session=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def finished(process):
