@@ -207,7 +207,8 @@ tables.show(image_scores.frame_table(cnn))
 # A running mouse moves its brain under the camera by a fraction of a pixel, and blood follows. Both change the
 # picture, at edges and vessels most, and neither is a neuron. A network that gets the whole picture is welcome to
 # them, and a high AUC does not say which it took. So each is taken out of the movie as a few numbers a frame, and
-# decoded **alone**, on the same folds, by logistic regression on the same second that the ROI decoder gets:
+# decoded **alone**, on the same folds, by logistic regression on the same second that the ROI decoder gets. They are
+# changes from the session's mean and nothing else is subtracted, as the network's own frames are:
 #
 # - **global mean**: the brightness of the whole picture;
 # - **edge**: brightness along the border of the brain, by sector;
@@ -215,16 +216,19 @@ tables.show(image_scores.frame_table(cnn))
 # - **shifts**: how far the picture lies from its mean place, down and right, and the distance.
 
 # %%
+control_sets = image_controls.control_datasets(chapter.dataset, chapter.store)
 alone = image_variants.controls(
-    chapter.plan, image_controls.control_datasets(chapter.dataset, chapter.store),
-    "logistic_window", n_folds=folds)
+    chapter.plan, control_sets, "logistic_window", n_folds=folds, recipe="raw")
 found = conditions.run(alone, label="controls", **pool)
 
 # %%
-fig, axes = figures.panels(2, width=14, height=4)
-condition_figures.strip(found, axes[0], simulated=simulated, nulls=nulls)
+fig, (ax,) = figures.panels(1, width=9, height=3.6)
+ax = condition_figures.strip(found, ax, simulated=simulated, nulls=nulls)
+
+# %%
 controls = {result.name: result.folds for result in found}
-ax = image_figures.shares(cnn, controls, axes[1], simulated)
+fig, (ax,) = figures.panels(1, width=9, height=3.6)
+ax = image_figures.shares(cnn, controls, ax, simulated)
 
 # %%
 tables.show(image_controls.control_table(cnn, controls))
@@ -244,8 +248,8 @@ tables.show(image_controls.control_table(cnn, controls))
 
 # %%
 at_once = conditions.run(image_variants.controls(
-    chapter.plan, {r.name: r.condition.experiment.dataset for r in found},
-    "logistic", n_folds=folds), label="controls", **pool)
+    chapter.plan, control_sets, "logistic", n_folds=folds, recipe="raw"),
+    label="controls", **pool)
 tables.show(image_controls.control_table(cnn, {r.name: r.folds for r in at_once}))
 
 # %% [markdown]

@@ -155,3 +155,25 @@ def test_weights_of_the_project_do_for_another_data_directory(no_weights, tmp_pa
     with open(own, "wb") as file:
         file.truncate(entry.bytes)
     assert weights_dir(entry) == no_weights / "data" and image_plans.ensure_weights("lite0-offline") == ""
+
+
+def test_a_saturated_movie_is_refused_by_name_and_a_compressed_one_converted_once(dataset, tmp_path):
+    rng = np.random.default_rng(1)
+    dark = rng.integers(900, 1100, (T, SIDE, SIDE), np.uint16)
+    bright = dark.copy()
+    bright[:, :, :4] = 4095  # a quarter of the picture, by a camera of 12 bits
+    some = dark.copy()
+    some[7, 0, 0] = 4095
+    for name, frames, how in (("bright", bright, {}), ("some", some, {}), ("packed", dark, {"compression": "deflate"})):
+        tifffile.imwrite(tmp_path / f"{name}.tif", frames, photometric="minisblack", **how)
+    bright, some, packed = (replace(r, movie=Movie(tmp_path / f"{name}.tif")) for r, name in
+                            zip(dataset.recordings, ("bright", "some", "packed"), strict=False))
+    opened, lines = image_plans.open_movies(Dataset("mine", (bright, some, packed)), tmp_path / "copies")
+    assert [r.id for r in opened.recordings] == [some.id, packed.id]
+    assert [r.session for r in opened.refused] == [bright.id] and "4095" in opened.refused[0].reason
+    assert "1 pixel values" in lines[0] and some.id in lines[0]
+    assert "converted once" in lines[1] and packed.id in lines[1] and len(lines) == 2
+    copy = opened.recordings[1].movie
+    assert copy.maps and not packed.movie.maps and copy.content_hash() == packed.movie.content_hash()
+    with pytest.raises(DataError, match="no usable recording"):
+        image_plans.open_movies(Dataset("mine", (bright,)), tmp_path / "copies")

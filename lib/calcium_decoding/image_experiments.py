@@ -127,7 +127,7 @@ class ImageExperiment:
 
     def key(self, fold, model):
         """Hash of everything that determines the result of a model on a fold."""
-        content = {r.id: [r.content_hash(), movie_hash(r.movie)] for r in experiments.recordings_of(self, [fold])}
+        content = {r.id: [r.content_hash(), r.movie.content_hash()] for r in experiments.recordings_of(self, [fold])}
         return hash_content([content, asdict(fold), self.split.of_centres, self.settings.of(model), model,
                              experiments.code_hash(), _own_code(), version("timm"),
                              version("torch").partition("+")[0]])
@@ -340,13 +340,6 @@ class ImageFoldTask:
 def _own_code():
     here = Path(__file__).parent
     return [source_digest(here / f"{name}.py") for name in ("images", "image_training", "image_experiments")]
-
-
-def movie_hash(movie):
-    """Content of a movie, read once by each process."""
-    if "_hash" not in movie.__dict__:
-        movie.__dict__["_hash"] = movie.content_hash()
-    return movie.__dict__["_hash"]
 
 
 def _thinned(n, consecutive, every):

@@ -5,14 +5,18 @@ from dataclasses import replace
 
 from calcium_decoding import fetch, manifest, splits
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.exposure import check_exposure
 from calcium_decoding.image_experiments import ImageExperiment, ImageSettings
 from calcium_decoding.image_training import OneCycle, Stage
+from calcium_decoding.mappable import mappable
 from calcium_decoding.models import build_image
 from calcium_decoding.models.efficientnet import HUB_ENTRY, LITE0_ENTRY, WEIGHTS, weights_dir
 from calcium_decoding.progress import progress
+from calcium_decoding.readers.common import Intake
 
 # Within a recording, its mean image and deviation may be taken from training frames only.
 _WITHIN = ("blocked", "random_windows")
+_NAMED = 5  # notes on movies that a page shows
 
 
 def plan(parameters, dataset, changes=None):
@@ -89,6 +93,39 @@ def described(experiment, rate_hz):
             ("frames", f"less the mean image of {of}, over one SD of all its pixels"),
             ("network", f"first weights '{settings.weights}': {WEIGHTS[settings.weights]}"),
             ("device", settings.device)]
+
+
+def open_movies(dataset, folder):
+    """The data set with movies that map and were looked through once.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With a movie of every recording.
+    folder : str or Path
+        For copies of movies that cannot be memory-mapped as they lie.
+
+    Returns
+    -------
+    dataset : Dataset
+        Recordings whose movie cannot be read, is saturated, or has many frames without a picture are among the refused.
+    lines : list of str
+        Which movies were converted or have pixels at the ceiling of the camera, in words for a page.
+
+    Raises
+    ------
+    DataError
+        No movie can be used.
+    """
+    intake, lines = Intake(strict=False), []
+    for recording in progress(dataset.recordings, desc="look through movies", unit="movie", leave=False):
+        with intake.session(recording.id):
+            movie, converted = mappable(recording.movie, folder)
+            lines += [f"{recording.id}: {note}" for note in (converted, *check_exposure(movie)) if note]
+            intake.recordings.append(replace(recording, movie=movie))
+    more = [f"and {len(lines) - _NAMED} notes more"] if len(lines) > _NAMED else []
+    dataset = replace(dataset, recordings=tuple(intake.recordings), refused=(*dataset.refused, *intake.refused))
+    return dataset, lines[:_NAMED] + more
 
 
 def movies_of(dataset):

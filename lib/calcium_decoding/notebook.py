@@ -53,7 +53,7 @@ class Chapter:
     @property
     def store(self):
         """Folder where finished folds are kept between runs."""
-        return project_root() / "_build" / "folds"
+        return _store()
 
     @property
     def rate_hz(self):
@@ -242,11 +242,16 @@ def start(chapter, namespace, movies=False):
         image_plans.require_movies(parameters.dataset)
     simulate.ensure(parameters.dataset)
     dataset = readers.load(parameters.dataset, parameters.data_dir or None, **({"movies": True} if movies else {}))
-    _describe(dataset)
+    dataset, movie_notes = image_plans.open_movies(dataset, _store() / "movies") if movies else (dataset, [])
+    _describe(dataset, movie_notes)
     if movies and (fetched := image_plans.ensure_weights(parameters.weights)):
         _say("weights", fetched)
     _say("seed", str(parameters.seed))
     return Chapter(chapter, parameters, dataset)
+
+
+def _store():
+    return project_root() / "_build" / "folds"
 
 
 def _one_hash(planned):
@@ -271,13 +276,13 @@ def _injected(namespace):
     return []
 
 
-def _describe(dataset):
+def _describe(dataset, movie_notes=()):
     kind = "SIMULATED, no animal was recorded" if dataset.simulated else "recorded"
     minutes = sum(r.duration_s for r in dataset.recordings) / 60
     n_rois = sorted({r.n_roi for r in dataset.recordings})
     rois = f"{n_rois[0]}" if len(n_rois) == 1 else f"{n_rois[0]} to {n_rois[-1]}"
     rates = "/".join(f"{rate:g}" for rate in sorted({r.rate_hz for r in dataset.recordings}))
-    movies = image_plans.movies_of(dataset)
+    movies = [*image_plans.movies_of(dataset), *movie_notes]
     _say("data", f"{dataset.name} ({kind}), content {dataset.content_hash()}")
     _say("", f"{len(dataset.animals)} animals, {len(dataset.recordings)} recordings, {minutes:.0f} min at {rates} Hz, "
              f"{rois} ROIs")
