@@ -10,8 +10,8 @@ from tests.test_cli import command
 @pytest.fixture
 def run_on(real_data_dir, tmp_path):
     def run(dataset):
-        """As the README says, but for the comparison of networks, which nothing here looks at."""
-        fewer = ("-p", "networks", "")
+        """As the README says, but for the comparisons of networks and filters, which nothing here looks at."""
+        fewer = ("-p", "networks", "", "-p", "sweep_folds", "1")
         result = command("book", "run", "10_roi_rnn", "--dataset", dataset, "--data-dir", real_data_dir, *fewer,
                          "--out", tmp_path)
         assert result.returncode == 0, result.stderr
