@@ -11,6 +11,9 @@ export MALLOC_TRIM_THRESHOLD_ := 100000000000
 export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TOP_PAD_ := 268435456
 
+# Tests run in as many processes as there are processors, at most four: each may take 3 GB.
+WORKERS := -n auto --maxprocesses 4
+
 .PHONY: book test lab bench clean
 
 book: $(STAMP)
@@ -18,8 +21,8 @@ book: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/ruff check lib tests book benchmarks
-	$(BIN)/python -m pytest tests
-	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 -p no:cacheprovider tests/reference
+	$(BIN)/python -m pytest $(WORKERS) --dist worksteal tests
+	$(BIN)/python -m pytest $(WORKERS) --dist loadfile --nbval-lax --nbval-cell-timeout=600 -p no:cacheprovider tests/reference
 
 lab: $(STAMP)
 	$(BIN)/jupytext --sync book/[0-9]*.py

@@ -21,7 +21,7 @@
 # baseline.
 
 # %%
-from calcium_decoding import figures, notebook, results, tables, tour
+from calcium_decoding import browse, figures, notebook, results, tables, tour
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml
@@ -95,6 +95,13 @@ correlations = tour.correlations_with_running(data)
 fig, (ax,) = figures.panels(1, width=9, height=3.4)
 groups = tour.roi_groups(data)
 ax = figures.correlation_with_running(data, correlations.values, ax, groups)
+
+# %% [markdown]
+# The same as a map, the mean over animals. Hover over a ROI, or touch it: its number, its group and its correlation
+# appear. Where the ROIs lie is known for simulated data only; ROIs of others stand in rows by number.
+
+# %%
+browse.roi_map(data, correlations.mean(), "correlation with running (r)")
 
 # %% [markdown]
 # ## How much of a trace is slow drift?

@@ -25,6 +25,7 @@
 # %%
 
 from calcium_decoding import (
+    browse,
     condition_figures,
     conditions,
     figures,
@@ -122,6 +123,14 @@ testing = tables.folds_testing(decoded, example)
 fig, axes = figures.stack(len(testing))
 for ax, fold in zip(axes, testing, strict=True):
     figures.decoded_trace(fold, example, start_s, 60, ax)
+
+# %% [markdown]
+# The whole recording, to move in. Drag the window in the lowest strip, or its ends, to see another stretch; hover for
+# values; click a decoder's name to hide its line. Errors within a long bout deserve a second look at the traces above.
+
+# %%
+rois = tour.spread_of_rois(example)
+browse.recording(example, rois, testing, start_s)
 
 # %% [markdown]
 # ## The null: what does the same network score when there is nothing to find?

@@ -165,7 +165,9 @@ tables.show(shap_tables.agreement(maps, truth))
 # - **Not cause.** Activity that follows movement, blood and motion are used by the network just as gladly.
 # - **Not exact Shapley values.** The rules sum exactly, but divide interactions by a fixed recipe. On small networks
 #   trained on noisy labels ROI sums go with values from all coalitions at r = 0.99 for the logit and 0.98 for the
-#   probability; on networks that are never in doubt, whose probability saturates, at 0.92 to 0.96 only.
+#   probability; on networks that are never in doubt, whose probability saturates, at 0.92 to 0.96 only. Chapter 24
+#   shows the agreement for a trained network of this size: close for maps of ROIs averaged over windows, less for
+#   single windows, and much less for the time course.
 # - **Not realistic windows.** Comparing two windows input by input visits mixtures of both that no brain produces.
 
 # %% [markdown]

@@ -42,10 +42,15 @@ def real_data_dir():
     return Path(folder)
 
 
-@pytest.fixture
-def checkout(tmp_path):
+def copy_of_the_project(folder):
     """A copy of what a run needs, so that tests change no file of the project."""
     for name in ("data_manifest.yaml", "_config.yml", "_toc.yml", "jupytext.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "book", tmp_path / "book", ignore=shutil.ignore_patterns("*.ipynb", ".*"))
-    return tmp_path
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "book", folder / "book", ignore=shutil.ignore_patterns("*.ipynb", ".*"))
+    return folder
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder to run in; see :func:`copy_of_the_project`."""
+    return copy_of_the_project(tmp_path)

@@ -3,6 +3,8 @@
 import numpy as np
 import seaborn as sns
 
+from calcium_decoding import manifest, simulate
+from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.figures import (
     DECODED,
     MODEL_COLOURS,
@@ -40,6 +42,16 @@ def picture(image, ax, label, title="", cmap="gray", limits=None, simulated=Fals
     ax.set(title=title, xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     return simulated_mark(ax, simulated)
+
+
+def anatomy_of(dataset):
+    """Where the ROIs of simulated data lie, in the first animal; None for others: the study's places are not public."""
+    try:
+        entry = manifest.load_manifest().entry(dataset.name)
+        settings = simulate.settings_of(entry) if entry.kind == "simulated" else None
+    except (DataError, ParameterError):
+        settings = None
+    return None if settings is None else simulate.anatomy(settings.seed, 1)
 
 
 def parcel_map(anatomy, ax, simulated=False):

@@ -8,14 +8,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from datetime import date
 from pathlib import Path
 
 import yaml
 
-from calcium_decoding import manifest, simulate
+from calcium_decoding import built_pages, manifest, pages, simulate
 from calcium_decoding.errors import CalciumDecodingError, DataError, ParameterError
 from calcium_decoding.executors import SCHEDULER_VARIABLE
 from calcium_decoding.files import file_digest, hash_content, whole_file, write_json, write_text
+from calcium_decoding.footsteps import world_files
+from calcium_decoding.measured import Meter
 from calcium_decoding.parameters import CHAPTERS, schema_of, validate
 from calcium_decoding.progress import BATCH_VARIABLE, progress
 from calcium_decoding.results import ResultCard, source_hash
@@ -25,7 +28,6 @@ CARD_TAG = "nbval-check-output"
 INJECTED_TAG = "injected-parameters"
 # glibc hands large blocks back to the kernel after each use; keeping them makes training up to 1.3 times faster.
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": "268435456"}
-PAGES = ("intro.md", "reproduction.md", "glossary.md", "references.bib", "logo.svg")
 # Measured on the smoke data between AVX2 and SSE arithmetic: AUCs of networks moved by 1e-6, of logistic regression
 # by 1e-4. A summary score of a reference has to lie further than this, twice as much, from where its rounding flips.
 ROUNDING_MARGIN = 0.0002
@@ -112,7 +114,7 @@ def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs"
     """
     out = Path(out).resolve()
     parameters = merged_parameters(chapter, profile, dataset, overrides, data_dir)
-    if simulate.ensure(parameters["dataset"]) is None:
+    if (world_files.ensure(parameters["dataset"]) or simulate.ensure(parameters["dataset"])) is None:
         manifest.require(manifest.load_manifest().entry(parameters["dataset"]), parameters["data_dir"])
     endings = {"notebook": "ipynb", "html": "html", "card": "card.json"}
     paths = {kind: out / f"{chapter}.{ending}" for kind, ending in endings.items()}
@@ -234,9 +236,11 @@ def build(profile="demo", data_dir=None, scheduler=None):
         stamp = executed / f"{chapter}.key.json"
         if _is_fresh(stamp, key, executed / f"{chapter}.ipynb"):
             continue
-        run(chapter, profile, out=executed, data_dir=data_dir, scheduler=scheduler)
-        write_json(stamp, {"key": key, "notebook": file_digest(executed / f"{chapter}.ipynb")})
-    return _render(root, executed)
+        with Meter() as took:
+            run(chapter, profile, out=executed, data_dir=data_dir, scheduler=scheduler)
+        write_json(stamp, {"key": key, "notebook": file_digest(executed / f"{chapter}.ipynb"),
+                           "seconds": took.seconds, "peak_mb": took.peak_mb, "made": str(date.today())})
+    return _render(root, executed, profile)
 
 
 def chapter_key(chapter, profile, data_dir=None):
@@ -265,26 +269,22 @@ def _is_fresh(stamp, key, notebook):
         return False
 
 
-def _render(root, executed):
+def _render(root, executed, profile):
     """Stage executed chapters and prose, and run Jupyter Book on them unless the pages are as they were."""
-    pages = root / "_build" / "pages"
-    shutil.rmtree(pages, ignore_errors=True)
-    pages.mkdir(parents=True)
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(root / name, pages)
-    for name in PAGES:
-        shutil.copy(root / "book" / name, pages)
-    for chapter in CHAPTERS:
-        shutil.copy(executed / f"{chapter}.ipynb", pages)
-    key = hash_content({p.name: file_digest(p) for p in sorted(pages.iterdir())})
+    staged = root / "_build" / "pages"
+    pages.stage(root, executed, CHAPTERS, profile, staged)
+    key = hash_content({str(p.relative_to(staged)): file_digest(p) for p in sorted(staged.rglob("*")) if p.is_file()})
     index, stamp = root / "_build" / "html" / "index.html", root / "_build" / "html.key"
     if index.exists() and stamp.exists() and stamp.read_text() == key:
         return index
+    shutil.rmtree(index.parent, ignore_errors=True)  # a page that is no longer in the book must not stay
     program = str(Path(sys.executable).parent / "jupyter-book")
-    command = [program, "build", str(pages), "--path-output", str(root), "--all", "-W", "-n", "--keep-going"]
+    command = [program, "build", str(staged), "--path-output", str(root), "--all", "-W", "-n", "--keep-going"]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0 or not index.exists():
         raise ChapterError(f"jupyter-book did not build without warnings:\n{_tail(result.stdout + result.stderr)}")
+    if found := built_pages.faults(index.parent):
+        raise ChapterError("\n".join([f"{len(found)} faults in the pages, the first of them:", *found[:25]]))
     write_text(stamp, key)
     return index
 

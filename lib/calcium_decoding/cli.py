@@ -64,7 +64,7 @@ def parser():
     command.set_defaults(action=_simulate)
 
     book = areas.add_parser("book", help="run chapters, build the book, remake the test references")
-    commands = book.add_subparsers(required=True, metavar="run|build|reference|ledger")
+    commands = book.add_subparsers(required=True, metavar="run|build|collect|reference|parameters|ledger")
     profile = argparse.ArgumentParser(add_help=False)
     profile.add_argument("--profile", default="demo", help="smoke, demo or paper (default: demo)")
     where = argparse.ArgumentParser(add_help=False)
@@ -83,9 +83,18 @@ def parser():
     command = commands.add_parser("build", parents=[place, profile, where],
                                   help="execute what changed and render the book")
     command.set_defaults(action=_build)
+    command = commands.add_parser("pdf", help="print the rendered book into _build/book.pdf; needs Chromium")
+    command.set_defaults(action=_pdf)
     command = commands.add_parser("reference", help="remake tests/reference for nbval")
     command.add_argument("chapters", nargs="*", metavar="chapter", help="such as 10_roi_rnn (default: all)")
     command.set_defaults(action=_reference)
+    command = commands.add_parser("collect", help="gather result cards of many runs into one CSV file")
+    command.add_argument("folders", nargs="+", metavar="folder", help="searched with all below, such as results")
+    command.add_argument("--out", default="scores.csv", help="the file to write (default: scores.csv)")
+    command.add_argument("--every", action="store_true", help="also medians and single folds, not only means")
+    command.set_defaults(action=_collect)
+    command = commands.add_parser("parameters", help="write book/parameters.md: every parameter of every chapter")
+    command.set_defaults(action=_parameters)
     command = commands.add_parser("ledger", help="write book/reproduction.md from the stored result cards")
     command.set_defaults(action=_ledger)
     return top
@@ -134,6 +143,7 @@ def _verify(options):
 
 def _simulate(options):
     from calcium_decoding import manifest, simulate
+    from calcium_decoding.footsteps import world_files
 
     if getattr(options, "world", None) == "list":
         for name, world in simulate.WORLDS.items():
@@ -148,7 +158,7 @@ def _simulate(options):
     known = manifest.load_manifest()
     names = [options.name] if options.name else [n for n in known.names() if known.entry(n).kind == "simulated"]
     for name in names:
-        folder = simulate.ensure(name)
+        folder = world_files.ensure(name) or simulate.ensure(name)
         if folder is None:
             raise ParameterError("name", f"'{name}', which is not simulated", "a simulated set of the manifest",
                                  f"fetch it: calcium-decoding data fetch {name}")
@@ -212,11 +222,29 @@ def _build(options):
     print(f"\nThe book: {index}\nOpen it in a browser: {index.as_uri()}")
 
 
+def _pdf(options):
+    from calcium_decoding import print_book
+
+    print(print_book.write())
+
+
 def _reference(options):
     from calcium_decoding import chapters
 
     for path in chapters.make_references(options.chapters):
         print(path)
+
+
+def _collect(options):
+    from calcium_decoding import collected
+
+    print(collected.write(options.folders, options.out, options.every))
+
+
+def _parameters(options):
+    from calcium_decoding import parameter_page
+
+    print(parameter_page.write())
 
 
 def _ledger(options):

@@ -33,13 +33,15 @@ __all__ = ["FITTED", "Experiment", "FoldResult", "code_hash", "recordings_of", "
 
 # Modules that cannot change the result of a fold. All others can: a change in one of them makes stored folds stale.
 _NOT_DETERMINING = frozenset(
-    "audit brain_figures brain_masks "
-    "chance chapters claims cli comparison condition_figures conditions confidence conformal deep_shap "
-    "events executors experiments exposure fetch figures image_controls "
+    "alt_text attribution attribution_figures attribution_runs attribution_tests attribution_worlds "
+    "audit brain_figures brain_masks browse built_pages "
+    "chance chapters claims cli collected comparison condition_figures conditions confidence conformal cut_masks "
+    "cut_out cut_out_figures cut_out_tables cut_out_truth deep_shap "
+    "events executors experiments exposure fetch figures glossary footstep_figures footsteps image_controls "
     "image_experiments image_figures image_plans image_scores image_training image_variants image_views "
     "images intact lag_figures lags leakage ledger linear_null manifest "
-    "manifest_schema mappable masking movies nested notebook null_figures null_level nulls parameters progress "
-    "published "
+    "manifest_schema mappable masking measured movies nested notebook null_figures null_level nulls pages "
+    "parameter_page parameters print_book progress published "
     "readers registration region_effects region_figures regions results shap_figures shap_maps shap_tables simulate "
     "simulated_truth speed_figures speeds "
     "split_figures stacks statistics tables tiff_pages timing tour variants verdicts".split()

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
-from calcium_decoding import metrics
+from calcium_decoding import alt_text, metrics
 from calcium_decoding.published import GROUPS
 
 RUN, REST, SIGNAL, DECODED = "#D55E00", "#9AA5AE", "#222222", "#0072B2"
@@ -26,6 +26,7 @@ def use_style():
         "figure.dpi": 110, "savefig.dpi": 160, "figure.constrained_layout.use": True, "axes.spines.top": False,
         "axes.spines.right": False, "legend.frameon": False, "font.size": 11, "axes.titlesize": 12,
         "axes.titlelocation": "left", "svg.fonttype": "none"})
+    alt_text.show_in_notebooks()
 
 
 def panels(n, width=9.0, height=3.2, **options):

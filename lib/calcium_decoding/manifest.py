@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from calcium_decoding.errors import DataError
-from calcium_decoding.files import hash_content, tree_digest
+from calcium_decoding.files import file_digest, hash_content, tree_digest
 from calcium_decoding.intact import ExpectedFile, Finding, check_file, members
 from calcium_decoding.manifest_schema import (
     Entry,
@@ -28,6 +28,8 @@ MANIFEST_NAME = "data_manifest.yaml"
 LOCK_NAME = "data_manifest.lock.json"
 DATA_VARIABLE = "CALCIUM_DECODING_DATA"
 SIMULATION_DONE = "data_64_5mice.csv"  # simulate.write_dataset writes it last
+# Worlds with a simulator of their own: its files, and the one that it writes last. All others are of `simulate`.
+_OTHER_SIMULATORS = {"footsteps": (("gait", "cells", "world", "world_files"), "truth.json")}
 
 
 def inside(base, relative, where):
@@ -143,12 +145,17 @@ def folder(entry, data_dir=None):
     """
     if entry.kind == "simulated":
         words = {"title", "citation", "licence", "role", "caution", "regime", "compare_with_study"}
-        simulator = tree_digest(Path(__file__).with_name("simulate"))
-        key = hash_content([entry.model_dump(exclude=words), simulator])  # a new title does not make other data
+        # A new title does not make other data.
+        key = hash_content([entry.model_dump(exclude=words), _simulator_digest(entry.world)])
         return entry.root / "_build" / "simulated" / f"{entry.name}-{key}"
     if entry.folder is None:
         return None
     return inside(_chosen_dir(data_dir), entry.folder, f"{MANIFEST_NAME}, entry '{entry.name}', field folder")
+
+
+def done_file(world):
+    """Name of the file that the simulator of a world writes last: it marks a set as complete."""
+    return _OTHER_SIMULATORS[world][1] if world in _OTHER_SIMULATORS else SIMULATION_DONE
 
 
 def pins(entry):
@@ -190,7 +197,7 @@ def status(entry, data_dir=None):
     if place is None:
         return "present" if _in_hub_cache(entry.hub) else "missing"
     if entry.kind == "simulated":
-        there = [(place / SIMULATION_DONE).is_file()]
+        there = [(place / done_file(entry.world)).is_file()]
     elif entry.kind == "local":
         there = [place.is_dir() and any(place.iterdir())]
     elif files := files_of(entry, data_dir):
@@ -216,9 +223,9 @@ def verify(entry, data_dir=None):
         state = "ok" if _in_hub_cache(entry.hub) else "missing"
         return [Finding(entry.hub, state, "", "in the hub's cache; timm checks it")]
     if entry.kind == "simulated":
-        done = (place / SIMULATION_DONE).is_file()
-        state = "ok" if done else "missing"
-        return [Finding(SIMULATION_DONE, state, "", "the table that a simulation writes last")]
+        done = done_file(entry.world)
+        state = "ok" if (place / done).is_file() else "missing"
+        return [Finding(done, state, "", "the file that a simulation writes last")]
     if entry.kind == "local":
         own = _matching(place, ["*"]) or [entry.folder]
         state = "unpinned" if place.is_dir() else "missing"
@@ -265,6 +272,14 @@ def matches(name, patterns):
 def _chosen_dir(option):  # beside data_dir, whose name other functions use for their argument
     chosen = option or os.environ.get(DATA_VARIABLE)
     return Path(chosen).expanduser() if chosen else project_root() / "data"
+
+
+def _simulator_digest(world):
+    here = Path(__file__).parent
+    if world not in _OTHER_SIMULATORS:
+        return tree_digest(here / "simulate")
+    names = _OTHER_SIMULATORS[world][0]
+    return hash_content({name: file_digest(here / world / f"{name}.py") for name in names})
 
 
 def _matching(place, patterns):

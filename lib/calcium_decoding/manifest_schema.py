@@ -146,7 +146,7 @@ class RepositoryEntry(_Entry):
 
 
 class SimulatedEntry(_Entry):
-    """A set computed from a seed; see :mod:`calcium_decoding.simulate`."""
+    """A set computed from a seed; see :mod:`calcium_decoding.simulate` and :mod:`calcium_decoding.footsteps`."""
 
     kind: Literal["simulated"]
     world: str
@@ -166,6 +166,7 @@ class LocalEntry(_Entry):
     role: str = "own recordings"
     folder: Relative
     regime: Regime
+    options: dict[str, Any] = {}  # of the reader, such as {contralateral: left}
 
 
 class WeightsEntry(_Entry):

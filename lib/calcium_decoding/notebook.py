@@ -24,6 +24,7 @@ from calcium_decoding import (
 from calcium_decoding.errors import DataError
 from calcium_decoding.figures import use_style
 from calcium_decoding.files import hash_content
+from calcium_decoding.footsteps import world_files
 from calcium_decoding.manifest import project_root
 from calcium_decoding.parameters import Parameters, schema_of, validate
 from calcium_decoding.recording import Dataset
@@ -240,7 +241,7 @@ def start(chapter, namespace, movies=False):
     use_style()
     if movies:
         image_plans.require_movies(parameters.dataset)
-    simulate.ensure(parameters.dataset)
+    world_files.ensure(parameters.dataset) or simulate.ensure(parameters.dataset)
     dataset = readers.load(parameters.dataset, parameters.data_dir or None, **({"movies": True} if movies else {}))
     dataset, movie_notes = image_plans.open_movies(dataset, _store() / "movies") if movies else (dataset, [])
     _describe(dataset, movie_notes)

@@ -5,8 +5,12 @@ import numbers
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from calcium_decoding.attribution_worlds import TRUTH_OF
 from calcium_decoding.deep_shap import EXPLAINED, OUTPUTS
 from calcium_decoding.errors import ParameterError
+from calcium_decoding.footsteps.networks import MODELS as FOOTSTEP_MODELS
+from calcium_decoding.footsteps.networks import NETWORKS as FOOTSTEP_NETWORKS
+from calcium_decoding.footsteps.networks import SIZES as FOOTSTEP_SIZES
 from calcium_decoding.models import IMAGE_MODELS, MODELS, SPEED_MODELS
 from calcium_decoding.models.efficientnet import WEIGHTS
 from calcium_decoding.preprocess import RECIPES
@@ -157,6 +161,27 @@ class Shap(Training):
     null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
 
 
+_WORLDS = "|".join(TRUTH_OF)
+
+
+class MapTests(Training):
+    """24_do_the_maps_mean_anything"""
+
+    model: str = Field(description=f"decoder to explain: {', '.join(EXPLAINED)}", pattern=f"^({'|'.join(EXPLAINED)})$")
+    output: str = Field(description=f"output to explain: {', '.join(OUTPUTS)}", pattern=f"^({'|'.join(OUTPUTS)})$")
+    explained: int = Field(description="test windows to explain in each fold, spread evenly", ge=1, le=100_000)
+    background: int = Field(description="test windows they are compared with, drawn by the seed", ge=1, le=100_000)
+    folds: int = Field(description="folds, spread evenly; 0: all", ge=0, le=10_000)
+    null_folds: int = Field(description="folds the null is refitted on, of those above; 0: all", ge=0, le=10_000)
+    repeats: int = Field(description="folds done again: with another validation animal, from other first weights, "
+                                     "played backwards", ge=1, le=10_000)
+    random_maps: int = Field(description="random maps for the curves of each method, none of which are drawn at 0",
+                             ge=0, le=1000)
+    worlds: str = Field(description=f"worlds, comma between; none if empty: {', '.join(TRUTH_OF)}",
+                        pattern=f"^(({_WORLDS})(,({_WORLDS}))*)?$")
+    world_frames: int = Field(description="frames of each of nine sessions of a world", ge=600, le=100_000)
+
+
 _SPEED = "|".join(SPEED_MODELS)
 _SMOOTHING = r"(none|(moving_mean|causal)_[1-9]\d{0,3})"
 
@@ -197,18 +222,11 @@ class Cnn(Images, Traces):
 _SEQUENCES = "|".join(name for name in IMAGE_MODELS if name != "cnn")
 
 
-class CnnRnn(Images):
-    """21_cnn_rnn"""
+class Sequences(Images):
+    """Parameters of every chapter that trains recurrent networks on the features of images."""
 
-    networks: str = Field(description="recurrent networks on images, comma between, the first for all sections; "
-                                      f"{_SEQUENCES.replace('|', ', ')}",
-                          pattern=f"^({_SEQUENCES})(,({_SEQUENCES}))*$")
     images_each_side: int = Field(description="images before and after the labelled one in a window", ge=0, le=300)
-    windows: str = Field(description="images each side in the sweep, comma between",
-                         pattern=r"^\d{1,3}(,\d{1,3})*$")
-    frozen: bool = Field(description="leave the network on images as it is in networks and sweep")
-    other_folds: int = Field(description="folds of the first network trained the other way; 0: all",
-                             ge=0, le=10_000)
+    frozen: bool = Field(description="leave the network on images as it is under recurrent ones")
     rnn_every: int = Field(description="train and validate on one window in so many", ge=1, le=1000)
     rnn_epochs: int = Field(description="passes over the training windows", ge=1, le=1000)
     rnn_batch: int = Field(description="windows a step", ge=1, le=100_000)
@@ -217,10 +235,106 @@ class CnnRnn(Images):
                              le=100_000)
 
 
+class CnnRnn(Sequences):
+    """21_cnn_rnn"""
+
+    networks: str = Field(description="recurrent networks on images, comma between, the first for all sections; "
+                                      f"{_SEQUENCES.replace('|', ', ')}",
+                          pattern=f"^({_SEQUENCES})(,({_SEQUENCES}))*$")
+    windows: str = Field(description="images each side in the sweep, comma between",
+                         pattern=r"^\d{1,3}(,\d{1,3})*$")
+    frozen: bool = Field(description="leave the network on images as it is in networks and sweep")
+    other_folds: int = Field(description="folds of the first network trained the other way; 0: all",
+                             ge=0, le=10_000)
+
+
+class CutOut(Sequences):
+    """22_cut_out"""
+
+    model: str = Field(description=f"decoder of images: {', '.join(IMAGE_MODELS)}",
+                       pattern=f"^({'|'.join(IMAGE_MODELS)})$")
+    test_every: int = Field(description="test on one window in so many; 1: all", ge=1, le=1000)
+    disc_folds: int = Field(description="folds in which discs are cut out too, spread evenly; 0: all", ge=0, le=10_000)
+
+
+_FOOTSTEPS, _FEET_NETWORKS = "|".join(FOOTSTEP_MODELS), "|".join(FOOTSTEP_NETWORKS)
+_NUMBERS = r"\d+(\.\d+)?(,\d+(\.\d+)?)*"
+
+
+class BilateralM1(Parameters):
+    """40_bilateral_m1"""
+
+    animals: int = Field(description="animals that are used; 0: all", ge=0, le=1000)
+    sessions: int = Field(description="sessions of each animal that are used; 0: all", ge=0, le=1000)
+    cells: int = Field(description="cells of each animal that are used, drawn at random; 0: all", ge=0, le=100_000)
+    size: str = Field(description=f"size of the networks: {', '.join(FOOTSTEP_SIZES)}",
+                      pattern=f"^({'|'.join(FOOTSTEP_SIZES)})$")
+    window_frames: int = Field(description="frames of a window, the last of which is decoded", ge=1, le=300)
+    lstm_frames: int = Field(description="frames of a window of the LSTM", ge=1, le=300)
+    models: str = Field(description=f"decoders, hybrid first, comma between; {', '.join(FOOTSTEP_MODELS)}",
+                        pattern=f"^hybrid(,({_FOOTSTEPS}))*$")
+    ablations: str = Field(description="ablated networks; empty: none; trained with the first seed only",
+                           pattern=f"^(({_FEET_NETWORKS})(,({_FEET_NETWORKS}))*)?$")
+    places: int = Field(description="places that the test block can have in a recording", ge=2, le=20)
+    blocks: int = Field(description="places of the test block that are used, spread evenly", ge=1, le=20)
+    seeds: int = Field(description="times that a network is trained", ge=1, le=100)
+    epochs: int = Field(description="passes over the training windows at most", ge=1, le=1000)
+    patience: int = Field(description="passes without a better validation loss until training stops", ge=1,
+                          le=1000)
+    batch_size: int = Field(description="windows a step", ge=2, le=100_000)
+    learning_rate: float = Field(description="highest step size of AdamW", gt=0, le=1)
+    every_frames: int = Field(description="train on one window in so many", ge=1, le=1000)
+    mixup: float = Field(description="alpha of mixup; 0: none", ge=0, le=10)
+    activity: bool = Field(description="train the published head of activity too")
+    snrs: str = Field(description="signal-to-noise ratios to simulate anew, comma between", pattern=f"^{_NUMBERS}$")
+    noises: str = Field(description="noise added to recorded data, SD of the cell, comma between",
+                        pattern=f"^{_NUMBERS}$")
+    cell_counts: str = Field(description="cells in the sweep, comma between", pattern=r"^[1-9]\d*(,[1-9]\d*)*$")
+    training_shares: str = Field(description="shares of the training frames in the sweep, comma between",
+                                 pattern=f"^{_NUMBERS}$")
+    sweep_models: str = Field(description="decoders in the sweeps, comma between",
+                              pattern=f"^({_FOOTSTEPS})(,({_FOOTSTEPS}))*$")
+    sweep_animals: int = Field(description="animals in the sweeps; 0: all", ge=0, le=1000)
+    minutes: str = Field(description="labelled minutes of a new animal; 0: all", pattern=f"^{_NUMBERS}$")
+    read_in_width: int = Field(description="channels of an animal's read-in", ge=2, le=1000)
+    null_model: str = Field(description="decoder refitted on shifted behaviour; empty: none",
+                            pattern=f"^({_FOOTSTEPS})?$")
+    device: str = Field(description="cpu, cuda, or auto", pattern="^(cpu|cuda|auto)$")
+    jobs: int = Field(description="trainings at a time; 0: one a processor", ge=0, le=1024)
+
+
+class M1SplitAudit(Parameters):
+    """41_m1_split_audit"""
+
+    window_frames: int = Field(description="frames of a window, the last of which is decoded", ge=1, le=300)
+    within: int = Field(description="recordings for splits within a recording, spread evenly; 0: all", ge=0, le=1000)
+    places: int = Field(description="places of the test block in a recording", ge=1, le=20)
+    components: int = Field(description="principal components that quick decoders see", ge=1, le=1000)
+    networks: str = Field(description="networks under both splits, comma between",
+                          pattern=f"^({_FEET_NETWORKS})(,({_FEET_NETWORKS}))*$")
+    size: str = Field(description=f"size of the hybrid network: {', '.join(FOOTSTEP_SIZES)}",
+                      pattern=f"^({'|'.join(FOOTSTEP_SIZES)})$")
+    network_places: int = Field(description="places of the test block for networks", ge=1, le=20)
+    epochs: int = Field(description="passes over the training windows at most", ge=1, le=1000)
+    batch_size: int = Field(description="windows a step", ge=2, le=100_000)
+    learning_rate: float = Field(description="highest step size of AdamW", gt=0, le=1)
+    lengths: str = Field(description="window lengths in the sweep, frames, comma between",
+                         pattern=r"^[1-9]\d{0,2}(,[1-9]\d{0,2})*$")
+    length_recordings: int = Field(description="recordings in the sweep of window lengths, spread evenly; 0: all", ge=0,
+                                   le=1000)
+    decays_s: str = Field(description="decay times of simulated indicators, s, comma between", pattern=f"^{_NUMBERS}$")
+    decay_draws: int = Field(description="animals simulated for each of them", ge=1, le=100)
+    decay_frames: int = Field(description="frames of each of them", ge=300, le=100_000)
+    device: str = Field(description="cpu, cuda, or auto", pattern="^(cpu|cuda|auto)$")
+    jobs: int = Field(description="folds at a time; 0: one a processor", ge=0, le=1024)
+
+
 CHAPTERS = {"01_data_tour": DataTour, "02_splits_and_leakage": SplitsAndLeakage, "03_chance_and_nulls": ChanceAndNulls,
             "04_simulated_truth": SimulatedTruth, "10_roi_rnn": RoiRnn, "11_windows_and_lags": WindowsAndLags,
-            "12_regions": Regions, "20_cnn": Cnn, "21_cnn_rnn": CnnRnn, "23_shap": Shap,
-            "30_speed_regression": SpeedRegression}
+            "12_regions": Regions, "20_cnn": Cnn, "21_cnn_rnn": CnnRnn, "22_cut_out": CutOut, "23_shap": Shap,
+            "24_do_the_maps_mean_anything": MapTests,
+            "30_speed_regression": SpeedRegression,
+            "40_bilateral_m1": BilateralM1, "41_m1_split_audit": M1SplitAudit}
 
 
 def validate(chapter, values):

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from calcium_decoding import manifest, published, simulate
-from calcium_decoding.brain_figures import picture
-from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding import published
+from calcium_decoding.brain_figures import anatomy_of, picture
 from calcium_decoding.figures import DECODED, NULL_COLOUR, RUN, SIGNAL, simulated_mark
 from calcium_decoding.shap_tables import mean_map, warning
 
@@ -87,15 +86,9 @@ def cortex(maps, dataset, ax):
 
     Empty for recorded data: where the study's ROIs lie is not public.
     """
-    mean = mean_map(maps)
-    try:
-        entry = manifest.load_manifest().entry(dataset.name)
-        settings = simulate.settings_of(entry) if entry.kind == "simulated" else None
-    except (DataError, ParameterError):
-        settings = None
-    if mean is None or settings is None:
+    mean, place = mean_map(maps), anatomy_of(dataset)
+    if mean is None or place is None:
         return _nothing(maps, ax, "where these ROIs lie is not known")
-    place = simulate.anatomy(settings.seed, 1)
     image = np.tensordot(mean.sum(axis=0), place.parcels, axes=1)
     image = np.where(place.brain > 0.5, image, np.nan)
     picture(image, ax, "mean |SHAP|, sum over the window", "where, in animal 1", "magma")

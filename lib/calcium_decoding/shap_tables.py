@@ -1,10 +1,15 @@
 """What Deep SHAP maps say, as tables and scores: which ROIs stand out, and were they planted."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from calcium_decoding import confidence, published, region_effects, regions, statistics
+from calcium_decoding import confidence, deep_shap, published, region_effects, regions, results, statistics
+from calcium_decoding.errors import DataError
+from calcium_decoding.files import hash_content, source_digest
 from calcium_decoding.results import Score, summarise
 
 # What the ledger asks for: frames after the labelled one, and the ROIs whose areas the study states, with the next.
@@ -30,8 +35,9 @@ def warning(maps):
     if len(aucs) < 2:
         aucs = np.array([m.auc for m in known])
     low = confidence.t_interval(aucs).low if len(aucs) > 1 else aucs[0]
-    unsure = low <= 0.5 or len(aucs) < 2
-    return f"NOT ABOVE CHANCE (AUC {aucs.mean():.2f}): this map means nothing" if unsure else ""
+    if len(aucs) < 2:
+        return f"ONE FOLD ONLY (AUC {aucs[0]:.2f}): not known to be above chance"
+    return f"NOT ABOVE CHANCE (AUC {aucs.mean():.2f}): this map means nothing" if low <= 0.5 else ""
 
 
 def roi_table(maps, nulls=(), dataset=None):
@@ -119,6 +125,36 @@ def agreement(maps, truth):
     return pd.DataFrame([{"rank correlation with the planted share": float(stats.spearmanr(sums, drive).statistic),
                           f"of the {k} most driven, among the {k} largest": hits,
                           "expected by chance": k * k / len(sums)}])
+
+
+def agreement_code():
+    """Hash of the code behind a stored agreement with Shapley values; comments and docstrings do not count."""
+    return hash_content({path.name: source_digest(path) for path in Path(deep_shap.__file__).parent.glob("*.py")})
+
+
+def stored_agreement():
+    """Deep SHAP against sampled interventional Shapley values on a trained network, as it was measured and stored.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        ``players`` (what is switched together), ``output``, ``windows`` explained, ``r`` over windows and players,
+        ``reliability`` (of the sampled values: the largest r that can be expected is its root), ``r_of_maps`` (of mean
+        absolute values), ``rms_error_over_rms`` and others.
+    about : dict
+        Model, data, seed and code.
+
+    Raises
+    ------
+    DataError
+        The file is missing or not such a measurement.
+    """
+    path = results.stored_folder() / "shapley_agreement.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return pd.DataFrame(content.pop("rows")), content
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(path, str(error), "a stored agreement", "run benchmarks/shapley_agreement.py") from error
 
 
 def card_scores(maps, nulls=()):

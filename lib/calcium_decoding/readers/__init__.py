@@ -9,17 +9,20 @@ from pathlib import Path
 
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.readers.common import RUN_THRESHOLD_CM_S
+from calcium_decoding.readers.footsteps import read_footstep_csv, read_footsteps, read_traces_and_steps
 from calcium_decoding.readers.isfn import read_isfn
 from calcium_decoding.readers.mat import load_mat
 from calcium_decoding.readers.multiple_maps import read_multiple_maps
 from calcium_decoding.readers.plain import read_csv, read_files, read_npz, write_npz
 from calcium_decoding.readers.session_table import read_session_table
+from calcium_decoding.readers.step_table import read_step_table
 from calcium_decoding.readers.study import read_assembled, read_study
 from calcium_decoding.recording import Dataset
 
 __all__ = [
-    "FORMATS", "RUN_THRESHOLD_CM_S", "load", "load_mat", "read", "read_assembled", "read_csv", "read_isfn",
-    "read_multiple_maps", "read_npz", "read_session_table", "read_study", "write_npz",
+    "FORMATS", "RUN_THRESHOLD_CM_S", "load", "load_mat", "read", "read_assembled", "read_csv",
+    "read_footstep_csv", "read_footsteps", "read_isfn", "read_multiple_maps", "read_npz", "read_session_table",
+    "read_step_table", "read_study", "read_traces_and_steps", "write_npz",
 ]
 
 
@@ -34,6 +37,7 @@ FORMATS = {
     "multiple_maps": read_multiple_maps,
     "npz": partial(read_files, read_one=read_npz, ending=".npz"),
     "csv": partial(read_files, read_one=read_csv, ending=".csv"),
+    "footsteps": read_footsteps,
 }
 WITH_MOVIES = ("study", "npz", "csv")
 
@@ -44,7 +48,7 @@ def read(format, folder, **options):
     Parameters
     ----------
     format : str
-        ``"study"``, ``"isfn"``, ``"multiple_maps"``, ``"npz"`` or ``"csv"``.
+        ``"study"``, ``"isfn"``, ``"multiple_maps"``, ``"npz"``, ``"csv"`` or ``"footsteps"``.
     folder : str or Path
         For ``"npz"`` and ``"csv"`` a single file will do.
     **options
@@ -110,6 +114,8 @@ def load(name, data_dir=None, **options):
                              f"one of {', '.join(FORMATS)}", "name a data set of recordings")
     if entry.rate_hz is not None and entry.format not in ("npz", "csv"):  # those files state their own rate
         options = {"rate_hz": entry.rate_hz, **options}
+    if entry.kind == "local":
+        options = {**entry.options, **options}
     dataset = read(entry.format, manifest.require(entry, data_dir), **options)
     recordings = dataset.recordings
     if entry.kind == "simulated":

@@ -1,0 +1,210 @@
+"""Pieces that are cut out of images, and the map that their values make (Ajioka et al. 2024, Figs 3, S1 and S3).
+
+DOI 10.1371/journal.pcbi.1011074 and its code: squares of a quarter of the picture on a grid of an eighth, on a torus;
+discs; two patches at once. The study's picture has 128 x 128 pixels. Other sizes are scaled, if eight divides them.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from calcium_decoding.errors import ParameterError
+
+GRID = 8  # steps of the grid along each side of a picture
+LIMB_ROWS, LIMB_COLUMNS = (3, 5), (1, 6)  # of the two patches, in steps: two rows of cells, one column on either side
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A piece that is cut out of every frame.
+
+    Attributes
+    ----------
+    name : str
+        Says where it lies, in pixels counted from 0, ends included.
+    mask : ndarray, shape (rows, columns), bool
+        True where pixels are cut out.
+    wraps : bool
+        It goes over the edge of the picture and on at the other side.
+    """
+
+    name: str
+    mask: np.ndarray = field(repr=False)
+    wraps: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class CutFrames:
+    """Normalised frames without each of several pieces: all frames without the first, then all without the second.
+
+    Pixels of a piece are set to 0, which is each pixel's own mean. Frames are read when they are asked for.
+
+    Parameters
+    ----------
+    frames : MovieFrames or ndarray, shape (N, rows, columns), float32
+    cuts : sequence of Cut
+
+    Raises
+    ------
+    ParameterError
+        A piece was made for pictures of another size.
+    """
+
+    frames: object
+    cuts: tuple
+
+    def __post_init__(self):
+        for cut in self.cuts:
+            if cut.mask.shape != tuple(self.frames.shape[1:]):
+                raise ParameterError("cuts", f"'{cut.name}' of pictures of {_size(cut.mask.shape)} pixels",
+                                     f"pieces of {_size(self.frames.shape[1:])}", "make the pieces for this size")
+
+    @property
+    def shape(self):
+        """All frames as often as there are pieces, rows and columns."""
+        return len(self), *self.frames.shape[1:]
+
+    def __len__(self):
+        return len(self.cuts) * len(self.frames)
+
+    def __getitem__(self, rows):
+        """Frames by row, a slice or an array of int of any shape; float32, a copy."""
+        rows = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else np.asarray(rows)
+        which, row = np.divmod(rows, len(self.frames))
+        found = np.array(self.frames[row])
+        for i in np.unique(which):
+            here = which == i
+            found[here] = np.where(self.cuts[i].mask, np.float32(0), found[here])
+        return found
+
+
+def nothing(shape):
+    """No piece at all, for the score of the whole picture."""
+    return Cut("nothing", np.zeros(_checked(shape), bool))
+
+
+def squares(shape):
+    """The 64 squares on a torus, in the order of the study's code: 49 inside, then 15 over an edge (:func:`edges`).
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns of a picture.
+
+    Returns
+    -------
+    list of Cut
+
+    Raises
+    ------
+    ParameterError
+        Eight does not divide both sides.
+    """
+    shape = _checked(shape)
+    return [_square(shape, a, b) for a, b in corners()]
+
+
+def edges(shape):
+    """The 15 of :func:`squares` that go over an edge: at the four corners, at the rows' edge, at the columns' edge."""
+    return squares(shape)[(GRID - 1) ** 2 :]
+
+
+def corners():
+    """Upper left corner of each of :func:`squares`, in steps of the grid: list of (row, column)."""
+    inside, last = range(GRID - 1), GRID - 1
+    return ([(a, b) for b in inside for a in inside] + [(last, last)] + [(last, b) for b in inside]
+            + [(a, last) for a in inside])
+
+
+def discs(shape):
+    """The 49 discs of the study's code: centres on the inner points of the grid, radius one step, the rim included.
+
+    In a picture that is not square they are stretched with it. Raises as :func:`squares`.
+    """
+    shape = _checked(shape)
+    down, right = (i * GRID / n for i, n in zip(np.indices(shape), shape, strict=True))  # in steps of the grid
+    steps = [n // GRID for n in shape]
+    return [Cut(f"disc at row {i * steps[0]}, column {j * steps[1]}", (down - i) ** 2 + (right - j) ** 2 <= 1 + 1e-9)
+            for j in range(1, GRID) for i in range(1, GRID)]
+
+
+def limb_pair(shape, shift=0):
+    """Two patches at once, as in S3 Fig, which lie over the limb areas in the study's pictures.
+
+    Parameters
+    ----------
+    shape : (int, int)
+    shift : int
+        Steps of the grid by which both are moved down, over the edge and on from the top; 0: as published.
+
+    Returns
+    -------
+    Cut
+        Together as large as a square.
+
+    Raises
+    ------
+    ParameterError
+        As :func:`squares`.
+    """
+    shape = _checked(shape)
+    step, wide = (n // GRID for n in shape)
+    rows = (np.arange(LIMB_ROWS[0] * step, LIMB_ROWS[1] * step) + shift * step) % shape[0]
+    columns = np.concatenate([np.arange(c * wide, (c + 1) * wide) for c in LIMB_COLUMNS])
+    mask = np.zeros(shape, bool)
+    mask[np.ix_(rows, columns)] = True
+    sides = " and ".join(f"{c * wide}-{(c + 1) * wide - 1}" for c in LIMB_COLUMNS)
+    return Cut(f"pair, rows {rows[0]}-{rows[-1]}, columns {sides}", mask, bool(rows[-1] < rows[0]))
+
+
+def pairs(shape):
+    """:func:`limb_pair` as published, then moved down step by step: eight places of one shape and size."""
+    return [limb_pair(shape, shift) for shift in range(GRID)]
+
+
+def cell_map(values):
+    """Map of 8 x 8 cells from the values of the 64 squares: each cell is the mean of the four that hold it.
+
+    Parameters
+    ----------
+    values : array_like, shape (..., 64)
+        In the order of :func:`squares`.
+
+    Returns
+    -------
+    ndarray, shape (..., 8, 8), float64
+        Rows and columns of the picture.
+
+    Raises
+    ------
+    ParameterError
+        Not 64 values.
+    """
+    values = np.asarray(values, np.float64)
+    if values.shape[-1:] != (GRID**2,):
+        raise ParameterError("values", f"shape {values.shape}", f"{GRID**2} values, one a square",
+                             "give the values of all squares, in their order")
+    by_corner = np.empty((*values.shape[:-1], GRID, GRID))
+    for i, (a, b) in enumerate(corners()):
+        by_corner[..., a, b] = values[..., i]
+    above = by_corner + np.roll(by_corner, 1, axis=-2)
+    return (above + np.roll(above, 1, axis=-1)) / 4
+
+
+def _square(shape, a, b):
+    rows, columns = ((np.arange(2 * n // GRID) + i * (n // GRID)) % n for i, n in zip((a, b), shape, strict=True))
+    mask = np.zeros(shape, bool)
+    mask[np.ix_(rows, columns)] = True
+    return Cut(f"rows {rows[0]}-{rows[-1]}, columns {columns[0]}-{columns[-1]}", mask, GRID - 1 in (a, b))
+
+
+def _checked(shape):
+    shape = tuple(int(n) for n in shape)
+    if len(shape) != 2 or min(shape) < GRID or any(n % GRID for n in shape):
+        raise ParameterError("picture", f"{_size(shape)} pixels", f"rows and columns that {GRID} divides",
+                             "average other numbers of pixels (bin_px), or crop the movies")
+    return shape
+
+
+def _size(shape):
+    return " x ".join(map(str, shape))

@@ -1,0 +1,190 @@
+"""The book in its smoke profile, built once and opened in Chromium as a reader would."""
+
+import io
+import shutil
+
+import nbformat
+import pandas as pd
+import pytest
+from pypdf import PdfReader
+
+from calcium_decoding import chapters, print_book
+from calcium_decoding.errors import DataError
+from calcium_decoding.parameters import CHAPTERS
+from calcium_decoding.results import ResultCard
+from tests.conftest import ROOT, copy_of_the_project
+
+CHROMIUM = next(filter(None, map(shutil.which, print_book.BROWSERS)), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+CELLS = "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
+# Of a page, what nobody should see: text that overflows it sideways, pictures that overlap what follows them.
+LAYOUT = """() => {
+  const blocks = [...document.querySelectorAll('article section > *, article .cell_output > *')]
+    .filter(e => e.tagName != 'SECTION' && e.getClientRects().length);
+  const overlaps = [];
+  for (let i = 0; i + 1 < blocks.length; i++) {
+    const [a, b] = [blocks[i], blocks[i + 1]];
+    if (!a.contains(b) && !b.contains(a) && a.parentElement == b.parentElement
+        && a.getBoundingClientRect().bottom > b.getBoundingClientRect().top + 2)
+      overlaps.push(a.className + ' | ' + b.className);
+  }
+  const images = [...document.querySelectorAll('article img')].map(i => {
+    const box = i.getBoundingClientRect();
+    return {drawn: box.width / box.height, true: i.naturalWidth / i.naturalHeight, right: box.right};
+  });
+  return {wide: document.documentElement.scrollWidth - innerWidth, overlaps, images};
+}"""
+
+
+@pytest.fixture(scope="module")
+def built_book(tmp_path_factory):
+    """Folder of the rendered pages."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(copy_of_the_project(tmp_path_factory.mktemp("book")))
+        yield chapters.build("smoke").parent
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """An empty page whose errors are kept in ``page.errors``."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    # What lies on other servers cannot be had here: the script that sets formulas is such a thing.
+    page.on("console", lambda said: page.errors.append(said.text)
+            if said.type == "error" and "net::ERR" not in said.text else None)
+    yield page
+    context.close()
+
+
+def opened(page, folder, name, width=1280):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto((folder / name).as_uri())
+    return page
+
+
+def test_every_page_opens_without_an_error_and_every_figure_is_there(built_book, page):
+    names = [name for _, names in print_book.contents() for name in names]
+    assert set(CHAPTERS) < set(names)
+    for name in names:
+        opened(page, built_book, f"{name}.html")
+        assert page.locator("h1").first.inner_text().strip()
+        text = page.locator("article").inner_text()
+        assert "Traceback" not in text and page.errors == [], name
+        images = page.eval_on_selector_all("article img", "all => all.map(i => [i.naturalWidth, i.alt, i.complete])")
+        assert all(complete and width > 200 and len(alt) > 10 for width, alt, complete in images), name
+        if name in CHAPTERS:
+            assert len(images) >= 3 and "SIMULATED" in text
+            assert all(alt.startswith("Simulated data") for _, alt, _ in images), name
+
+
+def test_the_recording_can_be_moved_in_and_the_map_names_its_rois(built_book, page):
+    opened(page, built_book, "10_roi_rnn.html")
+    start = "Bokeh.documents[0].roots()[0].children[0].x_range.start"
+    page.wait_for_function(f"window.Bokeh && Bokeh.documents.length && {start} !== undefined")
+    strip = page.locator(".browser .bk-Figure").nth(2)
+    strip.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    before, box = page.evaluate(start), strip.bounding_box()
+    whole = page.evaluate("Bokeh.documents[0].roots()[0].children[2].x_range.end")
+    x, y = box["x"] + 60 + (box["width"] - 60) * (before + 10) / whole, box["y"] + box["height"] / 4
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 80, y, steps=5)
+    page.mouse.up()
+    page.wait_for_function(f"{start} > {before + 1}")
+    opened(page, built_book, "01_data_tour.html")
+    page.wait_for_function("window.Bokeh && Bokeh.documents.length")
+    brain = page.locator(".browser .bk-Figure")
+    brain.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    box = brain.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.34, box["y"] + box["height"] * 0.5)
+    page.mouse.move(box["x"] + box["width"] * 0.35, box["y"] + box["height"] * 0.5)
+    page.locator(".bk-tooltip-content").filter(has_text="FL&HL").wait_for()
+    assert "simulated" in page.locator(".browser").get_attribute("aria-label") and page.errors == []
+
+
+def test_results_sort_filter_and_come_as_a_table(built_book, page):
+    opened(page, built_book, "90_results.html")
+    page.wait_for_selector("#results tbody tr")
+    heads = page.locator(".results-table thead tr").first.locator("th")
+    values = []
+    for _ in range(2):
+        heads.nth(3).locator("button").first.click()
+        page.wait_for_timeout(300)
+        values.append([float(row[3]) for row in page.eval_on_selector_all("#results tbody tr", CELLS)])
+    assert len(values[0]) == 25 and values[0] == sorted(values[0]) and values[1] == sorted(values[1], reverse=True)
+    assert values[0] != values[1]
+    shown = page.locator(".results-table .dt-info").inner_text()
+    heads.nth(0).locator("button").last.click()
+    page.locator(".dtcc-list button").filter(has_text="01_data_tour").first.click()
+    page.keyboard.press("Escape")
+    assert {row[0] for row in page.eval_on_selector_all("#results tbody tr", CELLS)} == {"01_data_tour"}
+    assert page.locator(".results-table .dt-info").inner_text() != shown
+    with page.expect_download() as download:
+        page.get_by_text("Download the rows shown").click()
+    saved = pd.read_csv(io.StringIO(download.value.path().read_text(encoding="utf-8-sig")))
+    assert set(saved["chapter"]) == {"01_data_tour"} and "data set" in saved
+    assert page.errors == []
+
+
+def test_search_finds_a_term_where_it_stands(built_book, page):
+    page.goto((built_book / "search.html").as_uri() + "?q=balanced+accuracy")
+    page.wait_for_selector("#search-results li a")
+    found = page.eval_on_selector_all("#search-results li a", "all => all.map(a => a.getAttribute('href'))")
+    assert any(href.startswith("glossary.html") for href in found)
+
+
+@pytest.mark.parametrize("name", ["intro", "10_roi_rnn", "reproduction", "90_results"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_overflows_or_overlaps(built_book, page, name, width):
+    opened(page, built_book, f"{name}.html", width).wait_for_timeout(1000)
+    found = page.evaluate(LAYOUT)
+    assert found["wide"] <= 0 and found["overlaps"] == []
+    for image in found["images"]:
+        assert image["right"] <= width + 1 and image["drawn"] == pytest.approx(image["true"], rel=0.03)
+
+
+def test_files_of_a_chapter_can_be_had(built_book, page):
+    opened(page, built_book, "01_data_tour.html")
+    links = page.eval_on_selector_all("article a.download", "all => all.map(a => a.getAttribute('href'))")
+    files = {(built_book / link).name: built_book / link for link in links}
+    assert set(files) == {f"01_data_tour.{ending}" for ending in ("ipynb", "py", "card.json")}
+    assert files["01_data_tour.py"].read_bytes() == (ROOT / "book" / "01_data_tour.py").read_bytes()
+    assert ResultCard.load(files["01_data_tour.card.json"]).chapter == "01_data_tour"
+    notebook = nbformat.read(files["01_data_tour.ipynb"], as_version=4)
+    assert any("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ()))
+
+
+def test_the_book_on_paper(built_book, tmp_path):
+    parts = [("", ["intro"]), ("Some", ["01_data_tour", "reproduction"])]
+    path = print_book.write(built_book, tmp_path / "book.pdf", parts)
+    book = PdfReader(path)
+    titles = {entry.title: book.get_destination_page_number(entry) for entry in book.outline}
+    assert len(titles) == 3 and next(iter(titles.values())) == 1
+    contents = book.pages[0].extract_text()
+    for title, place in titles.items():
+        assert title.split()[0] in book.pages[place].extract_text()
+        assert str(place + 1) in contents
+    pages = [page.extract_text() for page in book.pages]
+    assert all(len(text.split()) > 3 or page.images for text, page in zip(pages, book.pages, strict=True))
+    assert len(pages) > 6
+
+
+def test_without_a_browser_the_command_says_so(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(DataError, match="no Chromium on this machine"):
+        print_book.browser()
