@@ -217,8 +217,7 @@ for ax, (results, label) in zip(axes, found, strict=True):
     footstep_figures.curve(results, label, ax, nulls=null, simulated=simulated)
 
 # %%
-for results, _ in found:
-    tables.show(summaries.sweep_table(results))
+tables.show(summaries.sweep_table(found))
 
 # %% [markdown]
 # What counts as robust is not said in the summary. Here are the curves of all decoders under the same conditions; a
@@ -246,10 +245,10 @@ for ax, metric in zip(axes, ("balanced_accuracy", "r2"), strict=True):
         simulated=simulated)
 
 # %%
-tables.show(summaries.sweep_table(across))
+tables.show(summaries.sweep_table([(across, "labelled minutes")]))
 
 # %% [markdown]
-# The column 0 holds all training frames of the new animal. Animals of one simulated world are built by one rule,
+# The row 0 holds all training frames of the new animal. Animals of one simulated world are built by one rule,
 # which makes carrying over as easy as it can be.
 #
 # ## Where the information sits
@@ -284,9 +283,8 @@ for ax, foot in zip(axes, ("contralateral", "ipsilateral"), strict=True):
 # chance* is what any ranking gets. The rank correlation is with the planted gain.
 
 # %%
-recovered = None if truth is None else summaries.recovery(informed, study, truth)
-if recovered is not None:
-    tables.show(recovered.round(2))
+recovered = summaries.recovery(informed, study, truth)
+tables.show(recovered, decimals=2)
 
 # %% [markdown]
 # ## What the attention looks at

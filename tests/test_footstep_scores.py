@@ -160,3 +160,12 @@ def test_card_scores_are_means_over_animals_not_over_trainings():
     assert {s.scope for s in found} == {"mean of 2 animals", "animal a", "animal b"}
     assert {s.metric for s in found} == {"balanced_accuracy"}
     assert summaries.card_scores([], ("balanced_accuracy",)) == []
+
+
+def test_sweeps_stand_below_each_other_with_a_column_a_model():
+    snr = [Result({**r.names, "value": value}, r.outcome) for value in (4, 0.5) for r in made_results()]
+    minutes = [r for r in snr if r.names["value"] == 4 and r.names["model"] != "lstm"]
+    table = summaries.sweep_table([(snr, "SNR"), ([], "not run"), (minutes, "minutes")])
+    assert table[["varied", "value"]].to_numpy().tolist() == [["SNR", "0.5"], ["SNR", "4"], ["minutes", "4"]]
+    assert table["LSTM"].tolist()[:2] == pytest.approx([0.445, 0.445]) and np.isnan(table["LSTM"].iloc[2])
+    assert summaries.sweep_table([([], "not run")]).empty

@@ -146,14 +146,30 @@ def frame_intervals(results, model, rate_hz, block_s=6.0, n_draws=500):
     return pd.DataFrame(rows)
 
 
-def sweep_table(results, metric="balanced_accuracy"):
-    """A row a model, a column a value: mean over animals of a score."""
-    if not has(results, metric):
-        return pd.DataFrame({"note": ["not run on these data"]})
-    table = score_table(results)
-    wide = table.pivot_table(index="model", columns="value", values=metric, sort=False)
-    wide = wide[sorted(wide.columns)].round(3).rename(index=MODEL_LABELS)
-    return wide.rename(columns=lambda v: f"{v:g}").rename_axis(columns=None).reset_index()
+def sweep_table(sweeps, metric="balanced_accuracy"):
+    """A row a value of each sweep, a column a model: mean over animals of a score.
+
+    Parameters
+    ----------
+    sweeps : sequence of (sequence of Result, str)
+        Results, and what was varied; sweeps that were not run, or have no such score, are left out.
+    metric : str
+
+    Returns
+    -------
+    DataFrame
+        ``varied``, ``value``, then a column a model. Empty if nothing was run.
+    """
+    tables = []
+    for results, varied in sweeps:
+        if has(results, metric):
+            table = score_table(results).pivot_table(index="value", columns="model", values=metric, sort=False)
+            table = table.sort_index().rename(columns=MODEL_LABELS).rename_axis(columns=None).reset_index()
+            tables.append(table.assign(value=[f"{v:g}" for v in table["value"]]).assign(varied=varied))
+    if not tables:
+        return pd.DataFrame()
+    whole = pd.concat(tables, ignore_index=True)
+    return whole[["varied", "value", *(name for name in whole if name not in ("varied", "value"))]]
 
 
 def deletions(results):
@@ -178,16 +194,18 @@ def recovery(results, study, truth):
     results : sequence of Result
         Of :meth:`calcium_decoding.footsteps.study.Study.information`.
     study : Study
-    truth : dict of str to AnimalTruth
+    truth : dict of str to AnimalTruth, or None
+        None where it is not known.
 
     Returns
     -------
     DataFrame
-        ``precision`` and ``by chance`` as of :func:`calcium_decoding.footsteps.information.recovered`; ``rank
-        correlation`` of the ranking with the planted gain on this foot.
+        Empty without truth. ``precision`` and ``by chance`` as of
+        :func:`calcium_decoding.footsteps.information.recovered`; ``rank correlation`` of the ranking with the planted
+        gain on this foot.
     """
     rows = []
-    for r in results:
+    for r in results if truth is not None else ():
         cells = truth[r.names["animal"]].cells.iloc[kept_cells(study, r.names["animal"])]
         tuning = dict(zip((*information.FEET, "either"), r.outcome.arrays["tuning"].T, strict=True))
         for foot, ranking, values in ((*information.FEET[:1], "tuning", tuning["contralateral"]),
@@ -247,9 +265,9 @@ def not_evaluable(results):
 
 
 def recovery_scores(table):
-    """Scores for the result card of what :func:`recovery` found; none without a table."""
+    """Scores for the result card of what :func:`recovery` found; none without rows."""
     found = []
-    for (foot, ranked_by), rows in () if table is None else table.groupby(["foot", "ranked by"], sort=False):
+    for (foot, ranked_by), rows in () if table.empty else table.groupby(["foot", "ranked by"], sort=False):
         name = f"{foot} by {ranked_by}"
         found += summarise(name, rows["precision"], "precision", unit="animals")[:1]
         if (foot, ranked_by) == ("either", "tuning"):
