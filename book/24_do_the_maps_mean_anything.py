@@ -220,9 +220,10 @@ ax = look(both, spec, rate_hz, axes[2], simulated=simulated,
 # %% [markdown]
 # ## The table
 #
-# Mean over test animals with its 95 % t interval; a dash where a method cannot take the test. Animals share training
-# data, and agreement between two animals counts for both, so intervals are rather too narrow. For rows of blood and
-# movement no value is right or wrong: they say what a map follows when there is nothing else to follow.
+# Mean over test animals with its 95 % t interval where there are three or more; a dash where a method cannot take the
+# test. Animals share training data, and agreement between two animals counts for both, so intervals are rather too
+# narrow. For rows of blood and movement no value is right or wrong: they say what a map follows when there is nothing
+# else to follow.
 
 # %%
 tables.show(attribution_tests.table(rows))

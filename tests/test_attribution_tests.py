@@ -174,13 +174,15 @@ def test_advice_follows_from_the_table():
         rows = pd.DataFrame([
             *row("planted", "patterns", [patterns] * 2), *row("planted", "deep_shap", [0.5, 0.5]),
             *row("all", "patterns", [0.9, 0.8]), *row("all", "deep_shap", [0.1, 0.2]),
+            *row("readout", "patterns", [0.3, 0.2]), *row("readout", "deep_shap", [0.8, 0.9]),
             *row("deletion", "deep_shap", deletion), *row("late", "deep_shap", [late] * 2)])
         return " ".join(attribution_tests.advice(rows).split())
 
     one, other = said(0.9, [0.1, 0.11], 3.0), said(0.2, [-0.1, 0.2], 1.0)
     assert "begin with forward patterns" in one and "begin with Deep SHAP" in other
     assert "outlives shuffled weights (r above 0.5): forward patterns" in one
-    assert "smooth random maps: Deep SHAP" in one and "smooth random maps: none" in other
+    assert "leaves much of the map (r above 0.5) by Deep SHAP." in one
+    assert "smooth random maps: Deep SHAP." in one and "smooth random maps: none; of the others" in other
     assert "played backwards" in one and "not favoured" in other
     assert attribution_tests.advice(pd.DataFrame(columns=["test", "method", "animal", "value"])) == ""
 

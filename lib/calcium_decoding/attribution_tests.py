@@ -156,7 +156,8 @@ def table(rows):
 
 
 def _cell(row):
-    return f"{row['mean']:.2f}" + ("" if row["animals"] < 2 else f" ({row['low']:.2f} to {row['high']:.2f})")
+    # Two animals have an interval by Student's t, and it says nothing: thirteen times as wide as their distance.
+    return f"{row['mean']:.2f}" + ("" if row["animals"] < 3 else f" ({row['low']:.2f} to {row['high']:.2f})")
 
 
 def score_table(named):
@@ -206,12 +207,17 @@ def advice(rows):
         said.append(f"To ask what a network learnt, do not use a method whose map outlives shuffled weights "
                     f"(r above 0.5): {names(blind)}." if blind else
                     "No method's map outlives shuffled weights (all r at most 0.5), so none shows the input alone.")
+    if "readout" in tests:
+        kept = [m for m in means.loc["readout"].index if of("readout")[m] > 0.5]
+        if kept:
+            said.append(f"Shuffle all weights for that test: a shuffled read-out alone leaves much of the map (r above "
+                        f"0.5) by {names(kept)}.")
     if "deletion" in tests and len(of("deletion", "low").dropna()):
         better = [m for m in means.loc["deletion"].index if of("deletion", "low")[m] > 0]
+        others = [m for m in means.loc["deletion"].index if m not in better]
         said.append(f"Left out first, the ROIs of these methods cost surely more AUC than those of smooth random maps: "
                     f"{names(better)}"
-                    + ("." if len(better) == len(means.loc["deletion"]) else
-                       "; of the others that cannot be told from these folds."))
+                    + ("; of the others that cannot be told from these folds." if others else "."))
     if {"animals", "seeds"} <= tests:
         seeds, animals = of("seeds")["deep_shap"], of("animals")["deep_shap"]
         said.append(f"Deep SHAP of one fold from other first weights agrees at r = {seeds:.2f}, of other animals at "
