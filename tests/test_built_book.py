@@ -15,7 +15,7 @@ from calcium_decoding.results import ResultCard
 from tests.conftest import ROOT, copy_of_the_project
 
 CHROMIUM = next(filter(None, map(shutil.which, print_book.BROWSERS)), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"), pytest.mark.timeout(3600)]
 CELLS = "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
 # Of a page, what nobody should see: text that overflows it sideways, pictures that overlap what follows them.
 LAYOUT = """() => {
@@ -38,9 +38,15 @@ LAYOUT = """() => {
 
 @pytest.fixture(scope="module")
 def built_book(tmp_path_factory):
-    """Folder of the rendered pages."""
+    """Folder of the rendered pages. Finished folds and simulated data are those of the checkout: the references, which
+    come after, are of the same profile and find them there."""
+    folder = copy_of_the_project(tmp_path_factory.mktemp("book"))
+    (folder / "_build").mkdir()
+    for kept in ("folds", "simulated"):
+        (ROOT / "_build" / kept).mkdir(parents=True, exist_ok=True)
+        (folder / "_build" / kept).symlink_to(ROOT / "_build" / kept, target_is_directory=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(copy_of_the_project(tmp_path_factory.mktemp("book")))
+        patch.chdir(folder)
         yield chapters.build("smoke").parent
 
 
