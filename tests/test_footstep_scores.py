@@ -151,6 +151,12 @@ def test_advantages_are_paired_and_have_every_spread():
     assert logistic["SD over seeds"] == f"{np.std([0.15, 0.16], ddof=1):.3f} (2)"
 
 
+def test_one_animal_has_no_interval_and_no_p_value_and_says_so():
+    table = summaries.advantages([r for r in made_results() if r.names["animal"] == "a"]).set_index("model")
+    assert table.loc["LSTM", ["95 % over animals", "sign-flip p"]].tolist() == ["one animal: none"] * 2
+    assert table.loc["LSTM", "ahead by"] == pytest.approx(0.11)
+
+
 def test_card_scores_are_means_over_animals_not_over_trainings():
     found = summaries.card_scores(made_results(), ("balanced_accuracy", "r2"))
     mean = {s.model: s for s in found if s.scope.startswith("mean of ")}

@@ -40,7 +40,7 @@ class Study:
     window, lstm_window : int
         Frames that the hybrid and linear decoders see, and those that the LSTM sees.
     n_animals, n_sessions, n_cells : int
-        Use so many; 0: all. Cells are drawn at random.
+        Use so many, or all if there are fewer; 0: all. Cells are drawn at random.
     n_places, blocks : int
         Places that the test block can have in a recording, and how many of them are used, spread evenly.
     seeds : int
@@ -64,10 +64,8 @@ class Study:
     jobs: int | None = None
 
     def __post_init__(self):
-        for name, value, most in (("animals", self.n_animals, len(self.dataset.animals)),
-                                  ("blocks", self.blocks, self.n_places)):
-            if value > most:
-                raise ParameterError(name, value, f"at most {most} here", "ask for fewer")
+        if self.blocks > self.n_places:
+            raise ParameterError("blocks", self.blocks, f"at most {self.n_places}, the places", "ask for fewer")
         for animal in self.animals:
             self.frames(animal)
 

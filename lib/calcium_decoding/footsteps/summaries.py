@@ -15,6 +15,7 @@ MODEL_LABELS = {"hybrid": "hybrid", "no_attention": "without attention", "no_con
                 "no_bilstm": "without BiLSTM", "lstm": "LSTM", "logistic": "logistic, 1 frame",
                 "logistic_window": "logistic, window", "majority": "majority", "aligned": "linear alignment",
                 "read-in": "read-in alone", "all layers": "all layers", "within": "within animal"}
+_ONE_ANIMAL = "one animal: none"
 
 
 def score_table(results):
@@ -104,13 +105,13 @@ def advantages(results, reference="hybrid", metric="balanced_accuracy"):
                      "95 % over animals": _interval(animal), "SD over blocks": _spread(difference, "block"),
                      "SD over seeds": _spread(difference, "seed"),
                      "animals ahead": f"{int((animal > 0).sum())} of {len(animal)}",
-                     "sign-flip p": f"{sign_flip(animal.to_numpy()).p:.3f}"})
+                     "sign-flip p": f"{sign_flip(animal.to_numpy()).p:.3f}" if len(animal) > 1 else _ONE_ANIMAL})
     return pd.DataFrame(rows)
 
 
 def _interval(values):
     if len(values) < 2:
-        return "one animal: none"
+        return _ONE_ANIMAL
     found = t_interval(values.to_numpy())
     return f"{found.low:+.3f} to {found.high:+.3f}"
 
