@@ -16,12 +16,14 @@ class Meter:
     seconds : float
         Wall time.
     peak_mb : float
-        Most memory that this process's children and theirs held at one time, 10^6 bytes. A page that several processes
-        share counts once where the system says so (PSS, Linux), else in each of them. Looked at each half second.
+        Most memory that children of this process started in the block, and theirs, held at one time, 10^6 bytes. A
+        page that several processes share counts once where the system says so (PSS, Linux), else in each of them.
+        Looked at each half second.
     """
 
     def __enter__(self):
         self.seconds, self.peak_mb = 0.0, 0.0
+        self._before = set(psutil.Process().children(recursive=True))
         self._began, self._over = time.perf_counter(), threading.Event()
         self._watch = threading.Thread(target=self._look, daemon=True)
         self._watch.start()
@@ -35,7 +37,8 @@ class Meter:
     def _look(self):
         me = psutil.Process()
         while not self._over.wait(EVERY_S):
-            held = sum(_memory(child) for child in me.children(recursive=True))
+            held = sum(_memory(child) for child in me.children(recursive=True)
+                       if child not in self._before)
             self.peak_mb = max(self.peak_mb, held / 1e6)
 
 
