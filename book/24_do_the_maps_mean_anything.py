@@ -16,7 +16,7 @@
 # **Data** any data set with ROI traces and a run label; tests against truth need simulated data. By default simulated:
 # 5 animals, 50 ROIs, and small simulated worlds beside it, of 3 animals each.
 #
-# **Cost** smoke: half a minute; demo, which is what the parameters below say: about 4 minutes on 2 cores; paper, 20
+# **Cost** smoke: a minute; demo, which is what the parameters below say: about 4 minutes on 2 cores; paper, 20
 # folds of the published training and all worlds: a day; not measured by us.
 #
 # **Reproduces** no figure: the studies show maps and do not test them. **Adds** six methods held against sixteen tests
