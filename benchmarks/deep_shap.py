@@ -13,10 +13,11 @@ Weights and windows are random numbers: this measures cost, not decoding. Prints
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
+
+from roi_rnn import peak_mb
 
 N_ROI, LENGTH, HIDDEN = 50, 31, 32
 BACKGROUNDS = (100, 1000)
@@ -111,17 +112,14 @@ def measure(arm, n, n_background, rounds, values_to=""):
     import torch
 
     torch.set_num_threads(1)
-    imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    imported = peak_mb()
     times = []
     for _ in range(rounds):
         seconds, values = ARMS[arm](n, n_background)
         times.append(seconds)
     if values_to:
         np.save(values_to, values)
-    scale = 1024 if sys.platform != "darwin" else 1024**2
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"seconds": sorted(times)[len(times) // 2], "times": times, "peak_mb": peak / scale,
-            "before_mb": imported / scale}
+    return {"seconds": sorted(times)[len(times) // 2], "times": times, "peak_mb": peak_mb(), "before_mb": imported}
 
 
 def run(arm, n, n_background, rounds=1, values_to=""):

@@ -10,12 +10,13 @@ last, one line of JSON.
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from roi_rnn import peak_mb
 
 N_FRAMES, LONG_FRAMES, N_PROCESSES = 3000, 18_000, 2
 
@@ -84,8 +85,7 @@ def memory(n_frames):
         start, worked = time.perf_counter(), time.process_time()
         simulate.write_dataset(settings_of(n_frames, animals=1), folder)
         seconds, worked = time.perf_counter() - start, time.process_time() - worked
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
-    return {"peak_mb": round(peak), "frames_per_s": round(n_frames / seconds),
+    return {"peak_mb": round(peak_mb()), "frames_per_s": round(n_frames / seconds),
             "frames_per_cpu_s": round(n_frames / worked)}
 
 

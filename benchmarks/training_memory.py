@@ -7,10 +7,11 @@ random numbers: this measures cost, not decoding. Prints a table and, last, one 
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
+
+from roi_rnn import peak_mb
 
 N_FRAMES, N_ROI, PAST, FUTURE, BATCH = 200_000, 50, 15, 15, 256
 
@@ -65,8 +66,7 @@ def arm(name, n):
     train = {"ours": ours, "peer": peer}[name]
     train(2000)  # what PyTorch imports and allocates at first use is no part of the speed
     n_windows, seconds = train(n)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
-    print(json.dumps({"peak_mb": round(peak), "windows_per_s": round(n_windows / seconds)}))
+    print(json.dumps({"peak_mb": round(peak_mb()), "windows_per_s": round(n_windows / seconds)}))
 
 
 def main():

@@ -16,7 +16,7 @@ ORDER = (
     "errors files progress tiff_pages stacks movies exposure mappable published claims recording manifest_schema "
     "intact manifest fetch readers transforms preprocess targets brain_masks registration image_controls simulate "
     "windows images splits audit models epochs training image_training metrics events nulls statistics confidence "
-    "conformal shared_frames folds executors experiments image_experiments image_views linear_null results "
+    "conformal shared_frames folds executors experiments per_fold image_experiments image_views linear_null results "
     "image_scores conditions variants image_variants timing lags regions masking deep_shap attribution leakage "
     "comparison nested "
     "region_effects shap_maps shap_tables attribution_runs attribution_worlds attribution_tests cut_masks cut_out "

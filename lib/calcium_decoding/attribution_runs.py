@@ -1,16 +1,13 @@
 """Maps of trained decoders by every method, fold by fold: as trained, with shuffled weights, against random maps."""
 
-import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from calcium_decoding import attribution, conditions, deep_shap, executors, metrics, models, training
+from calcium_decoding import attribution, conditions, deep_shap, metrics, models, per_fold, training
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.files import hash_content, source_digest, write_json
-from calcium_decoding.progress import progress
+from calcium_decoding.files import source_digest, tree_digest
 
 LOGISTIC_WINDOWS, CURVE_WINDOWS = 10_000, 300
 STATES = {"trained": "as trained", "readout": "read-out shuffled", "all": "all weights shuffled"}
@@ -121,18 +118,9 @@ def run(experiment, model="gru", asked=Asked(), store=None, jobs=None, label="ma
     if model not in deep_shap.EXPLAINED:
         raise ParameterError("model", repr(model), f"one of {', '.join(deep_shap.EXPLAINED)}", "name one of these")
     experiment.audit()
-    folders = (Path(deep_shap.__file__).parent, Path(attribution.__file__).parent)
-    code = [source_digest(p) for p in (Path(__file__), *(q for f in folders for q in sorted(f.glob("*.py"))))]
-    folds = experiment.split.folds
-    paths = [None if store is None else Path(store) / (hash_content(
-        ["attribution", experiment.key(fold, model), asdict(asked), code]) + ".maps.json") for fold in folds]
-    found = [_load(path) for path in paths]
-    missing = [i for i, one in enumerate(found) if one is None]
-    calls = [(i, experiment.fold_task(folds[i], model), asked, paths[i]) for i in missing]
-    work = executors.in_processes(_examine, calls, jobs)
-    for i, one in progress(work, total=len(missing), desc=label, unit="fold", disable=not missing):
-        found[i] = one
-    return found
+    code = [source_digest(Path(__file__)), *(tree_digest(Path(of.__file__).parent) for of in (deep_shap, attribution))]
+    found = per_fold.run(_examined, experiment, model, asdict(asked), code, "maps", store, jobs, label)
+    return [Examined(**one) for one in found]
 
 
 def run_null(plan, dataset, seed, model, asked, n_folds=0, n=0, store=None, jobs=None):
@@ -205,40 +193,28 @@ def _plain(asked):
     return replace(asked, shuffle=False, n_random=0, keep=False)
 
 
-def _load(path):
-    if path is None or not path.exists():
-        return None
-    return Examined(**json.loads(path.read_text(encoding="utf-8")))
-
-
-@threadpool_limits.wrap(limits=1)  # sums in the same order as in :mod:`calcium_decoding.folds`
-def _examine(i, task, asked, path):
+def _examined(task, asked):
+    asked = Asked(**asked)
     train, valid, test = task.windows()
     (fold,), settings = task.split.folds, task.training
-    one_class = next((name for name, windows in (("training", train), ("test", test))
-                      if len(np.unique(windows.labels)) < 2), None)
-    if one_class:
-        found = Examined(fold.name, fold.test_group, reason=f"{one_class} frames of one class only")
-    else:
+    found = {"fold": fold.name, "animal": fold.test_group, "reason": per_fold.one_class(train, test)}
+    if not found["reason"]:
         network = models.build(task.model, train.n_roi, task.spec.past_frames, settings.seed)
         training.fit(network, train, valid, settings)
         logistic = models.build("logistic", train.n_roi, task.spec.past_frames, settings.seed)
         some = _some(train, LOGISTIC_WINDOWS)
         training.fit(logistic, some, valid, settings)
-        aucs = [float(metrics.auc(test.labels, training.predict(one, test, settings.torch_device())))
-                for one in (network, logistic)]
-        found = Examined(fold.name, fold.test_group, *aucs,
-                         **_looked_at(network.cpu(), logistic, some, test, asked, settings.seed))
-    if path is not None:
-        write_json(path, asdict(found))
-    return i, found
+        for name, decoder in (("auc", network), ("auc_logistic", logistic)):
+            found[name] = float(metrics.auc(test.labels, training.predict(decoder, test, settings.torch_device())))
+        found |= _looked_at(network.cpu(), logistic, some, test, asked, settings.seed)
+    return found
 
 
 def _looked_at(network, logistic, train, test, asked, seed):
     """Maps in every state, curves, and kept values."""
     n = len(test)
-    windows = _lay(_some(test, asked.n_windows))
-    background = _lay(_only(test, np.random.default_rng(seed).choice(n, min(asked.n_background, n), replace=False)))
+    windows = _laid(_some(test, asked.n_windows))
+    background = test.gather(np.random.default_rng(seed).choice(n, min(asked.n_background, n), replace=False))
     labelled = train.frames[train.starts + train.spec.past_frames]
     weights, maps = logistic.estimator.coef_[0], {}
     for state in STATES if asked.shuffle else ("trained",):
@@ -264,7 +240,7 @@ def _curves(network, test, background, maps, frames, n_random, seed):
     some = _some(test, CURVE_WINDOWS)
     if len(np.unique(some.labels)) < 2:
         return {}
-    windows, fill, rng = _lay(some), background.mean(axis=(0, 1)), np.random.default_rng(seed)
+    windows, fill, rng = _laid(some), background.mean(axis=(0, 1)), np.random.default_rng(seed)
     predict = attribution.predictor(network)
 
     def curve(of_maps):
@@ -299,5 +275,5 @@ def _only(windows, which):
                                for name in ("starts", "labels", "recording", "centre")})
 
 
-def _lay(windows):
-    return np.ascontiguousarray(windows.frames[windows.starts[:, None] + np.arange(windows.spec.length)], np.float32)
+def _laid(windows):
+    return windows.gather(np.arange(len(windows)))

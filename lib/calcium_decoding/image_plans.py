@@ -122,6 +122,7 @@ def open_movies(dataset, folder):
         with intake.session(recording.id):
             movie, converted = mappable(recording.movie, folder)
             lines += [f"{recording.id}: {note}" for note in (converted, *check_exposure(movie)) if note]
+            movie.content_hash()  # kept by the movie, and all that follows is named by it; now its pages are in memory
             intake.recordings.append(replace(recording, movie=movie))
     more = [f"and {len(lines) - _NAMED} notes more"] if len(lines) > _NAMED else []
     dataset = replace(dataset, recordings=tuple(intake.recordings), refused=(*dataset.refused, *intake.refused))
@@ -132,8 +133,6 @@ def movies_of(dataset):
     """What movies a data set has, in words for a page: list of str, a line a size and type of pixels."""
     movies = [recording.movie for recording in dataset.recordings if recording.movie is not None]
     lines = []
-    for movie in progress(movies, desc="read movies", unit="movie", leave=False, disable=not movies):
-        movie.content_hash()  # kept by the movie; all that follows is named by it
     for kind in dict.fromkeys((*movie.shape[1:], movie.dtype) for movie in movies):
         rows, columns, dtype = kind
         frames = [len(movie) for movie in movies if (*movie.shape[1:], movie.dtype) == kind]

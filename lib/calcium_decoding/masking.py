@@ -3,17 +3,14 @@
 What is lost says how much that decoder leant on them, not how much they add: it never learnt to do without.
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
-from calcium_decoding import executors, metrics, models, training
-from calcium_decoding.files import hash_content, source_digest, write_json
-from calcium_decoding.progress import progress
+from calcium_decoding import metrics, models, per_fold, training
+from calcium_decoding.files import source_digest
 
 COLUMNS = ["fold", "animal", "group", "fill", "auc"]
 
@@ -44,30 +41,15 @@ def run(experiment, groups, model="gru", store=None, jobs=None, label="masking")
     """
     if not groups:
         return pd.DataFrame(columns=COLUMNS)
-    folds = experiment.split.folds
     code = source_digest(Path(__file__))
-    paths = [None if store is None else Path(store) / (
-        hash_content(["masked", experiment.key(fold, model), groups, code]) + ".masked.json") for fold in folds]
-    found = [_load(path) for path in paths]
-    missing = [i for i, rows in enumerate(found) if rows is None]
-    calls = [(i, experiment.fold_task(folds[i], model), groups, paths[i]) for i in missing]
-    work = executors.in_processes(_masked_fold, calls, jobs)
-    for i, rows in progress(work, total=len(missing), desc=label, unit="fold", disable=not missing):
-        found[i] = rows
+    found = per_fold.run(_masked, experiment, model, groups, code, "masked", store, jobs, label)
     return pd.DataFrame([row for rows in found for row in rows], columns=COLUMNS)
 
 
-def _load(path):
-    if path is None or not path.exists():
-        return None
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-@threadpool_limits.wrap(limits=1)  # sums in the same order as in :mod:`calcium_decoding.folds`
-def _masked_fold(i, task, groups, path):
+def _masked(task, groups):
     rows = []
     train, valid, test = task.windows()
-    if len(np.unique(train.labels)) == 2 and len(np.unique(test.labels)) == 2:
+    if not per_fold.one_class(train, test):
         settings, (fold,) = task.training, task.split.folds
         decoder = models.build(task.model, train.n_roi, task.spec.past_frames, settings.seed)
         training.fit(decoder, train, valid, settings)
@@ -78,6 +60,4 @@ def _masked_fold(i, task, groups, path):
             p_run = training.predict(decoder, replace(test, frames=frames), settings.torch_device())
             auc = metrics.frame_scores(test.labels, p_run)["auc"]
             rows.append({"fold": fold.name, "animal": fold.test_group, "group": group, "fill": fill, "auc": auc})
-    if path is not None:
-        write_json(path, rows)
-    return i, rows
+    return rows

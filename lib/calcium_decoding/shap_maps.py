@@ -4,24 +4,14 @@ As in Ajioka et al. 2024, DOI 10.1371/journal.pcbi.1011074, Fig 6: absolute valu
 background drawn from test windows too. See :mod:`calcium_decoding.deep_shap`.
 """
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from calcium_decoding import (
-    conditions,
-    deep_shap,
-    executors,
-    metrics,
-    models,
-    training,
-)
+from calcium_decoding import conditions, deep_shap, metrics, models, per_fold, training
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.files import hash_content, source_digest, tree_digest, write_json
-from calcium_decoding.progress import progress
+from calcium_decoding.files import source_digest, tree_digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,17 +94,11 @@ def run(experiment, model="gru", n_windows=200, n_background=100, output="probab
         raise ParameterError("n_windows, n_background", f"{n_windows}, {n_background}", "0 or more, and 1 or more",
                              "change these numbers")
     experiment.audit()
-    folds, asked = experiment.split.folds, (n_windows, n_background, output)
     code = [source_digest(Path(__file__)), tree_digest(Path(deep_shap.__file__).parent)]
-    paths = [None if store is None else Path(store) / (
-        hash_content(["deep_shap", experiment.key(fold, model), asked, code]) + ".shap.json") for fold in folds]
-    found = [_load(path) for path in paths]
-    missing = [i for i, fold_map in enumerate(found) if fold_map is None]
-    calls = [(i, experiment.fold_task(folds[i], model), asked, paths[i]) for i in missing]
-    work = executors.in_processes(_explain_fold, calls, jobs)
-    for i, fold_map in progress(work, total=len(missing), desc=label, unit="fold", disable=not missing):
-        found[i] = fold_map
-    return found
+    asked = (n_windows, n_background, output)
+    found = per_fold.run(_explained, experiment, model, asked, code, "shap", store, jobs, label)
+    return [FoldMap(**one | {"mean_abs": np.array(one["mean_abs"]) if one["mean_abs"] else np.empty((0, 0))})
+            for one in found]
 
 
 def run_null(plan, dataset, seed, *asked, **how):
@@ -144,23 +128,12 @@ def run_null(plan, dataset, seed, *asked, **how):
     return maps, f"{statement}, refitted on {len(maps)} folds"
 
 
-def _load(path):
-    if path is None or not path.exists():
-        return None
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return FoldMap(**content | {"mean_abs": np.array(content["mean_abs"])})
-
-
-@threadpool_limits.wrap(limits=1)  # sums in the same order as in :mod:`calcium_decoding.folds`
-def _explain_fold(i, task, asked, path):
+def _explained(task, asked):
     n_windows, n_background, output = asked
     train, valid, test = task.windows()
     (fold,), settings = task.split.folds, task.training
-    one_class = next((name for name, windows in (("training", train), ("test", test))
-                      if len(np.unique(windows.labels)) < 2), None)
-    if one_class:
-        found = FoldMap(fold.name, fold.test_group, np.empty((0, 0)), reason=f"{one_class} frames of one class only")
-    else:
+    found = {"fold": fold.name, "animal": fold.test_group, "mean_abs": [], "reason": per_fold.one_class(train, test)}
+    if not found["reason"]:
         decoder = models.build(task.model, train.n_roi, task.spec.past_frames, settings.seed)
         training.fit(decoder, train, valid, settings)
         auc = metrics.auc(test.labels, training.predict(decoder, test, settings.torch_device()))
@@ -168,21 +141,15 @@ def _explain_fold(i, task, asked, path):
         explained = np.linspace(0, n, min(n_windows or n, n), endpoint=False, dtype=int)
         background = np.random.default_rng(settings.seed).choice(n, min(n_background, n), replace=False)
         mean_abs, base, error = _mean_abs(decoder, test, explained, background, output, settings.torch_device())
-        found = FoldMap(fold.name, fold.test_group, mean_abs, float(auc), base, error)
-    if path is not None:
-        write_json(path, asdict(found) | {"mean_abs": found.mean_abs.tolist()})
-    return i, found
+        found |= {"mean_abs": mean_abs.tolist(), "auc": float(auc), "base": base, "error": error}
+    return found
 
 
 def _mean_abs(decoder, test, explained, background, output, device, at_a_time=2000):
     """Mean of absolute values over windows, the base, and the largest error; few windows in memory at a time."""
-    against, total, error = _windows(test, background), 0.0, 0.0
+    against, total, error = test.gather(background), 0.0, 0.0
     for first in range(0, len(explained), at_a_time):
-        some = _windows(test, explained[first : first + at_a_time])
+        some = test.gather(explained[first : first + at_a_time])
         found = deep_shap.values(decoder, some, against, output, device=device)
         total, error = total + np.abs(found.values).sum(axis=0), max(error, found.error)
     return total / len(explained), found.base, error
-
-
-def _windows(windows, which):
-    return windows.frames[windows.starts[which][:, None] + np.arange(windows.spec.length)]
