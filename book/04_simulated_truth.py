@@ -14,7 +14,7 @@
 #
 # **Data** simulated, in the file formats of the study; the truth is known and lies beside the files.
 #
-# **Cost** smoke: half a minute; demo: minutes, shared with the chapter on recurrent networks; paper: half an hour.
+# **Cost** smoke: half a minute; demo: a minute, shared with the chapter on recurrent networks; paper: half an hour.
 #
 # **Reproduces** nothing: it is calibrated on figures of Ajioka et al. 2024. **Adds** a world with known truth, seen
 # both as a movie and as traces, and worlds in which a decoder must fail or succeeds for the wrong reason.
@@ -42,14 +42,15 @@ past_frames = 15  # frames of a window before the labelled one
 future_frames = 15  # frames of a window after the labelled one
 n_blocks = 5  # blocks of a recording in the blocked split
 models = "gru,logistic"  # decoders, comma between
-epochs = 4  # passes over the training windows
-min_updates = 300  # pass more often until so many steps were taken
-batch_size = 128  # windows a step
+train_every = 4  # train on one window in so many; 1: all
+epochs = 2  # passes over the training windows
+min_updates = 600  # pass more often until so many steps were taken
+batch_size = 32  # windows a step
 learning_rate = 0.005  # step size of Adam
 device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
 animal = 2  # whose session is taken apart, counted from 1
-raw_folds = 5  # folds decoded without baseline, spread evenly; 0: all
+raw_folds = 3  # folds decoded without baseline, spread evenly; 0: all
 
 # %%
 chapter = notebook.start("04_simulated_truth", globals())

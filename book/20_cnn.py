@@ -53,8 +53,8 @@ cnn_every = 15  # train and validate on one image in so many
 cnn_epochs = 3  # passes over the training images
 cnn_batch = 32  # images a step
 cnn_rate = 0.002  # highest learning rate on images
-folds = 5  # folds of every comparison, spread evenly; 0: all
-null_folds = 2  # folds the null is refitted on, spread evenly; 0: all
+folds = 3  # folds of every comparison, spread evenly; 0: all
+null_folds = 1  # folds the null is refitted on, spread evenly; 0: all
 recipe = "auto"  # preprocessing: auto, or a recipe; of ROIs and controls
 baseline_frames = 1000  # length of the moving baseline, frames
 past_frames = 15  # frames of a window before the labelled one
@@ -165,7 +165,7 @@ for ax, fold in zip(axes, testing, strict=True):
 # ## Scores
 #
 # The AUC over all test frames of an animal, its sessions pooled, as published. Each dot is a fold. Folds share animals
-# and training data: five folds are not five independent tests, and 20 folds of five animals not 20.
+# and training data: they are no independent tests, and 20 folds of five animals are not 20.
 
 # %%
 fig, (ax,) = figures.panels(1, width=7, height=4)

@@ -26,6 +26,7 @@
 
 # %%
 from calcium_decoding import (
+    browse,
     conditions,
     cut_masks,
     cut_out,
@@ -51,10 +52,10 @@ cnn_every = 15  # train and validate on one image in so many
 cnn_epochs = 3  # passes over the training images
 cnn_batch = 32  # images a step
 cnn_rate = 0.002  # highest learning rate on images
-folds = 5  # folds of every comparison, spread evenly; 0: all
-null_folds = 2  # folds the null is refitted on, spread evenly; 0: all
+folds = 3  # folds of every comparison, spread evenly; 0: all
+null_folds = 1  # folds the null is refitted on, spread evenly; 0: all
 model = "cnn"  # decoder of images: cnn, cnn_gru, cnn_lstm, cnn_rnn
-test_every = 4  # test on one window in so many; 1: all
+test_every = 10  # test on one window in so many; 1: all
 disc_folds = 1  # folds in which discs are cut out too, spread evenly; 0: all
 images_each_side = 5  # images before and after the labelled one in a window
 frozen = True  # leave the network on images as it is under recurrent ones
@@ -125,6 +126,13 @@ found, truth_statement = cut_out_truth.backdrops(chapter.dataset, animals)
 fig, axes = figures.panels(2, width=10, height=4)
 axes = cut_out_figures.models(
     cuts, found[animals[0]], axes, simulated, nulls, animals[0])
+
+# %% [markdown]
+# The mean again, to hover over or to touch: each cell says where it is, what it loses, and its SD over the folds.
+
+# %%
+mean, spread = cut_out_tables.mean_and_sd(cuts)
+browse.cell_map(mean, spread, found[animals[0]], cut_out_figures.UNIT, simulated)
 
 # %% [markdown]
 # An SD as large as the mean says that a place matters to some networks and not to others. Brains of different animals

@@ -15,7 +15,7 @@
 #
 # **Data** any data set with ROI traces and a run label; by default simulated: 5 animals, 50 ROIs.
 #
-# **Cost** smoke: half a minute; demo, which is what the parameters below say: a few minutes on 2 cores; paper, every
+# **Cost** smoke: half a minute; demo, which is what the parameters below say: a minute on 2 cores; paper, every
 # test window of 20 folds against 10,000 others: days of a CPU.
 #
 # **Reproduces** Figs 6A, 6B and 6C of Ajioka et al. 2024: absolute SHAP values of a GRU by ROI and frame, summed by ROI
@@ -24,6 +24,7 @@
 
 # %%
 from calcium_decoding import (
+    browse,
     figures,
     notebook,
     shap_figures,
@@ -47,11 +48,12 @@ model = "gru"  # decoder to explain
 output = "probability"  # output to explain: probability, or logit
 explained = 500  # test windows to explain in each fold, spread evenly; 0: all
 background = 100  # test windows they are compared with, drawn by the seed
-folds = 5  # folds, spread evenly; 0: all
-null_folds = 5  # folds the null is refitted on, spread evenly; 0: all
+folds = 3  # folds, spread evenly; 0: all
+null_folds = 3  # folds the null is refitted on, spread evenly; 0: all
+train_every = 4  # train on one window in so many; 1: all
 epochs = 2  # passes over the training windows
 min_updates = 600  # pass more often until so many steps were taken
-batch_size = 128  # windows a step
+batch_size = 32  # windows a step
 learning_rate = 0.005  # step size of Adam
 device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
@@ -118,8 +120,8 @@ ax = shap_figures.by_frame(maps, nulls, spec, rate_hz, ax, chapter.dataset)
 # ## By ROI
 #
 # Values summed over the window, largest first. Bars are means over folds and every dot is a fold. The study tests each
-# ROI against its null models by the rank-sum test over folds, corrected by Holm over 50 ROIs. Of five folds against
-# five no p after the correction can be below about 0.6, so in the demo stars cannot appear; 20 folds allow them. Folds
+# ROI against its null models by the rank-sum test over folds, corrected by Holm over 50 ROIs. Of three folds against
+# three no p can be below 0.1 before the correction, so in the demo stars cannot appear; 20 folds allow them. Folds
 # share animals and training data and are no independent samples. The study's values stand beside only where the data
 # are its own.
 
@@ -151,6 +153,12 @@ ax = shap_figures.against_planted(maps, truth, axes[1])
 
 # %%
 tables.show(shap_tables.agreement(maps, truth))
+
+# %% [markdown]
+# The left map again, to hover over or to touch: each ROI with its number, its group and its sum.
+
+# %%
+browse.roi_map(chapter.dataset, by_roi["mean"], "sum of mean |SHAP|")
 
 # %% [markdown]
 # A ROI above the others at little planted drive need not be a mistake of the method. The network may use it to cancel

@@ -16,7 +16,7 @@
 # **Data** any data set with ROI traces and a run label; tests against truth need simulated data. By default simulated:
 # 5 animals, 50 ROIs, and small simulated worlds beside it, of 3 animals each.
 #
-# **Cost** smoke: a minute; demo, which is what the parameters below say: about 4 minutes on 2 cores; paper, 20
+# **Cost** smoke: a minute; demo, which is what the parameters below say: about three minutes on 2 cores; paper, 20
 # folds of the published training and all worlds: a day; not measured by us.
 #
 # **Reproduces** no figure: the studies show maps and do not test them. **Adds** six methods held against sixteen tests
@@ -47,17 +47,18 @@ future_frames = 15  # frames of a window after the labelled one
 n_blocks = 5  # blocks of a recording in the blocked split
 model = "gru"  # decoder to explain
 output = "probability"  # output to explain: probability, or logit
-explained = 60  # test windows to explain in each fold, spread evenly
-background = 60  # test windows they are compared with, drawn by the seed
-folds = 5  # folds, spread evenly; 0: all
-null_folds = 3  # folds the null is refitted on, of those above; 0: all
+explained = 40  # test windows to explain in each fold, spread evenly
+background = 40  # test windows they are compared with, drawn by the seed
+folds = 3  # folds, spread evenly; 0: all
+null_folds = 2  # folds the null is refitted on, of those above; 0: all
 repeats = 2  # folds done again: other validation, first weights, backwards
 random_maps = 3  # random maps for the curves of each method
 worlds = "single_area,haemodynamics_only,motion_artefact_only,lead,lag"  # worlds
 world_frames = 1800  # frames of each of nine sessions of a world
+train_every = 4  # train on one window in so many; 1: all
 epochs = 2  # passes over the training windows
 min_updates = 600  # pass more often until so many steps were taken
-batch_size = 128  # windows a step
+batch_size = 32  # windows a step
 learning_rate = 0.005  # step size of Adam
 device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor

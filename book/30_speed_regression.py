@@ -16,7 +16,7 @@
 # **Data** any data set with a speed in cm/s, or with a velocity in its own unit. By default simulated: 5 animals,
 # 50 ROIs. `-p target wheel` decodes another behaviour by its name.
 #
-# **Cost** smoke: half a minute; demo, which is what the parameters below say: about 6 minutes on 2 cores; paper, the
+# **Cost** smoke: half a minute; demo, which is what the parameters below say: about two minutes on 2 cores; paper, the
 # published training on every fold: days on such a machine.
 #
 # **Reproduces** S5 Fig of Ajioka et al. 2024: a network of two GRUs and linear regression decode speed; five groups of
@@ -50,11 +50,12 @@ n_blocks = 5  # blocks of a recording in the blocked split
 target = "speed"  # what is decoded: speed, or the name of a behaviour
 smoothings = "moving_mean_30,causal_30,none"  # smoothings of the speed
 models = "speed_gru_scaled,ridge_window,speed_gru,linear"  # decoders
-epochs = 4  # passes over the training windows
-min_updates = 250  # pass more often until so many steps were taken
-batch_size = 256  # windows a step
+train_every = 4  # train on one window in so many; 1: all
+epochs = 2  # passes over the training windows
+min_updates = 600  # pass more often until so many steps were taken
+batch_size = 32  # windows a step
 learning_rate = 0.005  # step size of Adam
-folds = 5  # folds of every comparison, spread evenly; 0: all
+folds = 3  # folds of every comparison, spread evenly; 0: all
 device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
 

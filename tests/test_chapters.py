@@ -11,31 +11,6 @@ from calcium_decoding.parameters import CHAPTERS
 from tests.conftest import ROOT
 
 
-def test_unchanged_chapters_are_not_executed_again(checkout, monkeypatch):
-    monkeypatch.chdir(checkout)
-    monkeypatch.setattr(chapters, "CHAPTERS", {"01_data_tour": chapters.CHAPTERS["01_data_tour"]})
-    monkeypatch.setattr(chapters, "_render", lambda root, executed, profile: executed)
-    chapters.build("smoke")
-    executed = checkout / "_build" / "executed" / "smoke" / "01_data_tour.ipynb"
-    first = executed.stat().st_mtime_ns
-    chapters.build("smoke")
-    assert executed.stat().st_mtime_ns == first
-    # Its source, its parameters or its data changed: executed again.
-    key = chapters.chapter_key("01_data_tour", "smoke")
-    params = checkout / "book" / "params" / "01_data_tour.smoke.yaml"
-    params.write_text(params.read_text() + "show_s: 15.0\n")
-    assert chapters.chapter_key("01_data_tour", "smoke") != key
-    chapters.build("smoke")
-    assert executed.stat().st_mtime_ns != first
-    source = checkout / "book" / "01_data_tour.py"
-    key = chapters.chapter_key("01_data_tour", "smoke")
-    source.write_text(source.read_text() + "\n# changed\n")
-    assert chapters.chapter_key("01_data_tour", "smoke") != key
-    key = chapters.chapter_key("01_data_tour", "smoke")
-    monkeypatch.setattr(chapters, "source_hash", lambda: "another library")
-    assert chapters.chapter_key("01_data_tour", "smoke") != key
-
-
 @pytest.mark.parametrize(("parameters", "said"), [({"exampel": 2}, "did you mean 'example'"),
                                                   ({"show_s": -1.0}, "greater than 0")])
 def test_papermill_itself_is_refused_what_the_chapter_does_not_know(tmp_path, parameters, said):

@@ -36,6 +36,18 @@ def test_a_planted_effect_is_found_in_every_fold(tiny_dataset):
     assert window > np.mean([r.scores["auc"] for r in results if r.model == "logistic"])
 
 
+def test_training_scores_are_over_the_windows_trained_on(tiny_dataset):
+    e = experiment(tiny_dataset)
+    thinned = replace(e, training=replace(e.training, train_every=4))
+    result = experiments.run_fold(thinned, e.split.folds[0], "logistic")
+    train, valid, test = e.fold_task(e.split.folds[0], "logistic").windows()
+    decoder = models.build("logistic", train.n_roi, e.spec.past_frames, e.training.seed)
+    decoder.fit(train.some(slice(None, None, 4)))
+    assert np.isclose(result.scores["auc_train"], roc_auc_score(train.labels[::4], decoder.output(train)[::4]))
+    assert len(result.labels) == len(test) and len(result.valid_labels) == len(valid)
+    assert e.key(e.split.folds[0], "logistic") != thinned.key(e.split.folds[0], "logistic")
+
+
 def test_gru_finds_the_simulated_effect(clear_dataset):
     e = experiment(clear_dataset, recipe="published", spec=WindowSpec(10, 10), epochs=1, min_updates=150,
                    learning_rate=0.01)

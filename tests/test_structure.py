@@ -25,7 +25,7 @@ ORDER = (
     "brain_figures shap_figures attribution_figures browse image_figures cut_out_tables cut_out_truth cut_out_figures "
     "footsteps footstep_figures "
     "parameters image_plans notebook "
-    "measured glossary pages built_pages chapters print_book collected parameter_page verdicts ledger cli"
+    "measured glossary pages built_pages chapters build print_book collected parameter_page verdicts ledger cli"
 ).split()
 
 

@@ -176,6 +176,22 @@ def test_short_recordings_train_until_enough_steps():
     assert settings.epochs_for(10**6) == 2
 
 
+@pytest.mark.parametrize("model", ["gru", "logistic_window"])
+def test_training_on_one_window_in_so_many_is_training_on_these_alone(model):
+    # The windows left are counted by hand: every third one, the first among them.
+    windows, valid = window_set(seed=1), window_set(seed=2)
+    kept = np.arange(0, len(windows), 3)
+    alone = WindowSet(windows.frames, windows.starts[kept], windows.labels[kept], windows.recording[kept],
+                      windows.centre[kept], windows.ids, windows.spec)
+    predicted = []
+    for train, settings in ((windows, replace(SETTINGS, train_every=3)), (alone, SETTINGS)):
+        decoder = models.build(model, 5, SPEC.past_frames, 7)
+        training.fit(decoder, train, valid, settings)
+        predicted.append(training.predict(decoder, valid))
+    np.testing.assert_array_equal(*predicted)
+    assert replace(SETTINGS, min_updates=30, train_every=3).trained_on(windows).starts.tolist() == alone.starts.tolist()
+
+
 def test_one_class_in_training_is_refused():
     train = WindowSet.build([("r", window_set().frames, np.zeros(400, np.uint8), [(0, 400)])], SPEC)
     with pytest.raises(DataError, match="only label 0"):
@@ -188,7 +204,8 @@ def test_a_loss_that_is_not_finite_is_refused():
 
 
 @pytest.mark.parametrize("options", [{"epochs": 0}, {"learning_rate": -1.0}, {"label_smoothing": 1.0},
-                                     {"batch_size": 0}, {"device": "tpu"}, {"min_updates": -1}])
+                                     {"batch_size": 0}, {"device": "tpu"}, {"min_updates": -1},
+                                     {"train_every": 0}])
 def test_settings_out_of_range_are_refused_by_name(options):
     with pytest.raises(ParameterError, match=next(iter(options))):
         TrainingSettings(**options)

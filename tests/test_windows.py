@@ -220,3 +220,15 @@ def test_windows_over_one_array_are_those_that_are_built(drawn, spec, gap):
 def test_pieces_that_do_not_lie_in_the_frames_are_refused(pieces, message):
     with pytest.raises(DataError, match=message):
         WindowSet.over(counted(30), pieces, WindowSpec(1, 1))
+
+
+def test_some_windows_share_the_frames_and_keep_their_places():
+    spec = WindowSpec(1, 1)
+    windows = WindowSet.build([("a", counted(9), np.arange(9), [(0, 9)]), ("b", counted(6), np.arange(6), [(1, 6)])],
+                              spec)
+    for which in (slice(None, None, 4), [1, 8], np.arange(len(windows)) > 6):
+        some, picked = windows.some(which), np.arange(len(windows))[which]
+        assert some.frames is windows.frames and len(some) == len(picked)
+        np.testing.assert_array_equal(some.gather(range(len(some))), windows.gather(picked))
+        for name in ("labels", "recording", "centre"):
+            np.testing.assert_array_equal(getattr(some, name), getattr(windows, name)[picked])

@@ -267,12 +267,7 @@ def _correlation(frames):
 
 def _some(windows, n):
     """At most ``n`` windows, spread evenly."""
-    return _only(windows, np.linspace(0, len(windows), min(n, len(windows)), endpoint=False, dtype=int))
-
-
-def _only(windows, which):
-    return replace(windows, **{name: getattr(windows, name)[which]
-                               for name in ("starts", "labels", "recording", "centre")})
+    return windows.some(np.linspace(0, len(windows), min(n, len(windows)), endpoint=False, dtype=int))
 
 
 def _laid(windows):

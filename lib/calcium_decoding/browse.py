@@ -1,4 +1,4 @@
-"""Figures to move in: a recording with what was decoded, ROIs on the cortex. They work without a network."""
+"""Figures to move in: a recording, numbers by ROI on the cortex, a map of cells. They work without a network."""
 
 from dataclasses import dataclass
 from html import escape
@@ -119,6 +119,51 @@ def roi_map(dataset, values, label):
     best = np.argsort(-np.abs(values))[:3]
     says = (f"Map of {label} by ROI{', simulated' if dataset.simulated else ''}; {where}. Largest: "
             + ", ".join(f"ROI {i + 1} with {values[i]:.2f}" for i in best) + ".")
+    return Browser(panel, says)
+
+
+def cell_map(cells, spread, backdrop, label, simulated=False):
+    """A map of square cells over the mean picture of an animal; hovering names the cell and its number.
+
+    Parameters
+    ----------
+    cells : ndarray, shape (8, 8), or None
+        A number a cell, or None if there is no map.
+    spread : ndarray, shape (8, 8), or None
+        Sample SD of the numbers.
+    backdrop : Backdrop
+        Mean picture and outline of the brain; see :func:`calcium_decoding.cut_out_truth.backdrops`.
+    label : str
+        What the numbers are, with unit.
+    simulated : bool
+
+    Returns
+    -------
+    Browser
+    """
+    height, width = backdrop.mean.shape
+    panel = figure(height=420, max_width=520, tools="pan,wheel_zoom,reset", sizing_mode="stretch_width",
+                   match_aspect=True, title=label if cells is not None else f"{label}: no map")
+    _quiet(panel, simulated)
+    panel.axis.visible = False
+    panel.image([backdrop.mean[::-1]], x=0, y=0, dw=width, dh=height, palette="Greys256")
+    for line in find_contours(np.pad(backdrop.brain, 1).astype(float), 0.5):
+        panel.line(line[:, 1] - 0.5, height - line[:, 0] + 0.5, color="black", line_width=1.5)
+    if cells is None:
+        return Browser(panel, f"No map of {label}: no fold has one.")
+    row, column = (1 + places.ravel() for places in np.indices(cells.shape))
+    side = np.array([width, height]) / cells.shape[::-1]
+    sd = ["–"] * cells.size if spread is None else [f"{value:.3f}" for value in spread.ravel()]
+    source = {"x": (column - 0.5) * side[0], "y": height - (row - 0.5) * side[1], "row": row, "column": column,
+              "value": cells.ravel(), "sd": sd}
+    rects = panel.rect("x", "y", *side, source=source, fill_alpha=0.6, line_color=None, hover_line_color="black",
+                       fill_color={"field": "value", "transform": _colours(cells)})
+    panel.add_tools(HoverTool(renderers=[rects], tooltips=[("row, column", "@row, @column"), (label, "@value{0.000}"),
+                                                           ("SD over folds", "@sd")]))
+    panel.add_layout(rects.construct_color_bar(width=10, title=None), "right")
+    best = np.argsort(-cells.ravel())[:3]
+    says = (f"Map of {label} over {cells.shape[0]} by {cells.shape[1]} cells{', simulated' if simulated else ''}. "
+            "Largest: " + ", ".join(f"row {row[i]}, column {column[i]}: {cells.ravel()[i]:.3f}" for i in best) + ".")
     return Browser(panel, says)
 
 

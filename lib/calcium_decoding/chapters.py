@@ -1,27 +1,22 @@
-"""From percent notebooks to pages: convert, execute with parameters, keep what is unchanged, render the book."""
+"""From percent notebooks to pages: convert, execute with parameters, make references."""
 
 import contextlib
-import json
 import os
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
-from datetime import date
 from pathlib import Path
 
 import yaml
 
-from calcium_decoding import built_pages, manifest, pages, simulate
+from calcium_decoding import manifest, simulate
 from calcium_decoding.errors import CalciumDecodingError, DataError, ParameterError
 from calcium_decoding.executors import SCHEDULER_VARIABLE
-from calcium_decoding.files import file_digest, hash_content, whole_file, write_json, write_text
+from calcium_decoding.files import whole_file, write_text
 from calcium_decoding.footsteps import world_files
-from calcium_decoding.measured import Meter
 from calcium_decoding.parameters import CHAPTERS, schema_of, validate
-from calcium_decoding.progress import BATCH_VARIABLE, progress
-from calcium_decoding.results import ResultCard, source_hash
+from calcium_decoding.progress import BATCH_VARIABLE
+from calcium_decoding.results import ResultCard
 
 PROFILES = ("smoke", "demo", "paper")
 CARD_TAG = "nbval-check-output"
@@ -212,85 +207,6 @@ def _html(notebook):
     from nbconvert import HTMLExporter
 
     return HTMLExporter(template_name="lab").from_notebook_node(notebook)[0]
-
-
-def build(profile="demo", data_dir=None, scheduler=None):
-    """Execute the chapters that changed and render the book.
-
-    Parameters
-    ----------
-    profile : {"smoke", "demo", "paper"}
-    data_dir : str or Path, optional
-    scheduler : str, optional
-        As for :func:`run`.
-
-    Returns
-    -------
-    Path
-        The landing page, ``_build/html/index.html``.
-    """
-    root = manifest.project_root()
-    executed = root / "_build" / "executed" / profile
-    for chapter in progress(list(CHAPTERS), desc="chapters", unit="chapter"):
-        key = chapter_key(chapter, profile, data_dir)
-        stamp = executed / f"{chapter}.key.json"
-        if _is_fresh(stamp, key, executed / f"{chapter}.ipynb"):
-            continue
-        with Meter() as took:
-            run(chapter, profile, out=executed, data_dir=data_dir, scheduler=scheduler)
-        write_json(stamp, {"key": key, "notebook": file_digest(executed / f"{chapter}.ipynb"),
-                           "seconds": took.seconds, "peak_mb": took.peak_mb, "made": str(date.today())})
-    return _render(root, executed, profile)
-
-
-def chapter_key(chapter, profile, data_dir=None):
-    """Hash of everything an executed chapter depends on: its source, parameters, the library, data, packages."""
-    parameters = merged_parameters(chapter, profile, data_dir=data_dir)
-    entry = manifest.load_manifest().entry(parameters["dataset"])
-    place = manifest.folder(entry, data_dir)
-    # A simulated set is remade from what its folder's name is a hash of; it may not be there yet.
-    files = place.name if entry.kind == "simulated" else _stats(place)
-    versions = sorted(p.name for p in Path(sys.prefix).glob("lib/python*/site-packages/*.dist-info"))
-    return hash_content([file_digest(source_path(chapter)), parameters, source_hash(),
-                         entry.model_dump(mode="json"), files, versions])
-
-
-def _stats(folder):
-    # Content hashes of gigabytes would take longer than a build may; names, sizes and times tell of a change.
-    files = sorted(p for p in Path(folder).rglob("*") if p.is_file())
-    return [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-
-
-def _is_fresh(stamp, key, notebook):
-    try:
-        kept = json.loads(stamp.read_text())
-        return kept["key"] == key and kept["notebook"] == file_digest(notebook)
-    except (OSError, ValueError, KeyError):
-        return False
-
-
-def _render(root, executed, profile):
-    """Stage executed chapters and prose, and run Jupyter Book on them unless the pages are as they were."""
-    staged = root / "_build" / "pages"
-    pages.stage(root, executed, CHAPTERS, profile, staged)
-    key = hash_content({str(p.relative_to(staged)): file_digest(p) for p in sorted(staged.rglob("*")) if p.is_file()})
-    index, stamp = root / "_build" / "html" / "index.html", root / "_build" / "html.key"
-    if index.exists() and stamp.exists() and stamp.read_text() == key:
-        return index
-    shutil.rmtree(index.parent, ignore_errors=True)  # a page that is no longer in the book must not stay
-    program = str(Path(sys.executable).parent / "jupyter-book")
-    command = [program, "build", str(staged), "--path-output", str(root), "--all", "-W", "-n", "--keep-going"]
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode != 0 or not index.exists():
-        raise ChapterError(f"jupyter-book did not build without warnings:\n{_tail(result.stdout + result.stderr)}")
-    if found := built_pages.faults(index.parent):
-        raise ChapterError("\n".join([f"{len(found)} faults in the pages, the first of them:", *found[:25]]))
-    write_text(stamp, key)
-    return index
-
-
-def _tail(text, lines=25):
-    return "\n".join(text.strip().splitlines()[-lines:])
 
 
 def make_references(names=None, folder=None):

@@ -216,9 +216,9 @@ def _value(text):
 
 
 def _build(options):
-    from calcium_decoding import chapters
+    from calcium_decoding import build
 
-    index = chapters.build(options.profile, options.data_dir, _scheduler(options))
+    index = build.build(options.profile, options.data_dir, _scheduler(options))
     print(f"\nThe book: {index}\nOpen it in a browser: {index.as_uri()}")
 
 

@@ -102,7 +102,7 @@ def models(cuts, backdrop, axes, simulated=False, nulls=(), name=""):
     """
     said = cut_out_tables.warning(cuts, nulls)
     known = cut_out_tables.usable(cuts)
-    mean, sd = cut_out_tables.over(cut_out_tables.maps(cuts)) if known else (None, None)
+    mean, sd = cut_out_tables.mean_and_sd(cuts)
     overlay(mean, backdrop, axes[0], f"mean of {len(known)} models, on {name}", None, said, simulated)
     limits = None if sd is None else (0, float(sd.max()) or 1e-3)
     overlay(sd, backdrop, axes[1], "SD over models", limits, said, simulated, "SD of importance", "viridis")

@@ -68,6 +68,11 @@ def over(cell_maps):
     return np.mean(cell_maps, axis=0), np.std(cell_maps, axis=0, ddof=1) if len(cell_maps) > 1 else None
 
 
+def mean_and_sd(cuts):
+    """Mean map of the usable folds and its sample SD; None where there is no fold, or only one for the SD."""
+    return over(maps(cuts)) if usable(cuts) else (None, None)
+
+
 def by_animal(cuts, pooled=False):
     """Mean map of the folds of each test animal: dict of str to ndarray (8, 8)."""
     animals = np.array([cut.animal for cut in usable(cuts)])

@@ -1,7 +1,6 @@
 """Where jobs run: in processes of this machine, or on the workers of a Dask cluster."""
 
 import asyncio
-import os
 import threading
 import warnings
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -34,7 +33,7 @@ def in_processes(function, calls, jobs=None):
     """
     if not calls:
         return
-    jobs = min(jobs or os.cpu_count() or 1, len(calls))
+    jobs = min(jobs or joblib.cpu_count(), len(calls))
     with warnings.catch_warnings():
         # joblib replaces a worker that has grown by hundreds of megabytes, as one does on large folds; no fold is lost.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given", category=UserWarning)

@@ -34,7 +34,7 @@ __all__ = ["FITTED", "Experiment", "FoldResult", "code_hash", "recordings_of", "
 # Modules that cannot change the result of a fold. All others can: a change in one of them makes stored folds stale.
 _NOT_DETERMINING = frozenset(
     "alt_text attribution attribution_figures attribution_runs attribution_tests attribution_worlds "
-    "audit brain_figures brain_masks browse built_pages "
+    "audit brain_figures brain_masks browse build built_pages "
     "chance chapters claims cli collected comparison condition_figures conditions confidence conformal cut_masks "
     "cut_out cut_out_figures cut_out_tables cut_out_truth deep_shap "
     "events executors experiments exposure fetch figures glossary footstep_figures footsteps image_controls "

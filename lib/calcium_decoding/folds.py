@@ -173,6 +173,7 @@ class FoldTask:
         settings = self.training
         decoder = models.build(self.model, train.n_roi, self.spec.past_frames, settings.seed)
         history = training.fit(decoder, train, valid, settings, checkpoint=checkpoint, report=report)
+        train = settings.trained_on(train)
         on_train, on_valid, on_test = (training.predict(decoder, windows, settings.torch_device())
                                        for windows in (train, valid, test))
         result = replace(result, history=history, predicted=on_test, valid_labels=valid.labels,
@@ -226,7 +227,7 @@ class FoldTask:
             if not self.split.of_centres:
                 return over(ranges)
             whole = over({name: [(0, len(self.labels[name]))] for name in ranges})
-            return _only(whole, self.split.samples_of(fold, role, whole))
+            return whole.some(self.split.samples_of(fold, role, whole))
 
         return lay
 
@@ -249,9 +250,3 @@ class FoldTask:
                                     for name, some in ranges.items()], self.spec)
 
         return over
-
-
-def _only(windows, which):
-    """Some of the windows, over the same frames."""
-    return replace(windows, **{name: getattr(windows, name)[which]
-                               for name in ("starts", "labels", "recording", "centre")})

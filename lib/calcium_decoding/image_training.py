@@ -193,8 +193,10 @@ class FeatureSequences:
 
     def logits(self, network, which):
         """Output of the network's recurrent part for some windows, shape (n,)."""
-        features = self.windows.gather(which.cpu().numpy()).astype(np.float32)
-        return network.of_features(torch.from_numpy(features).to(self.device))
+        starts = self.windows.starts[which.cpu().numpy()]
+        images, where = np.unique(starts[:, None] + np.arange(self.windows.spec.length), return_inverse=True)
+        features = torch.from_numpy(self.windows.frames[images].astype(np.float32)).to(self.device)
+        return network.of_features(features[torch.from_numpy(where).to(self.device)])
 
     def all_logits(self, network):
         """Output for all windows, shape (n,)."""

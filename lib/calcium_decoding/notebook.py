@@ -30,7 +30,7 @@ from calcium_decoding.parameters import Parameters, schema_of, validate
 from calcium_decoding.recording import Dataset
 from calcium_decoding.windows import WindowSpec
 
-_TRAINING = ("epochs", "batch_size", "min_updates", "learning_rate", "seed", "device")
+_TRAINING = ("train_every", "epochs", "batch_size", "min_updates", "learning_rate", "seed", "device")
 # What `recipe = "auto"` means: the published preprocessing sees whole sessions, which a split within sessions forbids.
 AUTO_RECIPE = {"animal_pairs": "published", "leave_one_session_out": "published", "blocked": "scaled",
                "last_part": "events", "nested_animals": "published", "random_windows": "raw"}

@@ -154,7 +154,7 @@ def execution_page(stamps, known, profile):
     Parameters
     ----------
     stamps : dict of str to dict
-        By chapter: ``seconds``, ``peak_mb`` and ``made`` (the day), as :func:`calcium_decoding.chapters.build` keeps
+        By chapter: ``seconds``, ``peak_mb`` and ``made`` (the day), as :func:`calcium_decoding.build.build` keeps
         them.
     known : list of Kept
     profile : str

@@ -90,6 +90,7 @@ class Traces(Testing):
 class Training(Traces):
     """Parameters of every chapter that trains networks on ROI traces."""
 
+    train_every: int = Field(description="train on one window in so many; 1: all", ge=1, le=1000)
     epochs: int = Field(description="passes over the training windows", ge=1, le=1000)
     min_updates: int = Field(description="pass more often until so many steps were taken", ge=0,
                              le=100_000)

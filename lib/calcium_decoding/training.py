@@ -29,6 +29,8 @@ class TrainingSettings:
     Parameters
     ----------
     epochs, batch_size : int
+    train_every : int
+        Train on one window in so many, from the first one on: neighbours share nearly all their frames.
     min_updates : int
         Train for more epochs than ``epochs`` until so many steps were taken: a short recording has few windows.
     learning_rate : float
@@ -43,6 +45,7 @@ class TrainingSettings:
 
     epochs: int = 30
     batch_size: int = 256
+    train_every: int = 1
     min_updates: int = 0
     learning_rate: float = 1e-3
     label_smoothing: float = 1e-3
@@ -53,6 +56,7 @@ class TrainingSettings:
         for name, good, expected in (
             ("epochs", self.epochs >= 1, "1 or more"),
             ("batch_size", self.batch_size >= 1, "1 or more"),
+            ("train_every", self.train_every >= 1, "1 or more"),
             ("min_updates", self.min_updates >= 0, "0 or more"),
             ("learning_rate", self.learning_rate > 0, "more than 0"),
             ("label_smoothing", 0 <= self.label_smoothing < 1, "0 or more and below 1"),
@@ -64,6 +68,10 @@ class TrainingSettings:
     def epochs_for(self, n_windows):
         """Epochs that training on so many windows takes."""
         return max(self.epochs, math.ceil(self.min_updates / math.ceil(n_windows / self.batch_size)))
+
+    def trained_on(self, windows):
+        """Those of some training windows, a WindowSet, that ``train_every`` leaves."""
+        return windows.some(slice(None, None, self.train_every))
 
     def torch_device(self):
         """The device to train on; see :func:`device_of`."""
@@ -112,6 +120,7 @@ def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False, r
     DataError
         The training windows hold one class or one speed only, or the loss became NaN or infinite.
     """
+    train = settings.trained_on(train)
     if train.labels.min() == train.labels.max():
         raise DataError("training windows", f"only label {train.labels[0]:g} in {len(train)} windows",
                         "speeds that differ" if _decodes_speed(decoder) else "both rest and run",

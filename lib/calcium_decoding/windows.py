@@ -1,6 +1,6 @@
 """Windows over frames: strided views and start indices, never all windows copied, never across a border."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -237,6 +237,20 @@ class WindowSet:
     def nbytes(self):
         """Bytes held by the arrays; frames are counted once, however many windows share them."""
         return sum(x.nbytes for x in (self.frames, self.starts, self.labels, self.recording, self.centre))
+
+    def some(self, which):
+        """Some of the windows, over the same frames.
+
+        Parameters
+        ----------
+        which : slice, or array_like of int or bool
+
+        Returns
+        -------
+        WindowSet
+        """
+        return replace(self, **{name: getattr(self, name)[which] for name in ("starts", "labels", "recording",
+                                                                              "centre")})
 
     def gather(self, indices):
         """Copy some windows.

@@ -10,6 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from calcium_decoding import manifest
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.models.depthwise import use_products
 
 WEIGHTS = {
     "imagenet": "EfficientNet-B0 trained on ImageNet, from the hub that timm reads; needs the network once",
@@ -66,7 +67,7 @@ def build_cnn(weights, dropout=0.2, drop_connect=0.2, data_dir=None):
     # Made with a thousand outputs and changed here: timm would draw the weights of a single one from -1 to 1, PyTorch
     # draws them from -0.03 to 0.03, as in the study.
     network.reset_classifier(1)
-    return network
+    return use_products(network)
 
 
 def lite0(data_dir=None, **options):

@@ -1,0 +1,203 @@
+"""The whole book: execute the chapters that changed, beside each other where they can be, and render the pages."""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import queue
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import joblib
+
+from calcium_decoding import built_pages, chapters, manifest, pages
+from calcium_decoding.chapters import ChapterError
+from calcium_decoding.errors import CalciumDecodingError
+from calcium_decoding.files import file_digest, hash_content, write_json, write_text
+from calcium_decoding.measured import Meter
+from calcium_decoding.parameters import CHAPTERS
+from calcium_decoding.progress import progress
+from calcium_decoding.results import source_hash
+
+# joblib reads from it how many processors there are for a process and those it starts.
+PROCESSORS_VARIABLE = "LOKY_MAX_CPU_COUNT"
+LOOK_EVERY_S = 1.0
+_BAR = re.compile(r"\s*(.+?): +(\d+%)\|")
+
+
+def build(profile="demo", data_dir=None, scheduler=None):
+    """Execute the chapters that changed and render the book.
+
+    Chapters on one data set follow one another, as they share its files and its finished folds. Those on different
+    data sets run beside each other, as far as there are processors. A chapter can be read in
+    ``_build/executed/PROFILE`` as soon as it is done.
+
+    Parameters
+    ----------
+    profile : {"smoke", "demo", "paper"}
+    data_dir : str or Path, optional
+    scheduler : str, optional
+        As for :func:`calcium_decoding.chapters.run`.
+
+    Returns
+    -------
+    Path
+        The landing page, ``_build/html/index.html``.
+
+    Raises
+    ------
+    ChapterError
+        A chapter stopped, which stops the others too, or the pages have faults. What was finished is kept.
+    """
+    root = manifest.project_root()
+    executed = root / "_build" / "executed" / profile
+    keys = {chapter: chapter_key(chapter, profile, data_dir) for chapter in CHAPTERS}
+    lanes = {}
+    for chapter in (one for one in CHAPTERS if not _is_fresh(executed, one, keys[one])):
+        dataset = chapters.merged_parameters(chapter, profile, data_dir=data_dir)["dataset"]
+        lanes.setdefault(dataset, []).append(chapter)
+    how = {"profile": profile, "out": executed, "data_dir": data_dir, "scheduler": scheduler}
+    fresh = len(keys) - sum(map(len, lanes.values()))
+    with progress(None, total=len(keys), initial=fresh, desc="chapters", unit="chapter") as bar:
+        with contextlib.closing(_executed(list(lanes.values()), how, bar)) as done:
+            for chapter, seconds, peak_mb in done:
+                write_json(_stamp(executed, chapter), {
+                    "key": keys[chapter], "notebook": file_digest(executed / f"{chapter}.ipynb"), "seconds": seconds,
+                    "peak_mb": peak_mb, "made": str(date.today())})
+                bar.write(f"{chapter} took {seconds:.0f} s: {executed / chapter}.html")
+                bar.update()
+    return _render(root, executed, profile)
+
+
+@dataclass
+class _Said:
+    """A text stream that passes on what the bar of a chapter counts, and how far it is."""
+
+    chapter: str
+    messages: multiprocessing.Queue
+    last: str = ""
+
+    def write(self, text):
+        bar = _BAR.match(re.split(r"[\r\n]", text.strip())[-1])
+        if bar and " ".join(bar.groups()) != self.last:
+            self.last = " ".join(bar.groups())
+            self.messages.put(("said", self.chapter, self.last))
+
+    def flush(self):
+        """Nothing is held back."""
+
+
+def _executed(lanes, how, bar):
+    """Execute lanes of chapters, as many beside each other as there are processors.
+
+    Yields the name of a chapter as it is done, the seconds it took, and its peak memory, 10^6 bytes.
+    """
+    context = multiprocessing.get_context("spawn")
+    processors = joblib.cpu_count()
+    waiting, messages, working = context.SimpleQueue(), context.Queue(), context.Value("i", min(len(lanes), processors))
+    processes = [context.Process(target=_work, args=(waiting, messages, working, processors, how), daemon=False)
+                 for _ in range(working.value)]
+    for lane in [*lanes, *(None for _ in processes)]:
+        waiting.put(lane)
+    missing, said = sum(map(len, lanes)), {}
+    try:
+        for process in processes:
+            process.start()
+        while missing:
+            try:
+                kind, chapter, content = messages.get(timeout=LOOK_EVERY_S)
+            except queue.Empty:
+                if codes := [p.exitcode for p in processes if p.exitcode]:
+                    raise ChapterError(f"a process that executes chapters ended with code {codes[0]}; if it is "
+                                       "negative, memory may have run out") from None
+                continue
+            if kind == "failed":
+                raise ChapterError(f"{chapter}: {content}")
+            said[chapter] = f"{chapter} {content}"
+            if kind == "done":
+                missing, _ = missing - 1, said.pop(chapter)
+                yield chapter, *content
+            bar.set_postfix_str(", ".join(said.values()))
+    finally:
+        for process in processes:
+            process.terminate()  # without effect on one that is done; a kernel ends when who started it is gone
+            process.join()
+
+
+def _work(waiting, messages, working, processors, how):
+    """Execute lanes until none is left; :func:`_executed` hears of each chapter."""
+    for lane in iter(waiting.get, None):
+        for chapter in lane:
+            os.environ[PROCESSORS_VARIABLE] = str(max(1, processors // working.value))
+            try:
+                with contextlib.redirect_stderr(_Said(chapter, messages)), Meter() as took:
+                    chapters.run(chapter, **how)
+            except CalciumDecodingError as error:
+                messages.put(("failed", chapter, str(error)))
+                return
+            except KeyboardInterrupt:
+                return
+            messages.put(("done", chapter, (took.seconds, took.peak_mb)))
+    with working.get_lock():
+        working.value -= 1
+
+
+def chapter_key(chapter, profile, data_dir=None):
+    """Hash of everything an executed chapter depends on: its source, parameters, the library, data, packages."""
+    parameters = chapters.merged_parameters(chapter, profile, data_dir=data_dir)
+    entry = manifest.load_manifest().entry(parameters["dataset"])
+    place = manifest.folder(entry, data_dir)
+    # A simulated set is remade from what its folder's name is a hash of; it may not be there yet.
+    files = place.name if entry.kind == "simulated" else _stats(place)
+    versions = sorted(p.name for p in Path(sys.prefix).glob("lib/python*/site-packages/*.dist-info"))
+    return hash_content([file_digest(chapters.source_path(chapter)), parameters, source_hash(),
+                         entry.model_dump(mode="json"), files, versions])
+
+
+def _stats(folder):
+    # Content hashes of gigabytes would take longer than a build may; names, sizes and times tell of a change.
+    files = sorted(p for p in Path(folder).rglob("*") if p.is_file())
+    return [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+
+
+def _stamp(executed, chapter):
+    return executed / f"{chapter}.key.json"
+
+
+def _is_fresh(executed, chapter, key):
+    try:
+        kept = json.loads(_stamp(executed, chapter).read_text())
+        return kept["key"] == key and kept["notebook"] == file_digest(executed / f"{chapter}.ipynb")
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _render(root, executed, profile):
+    """Stage executed chapters and prose, and run Jupyter Book on them unless the pages are as they were."""
+    staged = root / "_build" / "pages"
+    pages.stage(root, executed, CHAPTERS, profile, staged)
+    key = hash_content({str(p.relative_to(staged)): file_digest(p) for p in sorted(staged.rglob("*")) if p.is_file()})
+    index, stamp = root / "_build" / "html" / "index.html", root / "_build" / "html.key"
+    if index.exists() and stamp.exists() and stamp.read_text() == key:
+        return index
+    shutil.rmtree(index.parent, ignore_errors=True)  # a page that is no longer in the book must not stay
+    program = str(Path(sys.executable).parent / "jupyter-book")
+    command = [program, "build", str(staged), "--path-output", str(root), "--all", "-W", "-n", "--keep-going"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode != 0 or not index.exists():
+        raise ChapterError(f"jupyter-book did not build without warnings:\n{_tail(result.stdout + result.stderr)}")
+    if found := built_pages.faults(index.parent):
+        raise ChapterError("\n".join([f"{len(found)} faults in the pages, the first of them:", *found[:25]]))
+    write_text(stamp, key)
+    return index
+
+
+def _tail(text, lines=25):
+    return "\n".join(text.strip().splitlines()[-lines:])
+
+

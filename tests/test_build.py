@@ -1,0 +1,120 @@
+"""Building the book: what is executed again, what beside what, and what is left when it stops."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from calcium_decoding import build
+from calcium_decoding.chapters import ChapterError
+from calcium_decoding.parameters import CHAPTERS
+
+PAGES = "01_data_tour", "41_m1_split_audit"  # quick ones, on different data sets
+
+
+@pytest.fixture
+def two_chapters(checkout, monkeypatch):
+    """A checkout whose book has two chapters and is not rendered."""
+    monkeypatch.chdir(checkout)
+    monkeypatch.setattr(build, "CHAPTERS", {name: CHAPTERS[name] for name in PAGES})
+    monkeypatch.setattr(build, "_render", lambda root, executed, profile: executed)
+    return checkout
+
+
+def test_unchanged_chapters_are_not_executed_again(two_chapters, monkeypatch):
+    checkout = two_chapters
+    build.build("smoke")
+    executed, other = (checkout / "_build" / "executed" / "smoke" / f"{name}.ipynb" for name in PAGES)
+    first, of_other = executed.stat().st_mtime_ns, other.stat().st_mtime_ns
+    build.build("smoke")
+    assert executed.stat().st_mtime_ns == first
+    # Its source, its parameters or its data changed: executed again.
+    key = build.chapter_key("01_data_tour", "smoke")
+    params = checkout / "book" / "params" / "01_data_tour.smoke.yaml"
+    params.write_text(params.read_text() + "show_s: 15.0\n")
+    assert build.chapter_key("01_data_tour", "smoke") != key
+    build.build("smoke")
+    assert executed.stat().st_mtime_ns != first and other.stat().st_mtime_ns == of_other
+    source = checkout / "book" / "01_data_tour.py"
+    key = build.chapter_key("01_data_tour", "smoke")
+    source.write_text(source.read_text() + "\n# changed\n")
+    assert build.chapter_key("01_data_tour", "smoke") != key
+    key = build.chapter_key("01_data_tour", "smoke")
+    monkeypatch.setattr(build, "source_hash", lambda: "another library")
+    assert build.chapter_key("01_data_tour", "smoke") != key
+
+
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor: nothing runs beside anything")
+def test_chapters_on_different_data_sets_run_beside_each_other(two_chapters):
+    folder = build.build("smoke")
+    took = [(folder / f"{name}.key.json", json.loads((folder / f"{name}.key.json").read_text())) for name in PAGES]
+    ends = [path.stat().st_mtime for path, _ in took]
+    began = [end - stamp["seconds"] for end, (_, stamp) in zip(ends, took, strict=True)]
+    assert max(began) < min(ends)
+    assert all(stamp["peak_mb"] > 50 for _, stamp in took)  # that of its own kernel
+
+
+def test_chapters_on_one_data_set_follow_one_another(two_chapters):
+    params = two_chapters / "book" / "params"
+    (params / "01_data_tour.smoke.yaml").write_text("dataset: simulated-footsteps-small\n")
+    lanes = []
+
+    def nothing(of_build, how, bar):
+        lanes.extend(of_build)
+        yield from ()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "_executed", nothing)
+        build.build("smoke")
+    assert lanes == [list(PAGES)]
+
+
+def test_a_chapter_that_stops_is_named_and_what_was_finished_is_kept(two_chapters, monkeypatch, tmp_path):
+    monkeypatch.setenv("CALCIUM_DECODING_DATA", str(tmp_path / "nothing"))
+    params = two_chapters / "book" / "params" / "41_m1_split_audit.smoke.yaml"
+    good = params.read_text()
+    params.write_text("dataset: isfn-widefield\n")
+    with pytest.raises(ChapterError, match=r"^41_m1_split_audit: .*isfn-widefield"):
+        build.build("smoke")
+    wait_until(lambda: not kernels_in(two_chapters))
+    params.write_text(good)
+    assert all((build.build("smoke") / f"{name}.html").exists() for name in PAGES)
+
+
+def test_an_interrupted_build_leaves_no_process_behind(checkout):
+    program = [sys.executable, "-m", "calcium_decoding.cli", "book", "build", "--profile", "smoke"]
+    # A shell's background job, as these tests may be, ignores Ctrl-C, and so would whatever it starts.
+    victim = subprocess.Popen(program, cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              start_new_session=True,
+                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    wait_until(lambda: kernels_in(checkout) or victim.poll() is not None)
+    assert victim.poll() is None, victim.communicate()
+    victim.send_signal(signal.SIGINT)
+    _, said = victim.communicate(timeout=60)
+    assert victim.returncode == 130 and "the same command goes on" in said and "Traceback" not in said, said
+    wait_until(lambda: not kernels_in(checkout))
+
+
+def kernels_in(folder):
+    """Kernels of notebooks that work in a folder."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.cwd() == str(folder) and "ipykernel_launcher" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def wait_until(true):
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
