@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -10,18 +11,24 @@ import time
 
 import psutil
 import pytest
+import yaml
 
 from calcium_decoding import build
 from calcium_decoding.chapters import ChapterError
 from calcium_decoding.parameters import CHAPTERS
 
-PAGES = "01_data_tour", "41_m1_split_audit"  # quick ones, on different data sets
+PAGES = "01_data_tour", "03_chance_and_nulls"  # quick ones
 
 
 @pytest.fixture
 def two_chapters(checkout, monkeypatch):
-    """A checkout whose book has two chapters and is not rendered."""
+    """A checkout whose book has two chapters, on different data sets, and is not rendered."""
     monkeypatch.chdir(checkout)
+    manifest = yaml.safe_load((checkout / "data_manifest.yaml").read_text())
+    manifest["entries"]["simulated-twin"] = manifest["entries"]["simulated-small"] | {"seed": 60}
+    (checkout / "data_manifest.yaml").write_text(yaml.safe_dump(manifest))
+    params = checkout / "book" / "params" / "03_chance_and_nulls.smoke.yaml"
+    params.write_text(params.read_text().replace("simulated-small", "simulated-twin"))
     monkeypatch.setattr(build, "CHAPTERS", {name: CHAPTERS[name] for name in PAGES})
     monkeypatch.setattr(build, "_render", lambda root, executed, profile: executed)
     return checkout
@@ -63,8 +70,8 @@ def test_chapters_on_different_data_sets_run_beside_each_other(two_chapters):
 
 
 def test_chapters_on_one_data_set_follow_one_another(two_chapters):
-    params = two_chapters / "book" / "params"
-    (params / "01_data_tour.smoke.yaml").write_text("dataset: simulated-footsteps-small\n")
+    params = two_chapters / "book" / "params" / "01_data_tour.smoke.yaml"
+    params.write_text("dataset: simulated-twin\n")
     lanes = []
 
     def nothing(of_build, how, bar):
@@ -77,12 +84,27 @@ def test_chapters_on_one_data_set_follow_one_another(two_chapters):
     assert lanes == [list(PAGES)]
 
 
+def test_who_has_nothing_left_takes_the_last_chapter_of_the_longest_lane():
+    lanes = [["a1", "a2", "a3", "a4"], ["b1"], ["c1", "c2"]]
+    workers = [build._Worker(None, queue.SimpleQueue(), lane) for lane in lanes[:2]]
+
+    def given(which):
+        build._give(workers[which], lanes, workers, 4)
+        return workers[which].asked.get_nowait()
+
+    assert [given(0), given(1)] == [("a1", 2), ("b1", 2)]
+    assert [given(1), given(1)] == [("c1", 2), ("c2", 2)]  # the lane that nobody is on, to its end
+    assert [given(1), given(0), given(0)] == [("a4", 2), ("a2", 2), ("a3", 2)]
+    assert given(0) is None and workers[1].busy and not workers[0].busy
+    assert given(1) is None
+
+
 def test_a_chapter_that_stops_is_named_and_what_was_finished_is_kept(two_chapters, monkeypatch, tmp_path):
     monkeypatch.setenv("CALCIUM_DECODING_DATA", str(tmp_path / "nothing"))
-    params = two_chapters / "book" / "params" / "41_m1_split_audit.smoke.yaml"
+    params = two_chapters / "book" / "params" / "03_chance_and_nulls.smoke.yaml"
     good = params.read_text()
     params.write_text("dataset: isfn-widefield\n")
-    with pytest.raises(ChapterError, match=r"^41_m1_split_audit: .*isfn-widefield"):
+    with pytest.raises(ChapterError, match=r"^03_chance_and_nulls: .*isfn-widefield"):
         build.build("smoke")
     wait_until(lambda: not kernels_in(two_chapters))
     params.write_text(good)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from calcium_decoding import experiments, folds, preprocess, shared_frames, simulate, splits
+from calcium_decoding import experiments, folds, models, preprocess, shared_frames, simulate, splits
 from calcium_decoding.errors import DataError, LeakError, ParameterError
 from calcium_decoding.recording import Dataset, Recording
 from calcium_decoding.training import TrainingSettings

@@ -34,8 +34,8 @@ def build(profile="demo", data_dir=None, scheduler=None):
     """Execute the chapters that changed and render the book.
 
     Chapters on one data set follow one another, as they share its files and its finished folds. Those on different
-    data sets run beside each other, as far as there are processors. A chapter can be read in
-    ``_build/executed/PROFILE`` as soon as it is done.
+    data sets run beside each other, as far as there are processors; one that is left over takes the last chapters of
+    the longest row. A chapter can be read in ``_build/executed/PROFILE`` as soon as it is done.
 
     Parameters
     ----------
@@ -78,6 +78,7 @@ def build(profile="demo", data_dir=None, scheduler=None):
 class _Said:
     """A text stream that passes on what the bar of a chapter counts, and how far it is."""
 
+    worker: int
     chapter: str
     messages: multiprocessing.Queue
     last: str = ""
@@ -86,7 +87,7 @@ class _Said:
         bar = _BAR.match(re.split(r"[\r\n]", text.strip())[-1])
         if bar and " ".join(bar.groups()) != self.last:
             self.last = " ".join(bar.groups())
-            self.messages.put(("said", self.chapter, self.last))
+            self.messages.put((self.worker, "said", self.chapter, self.last))
 
     def flush(self):
         """Nothing is held back."""
@@ -97,22 +98,22 @@ def _executed(lanes, how, bar):
 
     Yields the name of a chapter as it is done, the seconds it took, and its peak memory, 10^6 bytes.
     """
-    context = multiprocessing.get_context("spawn")
-    processors = joblib.cpu_count()
-    waiting, messages, working = context.SimpleQueue(), context.Queue(), context.Value("i", min(len(lanes), processors))
-    processes = [context.Process(target=_work, args=(waiting, messages, working, processors, how), daemon=False)
-                 for _ in range(working.value)]
-    for lane in [*lanes, *(None for _ in processes)]:
-        waiting.put(lane)
-    missing, said = sum(map(len, lanes)), {}
+    context, said = multiprocessing.get_context("spawn"), {}
+    processors, messages = joblib.cpu_count(), context.Queue()
+    rest, workers = [list(lane) for lane in lanes], []
     try:
-        for process in processes:
-            process.start()
-        while missing:
+        for i in range(min(len(lanes), processors)):
+            asked = context.SimpleQueue()
+            process = context.Process(target=_work, args=(i, asked, messages, how))
+            workers.append(_Worker(process, asked, rest[i]))
+        for worker in workers:
+            _give(worker, rest, workers, processors)
+            worker.process.start()
+        while any(worker.busy for worker in workers):
             try:
-                kind, chapter, content = messages.get(timeout=LOOK_EVERY_S)
+                i, kind, chapter, content = messages.get(timeout=LOOK_EVERY_S)
             except queue.Empty:
-                if codes := [p.exitcode for p in processes if p.exitcode]:
+                if codes := [w.process.exitcode for w in workers if w.busy and w.process.exitcode is not None]:
                     raise ChapterError(f"a process that executes chapters ended with code {codes[0]}; if it is "
                                        "negative, memory may have run out") from None
                 continue
@@ -120,31 +121,57 @@ def _executed(lanes, how, bar):
                 raise ChapterError(f"{chapter}: {content}")
             said[chapter] = f"{chapter} {content}"
             if kind == "done":
-                missing, _ = missing - 1, said.pop(chapter)
+                del said[chapter]
+                _give(workers[i], rest, workers, processors)
                 yield chapter, *content
             bar.set_postfix_str(", ".join(said.values()))
     finally:
-        for process in processes:
-            process.terminate()  # without effect on one that is done; a kernel ends when who started it is gone
-            process.join()
+        for worker in workers:
+            if worker.process.is_alive():
+                worker.process.terminate()  # a kernel ends when who started it is gone
+                worker.process.join()
 
 
-def _work(waiting, messages, working, processors, how):
-    """Execute lanes until none is left; :func:`_executed` hears of each chapter."""
-    for lane in iter(waiting.get, None):
-        for chapter in lane:
-            os.environ[PROCESSORS_VARIABLE] = str(max(1, processors // working.value))
-            try:
-                with contextlib.redirect_stderr(_Said(chapter, messages)), Meter() as took:
-                    chapters.run(chapter, **how)
-            except CalciumDecodingError as error:
-                messages.put(("failed", chapter, str(error)))
-                return
-            except KeyboardInterrupt:
-                return
-            messages.put(("done", chapter, (took.seconds, took.peak_mb)))
-    with working.get_lock():
-        working.value -= 1
+@dataclass
+class _Worker:
+    """A process that executes chapters, the queue it is asked by, and the lane it is on."""
+
+    process: multiprocessing.Process
+    asked: multiprocessing.SimpleQueue
+    lane: list
+    busy: bool = True
+
+
+def _give(worker, rest, workers, processors):
+    """Ask a worker for the next chapter of its lane, else of one nobody is on, else the last of the longest one.
+
+    The last chapters of a lane share least with those before them. A worker for which nothing is left is told so.
+    """
+    free = [lane for lane in rest if lane and not any(lane is other.lane for other in workers)]
+    if not worker.lane and free:
+        worker.lane = free[0]
+    longest = max(rest, key=len)
+    worker.busy = bool(longest)
+    if worker.busy:
+        chapter = worker.lane.pop(0) if worker.lane else longest.pop()
+        worker.asked.put((chapter, max(1, processors // sum(w.busy for w in workers))))
+    else:
+        worker.asked.put(None)
+
+
+def _work(i, asked, messages, how):
+    """Execute the chapters that are asked for until None is; :func:`_executed` hears of each."""
+    for chapter, processors in iter(asked.get, None):
+        os.environ[PROCESSORS_VARIABLE] = str(processors)
+        try:
+            with contextlib.redirect_stderr(_Said(i, chapter, messages)), Meter() as took:
+                chapters.run(chapter, **how)
+        except CalciumDecodingError as error:
+            messages.put((i, "failed", chapter, str(error)))
+            return
+        except KeyboardInterrupt:
+            return
+        messages.put((i, "done", chapter, (took.seconds, took.peak_mb)))
 
 
 def chapter_key(chapter, profile, data_dir=None):
