@@ -148,6 +148,15 @@ def test_a_result_folder_that_cannot_be_written_is_named(tmp_path):
     assert list(tmp_path.iterdir()) == [blocker]
 
 
+@pytest.mark.parametrize("name, text", [("snrs", "4"), ("lengths", "10"), ("cell_counts", "200")])
+def test_a_single_number_of_a_list_is_taken_as_typed(name, text, monkeypatch):
+    chapter = "41_m1_split_audit" if name == "lengths" else "40_bilateral_m1"
+    seen = {}
+    monkeypatch.setattr("calcium_decoding.chapters.run", lambda *given: seen.update(given[3]) or {})
+    assert cli.main(["book", "run", chapter, "-p", name, text, "-p", "seed", "7"]) == 0
+    assert seen == {name: text, "seed": 7}
+
+
 @pytest.mark.parametrize(("typed", "value"), [("3", 3), ("1e-3", 0.001), ("0.5", 0.5), ("true", True),
                                               ("False", False), ("gru,logistic", "gru,logistic"), ("", "")])
 def test_typed_values(typed, value):

@@ -72,3 +72,8 @@ def test_variables_of_the_notebook_are_no_parameters(monkeypatch):
     good = chapters.merged_parameters("01_data_tour", "smoke")
     started = notebook.start("01_data_tour", good | {"auc": 0.9, "In": ["", "auc = 0.9"]})
     assert started.parameters.dataset == "simulated-small"
+
+
+def test_a_number_where_text_belongs_is_refused_with_the_text_to_write():
+    with pytest.raises(ParameterError, match=r'snrs = "4"'):
+        validate("40_bilateral_m1", chapters.defaults("40_bilateral_m1") | {"snrs": 4})

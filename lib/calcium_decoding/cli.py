@@ -186,8 +186,9 @@ def _simulate_own(name, given):
 
 def _run(options):
     from calcium_decoding import chapters
+    from calcium_decoding.parameters import is_text
 
-    overrides = {name: _value(text) for name, text in options.overrides}
+    overrides = {name: text if is_text(options.chapter, name) else _value(text) for name, text in options.overrides}
     paths = chapters.run(options.chapter, options.profile, options.dataset, overrides, options.out, options.data_dir,
                          _scheduler(options))
     for path in paths.values():

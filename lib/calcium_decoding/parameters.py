@@ -371,7 +371,19 @@ def validate(chapter, values):
         found = "nothing" if first["type"] == "missing" else repr(first["input"])
         raise ParameterError(f"parameter '{name}' of {chapter}", found,
                              f"{schema.model_fields[name].description} ({first['msg']})",
-                             f"set {name} to such a value") from error
+                             _remedy(name, first, values)) from error
+
+
+def is_text(chapter, name):
+    """Whether a parameter of a chapter holds text; what looks like a number is then text too, as in ``snrs = "4"``."""
+    field = schema_of(chapter).model_fields.get(name)
+    return field is not None and field.annotation is str
+
+
+def _remedy(name, trouble, values):
+    if trouble["type"] == "string_type":
+        return f'give it as text: {name} = "{values[name]}"'
+    return f"set {name} to such a value"
 
 
 def schema_of(chapter):
