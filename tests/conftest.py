@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import signal
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,13 @@ def copy_of_the_project(folder):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "book", folder / "book", ignore=shutil.ignore_patterns("*.ipynb", ".*"))
     return folder
+
+
+def started_alone(command, **options):
+    """A process with a group of its own that Ctrl-C stops; options as for :class:`subprocess.Popen`."""
+    # A shell's background job, as these tests may be, ignores Ctrl-C, and so would whatever it starts.
+    return subprocess.Popen(command, start_new_session=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options)
 
 
 @pytest.fixture

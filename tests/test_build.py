@@ -5,7 +5,6 @@ import json
 import os
 import queue
 import signal
-import subprocess
 import sys
 import time
 
@@ -16,6 +15,7 @@ import yaml
 from calcium_decoding import build
 from calcium_decoding.chapters import ChapterError
 from calcium_decoding.parameters import CHAPTERS
+from tests.conftest import started_alone
 
 PAGES = "01_data_tour", "03_chance_and_nulls"  # quick ones
 
@@ -55,8 +55,6 @@ def test_unchanged_chapters_are_not_executed_again(two_chapters, monkeypatch):
     key = build.chapter_key("01_data_tour", "smoke")
     monkeypatch.setattr(build, "source_hash", lambda: "another library")
     assert build.chapter_key("01_data_tour", "smoke") != key
-
-
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor: nothing runs beside anything")
@@ -113,11 +111,8 @@ def test_a_chapter_that_stops_is_named_and_what_was_finished_is_kept(two_chapter
 
 def test_an_interrupted_build_leaves_no_process_behind(checkout):
     program = [sys.executable, "-m", "calcium_decoding.cli", "book", "build", "--profile", "smoke"]
-    # Into a file: nobody reads while it works. A shell's background job, as these tests may be, ignores Ctrl-C, and so
-    # would whatever it starts.
-    with (checkout / "said.txt").open("w+") as said:
-        victim = subprocess.Popen(program, cwd=checkout, stdout=said, stderr=said, start_new_session=True,
-                                  preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    with (checkout / "said.txt").open("w+") as said:  # nobody reads while it works
+        victim = started_alone(program, cwd=checkout, stdout=said, stderr=said)
         try:
             wait_until(lambda: kernels_in(checkout) or victim.poll() is not None)
             assert victim.poll() is None, "ended before it could be stopped"

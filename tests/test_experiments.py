@@ -19,7 +19,7 @@ from calcium_decoding.errors import DataError, LeakError, ParameterError
 from calcium_decoding.recording import Dataset, Recording
 from calcium_decoding.training import TrainingSettings
 from calcium_decoding.windows import WindowSpec
-from tests.conftest import ROOT
+from tests.conftest import ROOT, started_alone
 
 
 def experiment(dataset, regime="animal_pairs", recipe="raw", spec=None, **settings):
@@ -169,10 +169,7 @@ print(",".join(f"{{r.scores['auc']:.9f}}" for r in results))
 def started(store, jobs=1):
     """A run of six folds in a process, and group of processes, of its own."""
     script = RUN.format(root=str(ROOT), store=str(store), jobs=jobs)
-    # A shell's background job, as these tests may be, ignores Ctrl-C, and so would whatever it starts.
-    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            start_new_session=True,
-                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    return started_alone([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finished(process):

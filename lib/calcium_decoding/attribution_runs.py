@@ -96,12 +96,8 @@ def run(experiment, model="gru", asked=Asked(), store=None, jobs=None, label="ma
     model : str
         A name in :data:`calcium_decoding.deep_shap.EXPLAINED`.
     asked : Asked
-    store : str or Path, optional
-        Folder of finished folds.
-    jobs : int, optional
-        Processes; all processors if left out.
-    label : str
-        What the progress bar counts.
+    store, jobs, label
+        As for :func:`calcium_decoding.per_fold.run`.
 
     Returns
     -------

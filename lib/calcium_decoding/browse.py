@@ -107,10 +107,7 @@ def roi_map(dataset, values, label):
     group = ["–"] * len(values) if known is None else [name.replace("_", "&") for name in known["group"]]
     source = {"xs": xs, "ys": ys, "roi": np.arange(1, len(values) + 1), "group": group, "value": values}
     where = "squares by number: where they lie is not known" if anatomy is None else "where they lie in animal 1"
-    panel = figure(height=380, max_width=560, tools="pan,wheel_zoom,reset", sizing_mode="stretch_width",
-                   match_aspect=True, title=f"{label}; {where}")
-    _quiet(panel, dataset.simulated)
-    panel.axis.visible = False
+    panel = _map_panel(380, 560, f"{label}; {where}", dataset.simulated)
     patches = panel.patches("xs", "ys", source=source, line_color="white", line_width=1,
                             fill_color={"field": "value", "transform": _colours(values)})
     panel.add_tools(HoverTool(renderers=[patches], tooltips=[("ROI", "@roi"), ("group", "@group"),
@@ -142,10 +139,7 @@ def cell_map(cells, spread, backdrop, label, simulated=False):
     Browser
     """
     height, width = backdrop.mean.shape
-    panel = figure(height=420, max_width=520, tools="pan,wheel_zoom,reset", sizing_mode="stretch_width",
-                   match_aspect=True, title=label if cells is not None else f"{label}: no map")
-    _quiet(panel, simulated)
-    panel.axis.visible = False
+    panel = _map_panel(420, 520, label if cells is not None else f"{label}: no map", simulated)
     panel.image([backdrop.mean[::-1]], x=0, y=0, dw=width, dh=height, palette="Greys256")
     for line in find_contours(np.pad(backdrop.brain, 1).astype(float), 0.5):
         panel.line(line[:, 1] - 0.5, height - line[:, 0] + 0.5, color="black", line_width=1.5)
@@ -165,6 +159,15 @@ def cell_map(cells, spread, backdrop, label, simulated=False):
     says = (f"Map of {label} over {cells.shape[0]} by {cells.shape[1]} cells{', simulated' if simulated else ''}. "
             "Largest: " + ", ".join(f"row {row[i]}, column {column[i]}: {cells.ravel()[i]:.3f}" for i in best) + ".")
     return Browser(panel, says)
+
+
+def _map_panel(height, max_width, title, simulated):
+    """A panel without axes in which rows and columns are of one scale."""
+    panel = figure(height=height, max_width=max_width, tools="pan,wheel_zoom,reset", sizing_mode="stretch_width",
+                   match_aspect=True, title=title)
+    _quiet(panel, simulated)
+    panel.axis.visible = False
+    return panel
 
 
 def _colours(values):

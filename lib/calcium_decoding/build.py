@@ -9,11 +9,12 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 import joblib
+import psutil
 
 from calcium_decoding import built_pages, chapters, manifest, pages
 from calcium_decoding.chapters import ChapterError
@@ -21,12 +22,11 @@ from calcium_decoding.errors import CalciumDecodingError
 from calcium_decoding.files import file_digest, hash_content, write_json, write_text
 from calcium_decoding.measured import Meter
 from calcium_decoding.parameters import CHAPTERS
-from calcium_decoding.progress import progress
+from calcium_decoding.progress import LOOK_EVERY_S, progress
 from calcium_decoding.results import source_hash
 
 # joblib reads from it how many processors there are for a process and those it starts.
 PROCESSORS_VARIABLE = "LOKY_MAX_CPU_COUNT"
-LOOK_EVERY_S = 1.0
 _BAR = re.compile(r"\s*(.+?): +(\d+%)\|")
 
 
@@ -104,8 +104,7 @@ def _executed(lanes, how, bar):
     try:
         for i in range(min(len(lanes), processors)):
             asked = context.SimpleQueue()
-            process = context.Process(target=_work, args=(i, asked, messages, how))
-            workers.append(_Worker(process, asked, rest[i]))
+            workers.append(_Worker(context.Process(target=_work, args=(i, asked, messages, how)), asked))
         for worker in workers:
             _give(worker, rest, workers, processors)
             worker.process.start()
@@ -119,17 +118,26 @@ def _executed(lanes, how, bar):
                 continue
             if kind == "failed":
                 raise ChapterError(f"{chapter}: {content}")
-            said[chapter] = f"{chapter} {content}"
             if kind == "done":
-                del said[chapter]
+                said.pop(chapter, None)
                 _give(workers[i], rest, workers, processors)
                 yield chapter, *content
+            else:
+                said[chapter] = f"{chapter} {content}"
             bar.set_postfix_str(", ".join(said.values()))
     finally:
         for worker in workers:
             if worker.process.is_alive():
-                worker.process.terminate()  # a kernel ends when who started it is gone
+                _kill(worker.process.pid)
                 worker.process.join()
+
+
+def _kill(pid):
+    """End a process and all it started. Asked to end, the notebook runner would first wait for its kernel."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in (*psutil.Process(pid).children(recursive=True), psutil.Process(pid)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 @dataclass
@@ -138,7 +146,7 @@ class _Worker:
 
     process: multiprocessing.Process
     asked: multiprocessing.SimpleQueue
-    lane: list
+    lane: list = field(default_factory=list)
     busy: bool = True
 
 

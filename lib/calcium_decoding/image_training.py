@@ -157,8 +157,7 @@ class ImageSequences:
 
     def logits(self, network, which):
         """Output of a network for some windows, shape (n,); the features of an image are computed once."""
-        starts = self.windows.starts[which.cpu().numpy()]
-        images, where = np.unique(starts[:, None] + np.arange(self.length), return_inverse=True)
+        images, where = _rows(self.windows, which, self.length)
         # In training a batch is one piece, because batch normalisation looks at all of it.
         batch = len(images) if network.training else inference_batch(self.windows.frames, self.device)
         features = torch.cat([network.image_decoder.features(self._images(some)) for some in
@@ -193,14 +192,19 @@ class FeatureSequences:
 
     def logits(self, network, which):
         """Output of the network's recurrent part for some windows, shape (n,)."""
-        starts = self.windows.starts[which.cpu().numpy()]
-        images, where = np.unique(starts[:, None] + np.arange(self.windows.spec.length), return_inverse=True)
+        images, where = _rows(self.windows, which, self.windows.spec.length)
         features = torch.from_numpy(self.windows.frames[images].astype(np.float32)).to(self.device)
         return network.of_features(features[torch.from_numpy(where).to(self.device)])
 
     def all_logits(self, network):
         """Output for all windows, shape (n,)."""
         return torch.cat([self.logits(network, which) for which in torch.arange(len(self)).split(STRETCH)])
+
+
+def _rows(windows, which, length):
+    """First rows of the images that some windows hold, each once, and where each window finds its own, (n, length)."""
+    starts = windows.starts[which.cpu().numpy()]
+    return np.unique(starts[:, None] + np.arange(length), return_inverse=True)
 
 
 def fit(network, train, valid, stage, seed, device="cpu", checkpoint=None, show_progress=False, report=None):

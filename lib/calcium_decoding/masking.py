@@ -25,12 +25,8 @@ def run(experiment, groups, model="gru", store=None, jobs=None, label="masking")
     groups : dict of str to sequence of int
         Numbers of the ROIs of each group, counted from 1; see :func:`calcium_decoding.regions.sets_of`.
     model : str
-    store : str or Path, optional
-        Folder of finished folds.
-    jobs : int, optional
-        Processes; all processors if left out.
-    label : str
-        What the progress bar counts.
+    store, jobs, label
+        As for :func:`calcium_decoding.per_fold.run`.
 
     Returns
     -------

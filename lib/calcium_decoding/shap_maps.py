@@ -67,12 +67,8 @@ def run(experiment, model="gru", n_windows=200, n_background=100, output="probab
         Test windows they are compared with, drawn without replacement by the seed of the training; 10,000 in the
         study. All of them if there are fewer.
     output : {"probability", "logit"}
-    store : str or Path, optional
-        Folder of finished folds.
-    jobs : int, optional
-        Processes; all processors if left out.
-    label : str
-        What the progress bar counts.
+    store, jobs, label
+        As for :func:`calcium_decoding.per_fold.run`.
 
     Returns
     -------
