@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import group_norm, layer_norm
 
+from calcium_decoding import names
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.footsteps import networks
 
@@ -38,7 +39,7 @@ def test_mixed_norm_is_the_weighted_sum_of_three():
     torch.testing.assert_close(norm(x), wanted)
 
 
-@pytest.mark.parametrize("name", networks.NETWORKS)
+@pytest.mark.parametrize("name", names.FOOTSTEP_NETWORKS)
 def test_every_network_gives_every_head_and_follows_the_seed(name):
     x = torch.randn(3, 6, 9)
     one, again, other = (networks.build(name, 9, tuple(networks.HEADS), TINY, seed).eval() for seed in (1, 1, 2))
@@ -50,7 +51,7 @@ def test_every_network_gives_every_head_and_follows_the_seed(name):
 
 def test_an_ablation_lacks_the_part_it_is_named_after():
     kinds = {name: {type(m) for m in networks.build(name, 9, ("footstep",), TINY).modules()}
-             for name in networks.NETWORKS}
+             for name in names.FOOTSTEP_NETWORKS}
     part = {"no_attention": torch.nn.MultiheadAttention, "no_convolution": torch.nn.Conv1d,
             "no_bilstm": torch.nn.LSTM}
     for name, kind in part.items():

@@ -8,7 +8,17 @@ import nbformat
 import numpy as np
 import pytest
 
-from calcium_decoding import alt_text, browse, built_pages, glossary, measured, pages, results, simulate
+from calcium_decoding import (
+    alt_text,
+    browse,
+    built_pages,
+    glossary,
+    measured,
+    pages,
+    plotting_script,
+    results,
+    simulate,
+)
 from calcium_decoding.errors import DataError
 from calcium_decoding.figures import simulated_mark
 from calcium_decoding.recording import Dataset, Recording
@@ -60,7 +70,7 @@ def test_the_execution_page_has_what_was_measured(known):
 
 
 def test_a_chapter_s_page_has_descriptions_links_and_no_copy_of_the_plotting_library():
-    html = f"<p>{browse.BUNDLE[0]}<script>long</script>{browse.BUNDLE[1]}drawn</p>"
+    html = f"<p>{plotting_script.inlined()}drawn</p>"
     outputs = [nbformat.v4.new_output("display_data", {"image/png": "x"}, metadata={"image/png": {"alt": "Dots."}}),
                nbformat.v4.new_output("display_data", {"text/html": html})]
     notebook = nbformat.v4.new_notebook(cells=[

@@ -6,14 +6,17 @@ import subprocess
 import sys
 import tomllib
 
+import pytest
 import yaml
 
+from calcium_decoding import models, names, splits
+from calcium_decoding.footsteps import networks
 from tests.conftest import ROOT
 
 LIBRARY = ROOT / "lib" / "calcium_decoding"
 # The order in which data flow; a module imports only what stands above it. The README shows the same list.
 ORDER = (
-    "errors files progress tiff_pages stacks movies exposure mappable published claims recording manifest_schema "
+    "errors names files progress tiff_pages stacks movies exposure mappable published claims recording manifest_schema "
     "intact manifest fetch readers transforms preprocess targets brain_masks registration image_controls simulate "
     "windows images splits audit models epochs training image_training metrics events nulls statistics confidence "
     "conformal shared_frames folds executors experiments per_fold image_experiments image_views linear_null results "
@@ -22,9 +25,8 @@ ORDER = (
     "region_effects shap_maps shap_tables attribution_runs attribution_worlds attribution_tests cut_masks cut_out "
     "null_level chance alt_text figures split_figures "
     "null_figures condition_figures lag_figures region_figures tables speeds speed_figures tour simulated_truth "
-    "brain_figures shap_figures attribution_figures browse image_figures cut_out_tables cut_out_truth cut_out_figures "
-    "footsteps footstep_figures "
-    "parameters image_plans notebook "
+    "brain_figures shap_figures attribution_figures plotting_script browse image_figures cut_out_tables "
+    "cut_out_truth cut_out_figures footsteps footstep_figures parameters image_plans notebook "
     "measured glossary pages built_pages chapters build print_book collected parameter_page verdicts ledger cli"
 ).split()
 
@@ -64,10 +66,19 @@ def test_torch_is_imported_in_few_places():
     assert users <= {"epochs", "image_experiments", "image_training", "models", "training", "results"}
 
 
-def test_nothing_heavy_at_import():
-    code = "import sys, calcium_decoding; print(sorted({'torch','pandas','scipy','matplotlib'} & set(sys.modules)))"
+@pytest.mark.parametrize(("name", "heavy"), [("calcium_decoding", {"numpy", "pandas"}),
+                                             ("calcium_decoding.parameters", {"numpy", "pandas"}),
+                                             ("calcium_decoding.chapters", set()), ("calcium_decoding.build", set())])
+def test_nothing_heavy_at_import(name, heavy):
+    heavy = heavy | {"torch", "scipy", "matplotlib", "sklearn"}
+    code = f"import sys, {name}; print(sorted({heavy!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_what_has_a_name_can_be_made_and_the_other_way_round():
+    assert set(models._RUN) == set(names.MODELS) and set(models._SPEED) == set(names.SPEED_MODELS)
+    assert set(splits.REGIMES) == set(names.REGIMES) and set(networks.SIZES) == set(names.FOOTSTEP_SIZES)
 
 
 def test_no_pickle():
@@ -80,11 +91,11 @@ def test_conda_environment_has_the_packages_of_pyproject():
     wanted = {*project["dependencies"], *project["optional-dependencies"]["book"],
               *project["optional-dependencies"]["test"]}
     listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-    names = {"torch": "pytorch"}  # the one package conda calls otherwise
+    renamed = {"torch": "pytorch"}  # the one package conda calls otherwise
 
     def conda(requirement):
         name, rest = re.match(r"([A-Za-z0-9_.-]+)(.*)", requirement).groups()
-        return names.get(name, name) + rest
+        return renamed.get(name, name) + rest
 
     plain = {entry for entry in listed if isinstance(entry, str)} - {"pip"}
     from_pip = {name for entry in listed if isinstance(entry, dict) for name in entry["pip"]}

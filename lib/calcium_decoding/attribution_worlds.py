@@ -7,13 +7,12 @@ import numpy as np
 from calcium_decoding import attribution_runs, deep_shap, simulate
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.experiments import Experiment
+from calcium_decoding.names import TRUTH_OF
 from calcium_decoding.recording import Dataset, Recording
 from calcium_decoding.splits import animal_pairs
 
 # World: component whose share of a ROI's variance is the truth. What the camera sees of blood is largest where blood
 # absorbs most, what it sees of movement where the picture is steep, at edges and vessels.
-TRUTH_OF = {"single_area": "driven", "haemodynamics_only": "blood", "motion_artefact_only": "motion",
-            "lead": "driven", "lag": "driven"}
 SIZE = {"animals": 3, "sessions_per_animal": 3}
 FLAT_ROIS, FLAT_INFORMATIVE, FLAT_GAIN, BOUT = 8, 4, 0.3, 400
 

@@ -9,16 +9,13 @@ from bokeh.layouts import column
 from bokeh.models import FixedTicker, HoverTool, LinearColorMapper, Range1d, RangeTool, Title
 from bokeh.palettes import Blues256, Magma256, Reds256, diverging_palette
 from bokeh.plotting import figure
-from bokeh.resources import Resources
 from skimage.measure import find_contours
 
+from calcium_decoding import plotting_script
 from calcium_decoding.brain_figures import anatomy_of
 from calcium_decoding.figures import MODEL_COLOURS, MODEL_LABELS, RUN, SIGNAL
 from calcium_decoding.published import roi_table
 
-# Where the script of the library stands in an output. The book has it once, as a file: see calcium_decoding.pages.
-BUNDLE = ("<!-- bokeh -->", "<!-- /bokeh -->")
-SCRIPTS = Resources(mode="inline", components=["bokeh"])  # what plots need: no widgets, tables, formulas
 MOST_FRAMES = 12_000  # a page that holds more opens slowly
 
 
@@ -38,8 +35,7 @@ class Browser:
 
     def _repr_html_(self):
         script, div = components(self.layout, wrap_script=True)
-        bundle = "".join(f"<script>{text}</script>" for text in SCRIPTS.js_raw)
-        return (f'<div class="browser" role="group" aria-label="{escape(self.says)}">{BUNDLE[0]}{bundle}{BUNDLE[1]}'
+        return (f'<div class="browser" role="group" aria-label="{escape(self.says)}">{plotting_script.inlined()}'
                 f"{div}{script}</div>")
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from calcium_decoding import manifest, simulate
+from calcium_decoding import manifest
 from calcium_decoding.errors import CalciumDecodingError, DataError, ParameterError
 from calcium_decoding.executors import SCHEDULER_VARIABLE
 from calcium_decoding.files import whole_file, write_text
-from calcium_decoding.footsteps import world_files
 from calcium_decoding.parameters import CHAPTERS, schema_of, validate
 from calcium_decoding.progress import BATCH_VARIABLE
 from calcium_decoding.results import ResultCard
@@ -109,6 +108,9 @@ def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs"
     """
     out = Path(out).resolve()
     parameters = merged_parameters(chapter, profile, dataset, overrides, data_dir)
+    from calcium_decoding import simulate  # seconds, which looking up a parameter need not take
+    from calcium_decoding.footsteps import world_files
+
     if (world_files.ensure(parameters["dataset"]) or simulate.ensure(parameters["dataset"])) is None:
         manifest.require(manifest.load_manifest().entry(parameters["dataset"]), parameters["data_dir"])
     endings = {"notebook": "ipynb", "html": "html", "card": "card.json"}

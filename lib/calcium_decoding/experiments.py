@@ -40,8 +40,8 @@ _NOT_DETERMINING = frozenset(
     "events executors experiments exposure fetch figures glossary footstep_figures footsteps image_controls "
     "image_experiments image_figures image_plans image_scores image_training image_variants image_views "
     "images intact lag_figures lags leakage ledger linear_null manifest "
-    "manifest_schema mappable masking measured movies nested notebook null_figures null_level nulls pages "
-    "parameter_page parameters per_fold print_book progress published "
+    "manifest_schema mappable masking measured movies names nested notebook null_figures null_level nulls pages "
+    "parameter_page parameters per_fold plotting_script print_book progress published "
     "readers registration region_effects region_figures regions results shap_figures shap_maps shap_tables simulate "
     "simulated_truth speed_figures speeds "
     "split_figures stacks statistics tables tiff_pages timing tour variants verdicts".split()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import nbformat
 import pandas as pd
 
-from calcium_decoding import browse, glossary, manifest
+from calcium_decoding import glossary, manifest, plotting_script
 from calcium_decoding.errors import DataError
 from calcium_decoding.files import write_text
 from calcium_decoding.results import ResultCard, stored_folder
@@ -228,14 +228,8 @@ def chapter_page(notebook, chapter, profile, names):
             if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
                 cell.metadata["mystnb"] = {"image": {"alt": alt}}
             if "text/html" in output.get("data", {}):
-                output.data["text/html"] = _linked("".join(output.data["text/html"]))
+                output.data["text/html"] = plotting_script.linked("".join(output.data["text/html"]))
     return notebook
-
-
-def _linked(html):
-    """HTML whose copy of the plotting library is replaced by a link to the one file of the book."""
-    begin, end = map(re.escape, browse.BUNDLE)
-    return re.sub(f"{begin}.*{end}", '<script src="scripts/bokeh.min.js"></script>', html, flags=re.S)
 
 
 def stage(root, executed, chapters, profile, pages):
@@ -275,8 +269,7 @@ def stage(root, executed, chapters, profile, pages):
     every = io.StringIO()
     results_table(known, every=True).to_csv(every, index=False)
     write_text(pages / "files" / "all_scores.csv", every.getvalue())
-    (pages / "extra" / "scripts").mkdir(parents=True)
-    write_text(pages / "extra" / "scripts" / "bokeh.min.js", browse.SCRIPTS.js_raw[0])
+    write_text(pages / "extra" / plotting_script.LINKED, plotting_script.text())
     for name in chapters:
         shutil.copy(root / "book" / f"{name}.py", pages / "files")
         for ending in ("ipynb", "card.json"):

@@ -5,16 +5,21 @@ import numbers
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from calcium_decoding.attribution_worlds import TRUTH_OF
-from calcium_decoding.deep_shap import EXPLAINED, OUTPUTS
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.footsteps.networks import MODELS as FOOTSTEP_MODELS
-from calcium_decoding.footsteps.networks import NETWORKS as FOOTSTEP_NETWORKS
-from calcium_decoding.footsteps.networks import SIZES as FOOTSTEP_SIZES
-from calcium_decoding.models import IMAGE_MODELS, MODELS, SPEED_MODELS
-from calcium_decoding.models.efficientnet import WEIGHTS
-from calcium_decoding.preprocess import RECIPES
-from calcium_decoding.splits import REGIMES
+from calcium_decoding.names import (
+    EXPLAINED,
+    FOOTSTEP_MODELS,
+    FOOTSTEP_NETWORKS,
+    FOOTSTEP_SIZES,
+    IMAGE_MODELS,
+    MODELS,
+    OUTPUTS,
+    RECIPES,
+    REGIMES,
+    SPEED_MODELS,
+    TRUTH_OF,
+    WEIGHTS,
+)
 
 
 class Parameters(BaseModel):

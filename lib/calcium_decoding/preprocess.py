@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.names import RECIPES
 from calcium_decoding.transforms import (
     ExponentialSmoothing,
     MinMax,
@@ -119,15 +120,6 @@ class Pipeline:
     def describe(self):
         """One dict a step, in order, for provenance; the same before and after fitting."""
         return [step.describe() for step in self.steps]
-
-
-RECIPES = {
-    "published": "centred moving-mean baseline, min-max over the recording (Ajioka et al. 2024)",
-    "raw": "min-max over the recording, no baseline (Ajioka et al. 2024, variant Raw)",
-    "causal": "trailing-mean baseline, standardised by the training frames",
-    "scaled": "standardised by the training frames",
-    "events": "causal exponential smoothing of events, standardised by the training frames",
-}
 
 
 def build(name, rate_hz, baseline_frames=1000, time_constant_s=0.2, only_rois=()):

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from calcium_decoding.deep_shap.cells import EXPLAINED, cells_of, logistic_slope
+from calcium_decoding.deep_shap.cells import cells_of, logistic_slope
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.names import EXPLAINED, OUTPUTS
 from calcium_decoding.progress import progress
 
 __all__ = ["EXPLAINED", "OUTPUTS", "TOLERANCE", "Explanation", "values"]
 
-OUTPUTS = ("probability", "logit")
 TOLERANCE = 1e-5  # largest violation of the sum rule, as a share of the range of the output
 PAIRS = {"cpu": 4096, "cuda": 262_144}  # explained window x background window at a time; on a CPU what its cache holds
 

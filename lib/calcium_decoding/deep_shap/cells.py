@@ -14,9 +14,9 @@ import torch
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.models import KerasDecoder, KerasGRU, RecurrentDecoder
 from calcium_decoding.models.keras_cells import hard_sigmoid
+from calcium_decoding.names import EXPLAINED
 
 # Names of models that there are rules for.
-EXPLAINED = ("gru", "lstm", "rnn", "bigru", "bilstm", "birnn", "gru_keras", "lstm_keras")
 
 
 def cells_of(decoder):

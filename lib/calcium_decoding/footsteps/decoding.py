@@ -13,6 +13,7 @@ from calcium_decoding.footsteps.jobs import Outcome
 from calcium_decoding.footsteps.linear import LinearDecoder, MajorityDecoder
 from calcium_decoding.footsteps.samples import Rows
 from calcium_decoding.footsteps.windowed import KINEMATICS, Scaling, Windows
+from calcium_decoding.names import FOOTSTEP_LINEAR
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,7 @@ class DecodeTask:
     frames : Frames
     part : Rows
     model : str
-        A name in :data:`calcium_decoding.footsteps.networks.MODELS`.
+        A name in :data:`calcium_decoding.names.FOOTSTEP_MODELS`.
     length : int
         Frames of a window.
     settings : FitSettings
@@ -119,7 +120,7 @@ class DecodeTask:
         """
         began = time.perf_counter()
         windows, self_scaling = prepare(self.frames, self.part, self.length, self.settings.activity)
-        if self.model in networks.LINEAR:
+        if self.model in FOOTSTEP_LINEAR:
             decoder = MajorityDecoder() if self.model == "majority" else LinearDecoder(self.model == "logistic_window")
             decoder.fit(windows["train"], windows["valid"], self.settings)
             return decoder, windows, {"seconds": time.perf_counter() - began, "kinematics": self_scaling}

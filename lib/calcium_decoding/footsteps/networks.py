@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from calcium_decoding.errors import ParameterError
+from calcium_decoding.names import FOOTSTEP_NETWORKS, FOOTSTEP_SIZES
 
 # Outputs of each head. "activity" is the one of the published code: the first principal component of all cells.
 HEADS = {"footstep": 3, "contralateral": 2, "ipsilateral": 2, "kinematics": 4, "activity": 1}
@@ -42,20 +43,6 @@ class HybridSize:
 # Both versions cite "Table 2" of the preprint; which of them it prints is not known. The small one is ours, for pages
 # that have to be ready in minutes.
 SIZES = {"april_9": HybridSize(), "april_17": HybridSize(256, 0.6, 16), "small": HybridSize(32, 0.3, 4, (32, 48, 64))}
-
-NETWORKS = {
-    "hybrid": "three convolutions with a skip, two-layer BiLSTM, self-attention, mean over time",
-    "no_attention": "the hybrid without self-attention",
-    "no_convolution": "the hybrid without convolutions: the BiLSTM sees the cells",
-    "no_bilstm": "the hybrid without the BiLSTM",
-    "lstm": "two-layer LSTM, last step, two dense layers",
-}
-LINEAR = {
-    "logistic": "multinomial logistic (kinematics: ridge) regression on the last frame",
-    "logistic_window": "the same on all frames of the window",
-    "majority": "always the class (kinematics: the mean) that training frames have most",
-}
-MODELS = NETWORKS | LINEAR
 
 
 class MixedNorm(nn.Module):
@@ -213,7 +200,7 @@ def build(name, n_cells, heads=(*CLASS_HEADS, "kinematics"), size="april_9", see
     Parameters
     ----------
     name : str
-        A name in :data:`NETWORKS`.
+        A name in :data:`~calcium_decoding.names.FOOTSTEP_NETWORKS`.
     n_cells : int
     heads : sequence of str
         Names in :data:`HEADS`.
@@ -231,10 +218,10 @@ def build(name, n_cells, heads=(*CLASS_HEADS, "kinematics"), size="april_9", see
     ParameterError
         An unknown name, no heads, no cells.
     """
-    if name not in NETWORKS:
-        raise ParameterError("network", repr(name), f"one of {', '.join(NETWORKS)}", "name one of these")
-    if isinstance(size, str) and size not in SIZES:
-        raise ParameterError("size", repr(size), f"one of {', '.join(SIZES)}", "name one of these")
+    if name not in FOOTSTEP_NETWORKS:
+        raise ParameterError("network", repr(name), f"one of {', '.join(FOOTSTEP_NETWORKS)}", "name one of these")
+    if isinstance(size, str) and size not in FOOTSTEP_SIZES:
+        raise ParameterError("size", repr(size), f"one of {', '.join(FOOTSTEP_SIZES)}", "name one of these")
     unknown = [head for head in heads if head not in HEADS]
     if unknown or not heads:
         raise ParameterError("heads", f"{list(heads)}", f"some of {', '.join(HEADS)}", "name these")

@@ -18,7 +18,7 @@ def compare(datasets, models, length, settings, n_blocks=1, seed=0, within=1, st
     datasets : dict of str to Dataset
         The same recordings by kind of trace.
     models : sequence of str
-        Names in :data:`calcium_decoding.footsteps.networks.MODELS`.
+        Names in :data:`calcium_decoding.names.FOOTSTEP_MODELS`.
     length : int
         Frames of a window.
     settings : FitSettings

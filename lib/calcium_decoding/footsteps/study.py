@@ -12,6 +12,7 @@ from calcium_decoding.footsteps import information, jobs, networks, samples, sub
 from calcium_decoding.footsteps.decoding import DecodeTask, Frames
 from calcium_decoding.footsteps.fitting import FitSettings
 from calcium_decoding.footsteps.gait import KINEMATICS
+from calcium_decoding.names import FOOTSTEP_LINEAR
 from calcium_decoding.recording import Dataset
 
 SWEEPS = {"snr": "signal-to-noise ratio", "noise": "added noise (SD of a cell)",
@@ -164,7 +165,7 @@ class Study:
     def decode(self, models, ablations=()):
         """Every model on every animal, block and seed; ablations with the first seed only. Linear models need none."""
         def seeds(model):
-            return 1 if model in ablations or model in networks.LINEAR else self.seeds
+            return 1 if model in ablations or model in FOOTSTEP_LINEAR else self.seeds
 
         return self.run((({"animal": a, "block": b, "seed": s, "model": m},
                           self.task(m, self.frames(a), self.rows(a, b), s))
@@ -242,7 +243,7 @@ class Study:
         def task(way, animal, k):
             rate_hz = self.recordings(animal)[0].rate_hz
             rows = subjects.first_minutes(self.rows(animal, 0), k, rate_hz, gap)
-            own = self.task("hybrid" if way == "within" else way if way in networks.LINEAR else "hybrid",
+            own = self.task("hybrid" if way == "within" else way if way in FOOTSTEP_LINEAR else "hybrid",
                             self.frames(animal), rows)
             if way not in subjects.WAYS or way == "within":
                 return own

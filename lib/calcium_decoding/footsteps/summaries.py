@@ -6,7 +6,7 @@ import pandas as pd
 from calcium_decoding.confidence import t_interval
 from calcium_decoding.errors import DataError
 from calcium_decoding.footsteps import information, scores
-from calcium_decoding.footsteps.networks import LINEAR
+from calcium_decoding.names import FOOTSTEP_LINEAR
 from calcium_decoding.results import Score, summarise
 from calcium_decoding.statistics import sign_flip
 
@@ -97,7 +97,7 @@ def advantages(results, reference="hybrid", metric="balanced_accuracy"):
     rows = []
     for model in [m for m in dict.fromkeys(table["model"]) if m != reference and m in wide]:
         other = wide[model]
-        if model in LINEAR:  # needs no seed: compared with the reference of every seed
+        if model in FOOTSTEP_LINEAR:  # needs no seed: compared with the reference of every seed
             other = other.groupby(["animal", "block"]).transform("first")
         difference = (wide[reference] - other).dropna()
         animal = difference.groupby("animal", sort=False).mean()

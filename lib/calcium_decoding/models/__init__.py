@@ -10,46 +10,37 @@ with their neighbours, or windows of them, in place of ROIs.
 import torch
 
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.models.images import IMAGE_MODELS, ImageDecoder, SequenceDecoder, build_image
+from calcium_decoding.models.images import ImageDecoder, SequenceDecoder, build_image
 from calcium_decoding.models.keras_cells import KerasDecoder, KerasGRU, KerasLSTM
 from calcium_decoding.models.linear import LogisticDecoder, TimeDecoder
 from calcium_decoding.models.recurrent import RecurrentDecoder
 from calcium_decoding.models.speed import LinearSpeed, RidgeSpeed, SpeedDecoder
+from calcium_decoding.names import IMAGE_MODELS, MODELS, SPEED_MODELS
 
 __all__ = ["IMAGE_MODELS", "MODELS", "SPEED_MODELS", "ImageDecoder", "KerasDecoder", "KerasGRU", "KerasLSTM",
            "LinearSpeed", "LogisticDecoder", "RecurrentDecoder", "RidgeSpeed", "SequenceDecoder", "SpeedDecoder",
            "TimeDecoder", "build", "build_image", "task_of"]
 
-# Name: what it is, and how it is made from the number of ROIs and the frames before the labelled one.
+# How each is made from the number of ROIs and the frames before the labelled one.
 _RUN = {
-    "gru": ("gated recurrent unit of 32 units on the window", lambda n, past: RecurrentDecoder(n)),
-    "lstm": ("long short-term memory of 32 units on the window", lambda n, past: RecurrentDecoder(n, cell="lstm")),
-    "rnn": ("simple recurrent network of 32 tanh units on the window", lambda n, past: RecurrentDecoder(n, cell="rnn")),
-    "bigru": ("two GRUs of 32 units, one a direction",
-              lambda n, past: RecurrentDecoder(n, cell="gru", bidirectional=True)),
-    "bilstm": ("two LSTMs of 32 units, one a direction",
-               lambda n, past: RecurrentDecoder(n, cell="lstm", bidirectional=True)),
-    "birnn": ("two simple recurrent networks of 32 units, one a direction",
-              lambda n, past: RecurrentDecoder(n, cell="rnn", bidirectional=True)),
-    "gru_keras": ("GRU as in the study's framework: hard sigmoid, one bias", lambda n, past: KerasDecoder(n)),
-    "lstm_keras": ("LSTM as in the study's framework: hard sigmoid, one bias",
-                   lambda n, past: KerasDecoder(n, cell="lstm")),
-    "logistic": ("logistic regression on the labelled frame", lambda n, past: LogisticDecoder(past)),
-    "logistic_window": ("logistic regression on every 5th frame of the window",
-                        lambda n, past: LogisticDecoder(past, every_frames=5)),
-    "time_only": ("logistic regression on the time since the recording began, blind to the signal",
-                  lambda n, past: TimeDecoder()),
+    "gru": lambda n, past: RecurrentDecoder(n),
+    "lstm": lambda n, past: RecurrentDecoder(n, cell="lstm"),
+    "rnn": lambda n, past: RecurrentDecoder(n, cell="rnn"),
+    "bigru": lambda n, past: RecurrentDecoder(n, cell="gru", bidirectional=True),
+    "bilstm": lambda n, past: RecurrentDecoder(n, cell="lstm", bidirectional=True),
+    "birnn": lambda n, past: RecurrentDecoder(n, cell="rnn", bidirectional=True),
+    "gru_keras": lambda n, past: KerasDecoder(n),
+    "lstm_keras": lambda n, past: KerasDecoder(n, cell="lstm"),
+    "logistic": lambda n, past: LogisticDecoder(past),
+    "logistic_window": lambda n, past: LogisticDecoder(past, every_frames=5),
+    "time_only": lambda n, past: TimeDecoder(),
 }
 _SPEED = {
-    "speed_gru": ("two GRUs, 64 and 32 units, then three dense layers, on the window", lambda n, past: SpeedDecoder(n)),
-    "speed_gru_scaled": ("the same, in units of mean and SD of the training speed",
-                         lambda n, past: SpeedDecoder(n, scaled=True)),
-    "linear": ("linear regression on the labelled frame", lambda n, past: LinearSpeed(past)),
-    "ridge_window": ("ridge regression on every 5th frame of the window",
-                     lambda n, past: RidgeSpeed(past, every_frames=5)),
+    "speed_gru": lambda n, past: SpeedDecoder(n),
+    "speed_gru_scaled": lambda n, past: SpeedDecoder(n, scaled=True),
+    "linear": lambda n, past: LinearSpeed(past),
+    "ridge_window": lambda n, past: RidgeSpeed(past, every_frames=5),
 }
-MODELS = {name: about for name, (about, _) in _RUN.items()}
-SPEED_MODELS = {name: about for name, (about, _) in _SPEED.items()}
 
 
 def task_of(name):
@@ -66,7 +57,7 @@ def task_of(name):
         Unknown name.
     """
     _require_known(name)
-    return "run" if name in _RUN else "speed"
+    return "run" if name in MODELS else "speed"
 
 
 def build(name, n_roi, past_frames, seed):
@@ -93,12 +84,11 @@ def build(name, n_roi, past_frames, seed):
         Unknown name.
     """
     _require_known(name)
-    _, make = (_RUN | _SPEED)[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return make(n_roi, past_frames)
+        return (_RUN | _SPEED)[name](n_roi, past_frames)
 
 
 def _require_known(name):
-    if name not in _RUN | _SPEED:
-        raise ParameterError("model", repr(name), f"one of {', '.join(_RUN | _SPEED)}", "name one of these")
+    if name not in MODELS | SPEED_MODELS:
+        raise ParameterError("model", repr(name), f"one of {', '.join(MODELS | SPEED_MODELS)}", "name one of these")

@@ -11,12 +11,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from calcium_decoding import manifest
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.models.depthwise import use_products
+from calcium_decoding.names import WEIGHTS
 
-WEIGHTS = {
-    "imagenet": "EfficientNet-B0 trained on ImageNet, from the hub that timm reads; needs the network once",
-    "lite0-offline": "EfficientNet-Lite0 trained on ImageNet, a file that `calcium-decoding data fetch` brings",
-    "none": "EfficientNet-B0 with random weights",
-}
 HUB_ENTRY, LITE0_ENTRY = "efficientnet-b0-imagenet", "efficientnet-lite0"
 HUB_TIMEOUT_S = 5.0
 

@@ -13,16 +13,10 @@ from torch import nn
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.models.efficientnet import build_cnn, fold_norms
 from calcium_decoding.models.recurrent import LAYERS
+from calcium_decoding.names import IMAGE_MODELS
 
 IMAGE_BATCH = 32  # images at a time where features are shared
 WINDOW_BATCH = 512  # windows at a time: 11 images of 1280 features are 29 MB
-
-IMAGE_MODELS = {
-    "cnn": "convolutional network on the labelled image",
-    "cnn_gru": "the same network on every image of a window, then two GRUs of 128 units",
-    "cnn_lstm": "the same network on every image of a window, then two LSTMs of 128 units",
-    "cnn_rnn": "the same network on every image of a window, then two simple recurrent networks of 128 tanh units",
-}
 
 
 def build_image(name, weights=None, seed=2021, image_decoder=None, frozen=False, data_dir=None):
