@@ -16,7 +16,7 @@
 # **Data** any data set with movies and a run label; by default simulated: 5 animals, 2 sessions of a minute each, 128
 # x 128 pixels. In that world neurons, blood and movement all follow running.
 #
-# **Cost** smoke: a minute; demo, which is what the parameters below say: about 4 minutes on 2 cores; paper, the
+# **Cost** smoke: under a minute; demo, which is what the parameters below say: about 4 minutes on 2 cores; paper, the
 # published training on every fold: on the study's GPU 80 minutes an epoch, which is 80 hours for one network and k;
 # not measured by us.
 #

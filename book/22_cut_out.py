@@ -16,7 +16,7 @@
 # **Data** any data set with movies and a run label; by default simulated: 5 animals, 2 sessions of a minute each, 128
 # x 128 pixels. In that world neurons, blood and movement all follow running, and where they do is known.
 #
-# **Cost** smoke: a minute; demo, which is what the parameters below say: minutes on 2 cores, fewer after chapter
+# **Cost** smoke: under a minute; demo, which is what the parameters below say: minutes on 2 cores, fewer after chapter
 # 20, whose networks it takes; paper, 64 squares on every window of 20 folds of a recurrent network: hours of a GPU;
 # not measured by us.
 #

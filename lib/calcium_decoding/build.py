@@ -9,12 +9,14 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 import joblib
 import psutil
+from tqdm import tqdm
 
 from calcium_decoding import built_pages, chapters, manifest, pages
 from calcium_decoding.chapters import ChapterError
@@ -128,16 +130,19 @@ def _executed(lanes, how, bar):
     finally:
         for worker in workers:
             if worker.process.is_alive():
-                _kill(worker.process.pid)
+                _stop(worker.process.pid)
                 worker.process.join()
 
 
-def _kill(pid):
-    """End a process and all it started. Asked to end, the notebook runner would first wait for its kernel."""
+def _stop(pid):
+    """End a process and all it started; who tidies up after ended processes ignores being asked, and does so."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        for process in (*psutil.Process(pid).children(recursive=True), psutil.Process(pid)):
+        runner = psutil.Process(pid)
+        started = runner.children(recursive=True)
+        runner.kill()  # asked to end, it would wait for its kernel first
+        for process in started:
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+                process.terminate()
 
 
 @dataclass
@@ -169,6 +174,7 @@ def _give(worker, rest, workers, processors):
 
 def _work(i, asked, messages, how):
     """Execute the chapters that are asked for until None is; :func:`_executed` hears of each."""
+    tqdm.set_lock(threading.RLock())  # its own is of the system, and would stay behind when this process is stopped
     for chapter, processors in iter(asked.get, None):
         os.environ[PROCESSORS_VARIABLE] = str(processors)
         try:

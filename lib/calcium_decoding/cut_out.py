@@ -22,7 +22,7 @@ from calcium_decoding.windows import WindowSet
 
 HELD_BYTES = 2**28  # test frames are held in memory up to this, and read anew for each piece above
 RUN = 64  # windows in a row that are taken together where not all are: they share images
-CUTS_A_CALL = 8  # pieces of one fold in one process, which share frames and network
+CUTS_A_CALL = 16  # pieces of one fold in one process, which share frames and network
 WINDOWS_AT_A_TIME = 2**13  # of several pieces that go through the network together, so that it is made ready once
 
 

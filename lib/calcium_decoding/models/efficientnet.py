@@ -1,12 +1,11 @@
 """EfficientNet with one output, its first weights by choice. The only place that imports timm, and only when asked."""
 
-import copy
 import importlib
 from itertools import pairwise
 
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from calcium_decoding import manifest
 from calcium_decoding.errors import DataError, ParameterError
@@ -106,7 +105,7 @@ def weights_dir(entry):
 
 
 def fold_norms(cnn):
-    """A copy for inference in which each batch normalisation is part of the convolution before it.
+    """Make each batch normalisation part of the convolution before it, in place; for inference only.
 
     In evaluation mode a normalisation multiplies each channel by a constant and adds another one, which the
     convolution can do by itself: the same outputs but for rounding, with one pass over memory less.
@@ -114,21 +113,15 @@ def fold_norms(cnn):
     Parameters
     ----------
     cnn : timm.models.EfficientNet
-        From :func:`build_cnn` or :func:`lite0`.
-
-    Returns
-    -------
-    timm.models.EfficientNet
-        In evaluation mode; not to be trained.
+        From :func:`build_cnn` or :func:`lite0`, in evaluation mode; not to be trained afterwards.
     """
-    folded = copy.deepcopy(cnn).eval()
-    for block in list(folded.modules()):
+    for block in list(cnn.modules()):
         # In timm's blocks layers are named in the order in which they work, and a normalisation holds its activation.
-        for (conv_name, conv), (norm_name, norm) in pairwise(list(block.named_children())):
+        for (_, conv), (norm_name, norm) in pairwise(list(block.named_children())):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(block, conv_name, fuse_conv_bn_eval(conv, norm))
+                conv.weight, conv.bias = fuse_conv_bn_weights(conv.weight, conv.bias, norm.running_mean,
+                                                              norm.running_var, norm.eps, norm.weight, norm.bias)
                 setattr(block, norm_name, norm.act)
-    return folded
 
 
 def _part(name):

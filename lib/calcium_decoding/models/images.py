@@ -81,7 +81,7 @@ def for_inference(network):
     ready = copy.deepcopy(network).eval()
     for module in ready.modules():
         if isinstance(module, ImageDecoder):
-            module.cnn = fold_norms(module.cnn)
+            fold_norms(module.cnn)
         elif isinstance(module, nn.RNNBase):
             module.flatten_parameters()  # a copy's weights lie apart, which cuDNN would mend at each call
     return ready
