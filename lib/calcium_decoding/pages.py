@@ -18,6 +18,17 @@ from calcium_decoding.results import ResultCard, stored_folder
 MADE = ("90_results", "execution")
 FILTERED = ("chapter", "metric", "data set", "data", "card")  # columns of the results with a list to choose from
 FIGURE_OF_THE_BOOK = ("10_roi_rnn", "decoded_trace")  # chapter and a word of the cell that draws it
+# Paper has no next page to click on. What was shown comes back after printing.
+_ALL_ROWS_ON_PAPER = """<script type="module">
+  const { jQuery: $ } = await window.BUNDLE;
+  let shown = 25;
+  const show = (rows) => $("#results").DataTable().page.len(rows).draw();
+  window.addEventListener("beforeprint", () => {
+    shown = $("#results").DataTable().page.len();
+    show(-1);
+  });
+  window.addEventListener("afterprint", () => show(shown));
+</script>"""
 _QUOTE = re.compile(r"\[\[([^|\]]+)\|([^|\]]+)\|([^|\]]+)\]\]")
 
 
@@ -109,6 +120,7 @@ def results_table(known, every=False):
 
 def results_page(known, profile):
     """The page with every card in one table that sorts, filters and is saved as CSV, without a network."""
+    import itables
     from itables import options, to_html_datatable
     from itables.javascript import generate_init_offline_itables_html
 
@@ -143,6 +155,7 @@ folds stand in [all scores (CSV)](files/all_scores.csv), {len(results_table(know
 <div class="results-table">
 {generate_init_offline_itables_html(options.dt_bundle)}
 {html}
+{_ALL_ROWS_ON_PAPER.replace("BUNDLE", "_itables_" + itables.__version__.replace(".", "_"))}
 </div>
 ```
 """
