@@ -75,8 +75,8 @@ spec, rate_hz = experiment.spec, chapter.rate_hz
 # Two rules do the work. Through a curve of one number, such as a logistic gate, the difference is passed on at the
 # slope of the straight line through both points. Where two numbers multiply, as gate and state do, each gets the change
 # it makes at the other's mean: *ab* − *a′b′* = (*a* − *a′*)(*b* + *b′*)/2 + (*b* − *b′*)(*a* + *a′*)/2. Common programs
-# lack the second rule for PyTorch's recurrent layers, and their values miss the output by a large part of its range. Here
-# a run stops if the sum is off by more than a hundred-thousandth.
+# lack the second rule for PyTorch's recurrent layers, and their values miss the output by a large part of its range.
+# Here a run stops if the sum is off by more than a hundred-thousandth.
 #
 # As in the study, the background is drawn from test windows, and absolute values are averaged over the explained test
 # windows of each fold. The study explains all windows against 10,000; the demo some hundreds against one hundred.

@@ -1,5 +1,7 @@
 """Deep SHAP over folds: the planted ROI leads, stored folds are not done again, null, warning, tables."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -7,8 +9,8 @@ import pytest
 import torch
 from scipy import stats
 
-from calcium_decoding import deep_shap, models, shap_figures, shap_maps, shap_tables, splits, training
-from calcium_decoding.errors import ParameterError
+from calcium_decoding import attribution_runs, deep_shap, models, shap_figures, shap_maps, shap_tables, splits, training
+from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments import Experiment
 from calcium_decoding.shap_maps import FoldMap
 from calcium_decoding.training import TrainingSettings
@@ -72,6 +74,15 @@ def test_the_null_is_refitted_on_swapped_sessions(tiny_dataset, maps):
     nulls, statement = shap_maps.run_null(plan, tiny_dataset, 0, "rnn", 20, 10, n_folds=1, jobs=1)
     assert len(nulls) == 1 and "re-pairing" in statement
     assert nulls[0].by_roi[0] != maps[0].by_roi[0] and nulls[0].auc < maps[0].auc
+
+
+def test_where_no_fold_has_a_decoder_the_reasons_are_named(tiny_dataset):
+    always = tuple(replace(r, behaviour={"run": 0 * r.run + 1}) for r in tiny_dataset.recordings)
+    experiment = plan(replace(tiny_dataset, recordings=always))
+    for ask in (lambda: shap_maps.run(experiment, "rnn", 20, 10, jobs=1),
+                lambda: attribution_runs.run(experiment, "rnn", attribution_runs.Asked(20, 10), jobs=1)):
+        with pytest.raises(DataError, match="nothing in any of 2 folds: training frames of one class only"):
+            ask()
 
 
 def test_decoders_at_chance_get_a_red_warning():

@@ -110,12 +110,15 @@ def run(experiment, model="gru", asked=Asked(), store=None, jobs=None, label="ma
         The split leaks.
     ParameterError
         A network without rules for Deep SHAP.
+    DataError
+        No fold has a decoder.
     """
     if model not in deep_shap.EXPLAINED:
         raise ParameterError("model", repr(model), f"one of {', '.join(deep_shap.EXPLAINED)}", "name one of these")
     experiment.audit()
     code = [source_digest(Path(__file__)), *(tree_digest(Path(of.__file__).parent) for of in (deep_shap, attribution))]
     found = per_fold.run(_examined, experiment, model, asdict(asked), code, "maps", store, jobs, label)
+    per_fold.require_some(found, label)
     return [Examined(**one) for one in found]
 
 

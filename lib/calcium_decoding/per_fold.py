@@ -7,6 +7,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from calcium_decoding import executors
+from calcium_decoding.errors import DataError
 from calcium_decoding.files import hash_content, write_json
 from calcium_decoding.progress import progress
 
@@ -56,6 +57,27 @@ def one_class(train, test):
     some = next((name for name, windows in (("training", train), ("test", test))
                  if len(np.unique(windows.labels)) < 2), None)
     return f"{some} frames of one class only" if some else ""
+
+
+def require_some(found, label):
+    """Refuse where every fold has a reason to have nothing to show.
+
+    Parameters
+    ----------
+    found : list of dict
+        What the work of :func:`run` gave, each with ``reason``, which is empty in a fold that has something.
+    label : str
+        What was done, for the error.
+
+    Raises
+    ------
+    DataError
+        No fold has anything.
+    """
+    reasons = list(dict.fromkeys(one["reason"] for one in found))
+    if "" not in reasons:
+        raise DataError(label, f"nothing in any of {len(found)} folds: {'; '.join(reasons)}", "one fold with a decoder",
+                        "use recordings or a split in which training and test frames hold both classes")
 
 
 @threadpool_limits.wrap(limits=1)  # sums in the same order as in :mod:`calcium_decoding.folds`

@@ -82,7 +82,7 @@ def run(experiment, model="gru", n_windows=200, n_background=100, output="probab
     ParameterError
         A model without rules, or a negative number of windows.
     DataError
-        The values of a fold do not add up to its output.
+        The values of a fold do not add up to its output, or no fold has a decoder.
     """
     if model not in deep_shap.EXPLAINED:
         raise ParameterError("model", repr(model), f"one of {', '.join(deep_shap.EXPLAINED)}", "name one of these")
@@ -93,6 +93,7 @@ def run(experiment, model="gru", n_windows=200, n_background=100, output="probab
     code = [source_digest(Path(__file__)), tree_digest(Path(deep_shap.__file__).parent)]
     asked = (n_windows, n_background, output)
     found = per_fold.run(_explained, experiment, model, asked, code, "shap", store, jobs, label)
+    per_fold.require_some(found, label)
     return [FoldMap(**one | {"mean_abs": np.array(one["mean_abs"]) if one["mean_abs"] else np.empty((0, 0))})
             for one in found]
 
