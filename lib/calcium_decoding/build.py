@@ -135,7 +135,7 @@ def _executed(lanes, how, bar):
 
 
 def _stop(pid):
-    """End a process and all it started; who tidies up after ended processes ignores being asked, and does so."""
+    """End a process and all it started, but for what clears shared memory after them: it ignores being asked to end."""
     with contextlib.suppress(psutil.NoSuchProcess):
         runner = psutil.Process(pid)
         started = runner.children(recursive=True)
