@@ -18,7 +18,8 @@
 # indicators of other decay times, one shows stored numbers of the study.
 #
 # **Cost** smoke: half a minute; demo, which is what the parameters below say: about three minutes on 2 cores; paper,
-# with both networks of the study on every recording: a day on 2 cores.
+# with both networks of the study on every recording: days on 2 cores, as one pass of both, one recording, one place of
+# the test block take a minute and a half.
 #
 # **Reproduces** the way of testing of Mirzaee, Chang, Latifi 2025: overlapping windows dealt out at random within
 # class, 70/15/15, one recording at a time, scaling fitted on everything. **Adds** the audit, blocks in time, other
@@ -122,6 +123,7 @@ network_table = split_audit.table(trained)
 tables.show(network_table)
 
 # %% [markdown]
+# What follows is said of the demo; a network that was hardly trained, as in smoke, has learnt nothing by heart either.
 # Read the orange dots. Under blocks they lie at chance, as they should. Under the published split the network scores
 # on shifted labels about what it scores on true ones. It has learnt the recording by heart: which moment this is, and
 # which label that moment carries. A test window holds nine of ten frames of a window that was trained on, so its
