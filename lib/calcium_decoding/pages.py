@@ -235,7 +235,8 @@ def chapter_page(notebook, chapter, profile, names):
                       (("notebook", "ipynb"), ("source", "py"), ("result card", "card.json")))
     line = (f"Files of this page: {files}. Profile *{profile}*; [how it was made](execution). `make lab` opens all "
             "chapters in JupyterLab, to be changed and run.")
-    notebook.cells.insert(1, nbformat.v4.new_markdown_cell(line, metadata={"tags": ["page-files"]}))
+    # With an id of its own: the random one of a new cell would make each page a new one, to be rendered again.
+    notebook.cells.insert(1, nbformat.v4.new_markdown_cell(line, id="page-files", metadata={"tags": ["page-files"]}))
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
