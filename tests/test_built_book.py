@@ -123,18 +123,40 @@ def test_the_recording_can_be_moved_in(built_book, page):
     assert page.errors == []
 
 
-@pytest.mark.parametrize("name, x, said", [("01_data_tour", 0.35, "FL&HL"), ("22_cut_out", 0.4, "row, column")])
-def test_a_map_names_what_is_under_the_pointer(built_book, page, name, x, said):
+def drawn_map(page, built_book, name):
     opened(page, built_book, f"{name}.html")
     page.wait_for_function("window.Bokeh && Bokeh.documents.length")
     drawn = page.locator(".browser .bk-Figure")
     drawn.scroll_into_view_if_needed()
     page.wait_for_timeout(500)
-    box = drawn.bounding_box()
-    for place in (x - 0.01, x):
-        page.mouse.move(box["x"] + box["width"] * place, box["y"] + box["height"] * 0.5)
-    page.locator(".bk-tooltip-content").filter(has_text=said).wait_for()
+    return drawn.bounding_box()
+
+
+def pointed(page, box, along, across):
+    """What the tooltip says with the pointer at these shares of a box; empty where nothing is under it."""
+    page.mouse.move(box["x"] + box["width"] * along, box["y"] + box["height"] * across)
+    page.wait_for_timeout(100)
+    shown = page.locator(".bk-tooltip-content")
+    return shown.first.inner_text() if shown.count() else ""
+
+
+def test_a_map_names_the_roi_under_the_pointer(built_book, page):
+    box = drawn_map(page, built_book, "01_data_tour")
+    pointed(page, box, 0.34, 0.5)
+    assert "FL&HL" in pointed(page, box, 0.35, 0.5)
     assert "simulated" in page.locator(".browser").get_attribute("aria-label") and page.errors == []
+
+
+def test_a_map_names_the_cell_under_the_pointer(built_book, page):
+    box = drawn_map(page, built_book, "22_cut_out")
+    steps = [i / 60 for i in range(61)]
+    to_the_right, down = ([re.search(r"row, column:\s*(\d), (\d)", pointed(page, box, *place)) for place in places]
+                          for places in ([(i, 0.4) for i in steps], [(0.4, i) for i in steps]))
+    across, below = ([tuple(map(int, found.groups())) for found in line if found] for line in (to_the_right, down))
+    assert list(dict.fromkeys(column for _, column in across)) == list(range(1, 9)), across
+    assert list(dict.fromkeys(row for row, _ in below)) == list(range(1, 9)), below
+    assert len({row for row, _ in across}) == len({column for _, column in below}) == 1
+    assert "8 by 8 cells, simulated" in page.locator(".browser").get_attribute("aria-label") and page.errors == []
 
 
 def test_results_sort_filter_and_come_as_a_table(built_book, page):

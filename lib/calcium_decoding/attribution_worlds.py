@@ -11,8 +11,6 @@ from calcium_decoding.names import TRUTH_OF
 from calcium_decoding.recording import Dataset, Recording
 from calcium_decoding.splits import animal_pairs
 
-# World: component whose share of a ROI's variance is the truth. What the camera sees of blood is largest where blood
-# absorbs most, what it sees of movement where the picture is steep, at edges and vessels.
 SIZE = {"animals": 3, "sessions_per_animal": 3}
 FLAT_ROIS, FLAT_INFORMATIVE, FLAT_GAIN, BOUT = 8, 4, 0.3, 400
 

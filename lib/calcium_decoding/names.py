@@ -53,7 +53,8 @@ REGIMES = "animal_pairs", "leave_one_session_out", "last_part", "blocked", "nest
 EXPLAINED = "gru", "lstm", "rnn", "bigru", "bilstm", "birnn", "gru_keras", "lstm_keras"
 OUTPUTS = "probability", "logit"
 
-# calcium_decoding.attribution_worlds: what the label follows in each world
+# calcium_decoding.attribution_worlds: of each world, the component whose share of a ROI's variance is the truth. What
+# the camera sees of blood is largest where blood absorbs most, of movement where the picture is steep: edges, vessels.
 TRUTH_OF = {"single_area": "driven", "haemodynamics_only": "blood", "motion_artefact_only": "motion",
             "lead": "driven", "lag": "driven"}
 

@@ -21,7 +21,7 @@ FIGURE_OF_THE_BOOK = ("10_roi_rnn", "decoded_trace")  # chapter and a word of th
 # Paper has no next page to click on. What was shown comes back after printing.
 _ALL_ROWS_ON_PAPER = """<script type="module">
   const { jQuery: $ } = await window.BUNDLE;
-  let shown = 25;
+  let shown;
   const show = (rows) => $("#results").DataTable().page.len(rows).draw();
   window.addEventListener("beforeprint", () => {
     shown = $("#results").DataTable().page.len();
