@@ -28,7 +28,7 @@ test: $(STAMP)
 
 lab: $(STAMP)
 	$(BIN)/jupytext --sync book/[0-9]*.py
-	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/book
+	$(BIN)/jupyter lab --ServerApp.port=8990 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/book
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

@@ -16,9 +16,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import sync_playwright
+
+from calcium_decoding import pages
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.slow,
@@ -47,7 +50,7 @@ def opened(checkout):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.set_default_timeout(PATIENCE_MS)
-        page.goto(f"{address}/lab/tree/book/{CHAPTER}.ipynb?token=book")
+        page.goto(f"{address}{urlsplit(pages.in_jupyterlab(CHAPTER)).path}?token=book")
         page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()  # its kernel has started
         yield page, checkout

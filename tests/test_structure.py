@@ -19,15 +19,14 @@ ORDER = (
     "errors names files progress tiff_pages stacks movies exposure mappable published claims recording manifest_schema "
     "intact manifest fetch readers transforms preprocess targets brain_masks registration image_controls simulate "
     "windows images splits audit models epochs training image_training metrics events nulls statistics confidence "
-    "conformal shared_frames folds executors experiments per_fold image_experiments image_views linear_null results "
-    "image_scores conditions variants image_variants timing lags regions masking deep_shap attribution leakage "
-    "comparison nested "
-    "region_effects shap_maps shap_tables attribution_runs attribution_worlds attribution_tests cut_masks cut_out "
-    "null_level chance alt_text figures split_figures "
-    "null_figures condition_figures lag_figures region_figures tables speeds speed_figures tour simulated_truth "
+    "conformal shared_frames folds executors stored_jobs experiments per_fold image_experiments image_views "
+    "linear_null results image_scores conditions variants image_variants timing lags regions masking deep_shap "
+    "attribution leakage comparison nested region_effects shap_maps shap_tables attribution_runs attribution_worlds "
+    "attribution_tests cut_masks cut_out null_level chance alt_text figures split_figures null_figures "
+    "condition_figures lag_figures region_figures tables speeds speed_figures tour simulated_truth "
     "brain_figures shap_figures attribution_figures plotting_script browse image_figures cut_out_tables "
-    "cut_out_truth cut_out_figures footsteps footstep_figures parameters image_plans notebook "
-    "measured glossary pages built_pages chapters build print_book collected parameter_page verdicts ledger cli"
+    "cut_out_truth cut_out_figures footsteps footstep_figures parameters image_plans notebook measured "
+    "glossary pages built_pages chapters forked_kernel build print_book collected parameter_page verdicts ledger cli"
 ).split()
 
 

@@ -18,7 +18,7 @@ import joblib
 import psutil
 from tqdm import tqdm
 
-from calcium_decoding import built_pages, chapters, manifest, pages
+from calcium_decoding import built_pages, chapters, forked_kernel, manifest, pages
 from calcium_decoding.chapters import ChapterError
 from calcium_decoding.errors import CalciumDecodingError
 from calcium_decoding.files import file_digest, hash_content, write_json, write_text
@@ -174,6 +174,7 @@ def _give(worker, rest, workers, processors):
 
 def _work(i, asked, messages, how):
     """Execute the chapters that are asked for until None is; :func:`_executed` hears of each."""
+    forked_kernel.use()
     tqdm.set_lock(threading.RLock())  # its own is of the system, and would stay behind when this process is stopped
     for chapter, processors in iter(asked.get, None):
         os.environ[PROCESSORS_VARIABLE] = str(processors)

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from calcium_decoding import epochs, executors, models, preprocess, shared_frames, targets, training
+from calcium_decoding import epochs, executors, models, preprocess, shared_frames, stored_jobs, targets, training
 from calcium_decoding.audit import audit
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.files import hash_content, source_digest, whole_file
 from calcium_decoding.folds import FITTED, FoldResult, FoldTask
-from calcium_decoding.progress import StepFile, progress, steps_shown
+from calcium_decoding.progress import progress
 from calcium_decoding.recording import Dataset
 from calcium_decoding.splits import Split
 from calcium_decoding.windows import WindowSpec
@@ -43,7 +43,7 @@ _NOT_DETERMINING = frozenset(
     "manifest_schema mappable masking measured movies names nested notebook null_figures null_level nulls pages "
     "parameter_page parameters per_fold plotting_script print_book progress published "
     "readers registration region_effects region_figures regions results shap_figures shap_maps shap_tables simulate "
-    "simulated_truth speed_figures speeds "
+    "simulated_truth speed_figures speeds stored_jobs "
     "split_figures stacks statistics tables tiff_pages timing tour variants verdicts".split()
 )
 
@@ -196,7 +196,7 @@ def run_many(plans, store=None, jobs=None, label="folds", allow_leak=False, sche
         tasks = [(experiment, fold, model) for model in names for fold in experiment.split.folds]
         wanted |= {key: task for key, task in zip(of_plan, tasks, strict=True) if key not in wanted}
     store = None if store is None else Path(store)
-    found = {key: None if store is None else _load(_path(store, key)) for key in wanted}
+    found = {key: _load(_path(store, key)) for key in wanted}
     missing = {key: wanted[key] for key, result in found.items() if result is None}
     scheduler = scheduler or os.environ.get(executors.SCHEDULER_VARIABLE)
     if scheduler and not all(isinstance(experiment, Experiment) for experiment, _, _ in missing.values()):
@@ -217,31 +217,17 @@ def run_fold(experiment, fold, model_name, checkpoint=None):
 
 
 def _here(missing, store, jobs, bar):
-    """Run in processes; frames lie in files that all of them read, and each tells by a file how far it is."""
+    """Run in processes; frames lie in files that all of them read."""
     if not missing:
         return
     with contextlib.ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (steps := scratch / "steps").mkdir()
-        shared = {}
-        for experiment, _, _ in missing.values():
+        scratch = stack.enter_context(tempfile.TemporaryDirectory())
+        shared, calls = {}, []
+        for key, (experiment, fold, model) in missing.items():
             if id(experiment) not in shared:
                 shared[id(experiment)] = stack.enter_context(experiment.shared(scratch if store is None else store))
-        calls = [(key, experiment.fold_task(fold, model, shared[id(experiment)]), store, StepFile(steps / key))
-                 for key, (experiment, fold, model) in missing.items()]
-        stack.enter_context(steps_shown(bar, steps, "epochs"))
-        yield from executors.in_processes(_run_and_save, calls, jobs)
-
-
-def _run_and_save(key, task, store, report):
-    checkpoint = None if store is None else _path(store, key).with_suffix(".checkpoint.safetensors")
-    try:
-        result = task.run(checkpoint, report)
-    finally:
-        report.remove()
-    if store is not None:
-        _save(result, _path(store, key))
-    return key, result
+            calls.append((key, experiment.fold_task(fold, model, shared[id(experiment)]), _path(store, key)))
+        yield from stored_jobs.run(calls, _save, jobs, bar)
 
 
 def _on_cluster(missing, store, scheduler):
@@ -289,7 +275,7 @@ _ARRAYS = ("recording", "centre", "labels", "predicted", "valid_labels", "valid_
 
 
 def _path(store, key):
-    return store / f"{key}.npz"
+    return None if store is None else store / f"{key}.npz"
 
 
 def _save(result, path):
@@ -300,6 +286,8 @@ def _save(result, path):
 
 def _load(path):
     """The stored fold, or None if it is not there or damaged: it is then trained again."""
+    if path is None:
+        return None
     try:
         with np.load(path, allow_pickle=False) as file:
             rest = json.loads(str(file["meta"]))

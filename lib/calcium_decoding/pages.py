@@ -18,6 +18,8 @@ from calcium_decoding.results import ResultCard, stored_folder
 MADE = ("90_results", "execution")
 FILTERED = ("chapter", "metric", "data set", "data", "card")  # columns of the results with a list to choose from
 FIGURE_OF_THE_BOOK = ("10_roi_rnn", "decoded_trace")  # chapter and a word of the cell that draws it
+LAB_PORT = 8990  # as in the Makefile; a port of its own, so that the address leads to the JupyterLab of this project
+WRITTEN_FOR = "demo"  # the profile that the prose of the chapters is about
 # Paper has no next page to click on. What was shown comes back after printing.
 _ALL_ROWS_ON_PAPER = """<script type="module">
   const { jQuery: $ } = await window.BUNDLE;
@@ -216,6 +218,11 @@ def _table(head, rows):
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def in_jupyterlab(chapter):
+    """Address of a chapter in the JupyterLab that ``make lab`` starts on the reader's machine."""
+    return f"http://localhost:{LAB_PORT}/lab/tree/book/{chapter}.ipynb"
+
+
 def chapter_page(notebook, chapter, profile, names):
     """An executed chapter as it is rendered: links to its files and to the glossary, figures with their descriptions.
 
@@ -233,8 +240,12 @@ def chapter_page(notebook, chapter, profile, names):
             cell.source = glossary.linked(cell.source, names, seen)
     files = ", ".join(f"{{download}}`{word} <files/{chapter}.{ending}>`" for word, ending in
                       (("notebook", "ipynb"), ("source", "py"), ("result card", "card.json")))
-    line = (f"Files of this page: {files}. Profile *{profile}*; [how it was made](execution). `make lab` opens all "
-            "chapters in JupyterLab, to be changed and run.")
+    line = (f"Files of this page: {files}. Profile *{profile}*; [how it was made](execution).\n\n"
+            f"```{{button-link}} {in_jupyterlab(chapter)}\n:color: primary\n:outline:\n"
+            "Open in JupyterLab (while `make lab` runs)\n```")
+    if profile != WRITTEN_FOR:
+        line += (f"\n\n```{{note}}\nNumbers and figures here are of the profile *{profile}*; what the text says was "
+                 f"found is of the profile *{WRITTEN_FOR}*.\n```")
     # With an id of its own: the random one of a new cell would make each page a new one, to be rendered again.
     notebook.cells.insert(1, nbformat.v4.new_markdown_cell(line, id="page-files", metadata={"tags": ["page-files"]}))
     for cell in notebook.cells:

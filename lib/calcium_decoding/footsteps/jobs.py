@@ -5,7 +5,6 @@ An interrupted run goes on: finished jobs are read, and one that was training go
 
 import contextlib
 import json
-import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from calcium_decoding import executors
+from calcium_decoding import stored_jobs
 from calcium_decoding.files import hash_content, source_digest, whole_file
-from calcium_decoding.progress import StepFile, progress, steps_shown
+from calcium_decoding.progress import progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,31 +56,15 @@ def run(tasks, store=None, jobs=None, label="trainings"):
     store = None if store is None else Path(store)
     keys = [hash_content([task.key(), _code()]) for task in tasks]
     wanted = dict(zip(keys, tasks, strict=True))
-    found = {key: None if store is None else load(_path(store, key)) for key in wanted}
-    missing = {key: wanted[key] for key, outcome in found.items() if outcome is None}
-    with (progress(None, total=len(missing), desc=label, unit="training", disable=not missing) as bar,
-          tempfile.TemporaryDirectory() as steps, steps_shown(bar, steps, "epochs")):
-        calls = [(key, task, store, StepFile(Path(steps) / key)) for key, task in missing.items()]
-        with contextlib.closing(executors.in_processes(_run_and_save, calls, jobs)) as work:
+    paths = {key: None if store is None else store / f"footsteps-{key}.npz" for key in wanted}
+    found = {key: load(path) for key, path in paths.items()}
+    missing = [(key, wanted[key], paths[key]) for key, outcome in found.items() if outcome is None]
+    with progress(None, total=len(missing), desc=label, unit="training", disable=not missing) as bar:
+        with contextlib.closing(stored_jobs.run(missing, save, jobs, bar)) as work:
             for key, outcome in work:
                 found[key] = outcome
                 bar.update()
     return [found[key] for key in keys]
-
-
-def _run_and_save(key, task, store, report):
-    checkpoint = None if store is None else _path(store, key).with_suffix(".checkpoint.safetensors")
-    try:
-        outcome = task.run(checkpoint, report)
-    finally:
-        report.remove()
-    if store is not None:
-        save(outcome, _path(store, key))
-    return key, outcome
-
-
-def _path(store, key):
-    return store / f"footsteps-{key}.npz"
 
 
 def save(outcome, path):
@@ -92,6 +75,8 @@ def save(outcome, path):
 
 def load(path):
     """The stored outcome, or None if it is not there or damaged: the job then runs again."""
+    if path is None:
+        return None
     try:
         with np.load(path, allow_pickle=False) as file:
             return Outcome(json.loads(str(file["facts"])), {name: file[name] for name in file if name != "facts"})
