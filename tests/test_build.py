@@ -104,7 +104,7 @@ def test_a_chapter_that_stops_is_named_and_what_was_finished_is_kept(two_chapter
     params.write_text("dataset: isfn-widefield\n")
     with pytest.raises(ChapterError, match=r"^03_chance_and_nulls: .*isfn-widefield"):
         build.build("smoke")
-    wait_until(lambda: not kernels_in(two_chapters))
+    wait_until(lambda: not processes_in(two_chapters))
     params.write_text(good)
     assert all((build.build("smoke") / f"{name}.html").exists() for name in PAGES)
 
@@ -118,7 +118,7 @@ def test_an_interrupted_build_leaves_no_process_behind(checkout):
             assert victim.poll() is None, "ended before it could be stopped"
             victim.send_signal(signal.SIGINT)
             assert victim.wait(timeout=120) == 130
-            wait_until(lambda: not kernels_in(checkout))
+            wait_until(lambda: not processes_in(checkout))
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(victim.pid, signal.SIGKILL)
@@ -127,12 +127,23 @@ def test_an_interrupted_build_leaves_no_process_behind(checkout):
     assert "the same command goes on" in text and "Traceback" not in text, text
 
 
-def kernels_in(folder):
-    """Kernels of notebooks that work in a folder."""
+def processes_in(folder):
+    """Processes that work in a folder, but for this one and what clears shared memory after it."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.cwd() == str(folder) and "ipykernel_launcher" in " ".join(process.cmdline()):
+            if process.cwd() == str(folder) and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append((process, " ".join(process.cmdline())))
+    return [process for process, command in found if "resource_tracker" not in command]
+
+
+def kernels_in(folder):
+    """Kernels of notebooks that work in a folder, started or forked."""
+    found = []
+    for process in processes_in(folder):
+        with contextlib.suppress(psutil.Error):
+            command, above = (" ".join(one.cmdline()) for one in (process, process.parent()))
+            if "ipykernel_launcher" in command or ("forkserver" in command and "forkserver" in above):
                 found.append(process)
     return found
 
