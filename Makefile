@@ -24,7 +24,8 @@ book: $(STAMP)
 test: $(STAMP)
 	$(BIN)/ruff check lib tests book benchmarks
 	$(BIN)/python -m pytest $(WORKERS) --dist worksteal tests
-	$(BIN)/python -m pytest $(WORKERS) --dist loadfile --nbval-lax --nbval-cell-timeout=600 -p no:cacheprovider tests/reference
+	$(BIN)/python -m pytest $(WORKERS) --dist loadfile --nbval-lax --nbval-cell-timeout=600 \
+		--nbval-sanitize-with=tests/reference/varying.cfg -p no:cacheprovider tests/reference
 
 lab: $(STAMP)
 	$(BIN)/jupytext --sync book/[0-9]*.py

@@ -10,10 +10,13 @@ import jupytext
 import nbformat
 import pytest
 import yaml
+from nbval.plugin import get_sanitize_patterns
 
-from calcium_decoding import chapters, pages
+from calcium_decoding import chapters, pages, references
 from calcium_decoding.parameters import CHAPTERS, schema_of
 from tests.conftest import ROOT
+
+SANITIZE = ROOT / "tests" / "reference" / references.VARYING
 
 ALLOWED_IMPORTS = {"numpy", "pandas", "matplotlib", "calcium_decoding"}
 
@@ -103,8 +106,8 @@ def test_at_least_as_much_prose_as_code(notebook):
 def test_it_says_what_it_does_not_show_and_ends_with_the_card(notebook):
     assert any(text.startswith("## What this does not show") for text in prose_of(notebook))
     last = notebook.cells[-1]
-    assert last.metadata.get("tags") == [chapters.CARD_TAG] and "card.rounded()" in last.source
-    assert [c for c in code_of(notebook) if chapters.CARD_TAG in c.metadata.get("tags", [])] == [last]
+    assert last.metadata.get("tags") == [references.CARD_TAG] and "card.rounded()" in last.source
+    assert [c for c in code_of(notebook) if references.CARD_TAG in c.metadata.get("tags", [])] == [last]
 
 
 def test_pairing_leaves_the_source_as_it_is_and_takes_edits_back(name, checkout):
@@ -161,8 +164,25 @@ def test_nbval_fails_when_a_number_changes(tmp_path):
     output.text = "".join(lines)
     changed = tmp_path / f"{chapter}.ipynb"
     nbformat.write(reference, changed)
-    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT),
-               str(changed)]
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", f"--nbval-sanitize-with={SANITIZE}", "-q", "-p",
+               "no:cacheprovider", "--rootdir", str(ROOT), str(changed)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 1, result.stdout + result.stderr
     assert "1 failed" in result.stdout and "mismatch" in result.stdout.lower()
+
+
+def test_numbers_that_vary_are_left_alone_and_no_others():
+    """Of every reference: what is listed is in its card, blanked there, and something is left to compare."""
+    patterns = get_sanitize_patterns(SANITIZE.read_text())
+    used = set()
+    for chapter in CHAPTERS:
+        text = nbformat.read(ROOT / "tests" / "reference" / f"{chapter}.ipynb", as_version=4).cells[-1].outputs[0].text
+        blanked = text
+        for regex, replacement in patterns:
+            blanked, n = re.subn(regex, replacement, blanked)
+            used |= {regex} if n else set()
+            assert n <= 1
+        lines = [(a, b) for a, b in zip(text.splitlines(), blanked.splitlines(), strict=True) if a != b]
+        assert all(re.sub(r"[-0-9.]+$", "varies", a) == b for a, b in lines)
+        assert len(re.findall(r"\d\.\d\d$", blanked, flags=re.M)) >= 2, chapter
+    assert used == {regex for regex, _ in patterns}

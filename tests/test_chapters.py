@@ -5,9 +5,7 @@ import nbformat
 import papermill
 import pytest
 
-from calcium_decoding import chapters, results
-from calcium_decoding.errors import DataError
-from calcium_decoding.parameters import CHAPTERS
+from calcium_decoding import chapters
 from tests.conftest import ROOT
 
 
@@ -22,15 +20,6 @@ def test_papermill_itself_is_refused_what_the_chapter_does_not_know(tmp_path, pa
         papermill.execute_notebook(source, tmp_path / "out.ipynb", parameters, kernel_name="python3", cwd=ROOT,
                                    progress_bar=False)
     assert error.value.ename == "ParameterError" and said in error.value.evalue
-
-
-def test_a_reference_near_a_rounding_border_is_not_made(tmp_path, monkeypatch):
-    monkeypatch.setattr(chapters, "CHAPTERS", {"01_data_tour": CHAPTERS["01_data_tour"]})
-    monkeypatch.setattr(results.ResultCard, "border_distance",
-                        lambda self, decimals=2: (0.0001, self.summary()[0]))
-    with pytest.raises(DataError, match="another seed"):
-        chapters.make_references(folder=tmp_path)
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("left, stays", [("\x1b[A", False), ("\x1b[A\n  ", False), (" 40%|####    | 2/5", False),

@@ -138,7 +138,8 @@ def test_a_network_without_products_agrees_with_the_package_shap():
 
 
 @pytest.mark.parametrize("model", ["gru", "lstm", "birnn", "gru_keras"])
-def test_values_follow_their_roi_and_a_roi_without_weights_gets_none(model):
+def test_values_follow_their_roi_and_a_roi_without_weights_gets_none(model, monkeypatch):
+    monkeypatch.setattr(deep_shap, "TOLERANCE", 1e-9)  # in float64: the order of ROIs changes what float32 rounds to
     windows, background, decoder = windows_of(4), windows_of(6, seed=5), decoder_of(model)
     inputs = [p for name, p in decoder.recurrent.named_parameters() if "weight_ih" in name or name == "kernel"]
     columns = [p.data.t() if name_is_keras(decoder) else p.data for p in inputs]
@@ -150,7 +151,7 @@ def test_values_follow_their_roi_and_a_roi_without_weights_gets_none(model):
     for weights in columns:
         weights.copy_(weights[:, order].clone())
     after = deep_shap.values(decoder, windows[..., order], background[..., order]).values
-    np.testing.assert_allclose(after, before[..., order], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(after, before[..., order], rtol=0, atol=1e-10)
 
 
 def name_is_keras(decoder):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from calcium_decoding.references import VARYING
 from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -77,14 +78,16 @@ def copy_with(mutation, folder, simulated):
 
 def nbval(reference, copy):
     """nbval on a committed reference, by the library of the copy."""
-    shutil.copy(ROOT / "tests" / "reference" / f"{reference}.ipynb", copy / "tests" / "reference")
+    for name in (f"{reference}.ipynb", VARYING):
+        shutil.copy(ROOT / "tests" / "reference" / name, copy / "tests" / "reference")
     environment = {**os.environ, "PYTHONPATH": str(copy / "lib")}
     found = subprocess.run([sys.executable, "-c", f"import {PACKAGE}; print({PACKAGE}.__file__)"], cwd=copy,
                            env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.startswith(str(copy))  # not the library of the working tree
-    result = subprocess.run([sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-cell-timeout=600", "-q", "-p",
-                             "no:cacheprovider", "--rootdir", str(copy), f"tests/reference/{reference}.ipynb"],
-                            cwd=copy, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-cell-timeout=600", "-q", "-p",
+               "no:cacheprovider", f"--nbval-sanitize-with=tests/reference/{VARYING}", "--rootdir", str(copy),
+               f"tests/reference/{reference}.ipynb"]
+    result = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
     assert list((copy / "_build" / "folds").glob("*")), result.stdout  # trained here, not taken from elsewhere
     return result
 

@@ -77,16 +77,23 @@ def test_rounded_lines_are_summaries_with_refusals():
     alone = Score(model="cnn null", metric="auc", scope="mean of 1 folds", value=0.876)
     text = card(scores=[*card().scores, extra, alone]).rounded()
     assert "0.94" in text and "0.12" not in text and "0.88" not in text
+    below = Score(model="gru", metric="r2", scope="mean of 2 folds", value=-0.001)
+    assert "mean of 2 folds  0.00\n" in card(scores=[below]).rounded()
     assert "simulated" in text and "refused: C11_M1/day 8" in text and "not evaluable: block 5" in text
 
 
-@pytest.mark.parametrize(("value", "distance"), [(0.945, 0.0), (0.9451, 0.0001), (0.94, 0.005), (0.9999, 0.0049)])
-def test_distance_to_the_border_where_rounding_flips(value, distance):
-    score = Score(model="gru", metric="auc", scope="mean of 2 folds", value=value)
-    found, which = card(scores=[score]).border_distance()
-    assert found == pytest.approx(distance, abs=1e-9) and which == score
-    flipped = f"{value - found - 1e-7:.2f}" != f"{value:.2f}" or f"{value + found + 1e-7:.2f}" != f"{value:.2f}"
-    assert flipped
+@pytest.mark.parametrize(("value", "elsewhere", "varies"), [
+    (0.94, 0.94, False), (0.9451, 0.9451, True), (0.9449, 0.9449, True), (0.9453, 0.9453, False),  # near a border
+    (0.943, 0.9424, False), (0.943, 0.9422, True), (0.947, 0.9478, True), (-0.003, -0.0026, False), (0.5, 0.7, True)])
+def test_a_score_varies_that_moved_by_a_third_of_the_way_to_where_its_rounding_flips(value, elsewhere, varies):
+    of, other = (card(scores=[Score(model="gru", metric="auc", scope="mean of 2 folds", value=v)])
+                 for v in (value, elsewhere))
+    assert bool(of.varying([of, other])) == varies
+
+
+def test_a_score_varies_that_another_arithmetic_does_not_have():
+    some = card(scores=[Score(model="gru", metric="auc", scope="mean of 2 folds", value=0.94)])
+    assert some.varying([card(scores=[])]) == some.scores
 
 
 @pytest.mark.parametrize("text", ["{", '{"chapter": "x"}', ""])

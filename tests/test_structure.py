@@ -26,7 +26,8 @@ ORDER = (
     "condition_figures lag_figures region_figures tables speeds speed_figures tour simulated_truth "
     "brain_figures shap_figures attribution_figures plotting_script browse image_figures cut_out_tables "
     "cut_out_truth cut_out_figures footsteps footstep_figures parameters image_plans notebook measured "
-    "glossary pages built_pages chapters forked_kernel build print_book collected parameter_page verdicts ledger cli"
+    "glossary pages built_pages chapters references forked_kernel build print_book collected parameter_page "
+    "verdicts ledger cli"
 ).split()
 
 

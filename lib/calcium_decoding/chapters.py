@@ -1,4 +1,4 @@
-"""From percent notebooks to pages: convert, execute with parameters, make references."""
+"""From percent notebooks to pages: convert, execute with parameters."""
 
 import contextlib
 import os
@@ -10,21 +10,17 @@ from pathlib import Path
 import yaml
 
 from calcium_decoding import manifest
-from calcium_decoding.errors import CalciumDecodingError, DataError, ParameterError
+from calcium_decoding.errors import CalciumDecodingError, ParameterError
 from calcium_decoding.executors import SCHEDULER_VARIABLE
 from calcium_decoding.files import whole_file, write_text
-from calcium_decoding.parameters import CHAPTERS, schema_of, validate
+from calcium_decoding.parameters import schema_of, validate
 from calcium_decoding.progress import BATCH_VARIABLE
 from calcium_decoding.results import ResultCard
 
 PROFILES = ("smoke", "demo", "paper")
-CARD_TAG = "nbval-check-output"
 INJECTED_TAG = "injected-parameters"
 # glibc hands large blocks back to the kernel after each use; keeping them makes training up to 1.3 times faster.
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": "268435456"}
-# Measured on the smoke data between AVX2 and SSE arithmetic: AUCs of networks moved by 1e-6, of logistic regression
-# by 1e-4. A summary score of a reference has to lie further than this, twice as much, from where its rounding flips.
-ROUNDING_MARGIN = 0.0002
 
 
 class ChapterError(CalciumDecodingError, RuntimeError):
@@ -118,11 +114,11 @@ def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs"
     with tempfile.TemporaryDirectory() as scratch:
         own = defaults(chapter)
         changed = {name: value for name, value in parameters.items() if value != own[name]}
-        with _environment(BATCH_VARIABLE, "1"), _environment(SCHEDULER_VARIABLE, scheduler):
+        with environment({BATCH_VARIABLE: "1", SCHEDULER_VARIABLE: scheduler}):
             executed = _execute(notebook_of(chapter), changed | {"out_dir": scratch}, Path(scratch))
         _tidy(executed)
         card = ResultCard.load(Path(scratch) / paths["card"].name)
-        _write_notebook(executed, paths["notebook"])
+        write_notebook(executed, paths["notebook"])
         write_text(paths["html"], _html(executed))
         card.save(paths["card"])
     return paths
@@ -166,18 +162,19 @@ def _execute(notebook, parameters, scratch):
 
 
 @contextlib.contextmanager
-def _environment(name, value):
-    """An environment variable for the kernel, as it was again afterwards; None leaves it alone."""
-    before = os.environ.get(name)
-    if value is not None:
-        os.environ[name] = value
+def environment(values):
+    """Environment variables for kernels, as they were again afterwards; one that is None is left alone."""
+    values = {name: value for name, value in values.items() if value is not None}
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        if before is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _tidy(notebook):
@@ -198,7 +195,8 @@ def _is_progress(output):
     return output.get("name") == "stderr" and (not text.strip() or re.search(r"\d+%\|", text) is not None)
 
 
-def _write_notebook(notebook, path):
+def write_notebook(notebook, path):
+    """Write a notebook, whole or not at all."""
     import nbformat
 
     with whole_file(path) as temporary:
@@ -209,52 +207,3 @@ def _html(notebook):
     from nbconvert import HTMLExporter
 
     return HTMLExporter(template_name="lab").from_notebook_node(notebook)[0]
-
-
-def make_references(names=None, folder=None):
-    """Remake the notebooks that nbval compares: smoke profile, only the rounded result card kept as output.
-
-    Parameters
-    ----------
-    names : sequence of str, optional
-        Chapters; all of them if left out.
-    folder : str or Path, optional
-        ``tests/reference`` if left out.
-
-    Returns
-    -------
-    list of Path
-
-    Raises
-    ------
-    DataError
-        A number lies so near a rounding border that another machine could print the next one.
-    """
-    folder = Path(folder) if folder else manifest.project_root() / "tests" / "reference"
-    paths = []
-    for chapter in names or CHAPTERS:
-        with tempfile.TemporaryDirectory() as scratch:
-            made = run(chapter, "smoke", out=scratch)
-            card = ResultCard.load(made["card"])
-            notebook = _reference_notebook(made["notebook"])
-        distance, score = card.border_distance()
-        if distance < ROUNDING_MARGIN:
-            raise DataError(f"{chapter}, {score.model} {score.metric}",
-                            f"{score.value:.5f}, only {distance:.5f} from where its rounding flips",
-                            f"{ROUNDING_MARGIN} or more", "choose another seed in its smoke profile or for its data")
-        paths.append(folder / f"{chapter}.ipynb")
-        _write_notebook(notebook, paths[-1])
-    return paths
-
-
-def _reference_notebook(path):
-    import nbformat
-
-    notebook = nbformat.read(path, as_version=4)
-    for index, cell in enumerate(notebook.cells):
-        cell.id = f"cell-{index:02d}"
-        if cell.cell_type == "code" and CARD_TAG in cell.metadata.get("tags", []):
-            cell.execution_count = 1  # nbval compares only cells that were run
-        elif cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    return notebook

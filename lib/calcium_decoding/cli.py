@@ -230,10 +230,10 @@ def _pdf(options):
 
 
 def _reference(options):
-    from calcium_decoding import chapters
+    from calcium_decoding import references
 
-    for path in chapters.make_references(options.chapters):
-        print(path)
+    for path, varying, n_scores in references.make(options.chapters):
+        print(f"{path}: {n_scores - len(varying)} of {n_scores} numbers compared, the others vary with the processor")
 
 
 def _collect(options):

@@ -33,18 +33,16 @@ __all__ = ["FITTED", "Experiment", "FoldResult", "code_hash", "recordings_of", "
 
 # Modules that cannot change the result of a fold. All others can: a change in one of them makes stored folds stale.
 _NOT_DETERMINING = frozenset(
-    "alt_text attribution attribution_figures attribution_runs attribution_tests attribution_worlds "
-    "audit brain_figures brain_masks browse build built_pages "
-    "chance chapters claims cli collected comparison condition_figures conditions confidence conformal cut_masks "
-    "cut_out cut_out_figures cut_out_tables cut_out_truth deep_shap "
-    "events executors experiments exposure fetch figures glossary footstep_figures footsteps image_controls "
-    "image_experiments image_figures image_plans image_scores image_training image_variants image_views "
-    "images intact lag_figures lags leakage ledger linear_null manifest "
-    "manifest_schema mappable masking measured movies names nested notebook null_figures null_level nulls pages "
-    "parameter_page parameters per_fold plotting_script print_book progress published "
-    "readers registration region_effects region_figures regions results shap_figures shap_maps shap_tables simulate "
-    "simulated_truth speed_figures speeds stored_jobs "
-    "split_figures stacks statistics tables tiff_pages timing tour variants verdicts".split()
+    "alt_text attribution attribution_figures attribution_runs attribution_tests attribution_worlds audit "
+    "brain_figures brain_masks browse build built_pages chance chapters claims cli collected comparison "
+    "condition_figures conditions confidence conformal cut_masks cut_out cut_out_figures cut_out_tables cut_out_truth "
+    "deep_shap events executors experiments exposure fetch figures footstep_figures footsteps forked_kernel glossary "
+    "image_controls image_experiments image_figures image_plans image_scores image_training image_variants "
+    "image_views images intact lag_figures lags leakage ledger linear_null manifest manifest_schema mappable masking "
+    "measured movies names nested notebook null_figures null_level nulls pages parameter_page parameters per_fold "
+    "plotting_script print_book progress published readers references region_effects region_figures regions "
+    "registration results shap_figures shap_maps shap_tables simulate simulated_truth speed_figures speeds "
+    "split_figures stacks statistics stored_jobs tables tiff_pages timing tour variants verdicts".split()
 )
 
 

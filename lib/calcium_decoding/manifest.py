@@ -27,6 +27,7 @@ from calcium_decoding.manifest_schema import (
 MANIFEST_NAME = "data_manifest.yaml"
 LOCK_NAME = "data_manifest.lock.json"
 DATA_VARIABLE = "CALCIUM_DECODING_DATA"
+FOLDS_VARIABLE = "CALCIUM_DECODING_FOLDS"
 SIMULATION_DONE = "data_64_5mice.csv"  # simulate.write_dataset writes it last
 # Worlds with a simulator of their own: its files, and the one that it writes last. All others are of `simulate`.
 _OTHER_SIMULATORS = {"footsteps": (("gait", "cells", "world", "world_files"), "truth.json")}
@@ -99,6 +100,12 @@ def project_root():
                 return place
     raise DataError(Path.cwd(), f"no {MANIFEST_NAME} here or in a folder above", "a checkout of the book",
                     "change into the book's folder, or install the library from it with pip install -e")
+
+
+def folds_folder():
+    """Where finished folds are kept: what ``CALCIUM_DECODING_FOLDS`` says, else ``_build/folds`` of this project."""
+    said = os.environ.get(FOLDS_VARIABLE)
+    return Path(said).resolve() if said else project_root() / "_build" / "folds"
 
 
 def load_manifest(path=None):

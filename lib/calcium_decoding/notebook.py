@@ -25,7 +25,7 @@ from calcium_decoding.errors import DataError
 from calcium_decoding.figures import use_style
 from calcium_decoding.files import hash_content
 from calcium_decoding.footsteps import world_files
-from calcium_decoding.manifest import project_root
+from calcium_decoding.manifest import folds_folder, project_root
 from calcium_decoding.parameters import Parameters, schema_of, validate
 from calcium_decoding.recording import Dataset
 from calcium_decoding.windows import WindowSpec
@@ -54,7 +54,7 @@ class Chapter:
     @property
     def store(self):
         """Folder where finished folds are kept between runs."""
-        return _store()
+        return folds_folder()
 
     @property
     def rate_hz(self):
@@ -243,16 +243,13 @@ def start(chapter, namespace, movies=False):
         image_plans.require_movies(parameters.dataset)
     world_files.ensure(parameters.dataset) or simulate.ensure(parameters.dataset)
     dataset = readers.load(parameters.dataset, parameters.data_dir or None, **({"movies": True} if movies else {}))
-    dataset, movie_notes = image_plans.open_movies(dataset, _store() / "movies") if movies else (dataset, [])
+    dataset, movie_notes = (dataset, []) if not movies else image_plans.open_movies(
+        dataset, folds_folder() / "movies")
     _describe(dataset, movie_notes)
     if movies and (fetched := image_plans.ensure_weights(parameters.weights)):
         _say("weights", fetched)
     _say("seed", str(parameters.seed))
     return Chapter(chapter, parameters, dataset)
-
-
-def _store():
-    return project_root() / "_build" / "folds"
 
 
 def _one_hash(planned):

@@ -20,6 +20,8 @@ from calcium_decoding.manifest import project_root
 SUMMARISED = {"run": ("auc", "balanced_accuracy", "auc_train", "auc_valid"),
               "speed": ("r2", "mae", "r2_running", "mae_running", "r2_class_mean", "mae_class_mean", "r2_train",
                         "r2_valid")}
+# A compared score lies further than this from where its rounding flips, however little it moves with the arithmetic.
+ROUNDING_MARGIN = 0.0002
 
 
 class _Strict(BaseModel):
@@ -133,9 +135,10 @@ class ResultCard(_Strict):
         """
         kind = "simulated" if self.simulated else "recorded"
         lines = [f"{self.chapter} on {self.dataset} ({kind}), {self.claim}, split {self.provenance.split_hash}"]
-        rows = [(s.model, s.metric, s.scope, f"{s.value:.{decimals}f}") for s in self._compared()]
+        # -0.00 is 0.00
+        rows = [(s.model, s.metric, s.scope, f"{round(s.value, decimals) + 0.0:.{decimals}f}") for s in self.compared()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines += ["  ".join(x.ljust(w) for x, w in zip(row, widths, strict=True)) for row in rows]
+        lines += ["  ".join(x.ljust(w) for x, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         lines += [f"refused: {r.session}" for r in self.refused]
         lines += [f"not evaluable: {f.fold}" for f in self.not_evaluable]
         return "\n".join(lines)
@@ -144,24 +147,34 @@ class ResultCard(_Strict):
         """The means over folds, animals or ROIs, without medians and single folds."""
         return [score for score in self.scores if score.scope.startswith("mean of ")]
 
-    def _compared(self):
+    def compared(self):
+        """The scores of which :meth:`rounded` has a line."""
         return [score for score in self.summary() if not score.scope.startswith("mean of 1 folds")]
 
-    def border_distance(self, decimals=2):
-        """Smallest distance of a summary score to a value where its rounding flips, and that score.
+    def varying(self, others, decimals=2):
+        """Scores that :meth:`rounded` could print otherwise on another kind of processor.
+
+        A score has to lie away from where its rounding flips: by 0.0002, and by three times what it moved.
+
+        Parameters
+        ----------
+        others : sequence of ResultCard
+            Of the same run with other arithmetic.
+        decimals : int
 
         Returns
         -------
-        distance : float
-        score : Score or None
+        list of Score
         """
-        step = 10.0**-decimals
-        distances = [(abs((s.value / step + 0.5) - np.round(s.value / step + 0.5)) * step, i)
-                     for i, s in enumerate(self._compared())]
-        if not distances:
-            return float("inf"), None
-        distance, index = min(distances)
-        return float(distance), self._compared()[index]
+        step, found = 10.0**-decimals, []
+        elsewhere = [{(s.model, s.metric, s.scope): s.value for s in card.compared()} for card in others]
+        for score in self.compared():
+            values = [of.get((score.model, score.metric, score.scope), np.inf) for of in elsewhere]
+            moved = max([abs(value - score.value) for value in values], default=0.0)
+            flips_at = np.floor(score.value / step) * step + step / 2
+            if abs(score.value - flips_at) < ROUNDING_MARGIN + 3 * moved:
+                found.append(score)
+        return found
 
 
 def stored_folder():
