@@ -23,7 +23,6 @@
 # null without fixed points, tests over animals, and a run at the full size of the study.
 
 # %%
-
 from calcium_decoding import (
     browse,
     condition_figures,

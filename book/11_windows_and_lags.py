@@ -24,7 +24,6 @@
 # test over folds, and lag curves against planted lags.
 
 # %%
-
 from calcium_decoding import (
     condition_figures,
     conditions,

@@ -25,7 +25,6 @@
 # blocks with gaps, ablations, linear decoders, a null, and a check against planted truth.
 
 # %%
-
 from calcium_decoding import (
     figures,
     footstep_figures,

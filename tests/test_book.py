@@ -171,18 +171,18 @@ def test_nbval_fails_when_a_number_changes(tmp_path):
     assert "1 failed" in result.stdout and "mismatch" in result.stdout.lower()
 
 
-def test_numbers_that_vary_are_left_alone_and_no_others():
-    """Of every reference: what is listed is in its card, blanked there, and something is left to compare."""
+def test_of_every_card_most_numbers_are_compared():
+    """What may vary stands in its card, once; no more than half of a card may be anything."""
     patterns = get_sanitize_patterns(SANITIZE.read_text())
     used = set()
     for chapter in CHAPTERS:
         text = nbformat.read(ROOT / "tests" / "reference" / f"{chapter}.ipynb", as_version=4).cells[-1].outputs[0].text
-        blanked = text
+        seen = text
         for regex, replacement in patterns:
-            blanked, n = re.subn(regex, replacement, blanked)
+            seen, n = re.subn(regex, replacement, seen)
             used |= {regex} if n else set()
             assert n <= 1
-        lines = [(a, b) for a, b in zip(text.splitlines(), blanked.splitlines(), strict=True) if a != b]
-        assert all(re.sub(r"[-0-9.]+$", "varies", a) == b for a, b in lines)
-        assert len(re.findall(r"\d\.\d\d$", blanked, flags=re.M)) >= 2, chapter
+        lines = [(a, b) for a, b in zip(text.splitlines(), seen.splitlines(), strict=True) if a != b]
+        assert all(re.fullmatch(re.escape(re.sub(r"[-0-9.]+$", "", a)) + r"(any|\S+ to \S+)", b) for a, b in lines)
+        assert seen.count("  any\n") <= 0.5 * len(re.findall(r"\.\d\d$", text, flags=re.M)), chapter
     assert used == {regex for regex, _ in patterns}

@@ -82,18 +82,19 @@ def test_rounded_lines_are_summaries_with_refusals():
     assert "simulated" in text and "refused: C11_M1/day 8" in text and "not evaluable: block 5" in text
 
 
-@pytest.mark.parametrize(("value", "elsewhere", "varies"), [
-    (0.94, 0.94, False), (0.9451, 0.9451, True), (0.9449, 0.9449, True), (0.9453, 0.9453, False),  # near a border
-    (0.943, 0.9424, False), (0.943, 0.9422, True), (0.947, 0.9478, True), (-0.003, -0.0026, False), (0.5, 0.7, True)])
-def test_a_score_varies_that_moved_by_a_third_of_the_way_to_where_its_rounding_flips(value, elsewhere, varies):
+@pytest.mark.parametrize(("value", "elsewhere", "printed"), [
+    (0.94, 0.94, None), (0.9451, 0.9451, "0.94 0.95"), (0.9449, 0.9449, "0.94 0.95"), (0.9453, 0.9453, None),
+    (0.943, 0.9429, None), (0.943, 0.9428, "0.94 0.95"), (0.947, 0.9472, "0.94 0.95"), (-0.003, -0.0029, None),
+    (0.001, 0.0017, "-0.01 0.00 0.01"), (0.9, 0.8998, None), (0.9, 0.898, "0.88 0.89 0.90 0.91 0.92"), (0.5, 0.7, "")])
+def test_a_score_may_be_printed_as_what_it_is_after_ten_times_its_movement(value, elsewhere, printed):
     of, other = (card(scores=[Score(model="gru", metric="auc", scope="mean of 2 folds", value=v)])
                  for v in (value, elsewhere))
-    assert bool(of.varying([of, other])) == varies
+    assert of.varying([of, other]) == ([] if printed is None else [(of.scores[0], printed.split())])
 
 
-def test_a_score_varies_that_another_arithmetic_does_not_have():
+def test_a_score_may_be_anything_that_another_arithmetic_does_not_have():
     some = card(scores=[Score(model="gru", metric="auc", scope="mean of 2 folds", value=0.94)])
-    assert some.varying([card(scores=[])]) == some.scores
+    assert some.varying([card(scores=[])]) == [(some.scores[0], [])]
 
 
 @pytest.mark.parametrize("text", ["{", '{"chapter": "x"}', ""])

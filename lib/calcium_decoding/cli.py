@@ -233,7 +233,9 @@ def _reference(options):
     from calcium_decoding import references
 
     for path, varying, n_scores in references.make(options.chapters):
-        print(f"{path}: {n_scores - len(varying)} of {n_scores} numbers compared, the others vary with the processor")
+        loose = sum(not printed for _, printed in varying)
+        print(f"{path}: of {n_scores} numbers {n_scores - len(varying)} compared to the last digit, "
+              f"{len(varying) - loose} within what the processor may change, {loose} not at all")
 
 
 def _collect(options):

@@ -1,4 +1,4 @@
-"""The notebooks that nbval compares, and which of their numbers another processor may print otherwise."""
+"""The notebooks that nbval compares, and what of their numbers another processor may print otherwise."""
 
 import re
 import tempfile
@@ -23,7 +23,7 @@ ARITHMETIC = (
      "OPENBLAS_CORETYPE": "Nehalem", "NUMBA_CPU_NAME": "nehalem"},
 )
 _HEAD = """\
-# Numbers of smoke runs that nbval leaves alone: with the arithmetic of another processor they may be rounded otherwise.
+# Numbers of smoke runs that the arithmetic of another processor may change, and what nbval takes for the same.
 # Written by `calcium-decoding book reference`, which measures it.
 """
 
@@ -32,7 +32,7 @@ def make(names=None, folder=None):
     """Remake references: smoke profile, only the rounded result card kept as output.
 
     Each chapter is executed with every arithmetic of :data:`ARITHMETIC`, all folds anew. What its card prints comes
-    from the first; numbers that could be rounded otherwise are listed in ``varying.cfg``.
+    from the first; what could be printed otherwise is listed in ``varying.cfg``.
 
     Parameters
     ----------
@@ -44,7 +44,8 @@ def make(names=None, folder=None):
     Yields
     ------
     path : Path
-    varying : list of Score
+    varying : list of (Score, list of str)
+        As :meth:`calcium_decoding.results.ResultCard.varying` has it.
     n_scores : int
         How many the card prints.
     """
@@ -82,9 +83,12 @@ def _note(path, chapter, varying):
     known = path.read_text(encoding="utf-8") if path.exists() else ""
     entries = [entry for entry in re.findall(r"^regex: .*\nreplace: .*\n", known, flags=re.M)
                if not entry.startswith(f"regex: {_of_card(chapter)}")]
-    for score in varying:
+    for score, printed in varying:
         line = " +".join(map(re.escape, (score.model, score.metric, score.scope)))
-        entries.append(f"regex: {_of_card(chapter)}{line} +)[-0-9.]+\nreplace: \\1varies\n")
+        number, instead = "[-0-9.]+", "any"
+        if printed:
+            number, instead = f"(?:{'|'.join(map(re.escape, printed))})(?![0-9])", f"{printed[0]} to {printed[-1]}"
+        entries.append(f"regex: {_of_card(chapter)}{line} +){number}\nreplace: \\g<1>{instead}\n")
     write_text(path, _HEAD + "".join(sorted(entries)))
 
 

@@ -20,8 +20,11 @@ from calcium_decoding.manifest import project_root
 SUMMARISED = {"run": ("auc", "balanced_accuracy", "auc_train", "auc_valid"),
               "speed": ("r2", "mae", "r2_running", "mae_running", "r2_class_mean", "mae_class_mean", "r2_train",
                         "r2_valid")}
-# A compared score lies further than this from where its rounding flips, however little it moves with the arithmetic.
-ROUNDING_MARGIN = 0.0002
+# What another processor may do to a score: at least this, and ten times what two other arithmetics did, because two
+# are few to know by.
+LEAST_TOLERANCE = 0.0002
+TOLERANCE_PER_MOVED = 10
+WIDEST_TOLERANCE = 0.2  # a number that may be further off is not worth comparing
 
 
 class _Strict(BaseModel):
@@ -135,8 +138,7 @@ class ResultCard(_Strict):
         """
         kind = "simulated" if self.simulated else "recorded"
         lines = [f"{self.chapter} on {self.dataset} ({kind}), {self.claim}, split {self.provenance.split_hash}"]
-        # -0.00 is 0.00
-        rows = [(s.model, s.metric, s.scope, f"{round(s.value, decimals) + 0.0:.{decimals}f}") for s in self.compared()]
+        rows = [(s.model, s.metric, s.scope, _printed(s.value, decimals)) for s in self.compared()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines += ["  ".join(x.ljust(w) for x, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         lines += [f"refused: {r.session}" for r in self.refused]
@@ -152,9 +154,9 @@ class ResultCard(_Strict):
         return [score for score in self.summary() if not score.scope.startswith("mean of 1 folds")]
 
     def varying(self, others, decimals=2):
-        """Scores that :meth:`rounded` could print otherwise on another kind of processor.
+        """Scores that :meth:`rounded` could print otherwise on another kind of processor, and how.
 
-        A score has to lie away from where its rounding flips: by 0.0002, and by three times what it moved.
+        A score may lie off by 0.0002 and ten times what it moved with other arithmetic.
 
         Parameters
         ----------
@@ -164,17 +166,26 @@ class ResultCard(_Strict):
 
         Returns
         -------
-        list of Score
+        list of (Score, list of str)
+            What could be printed; empty for a score that could be off by more than 0.2.
         """
-        step, found = 10.0**-decimals, []
+        found = []
         elsewhere = [{(s.model, s.metric, s.scope): s.value for s in card.compared()} for card in others]
         for score in self.compared():
             values = [of.get((score.model, score.metric, score.scope), np.inf) for of in elsewhere]
             moved = max([abs(value - score.value) for value in values], default=0.0)
-            flips_at = np.floor(score.value / step) * step + step / 2
-            if abs(score.value - flips_at) < ROUNDING_MARGIN + 3 * moved:
-                found.append(score)
+            tolerance = LEAST_TOLERANCE + TOLERANCE_PER_MOVED * moved
+            if tolerance > WIDEST_TOLERANCE:
+                found.append((score, []))
+                continue
+            low, high = (round((score.value + by) * 10**decimals) for by in (-tolerance, tolerance))
+            if low < high:
+                found.append((score, [_printed(i / 10**decimals, decimals) for i in range(low, high + 1)]))
         return found
+
+
+def _printed(value, decimals):
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"  # -0.00 is 0.00
 
 
 def stored_folder():
