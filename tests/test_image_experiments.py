@@ -68,8 +68,9 @@ def test_a_finished_fold_is_read_and_weights_are_kept(dataset, done, monkeypatch
     np.testing.assert_array_equal(again[1].predicted, first[1].predicted)
     for path in store.glob("*.npz"):
         path.unlink()  # the folds are gone, the weights are not
-    from_weights = experiments.run(experiment(dataset), ["cnn_gru"], store, jobs=1)
-    np.testing.assert_array_equal(from_weights[0].predicted, first[1].predicted)
+    from_weights = experiments.run(experiment(dataset), ["cnn", "cnn_gru"], store, jobs=1)
+    np.testing.assert_array_equal(from_weights[1].predicted, first[1].predicted)
+    assert [fold.history for fold in from_weights] == [fold.history for fold in first]  # kept beside the weights
     assert len(list(store.glob("*.weights.safetensors"))) == 2
 
 

@@ -77,7 +77,7 @@ def test_frame_scores_by_animal():
 
 def test_losses_by_epoch_and_for_the_card():
     histories = [History([0.5, 0.3, 0.2], [0.6, 0.5, 0.9], 1), History([0.4, 0.2, 0.1], [0.4, 0.7, 0.5], 0)]
-    folds = [fold(name, history=h) for name, h in zip("xy", histories, strict=True)] + [fold("z")]  # z: not known
+    folds = [fold(name, history=h) for name, h in zip("xy", histories, strict=True)] + [fold("z")]  # z: not trained
     table = image_scores.epoch_table(folds)
     assert table["validation loss"].tolist() == pytest.approx([0.5, 0.6, 0.7])
     assert table["kept in"].tolist() == [1, 1, 0] and set(table["folds"]) == {2}

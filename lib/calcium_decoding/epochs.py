@@ -93,6 +93,27 @@ def _nobody(done, planned):
     pass
 
 
+def save_weights(path, network, history):
+    """Write a trained network as safetensors, whole or not at all, with how its training went.
+
+    Parameters
+    ----------
+    path : str or Path
+    network : torch.nn.Module
+    history : History
+    """
+    with whole_file(path) as temporary:
+        save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, temporary,
+                  metadata={"history": json.dumps(asdict(history))})
+
+
+def load_weights(path, network):
+    """Put the weights of a file of :func:`save_weights` into a network and return the History of their training."""
+    with safe_open(path, framework="pt") as file:
+        network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
+        return History(**json.loads(file.metadata()["history"]))
+
+
 @contextlib.contextmanager
 def deterministic():
     """One thread and deterministic algorithms: sums in the same order each time, so a seed repeats bit by bit."""

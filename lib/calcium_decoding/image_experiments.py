@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 
 from calcium_decoding import epochs, experiments, image_training, metrics
 from calcium_decoding.audit import audit
@@ -288,12 +287,11 @@ class ImageFoldTask:
         path, device = self.folder / f"{key}.weights.safetensors", device_of(self.settings.device)
         network = build()
         if path.exists():
-            network.load_state_dict(load_file(path))
-            return network.to(device), epochs.History()
+            history = epochs.load_weights(path, network)
+            return network.to(device), history
         history = image_training.fit(network, self._samples("train"), self._samples("valid"), stage,
                                      self.settings.seed, device, checkpoint, report=report)
-        with whole_file(path) as temporary:
-            save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, temporary)
+        epochs.save_weights(path, network, history)
         return network, history
 
     def _samples(self, role, every=None):

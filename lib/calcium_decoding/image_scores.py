@@ -115,7 +115,7 @@ def epoch_table(folds):
     Parameters
     ----------
     folds : sequence of FoldResult
-        Those whose losses are not known (their weights were kept and the result was not) are left out.
+        Those that could not be evaluated are left out.
 
     Returns
     -------
