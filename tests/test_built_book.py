@@ -7,6 +7,7 @@ import shutil
 import nbformat
 import pandas as pd
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from pypdf import PdfReader
 
 from calcium_decoding import build, print_book
@@ -103,6 +104,20 @@ def test_every_page_opens_without_an_error_and_every_figure_is_there(built_book,
             others = [alt for _, alt, _ in images if not alt.startswith("Simulated data")]
             assert [alt.startswith(NOT_SIMULATED.get(name, "?")) for alt in others] == [True] * (
                 name in NOT_SIMULATED), (name, others)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_for_readers_of_little_sight_and_by_keyboard_too(built_book, page, scheme):
+    """What axe finds: contrast, names of pictures, buttons and tables, what a keyboard cannot reach."""
+    page.emulate_media(color_scheme=scheme)
+    # The theme has its logo outside of all landmarks; docutils writes the list of references.
+    told = {"exclude": [[".citation-list"]]}, {"resultTypes": ["violations"], "rules": {"region": {"enabled": False}}}
+    found = {}
+    for name in [name for _, names in print_book.contents() for name in names]:
+        opened(page, built_book, f"{name}.html").wait_for_load_state("load")
+        found |= {f"{name}: {wrong['help']}": [node["html"][:200] for node in wrong["nodes"][:3]]
+                  for wrong in Axe().run(page, *told).response["violations"]}
+    assert found == {}
 
 
 def test_the_recording_can_be_moved_in(built_book, page):

@@ -58,7 +58,8 @@ def test_the_table_has_the_means_of_every_card_and_the_file_every_score(known):
     shown, every = pages.results_table(known), pages.results_table(known, every=True)
     assert list(shown["value"].round(4)) == [0.55, 0.55, 0.94]
     assert list(shown["data"]) == ["simulated", "real", "simulated"]
-    assert list(shown["card"]) == ["10_a, this build", "20_b, this build", "10_a, stored"]
+    assert list(shown["card"]) == ["this build", "this build", "stored"]
+    assert list(pages.results_table([pages.Kept("10_a.days", "stored", known[2].card)])["card"]) == ["stored, days"]
     assert len(every) == 3 + 3 + 1  # a median each, and the fold
     page = pages.results_page(known, "smoke")
     assert "2 of this build" in page and "1 that are stored" in page.replace("\n", " ")

@@ -116,7 +116,7 @@ def results_table(known, every=False):
     return pd.DataFrame([{
         "chapter": kept.card.chapter, "what": s.model, "metric": s.metric, "value": s.value, "SD": s.sd,
         "over": s.scope, "data set": kept.card.dataset, "data": "simulated" if kept.card.simulated else "real",
-        "claim": kept.card.claim, "card": f"{kept.name}, {kept.source}"}
+        "claim": kept.card.claim, "card": ", ".join([kept.source, *kept.name.split(".")[1:]])}
         for kept in known for s in (kept.card.scores if every else kept.card.summary())])
 
 
@@ -201,7 +201,7 @@ larger.
 
 ## Data
 
-{_table(("data set", "", "content", "what"), sets)}
+{_table(("data set", "data", "content", "what"), sets)}
 
 The content hash is over every recording as the chapters read it. `data_manifest.yaml` says where each set comes from.
 
