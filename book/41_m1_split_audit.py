@@ -142,7 +142,8 @@ tables.show(network_table)
 # %%
 quick = split_audit.compare(
     recordings, window_frames, decoders=("nearest", "logistic_window"), seed=seed,
-    n_blocks=places, within=within, jobs=jobs or None, components=components)
+    n_blocks=places, within=within, jobs=jobs or None, components=components,
+    store=chapter.store)
 fig, axes = figures.panels(2, width=11, height=4.6)
 for ax, trace in zip(axes, recordings, strict=True):
     split_figures.ways(quick, trace, "nearest", ax, simulated)
@@ -186,7 +187,7 @@ tables.show(means.reset_index(), decimals=1)
 # %%
 window_lengths = [int(n) for n in lengths.split(",")]
 swept = split_audit.by_length(recordings, window_lengths, 1, seed,
-                              length_recordings, jobs or None)
+                              length_recordings, jobs or None, chapter.store)
 by_length = split_audit.leakage_points(swept, ("length", "trace", "labels"))
 fig, (ax,) = figures.panels(1, width=8.5, height=3.4)
 ax = split_figures.points_by_length(by_length, ax, simulated)
@@ -200,7 +201,7 @@ ax = split_figures.points_by_length(by_length, ax, simulated)
 # %%
 decays = [float(s) for s in decays_s.split(",")]
 remembered = split_audit.by_decay(1, decays, decay_draws, seed, jobs or None,
-                                  decay_frames)
+                                  decay_frames, store=chapter.store)
 fig, (ax,) = figures.panels(1, width=7, height=3.8)
 ax = split_figures.scores_by_memory(remembered, ax)
 

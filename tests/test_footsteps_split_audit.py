@@ -185,6 +185,22 @@ def test_scores_do_not_depend_on_the_number_of_processes(traces, scores):
     assert again["balanced_accuracy"].to_numpy() == pytest.approx(first["balanced_accuracy"].to_numpy())
 
 
+def test_finished_scores_are_read_and_nothing_else_is(traces, tmp_path, monkeypatch):
+    def compared(seed=0, components=10, length=8):
+        return split_audit.compare({"dff": traces["dff"]}, length, ("published", "blocked"), ("nearest",), 1, seed, 1,
+                                   jobs=1, components=components, store=tmp_path)
+
+    first = compared()
+    with monkeypatch.context() as patch:
+        patch.setattr(split_audit, "score", lambda *a: pytest.fail("scored again"))
+        pd.testing.assert_frame_equal(compared(), first)
+    seen = len(list(tmp_path.glob("*.npz")))
+    assert seen == 4  # true and shifted labels under both splits
+    for changed in ({"seed": 1}, {"components": 9}, {"length": 9}):
+        assert not compared(**changed).equals(first)
+    assert len(list(tmp_path.glob("*.npz"))) == 4 * seen
+
+
 def test_the_leak_grows_with_the_memory_of_the_trace():
     found = split_audit.by_decay(1, (0.1, 2.4), 2, jobs=1, frames=2400, cells=60)
     shifted = found[found["labels"] == "shifted"].groupby(["decay_s", "way"])["balanced_accuracy"].mean()

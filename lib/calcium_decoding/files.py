@@ -137,3 +137,9 @@ def hash_content(content):
     """Short stable hash (16 hexadecimal digits) of anything JSON can hold; key order does not matter."""
     text = json.dumps(content, sort_keys=True, default=str, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def hash_bytes(array):
+    """Short hash of an array's content, with its shape and type."""
+    values = array if array.flags.c_contiguous else array.copy(order="C")
+    return hashlib.sha256(values.data).hexdigest()[:16] + f"{array.shape}{array.dtype}"

@@ -1,13 +1,12 @@
 """One decoder on one split of one animal's frames, as a job."""
 
-import hashlib
 import time
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.files import hash_content
+from calcium_decoding.files import hash_bytes, hash_content
 from calcium_decoding.footsteps import fitting, networks, scores
 from calcium_decoding.footsteps.jobs import Outcome
 from calcium_decoding.footsteps.linear import LinearDecoder, MajorityDecoder
@@ -206,9 +205,3 @@ def prepare(frames, part, length, activity=False):
 def heads_of(windows):
     """Names of the heads that a network needs for these windows."""
     return (*networks.CLASS_HEADS, *windows.targets)
-
-
-def hash_bytes(array):
-    """Short hash of an array's content and shape."""
-    array = np.ascontiguousarray(array)
-    return hashlib.sha256(array.data).hexdigest()[:16] + f"{array.shape}{array.dtype}"

@@ -6,11 +6,13 @@ that order, and stands for the window that ends there.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from calcium_decoding.audit import Intervals
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.files import hash_bytes, hash_content
 from calcium_decoding.splits import ROLES, Fold, Segment, Split
 from calcium_decoding.transforms import whole_number
 
@@ -83,6 +85,11 @@ class Samples:
     def __len__(self):
         """Number of windows."""
         return len(self.rows)
+
+    @cached_property
+    def digest(self):
+        """Short hash of frames, labels and where windows lie."""
+        return hash_content([hash_bytes(self.frames), hash_bytes(self.labels), self.lengths, self.length])
 
     @property
     def rows(self):

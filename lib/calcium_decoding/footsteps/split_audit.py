@@ -6,8 +6,8 @@ cells, fitted where the way of testing allows it.
 
 import warnings
 from dataclasses import dataclass
+from functools import cache
 
-import joblib
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
@@ -20,10 +20,11 @@ from sklearn.preprocessing import StandardScaler
 
 from calcium_decoding import audit, preprocess, readers, results
 from calcium_decoding.errors import LeakError, ParameterError
+from calcium_decoding.files import hash_bytes, hash_content, source_digest
+from calcium_decoding.footsteps import jobs as running
 from calcium_decoding.footsteps import samples as dealing
 from calcium_decoding.footsteps.samples import Samples, split
 from calcium_decoding.footsteps.world import RATE_HZ, World, simulate
-from calcium_decoding.progress import progress
 from calcium_decoding.recording import Recording
 from calcium_decoding.splits import Split, autocorrelation_frames
 from calcium_decoding.windows import WindowSpec
@@ -122,7 +123,7 @@ def score(fold, decoders=tuple(DECODERS), components=COMPONENTS, seed=0):
     Returns
     -------
     list of dict
-        One a decoder: the fold's names, ``decoder``, ``accuracy``, ``balanced_accuracy``, ``majority`` (accuracy of
+        One a decoder: ``decoder``, ``accuracy``, ``balanced_accuracy``, ``majority`` (accuracy of
         always giving the most frequent class of the training), ``train`` and ``test`` (windows).
     """
     frames, labels = features(fold, components, seed), fold.samples.labels
@@ -138,10 +139,35 @@ def score(fold, decoders=tuple(DECODERS), components=COMPONENTS, seed=0):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # what is compared is splits, with equal effort
             found = decoder.fit(x, labels[train]).predict(x_test)
-        rows.append({**fold.names, "decoder": name, "accuracy": accuracy_score(labels[test], found),
+        rows.append({"decoder": name, "accuracy": accuracy_score(labels[test], found),
                      "balanced_accuracy": balanced_accuracy_score(labels[test], found), "majority": majority,
                      "train": len(train), "test": len(test)})
     return rows
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreTask:
+    """:func:`score` as a job; see :func:`calcium_decoding.footsteps.jobs.run`."""
+
+    fold: Fold
+    decoders: tuple
+    components: int
+    seed: int
+
+    def key(self):
+        """All that determines the scores, with the code of this module, on which no other job depends."""
+        rows = self.fold.rows
+        return hash_content([_code(), self.fold.samples.digest, hash_bytes(rows.train), hash_bytes(rows.test),
+                             self.fold.fitted_on, self.decoders, self.components, self.seed])
+
+    def run(self, checkpoint=None, report=None):
+        """An Outcome with ``scores``."""
+        return running.Outcome({"scores": score(self.fold, self.decoders, self.components, self.seed)})
+
+
+@cache
+def _code():
+    return [source_digest(path) for path in (__file__, dealing.__file__)]
 
 
 def folds_of(dataset, ways, length, n_blocks, seed=0, within=0, trace=""):
@@ -191,7 +217,7 @@ def folds_of(dataset, ways, length, n_blocks, seed=0, within=0, trace=""):
 
 
 def compare(datasets, length, ways=tuple(WAYS), decoders=tuple(DECODERS), n_blocks=3, seed=0, within=0, jobs=None,
-            components=COMPONENTS):
+            components=COMPONENTS, store=None):
     """Score decoders under every way of testing, with true and with shifted labels.
 
     Parameters
@@ -205,6 +231,8 @@ def compare(datasets, length, ways=tuple(WAYS), decoders=tuple(DECODERS), n_bloc
     jobs : int, optional
         Processes; all processors if left out. Scores do not depend on it.
     components : int
+    store : str or Path, optional
+        Where finished scores are kept.
 
     Returns
     -------
@@ -214,20 +242,20 @@ def compare(datasets, length, ways=tuple(WAYS), decoders=tuple(DECODERS), n_bloc
     """
     folds = [fold for trace, dataset in datasets.items()
              for fold in folds_of(dataset, ways, length, n_blocks, seed, within, trace)]
-    return _scored(folds, decoders, components, seed, jobs, "splits")
+    return _scored(folds, decoders, components, seed, jobs, store, "splits")
 
 
-def by_length(datasets, lengths, n_blocks=2, seed=0, within=0, jobs=None):
+def by_length(datasets, lengths, n_blocks=2, seed=0, within=0, jobs=None, store=None):
     """Nearest neighbour under the published and the blocked split, by length of the window; column ``length``."""
     folds = []
     for trace, dataset in datasets.items():
         for length in lengths:
             for fold in folds_of(dataset, ("published", "blocked"), length, n_blocks, seed, within, trace):
                 folds.append(Fold(fold.samples, fold.rows, fold.fitted_on, {**fold.names, "length": length}))
-    return _scored(folds, ("nearest",), COMPONENTS, seed, jobs, "window lengths")
+    return _scored(folds, ("nearest",), COMPONENTS, seed, jobs, store, "window lengths")
 
 
-def by_decay(length, decays_s=DECAYS_S, draws=3, seed=0, jobs=None, frames=3000, cells=100):
+def by_decay(length, decays_s=DECAYS_S, draws=3, seed=0, jobs=None, frames=3000, cells=100, store=None):
     """The same on simulated fluorescence of indicators with other decays; columns ``decay_s`` and ``memory_s``.
 
     The rise is a sixth of the decay, as in GCaMP6s; nothing drifts. ``memory_s`` is the time after which the
@@ -242,7 +270,7 @@ def by_decay(length, decays_s=DECAYS_S, draws=3, seed=0, jobs=None, frames=3000,
         memory_s = float(np.median([autocorrelation_frames(features(f)[:, 0]) for f in whole]) / RATE_HZ)
         folds += [Fold(f.samples, f.rows, f.fitted_on, {**f.names, "decay_s": decay_s, "memory_s": memory_s})
                   for f in made]
-    return _scored(folds, ("nearest",), COMPONENTS, seed, jobs, "decay times")
+    return _scored(folds, ("nearest",), COMPONENTS, seed, jobs, store, "decay times")
 
 
 def traces_of(name, data_dir=None, traces=("deconvolved", "dff")):
@@ -340,11 +368,11 @@ def _of_group(made, kind, fitted_on, names, n_blocks, seed):
         yield Fold(made, rows, fitted_on, {**names, "unit": units[block], "block": block})
 
 
-def _scored(folds, decoders, components, seed, jobs, label):
-    work = (joblib.delayed(score)(fold, decoders, components, seed) for fold in folds)
-    parallel = joblib.Parallel(n_jobs=jobs or joblib.cpu_count(), return_as="generator")
-    done = list(progress(parallel(work), total=len(folds), desc=label, unit="fold"))
-    return pd.DataFrame([row for rows in done for row in rows])
+def _scored(folds, decoders, components, seed, jobs, store, label):
+    tasks = [ScoreTask(fold, tuple(decoders), components, seed) for fold in folds]
+    outcomes = running.run(tasks, store, jobs, label)
+    return pd.DataFrame([{**fold.names, **row} for fold, outcome in zip(folds, outcomes, strict=True)
+                         for row in outcome.facts["scores"]])
 
 
 def _population(recording):

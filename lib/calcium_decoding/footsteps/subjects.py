@@ -13,9 +13,9 @@ from sklearn.linear_model import Ridge
 from torch import nn
 
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.files import hash_content
+from calcium_decoding.files import hash_bytes, hash_content
 from calcium_decoding.footsteps import decoding, fitting, networks
-from calcium_decoding.footsteps.decoding import Frames, hash_bytes
+from calcium_decoding.footsteps.decoding import Frames
 from calcium_decoding.footsteps.jobs import Outcome
 from calcium_decoding.footsteps.linear import PENALTIES
 from calcium_decoding.footsteps.samples import Rows
