@@ -70,7 +70,6 @@ class Ours(_Strict):
     """Scores of one result card by label, such as the ``of`` ("mean") over its ``over`` ("folds", "ROIs").
 
     ``chapter`` may name several chapters that can answer. ``how`` says what differs from the published protocol.
-    ``awaited`` marks scores that the stored card of a chapter is known not to hold yet.
     """
 
     chapter: str | list[str]
@@ -79,7 +78,6 @@ class Ours(_Strict):
     over: str = "folds"
     scores: Annotated[dict[str, str | ScoreName], Field(min_length=1)]
     how: str = ""
-    awaited: bool = False
 
     @property
     def chapters(self):
@@ -108,8 +106,6 @@ class Claim(_Strict):
         The simulated world was made to be so, which its order then says nothing about.
     no_check : str
         Why the claim cannot be checked at all.
-    chapter : str
-        The chapter to come, where no score is named yet.
     """
 
     where: str
@@ -122,12 +118,11 @@ class Claim(_Strict):
     decimals: int = 3
     built_in: bool = False
     no_check: str = ""
-    chapter: str = ""
 
     @model_validator(mode="after")
     def _can_be_decided(self):
-        if not (self.ours or self.sound or self.chapter or self.no_check):
-            raise ValueError(f"{self.where}: names neither scores nor a chapter, nor why it cannot be checked")
+        if not (self.ours or self.sound or self.no_check):
+            raise ValueError(f"{self.where}: names neither scores of ours nor why it cannot be checked")
         if self.ours and not (self.direction or self.theirs.rows):
             raise ValueError(f"{self.where}: scores of ours, but no published value and no direction to compare with")
         for side in (self.ours, self.sound):
@@ -135,12 +130,6 @@ class Claim(_Strict):
             if unknown and (side is self.ours or not self.ours):
                 raise ValueError(f"{self.where}: direction names {unknown}, which are no labels of scores")
         return self
-
-    @property
-    def chapters(self):
-        """The chapters that answer or will."""
-        side = self.ours or self.sound
-        return side.chapters if side else [self.chapter] if self.chapter else []
 
 
 class Group(_Strict):

@@ -19,14 +19,14 @@ def unresolved(cards, known=None):
     Returns
     -------
     list of str
-        A line each; those marked ``awaited`` are left out.
+        A line each.
     """
     lines = []
     for study in (known or claims.load()).studies:
         for claim in (c for group in study.groups for c in group.claims):
             for side in (claim.ours, claim.sound):
                 mine = [s for s in cards if side and s.card.chapter in side.chapters]
-                if mine and not side.awaited and find(side, mine, study.dataset) is None:
+                if mine and find(side, mine, study.dataset) is None:
                     lines += [f"{claim.where}: {stored.name} has no {name}" for stored in mine
                               for name in missing(side, stored.card)]
     return lines
@@ -118,7 +118,7 @@ result cards, and one rule gives the verdicts. Below the rows of each study: whe
 - **ours, their protocol**: the same analysis as published, mean ± sample SD.
 - **ours, sound protocol**: the same question with what the published way leaves open closed; the row says what.
 - **verdict, data**: the verdict, its reason, and what ours was measured on, with its chapter. Simulated data are called
-  simulated. A chapter without a link is still to come.
+  simulated.
 - **tolerance** for a published mean: its SD over the root of the number of animals, not of folds, which share animals.
   An order of values is called *undecided* where a difference it needs is {claims.UNDECIDED:g} or less; values within
   {claims.LEVEL:g} count as level. Tests and intervals stand in the chapters.

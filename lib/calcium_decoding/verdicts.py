@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from calcium_decoding import claims
-from calcium_decoding.parameters import CHAPTERS
 from calcium_decoding.results import ResultCard, stored_folder
 
 
@@ -26,7 +25,7 @@ MEANS = {
     Verdict.SIMULATED: "ours was measured on simulated recordings. It speaks neither for nor against the claim; "
                        "whether the order of values holds in the simulated world is said, as a fact about that world",
     Verdict.OTHER: "ours was measured on real recordings of somebody else",
-    Verdict.NOT_YET: "no stored result answers the claim; the chapter that will is named",
+    Verdict.NOT_YET: "no stored result answers the claim; the chapter that can is named",
     Verdict.CANNOT: "what it would take is not public, or nothing is claimed that a number could answer",
 }
 
@@ -130,7 +129,7 @@ def verdict(claim, study, ours, sound):
     # Their protocol decides. The sound one does where the claim has no answer of the other kind by design.
     decides = ours if claim.ours else sound
     if decides is None:
-        return Verdict.NOT_YET, " or ".join(chapter_link(chapter) for chapter in claim.chapters)
+        return Verdict.NOT_YET, " or ".join(chapter_link(chapter) for chapter in (claim.ours or claim.sound).chapters)
     card = decides.stored.card
     order = claims.all_hold(claim.direction, decides.values) if claim.direction else None
     also = _sound_order(claim, order, sound if claim.ours else None)
@@ -179,5 +178,5 @@ def tolerance(claim, study, theirs):
 
 
 def chapter_link(chapter):
-    """The chapter by its number, as a link if the book has it."""
-    return f"[chapter {chapter[:2]}]({chapter})" if chapter in CHAPTERS else f"chapter {chapter[:2]}"
+    """The chapter by its number, as a link."""
+    return f"[chapter {chapter[:2]}]({chapter})"
