@@ -4,8 +4,10 @@ import csv
 import re
 import statistics as plain
 
+import numpy as np
 import pytest
 import yaml
+from scipy import stats
 
 from calcium_decoding import claims, cli, ledger, published, verdicts
 from calcium_decoding.errors import DataError
@@ -289,6 +291,55 @@ def test_an_animal_tested_once_is_its_own_mean():
 ])
 def test_orders(direction, answer):
     assert claims.holds(direction, {"a": 0.9, "b": 0.7, "c": -0.2, "d": 0.698}) == answer
+
+
+def test_a_difference_within_its_error_is_undecided():
+    values = {"a": 0.9, "b": 0.8, "c": 0.7}
+
+    def asked(direction, **errors):
+        return claims.holds(direction, values, lambda a, b: errors.get(f"{a}{b}", errors.get(f"{b}{a}", 0)))
+
+    assert asked("a > b > c", ab=0.09) == "holds"
+    assert asked("a > b > c", ab=0.11) == asked("b > a", ab=0.11) == "undecided"
+    assert asked("b > a", ab=0.09) == asked("c > a, b", ac=0.5, bc=0.09) == "does not hold"
+    assert asked("a ~ b", ab=0.09) == "does not hold" and asked("a ~ b", ab=0.11) == "undecided"
+    assert asked("a ~ b ~ c", ab=0.11, bc=0.11, ac=0.19) == "does not hold"
+
+
+def singles(model, values, scope):
+    return [Score(model=model, metric="auc", scope=scope.format(animal), value=value)
+            for animal, value in enumerate(values, 1)]
+
+
+@pytest.mark.parametrize("scope", ["animal {}", "fold test=mouse {},valid=mouse 9"])
+def test_the_error_of_a_difference_is_that_of_the_paired_t_test(scope):
+    one, other = np.random.default_rng(5).normal(0.8, 0.05, (2, 5))
+    single = card([("gru", "auc", one.mean(), 0.05, 5), ("linear", "auc", other[:4].mean(), 0.05, 4)])
+    single.scores.extend(singles("gru", one, scope) + singles("linear", other[:4], scope))
+    side = claims.Ours(chapter="10_roi_rnn", scores={"GRU": "gru", "linear": "linear"})
+    found = verdicts.find(side, stored(single), None)
+    paired = stats.ttest_rel(one[:4], other[:4])
+    assert found.error("GRU", "linear") == pytest.approx((one[:4] - other[:4]).mean() / paired.statistic)
+    assert found.error("linear", "GRU") == found.error("GRU", "linear")
+    assert found.error("GRU", "0.5") == pytest.approx(stats.sem(one))
+
+
+def test_folds_that_test_the_same_animal_count_as_one():
+    folds = card([("gru", "auc", 0.8, 0.1, 6)])
+    for valid, shift in ((8, -0.1), (9, 0.1)):
+        scope = f"fold test=mouse {{}},valid=mouse {valid}"
+        folds.scores.extend(singles("gru", np.array([0.7, 0.8, 0.9]) + shift, scope))
+    found = verdicts.Found(stored(folds)[0], {"GRU": folds.scores[0]})
+    assert found.error("GRU", "0.5") == pytest.approx(stats.sem([0.7, 0.8, 0.9]))
+
+
+@pytest.mark.parametrize(("linear", "said"), [
+    ([0.70, 0.70, 0.71], "holds"), ([0.65, 1.00, 0.65], "undecided"),  # 0.10 ± 0.12
+    ([0.70, 0.70], "undecided"), ([], "holds")])
+def test_an_order_needs_three_animals_that_agree(linear, said):
+    both = gru(0.9, others={"linear": 0.8}, simulated=True)
+    both.scores.extend(singles("gru", [0.9] * len(linear), "animal {}") + singles("linear", linear, "animal {}"))
+    assert f"the order {'is ' if said == 'undecided' else ''}{said}" in decide(both)[1]
 
 
 def test_the_weakest_of_several_orders_counts():

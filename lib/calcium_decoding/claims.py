@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from itertools import pairwise
+from itertools import combinations, pairwise, product
 from typing import Annotated, Any
 
 import yaml
@@ -238,10 +238,10 @@ def look_up(name, where):
 
 def labels(direction):
     """Labels that a direction names, numbers left out."""
-    return [word for word in (w.strip() for w in re.split(r"[>~,]", direction)) if not _is_number(word)]
+    return [word for word in _words(direction, "[>~,]") if not _is_number(word)]
 
 
-def holds(direction, values):
+def holds(direction, values, error=None):
     """Does an order hold?
 
     Parameters
@@ -251,27 +251,47 @@ def holds(direction, values):
         :data:`LEVEL`.
     values : dict of str to float
         By label. A word that is a number stands for itself.
+    error : callable, optional
+        Standard error of the difference of two labels, or of one label from a number; 0 if left out.
 
     Returns
     -------
     {"holds", "undecided", "does not hold"}
-        Undecided: some difference that the order needs is no larger than :data:`UNDECIDED` either way.
+        Undecided: some difference that the order needs is no larger than :data:`UNDECIDED`, or than its standard error,
+        either way; or one between values that should be level is larger than :data:`LEVEL` but not than its error.
     """
     def value(word):
-        return float(word) if _is_number(word) else values[word]
+        return values[word] if word in values else float(word)
+
+    def gap(a, b):
+        return value(a) - value(b)
+
+    def above(a, b):
+        least = max(UNDECIDED, error(a, b) if error else 0)
+        return "holds" if gap(a, b) > least else "undecided" if gap(a, b) >= -least else "does not hold"
+
+    def level(a, b):
+        apart = abs(gap(a, b))
+        return "holds" if apart <= LEVEL else "undecided" if error and apart <= error(a, b) else "does not hold"
 
     if "~" in direction:
-        level = [value(word.strip()) for word in re.split(r"[~,]", direction)]
-        return "holds" if max(level) - min(level) <= LEVEL else "does not hold"
-    sides = [[value(word.strip()) for word in side.split(",")] for side in direction.split(">")]
-    gap = min(min(a) - max(b) for a, b in pairwise(sides))
-    return "holds" if gap > UNDECIDED else "undecided" if gap >= -UNDECIDED else "does not hold"
+        return _weakest(level(a, b) for a, b in combinations(_words(direction, "[~,]"), 2))
+    sides = [_words(side, ",") for side in _words(direction, ">")]
+    return _weakest(above(a, b) for left, right in pairwise(sides) for a, b in product(left, right))
 
 
-def all_hold(directions, values):
+def all_hold(directions, values, error=None):
     """The weakest answer of :func:`holds` over several directions."""
-    answers = {holds(direction, values) for direction in directions}
-    return next(answer for answer in ("does not hold", "undecided", "holds") if answer in answers)
+    return _weakest(holds(direction, values, error) for direction in directions)
+
+
+def _weakest(answers):
+    found = set(answers)
+    return next(answer for answer in ("does not hold", "undecided", "holds") if answer in found)
+
+
+def _words(text, between):
+    return [word.strip() for word in re.split(between, text)]
 
 
 def _is_number(word):

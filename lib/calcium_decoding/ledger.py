@@ -120,8 +120,9 @@ result cards, and one rule gives the verdicts. Below the rows of each study: whe
 - **verdict, data**: the verdict, its reason, and what ours was measured on, with its chapter. Simulated data are called
   simulated.
 - **tolerance** for a published mean: its SD over the root of the number of animals, not of folds, which share animals.
-  An order of values is called *undecided* where a difference it needs is {claims.UNDECIDED:g} or less; values within
-  {claims.LEVEL:g} count as level. Tests and intervals stand in the chapters.
+  An order of values is called *undecided* where a difference it needs is {claims.UNDECIDED:g} or less, or no larger
+  than its standard error over animals, or measured on fewer than three of them (known where the card holds a value
+  per animal); values within {claims.LEVEL:g} count as level. Tests and intervals stand in the chapters.
 
 {counts}"""
 

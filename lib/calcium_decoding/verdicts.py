@@ -1,8 +1,13 @@
 """What our result cards say of a claim: which card answers, and the one rule that gives the verdict."""
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import reduce
+from math import inf
+from operator import sub
+from statistics import mean, stdev
 
 from calcium_decoding import claims
 from calcium_decoding.results import ResultCard, stored_folder
@@ -29,6 +34,9 @@ MEANS = {
     Verdict.CANNOT: "what it would take is not public, or nothing is claimed that a number could answer",
 }
 
+# Scope of a single value, with the animal it was measured on.
+_SINGLE = re.compile(r"(?:animal |fold test=)([^,]+).*")
+
 
 @dataclass(frozen=True, eq=False)
 class Stored:
@@ -49,6 +57,28 @@ class Found:
     def values(self):
         """Value by label."""
         return {label: score.value for label, score in self.scores.items()}
+
+    def error(self, a, b):
+        """Standard error of the difference of two labels, or of one from a number, over the animals that both have.
+
+        Infinite over fewer than three, 0 where the card holds means alone.
+        """
+        by_animal = [self._by_animal(self.scores[label]) for label in (a, b) if label in self.scores]
+        if not all(by_animal):
+            return 0.0
+        shared = set.intersection(*map(set, by_animal))
+        if len(shared) < 3:
+            return inf
+        return stdev(reduce(sub, [values[animal] for values in by_animal]) for animal in shared) / len(shared)**0.5
+
+    def _by_animal(self, score):
+        """Mean over the folds that test an animal, by animal."""
+        values = defaultdict(list)
+        for each in self.stored.card.scores:
+            single = _SINGLE.fullmatch(each.scope)
+            if single and (each.model, each.metric) == (score.model, score.metric):
+                values[single.group(1)].append(each.value)
+        return {animal: mean(found) for animal, found in values.items()}
 
 
 def load_cards(folder=None):
@@ -131,7 +161,7 @@ def verdict(claim, study, ours, sound):
     if decides is None:
         return Verdict.NOT_YET, " or ".join(chapter_link(chapter) for chapter in (claim.ours or claim.sound).chapters)
     card = decides.stored.card
-    order = claims.all_hold(claim.direction, decides.values) if claim.direction else None
+    order = claims.all_hold(claim.direction, decides.values, decides.error) if claim.direction else None
     also = _sound_order(claim, order, sound if claim.ours else None)
     if not _is_own(card, study.dataset):
         reason = f"there the order {_says(order)}{also}" if order else "values only, no order to look at"
@@ -149,7 +179,7 @@ def _sound_order(claim, order, sound):
     """What to add about the order under the sound protocol, where it was measured with the same labels."""
     if order is None or sound is None or any(x not in sound.values for d in claim.direction for x in claims.labels(d)):
         return ""
-    under = claims.all_hold(claim.direction, sound.values)
+    under = claims.all_hold(claim.direction, sound.values, sound.error)
     return f"; under the sound protocol it {_says(under)}"
 
 
