@@ -197,7 +197,7 @@ def test_planted_truth_and_vessels_are_named_or_their_absence_is(tmp_path):
 
 def test_a_card_with_these_scores_answers_the_rows_of_the_ledger(cuts):
     study = next(s for s in claims.load().studies if "Ajioka" in s.title)
-    rows = {c.where: c for g in study.groups for c in g.claims if c.chapters == ["22_cut_out"]}
+    rows = {c.where: c for g in study.groups for c in g.claims if c.ours and c.ours.chapters == ["22_cut_out"]}
     assert set(rows) == {"3B", "3, example in the code", "S1", "S3"}
     pairs = [fold(f"m{i}", np.full(8, 0.1), 0.9) for i in range(4)]
     card = ResultCard(chapter="22_cut_out", dataset="simulated-movies", simulated=True, claim="across animals",
