@@ -3,16 +3,16 @@ function followTheme() {
   document.documentElement.classList.toggle("dark", document.documentElement.dataset.theme === "dark");
 }
 
-// What is wider than the page scrolls in its box; a keyboard has to reach the box to scroll it.
-function reachWideBoxes() {
-  for (const box of document.querySelectorAll("article table, article pre, article div")) {
+// A table wider than the page scrolls; a keyboard has to reach it to scroll it. The theme sees to all else that scrolls.
+function reachWideTables() {
+  for (const box of document.querySelectorAll("article table, article .dt-layout-cell")) {
     const scrolls = box.scrollWidth > box.clientWidth && ["auto", "scroll"].includes(getComputedStyle(box).overflowX);
     if (scrolls) box.tabIndex = 0;
-    else if (box.tagName === "TABLE") box.removeAttribute("tabindex");
+    else box.removeAttribute("tabindex");
   }
 }
 
 new MutationObserver(followTheme).observe(document.documentElement, {attributeFilter: ["data-theme"]});
 followTheme();
-addEventListener("load", reachWideBoxes);
-addEventListener("resize", reachWideBoxes);
+addEventListener("load", reachWideTables);
+addEventListener("resize", reachWideTables);

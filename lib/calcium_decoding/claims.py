@@ -260,6 +260,8 @@ def holds(direction, values, error=None):
         Undecided: some difference that the order needs is no larger than :data:`UNDECIDED`, or than its standard error,
         either way; or one between values that should be level is larger than :data:`LEVEL` but not than its error.
     """
+    error = error or (lambda a, b: 0.0)
+
     def value(word):
         return values[word] if word in values else float(word)
 
@@ -267,12 +269,12 @@ def holds(direction, values, error=None):
         return value(a) - value(b)
 
     def above(a, b):
-        least = max(UNDECIDED, error(a, b) if error else 0)
+        least = max(UNDECIDED, error(a, b))
         return "holds" if gap(a, b) > least else "undecided" if gap(a, b) >= -least else "does not hold"
 
     def level(a, b):
         apart = abs(gap(a, b))
-        return "holds" if apart <= LEVEL else "undecided" if error and apart <= error(a, b) else "does not hold"
+        return "holds" if apart <= LEVEL else "undecided" if apart <= error(a, b) else "does not hold"
 
     if "~" in direction:
         return _weakest(level(a, b) for a, b in combinations(_words(direction, "[~,]"), 2))

@@ -1,13 +1,9 @@
 """What our result cards say of a claim: which card answers, and the one rule that gives the verdict."""
 
 import re
-from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import reduce
 from math import inf
-from operator import sub
-from statistics import mean, stdev
 
 from calcium_decoding import claims
 from calcium_decoding.results import ResultCard, stored_folder
@@ -35,7 +31,7 @@ MEANS = {
 }
 
 # Scope of a single value, with the animal it was measured on.
-_SINGLE = re.compile(r"(?:animal |fold test=)([^,]+).*")
+_SINGLE = re.compile(r"^(?:animal |fold test=)([^,]+)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,22 +59,17 @@ class Found:
 
         Infinite over fewer than three, 0 where the card holds means alone.
         """
-        by_animal = [self._by_animal(self.scores[label]) for label in (a, b) if label in self.scores]
-        if not all(by_animal):
+        singles = [self._by_animal(self.scores[label]) for label in (a, b) if label in self.scores]
+        if any(values.empty for values in singles):
             return 0.0
-        shared = set.intersection(*map(set, by_animal))
-        if len(shared) < 3:
-            return inf
-        return stdev(reduce(sub, [values[animal] for values in by_animal]) for animal in shared) / len(shared)**0.5
+        differences = singles[0] if len(singles) == 1 else (singles[0] - singles[1]).dropna()
+        return float(differences.sem()) if len(differences) >= 3 else inf
 
     def _by_animal(self, score):
-        """Mean over the folds that test an animal, by animal."""
-        values = defaultdict(list)
-        for each in self.stored.card.scores:
-            single = _SINGLE.fullmatch(each.scope)
-            if single and (each.model, each.metric) == (score.model, score.metric):
-                values[single.group(1)].append(each.value)
-        return {animal: mean(found) for animal, found in values.items()}
+        """Mean over the folds that test an animal, by animal: Series, empty where the card holds means alone."""
+        table = self.stored.card.table()
+        mine = table[(table["model"] == score.model) & (table["metric"] == score.metric)]
+        return mine["value"].groupby(mine["scope"].str.extract(_SINGLE, expand=False)).mean()
 
 
 def load_cards(folder=None):
