@@ -106,15 +106,15 @@ def test_every_page_opens_without_an_error_and_every_figure_is_there(built_book,
                 name in NOT_SIMULATED), (name, others)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_is_for_readers_of_little_sight_and_by_keyboard_too(built_book, page, scheme):
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
+def test_every_page_is_for_readers_of_little_sight_and_by_keyboard_too(built_book, page, scheme, width):
     """What axe finds: contrast, names of pictures, buttons and tables, what a keyboard cannot reach."""
     page.emulate_media(color_scheme=scheme)
     # The theme has its logo outside of all landmarks; docutils writes the list of references.
     told = {"exclude": [[".citation-list"]]}, {"resultTypes": ["violations"], "rules": {"region": {"enabled": False}}}
     found = {}
     for name in [name for _, names in print_book.contents() for name in names]:
-        opened(page, built_book, f"{name}.html").wait_for_load_state("load")
+        opened(page, built_book, f"{name}.html", width).wait_for_load_state("load")
         found |= {f"{name}: {wrong['help']}": [node["html"][:200] for node in wrong["nodes"][:3]]
                   for wrong in Axe().run(page, *told).response["violations"]}
     assert found == {}

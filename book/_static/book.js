@@ -14,5 +14,5 @@ function reachWideTables() {
 
 new MutationObserver(followTheme).observe(document.documentElement, {attributeFilter: ["data-theme"]});
 followTheme();
-addEventListener("load", reachWideTables);
-addEventListener("resize", reachWideTables);
+// Its size changes with the window, with the side bars, and when a table that sorts is made, which is after loading.
+addEventListener("load", () => new ResizeObserver(reachWideTables).observe(document.querySelector("article")));
