@@ -23,6 +23,7 @@ book: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/ruff check lib tests book benchmarks
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest $(WORKERS) --dist worksteal tests
 	$(BIN)/python -m pytest $(WORKERS) --dist loadfile --nbval-lax --nbval-cell-timeout=600 \
 		--nbval-sanitize-with=tests/reference/varying.cfg -p no:cacheprovider tests/reference

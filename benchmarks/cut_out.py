@@ -2,7 +2,8 @@
 
 The peer is what the definition says, in plain PyTorch: for each square the normalised frames, already in memory, are
 copied and set to 0 there, every window of 11 images goes through the convolutional network image by image and then
-through the GRU; contiguous memory, eager, glibc's own malloc settings. Ours is :mod:`calcium_decoding.cut_out` as the
+through the GRU; contiguous memory, eager, glibc's own malloc settings. Ours is
+:mod:`calcium_decoding.explain.occlusion` as the
 chapter runs it, from the movie on disk to the AUC of each square in its file: it computes the features of an image once
 for each square, in pieces that the processor's cache holds, normalisation folded into the convolutions. Both have the
 same network (EfficientNet-B0, CNN-GRU, k = 5, 128 x 128 pixels) with the same weights, which some steps of training
@@ -56,14 +57,14 @@ def prepare(folder, options):
     """A movie, and weights of both stages under the names that a fold looks for."""
     from safetensors.torch import save_file
 
-    from calcium_decoding import image_training
+    from calcium_decoding.models import training_images
 
     write_pictures(folder / "movie.tif", max(options.frames, 4 * BATCH + 2, LEARN_WINDOWS + LENGTH + 1))
     frames = movie_frames(folder / "movie.tif")
     _, network = networks()
-    stage = image_training.Stage(epochs=2, batch_size=2 * LEARN_RUN, consecutive=LEARN_RUN)
-    image_training.fit(network, samples(frames, LEARN_WINDOWS, EACH_SIDE), samples(frames, LEARN_RUN, EACH_SIDE), stage,
-                       SEED)
+    stage = training_images.Stage(epochs=2, batch_size=2 * LEARN_RUN, consecutive=LEARN_RUN)
+    train, valid = (samples(frames, n, EACH_SIDE) for n in (LEARN_WINDOWS, LEARN_RUN))
+    training_images.fit(network, train, valid, stage, SEED)
     settle(network.image_decoder, frames)
     for key, part in (("cnn", network.image_decoder), ("cnn_gru", network)):
         save_file({k: v.contiguous() for k, v in part.state_dict().items()}, folder / f"{key}.weights.safetensors")
@@ -71,9 +72,8 @@ def prepare(folder, options):
 
 def task_of(folder, options):
     """The fold of the library that tests this session; its networks are there already."""
-    from calcium_decoding.image_experiments import ImageFoldTask, ImageSettings
+    from calcium_decoding.experiments.movies import ImageFoldTask, ImageSettings
     from calcium_decoding.splits import Fold, Segment, Split
-
     frames = movie_frames(folder / "movie.tif")
     here = (Segment("m", 0, options.frames),)
     split = Split("benchmark", (Fold("one", here, here, here, "m"),), "none (LEAKY)")
@@ -82,7 +82,7 @@ def task_of(folder, options):
 
 
 def pieces():
-    from calcium_decoding import cut_masks
+    from calcium_decoding.explain import cut_masks
 
     return [cut_masks.nothing((SIDE, SIDE)), *cut_masks.squares((SIDE, SIDE))]
 
@@ -122,24 +122,24 @@ def check(name, folder, options):
     if name != "ours":
         peer = Peer(name, folder, options)
         return [peer.predict(pieces()[i], list(windows)).tolist() for i in which]
-    from calcium_decoding import cut_out
+    from calcium_decoding.explain import occlusion
 
     wanted = [pieces()[i] for i in which]
-    return [p_run[list(windows)].tolist() for _, p_run in cut_out.decoded(task_of(folder, options), wanted)]
+    return [p_run[list(windows)].tolist() for _, p_run in occlusion.decoded(task_of(folder, options), wanted)]
 
 
 def measure(name, folder, options, part):
     """Windows times squares, seconds and processor seconds, in this process."""
     used = []
     if name == "ours":
-        from calcium_decoding import cut_out
+        from calcium_decoding.explain import occlusion
 
         task, n = task_of(folder, options), options.frames - LENGTH - 1
         mine = pieces()[part :: len(options.both)]
-        for _ in cut_out.decoded(task, mine[:1]):  # first use
+        for _ in occlusion.decoded(task, mine[:1]):  # first use
             pass
         named = [(folder / f"{part}.{i}.cut.json", piece) for i, piece in enumerate(mine)]
-        seconds = timed(lambda: used.extend((processor_s(), cut_out._test(task, 1, named), processor_s())))
+        seconds = timed(lambda: used.extend((processor_s(), occlusion._test(task, 1, named), processor_s())))
         n *= len(mine)
     else:
         peer, windows = Peer(name, folder, options), list(range(options.peer_windows))

@@ -44,8 +44,8 @@ def decoder_and_windows(n, n_background):
 
 
 def ours(n, n_background):
-    """Seconds and values of :func:`calcium_decoding.deep_shap.values`."""
-    from calcium_decoding import deep_shap
+    """Seconds and values of :func:`calcium_decoding.explain.deep_shap.values`."""
+    from calcium_decoding.explain import deep_shap
 
     decoder, windows, background = decoder_and_windows(n, n_background)
     deep_shap.values(decoder, windows[:1], background[:10])

@@ -78,7 +78,7 @@ def write_pictures(path, n):
     import torch
     from torch.nn.functional import interpolate
 
-    from calcium_decoding.movies import write_movie
+    from calcium_decoding.data.movies import write_movie
 
     rng, run = np.random.default_rng(0), run_labels(n)
     y, x = np.mgrid[:SIDE, :SIDE] / SIDE
@@ -100,19 +100,17 @@ def write_pictures(path, n):
 
 def movie_frames(path):
     """Normalised frames of a movie, as the library reads them."""
-    from calcium_decoding.images import MovieFrames, MovieScaling
-    from calcium_decoding.movies import Movie
-
+    from calcium_decoding.data.movies import Movie
+    from calcium_decoding.preprocessing.movie_frames import MovieFrames, MovieScaling
     movie = Movie(path)
     return MovieFrames({"m": movie}, {"m": MovieScaling.of(movie)})
 
 
 def samples(frames, n, each_side):
     """The first ``n`` images, or windows of images, as the library decodes them."""
-    from calcium_decoding.image_training import Images, ImageSequences
-    from calcium_decoding.images import image_window
-    from calcium_decoding.windows import WindowSet
-
+    from calcium_decoding.models.training_images import Images, ImageSequences
+    from calcium_decoding.preprocessing.movie_frames import image_window
+    from calcium_decoding.preprocessing.windows import WindowSet
     spec = image_window(each_side)
     stop = n + spec.length - 1
     windows = WindowSet.over(frames, [("m", 0, run_labels(len(frames)), [(0, stop)])], spec)
@@ -151,12 +149,12 @@ class Ours:
     """The library's decoders, trained and asked as the chapters do."""
 
     def __init__(self, arm, folder):
-        from calcium_decoding import image_training
+        from calcium_decoding.models import cnn_rnn, training_images
 
-        self.engine, self.frames = image_training, movie_frames(folder / "movie.tif")
+        self.engine, self.frames = training_images, movie_frames(folder / "movie.tif")
         self.image, self.sequence = networks(folder / "weights.safetensors")
         if not arm.folded:
-            image_training.for_inference = lambda network: network
+            cnn_rnn.for_inference = lambda network: network
 
     def predict_images(self, n):
         return self.engine.predict(self.image, samples(self.frames, n, 0))
@@ -239,7 +237,7 @@ def prepare(folder, options):
     import numpy as np
     from safetensors.torch import save_file
 
-    from calcium_decoding import image_training
+    from calcium_decoding.models import training_images
 
     write_pictures(folder / "movie.tif", options.frames)
     frames = movie_frames(folder / "movie.tif")
@@ -247,9 +245,9 @@ def prepare(folder, options):
     for i in range(options.frames - 2):
         np.savez(folder / "images" / f"{i}.npz", image=frames[i : i + 3])
     _, network = networks()
-    stage = image_training.Stage(epochs=2, batch_size=2 * LEARN_RUN, consecutive=LEARN_RUN)
-    image_training.fit(network, samples(frames, LEARN_WINDOWS, EACH_SIDE), samples(frames, LEARN_RUN, EACH_SIDE), stage,
-                       SEED)
+    stage = training_images.Stage(epochs=2, batch_size=2 * LEARN_RUN, consecutive=LEARN_RUN)
+    train, valid = (samples(frames, n, EACH_SIDE) for n in (LEARN_WINDOWS, LEARN_RUN))
+    training_images.fit(network, train, valid, stage, SEED)
     settle(network.image_decoder, frames)
     save_file({k: v.contiguous() for k, v in network.state_dict().items()}, folder / "weights.safetensors")
 
@@ -306,12 +304,12 @@ def measure(name, folder, options):
 def long_session(each_side, folder):
     """Peak memory and frames a second of decoding one long session, normalising included, in this process."""
     network = networks(folder / "weights.safetensors")[bool(each_side)]
-    from calcium_decoding import image_training
+    from calcium_decoding.models import training_images
 
     began = time.perf_counter()
     frames = movie_frames(folder / "long.tif")
     n = len(frames) - 2 * each_side - 2
-    image_training.predict(network, samples(frames, n, each_side))
+    training_images.predict(network, samples(frames, n, each_side))
     return {"frames_per_s": n / (time.perf_counter() - began), "peak_mb": peak_mb()}
 
 

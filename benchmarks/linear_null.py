@@ -20,7 +20,7 @@ N_SESSIONS, N_FRAMES, N_ROI, PENALTY, SEED = 14, 18_000, 50, 1.0, 1
 def dataset():
     import numpy as np
 
-    from calcium_decoding.recording import Dataset, Recording
+    from calcium_decoding.data.recording import Dataset, Recording
 
     rng = np.random.default_rng(0)
     recordings = []
@@ -32,7 +32,7 @@ def dataset():
 
 
 def ours(n_draws, jobs=1):
-    from calcium_decoding import linear_null
+    from calcium_decoding.evaluation import linear_null
 
     data = dataset()
     start = time.perf_counter()
@@ -51,7 +51,7 @@ def peer(n_draws):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from calcium_decoding import nulls
+    from calcium_decoding.evaluation import nulls
 
     draws = [nulls.repair_sessions(dataset(), (SEED, k)).recordings for k in range(n_draws)]
     start, values = time.perf_counter(), []

@@ -98,20 +98,19 @@ class Ours:
         import numpy as np
         import torch
 
-        from calcium_decoding import epochs, models, training
+        from calcium_decoding import models
+        from calcium_decoding.models import fused_gru, loop, training
 
         self.training, self.batch = training, arm.batch
         self.signal, self.run = frames(n_windows)
         self.valid, self.windows = self._windows(256), self._windows(n_windows)
         self.network = models.build("gru", N_ROI, PAST, seed=SEED)
         if not arm.fused:
-            from calcium_decoding.models import fused_gru
-
             self.plain = contextlib.ExitStack()
             self.plain.enter_context(fused_gru.disabled())
         if not arm.deterministic:
             torch.set_num_threads(1)
-            epochs.deterministic = contextlib.nullcontext
+            loop.deterministic = contextlib.nullcontext
         if check:  # biases that start at zero would not show that their order is right
             torch.manual_seed(SEED)
             for name, values in self.network.named_parameters():
@@ -120,7 +119,7 @@ class Ours:
             np.savez(weights, **{name: values.numpy() for name, values in self.network.state_dict().items()})
 
     def _windows(self, n):
-        from calcium_decoding.windows import WindowSet, WindowSpec
+        from calcium_decoding.preprocessing.windows import WindowSet, WindowSpec
 
         stop = n + LENGTH - 1
         return WindowSet.build([("a", self.signal, self.run, [(0, stop)])], WindowSpec(PAST, FUTURE))
@@ -209,7 +208,7 @@ def matrix_products():
 def measure(name, n, weights):
     """Windows and seconds of training and of predict by batch size, in this process."""
     arm = ARMS[name]
-    importlib.import_module("keras" if arm.peer else "calcium_decoding.training")
+    importlib.import_module("keras" if arm.peer else "calcium_decoding.models.training")
     imported = peak_mb()
     fold = maker(arm)(arm, n, weights, False)
     for _ in range(2):  # the second call may compile once more

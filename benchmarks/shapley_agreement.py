@@ -1,7 +1,8 @@
 """Deep SHAP against sampled interventional Shapley values, on networks of the study's size trained on simulated data.
 
 The GRU of one fold of the data set `simulated` is trained as the demo of chapter 23 trains it. Some test windows are
-explained against the same background by :func:`calcium_decoding.deep_shap.values` and by permutations, which know
+explained against the same background by :func:`calcium_decoding.explain.deep_shap.values` and by permutations, which
+know
 no rules. Players are the 50 ROIs, the 31 frames, or all 1,550 inputs. How noisy the permutations still are is told by
 two independent halves of them. Prints a table and, last, one line of JSON; with --write also
 `book/stored/shapley_agreement.json`, which chapter 24 shows. Some minutes of one thread.
@@ -17,11 +18,16 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from calcium_decoding import deep_shap, metrics, models, results, shap_tables, simulate, splits, training
-from calcium_decoding.deep_shap import sampling
-from calcium_decoding.experiments import Experiment
-from calcium_decoding.files import write_json
-from calcium_decoding.windows import WindowSpec
+from calcium_decoding import models, splits
+from calcium_decoding.evaluation import cards, metrics
+from calcium_decoding.experiments.engine import Experiment
+from calcium_decoding.explain import deep_shap
+from calcium_decoding.explain.deep_shap import sampling
+from calcium_decoding.models import names, training
+from calcium_decoding.preprocessing.windows import WindowSpec
+from calcium_decoding.simulation import widefield
+from calcium_decoding.utils.files import write_json
+from decoding_book.chapters import shap
 
 SPEC = WindowSpec(15, 15)
 SETTINGS = training.TrainingSettings(epochs=2, batch_size=128, learning_rate=0.005)
@@ -38,8 +44,8 @@ PLAYERS = {  # numbers of players of each frame and ROI; windows explained
 
 def windows_of_fold(data):
     """Training, validation and test windows of the first fold."""
-    dataset = simulate.dataset(simulate.SimulationSettings(**data))
-    recipe = {"name": "published", "rate_hz": simulate.RATE_HZ, "baseline_frames": 1000}
+    dataset = widefield.dataset(widefield.SimulationSettings(**data))
+    recipe = {"name": "published", "rate_hz": widefield.RATE_HZ, "baseline_frames": 1000}
     experiment = Experiment(dataset, splits.animal_pairs(dataset), SPEC, recipe, SETTINGS)
     experiment.audit()
     return experiment.fold_task(experiment.split.folds[0], "gru").windows()
@@ -76,7 +82,7 @@ def explain(updates, train, valid, test, options):
             continue
         windows = test.frames[every[np.linspace(0, len(test), 3 if options.quick else n, endpoint=False, dtype=int)]]
         halves = sampling.sampled(decoder, windows, background, players, PAIRS, options.seed, name)
-        for output in deep_shap.OUTPUTS:
+        for output in names.OUTPUTS:
             found = deep_shap.values(decoder, windows, background, output)
             by_player = np.stack([np.bincount(players.ravel(), one.ravel()) for one in found.values])  # noqa: PD011
             rows.append(about | {"players": name, "output": output, "windows": len(windows),
@@ -101,7 +107,7 @@ def main():
             for row in explain(updates, *windows, options)]
     found = {"rows": rows, "model": "gru, 32 units, 50 ROIs x 31 frames, first fold of animal_pairs", "data": data,
              "simulated": True, "training": asdict(SETTINGS), "background": options.background, "seed": options.seed,
-             "code_hash": shap_tables.agreement_code(), "code_version": results.code_version()}
+             "code_hash": shap.agreement_code(), "code_version": cards.code_version()}
     print(pd.DataFrame(rows).to_string(index=False, float_format="{:.4f}".format))
     if options.write:
         write_json(STORED, found)

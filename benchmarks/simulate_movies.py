@@ -22,15 +22,15 @@ N_FRAMES, LONG_FRAMES, N_PROCESSES = 3000, 18_000, 2
 
 
 def settings_of(n_frames, animals=N_PROCESSES):
-    from calcium_decoding.simulate import SimulationSettings
+    from calcium_decoding.simulation.widefield import SimulationSettings
 
     return SimulationSettings(animals=animals, sessions_per_animal=1, frames_per_session=n_frames, movies=True)
 
 
 def ours(n_frames, folder):
-    from calcium_decoding import simulate
+    from calcium_decoding.simulation import widefield
 
-    simulate.write_dataset(settings_of(n_frames), folder, jobs=N_PROCESSES)
+    widefield.write_dataset(settings_of(n_frames), folder, jobs=N_PROCESSES)
 
 
 def peer(n_frames, folder):
@@ -46,9 +46,8 @@ def _peer_session(settings, animal, session, folder):
     import tifffile
     from scipy.ndimage import shift
 
-    from calcium_decoding.simulate import simulate_session
-    from calcium_decoding.simulate.movie import ELECTRONS_PER_COUNT, READ_NOISE_COUNTS
-
+    from calcium_decoding.simulation.widefield import simulate_session
+    from calcium_decoding.simulation.widefield.movie import ELECTRONS_PER_COUNT, READ_NOISE_COUNTS
     simulated = simulate_session(settings, animal, session)
     place, rng = simulated.anatomy, np.random.default_rng([animal, session])
     activity, by_blood = simulated.activity(), place.parcels * place.blood_weight()
@@ -65,7 +64,7 @@ def _peer_session(settings, animal, session, folder):
 
 def speed(make, n_frames):
     """Frames written a second, and the mean count of the first 300 frames of the first movie."""
-    from calcium_decoding.movies import Movie
+    from calcium_decoding.data.movies import Movie
 
     with tempfile.TemporaryDirectory() as folder:
         make(300, f"{folder}/first")  # what processes import at first use is no part of the speed
@@ -79,11 +78,11 @@ def speed(make, n_frames):
 
 def memory(n_frames):
     """Peak memory of this process while it writes one long session, and frames a second of clock and processor."""
-    from calcium_decoding import simulate
+    from calcium_decoding.simulation import widefield
 
     with tempfile.TemporaryDirectory() as folder:
         start, worked = time.perf_counter(), time.process_time()
-        simulate.write_dataset(settings_of(n_frames, animals=1), folder)
+        widefield.write_dataset(settings_of(n_frames, animals=1), folder)
         seconds, worked = time.perf_counter() - start, time.process_time() - worked
     return {"peak_mb": round(peak_mb()), "frames_per_s": round(n_frames / seconds),
             "frames_per_cpu_s": round(n_frames / worked)}

@@ -24,9 +24,9 @@ def frames(n):
 
 
 def ours(n):
-    from calcium_decoding import models, training
-    from calcium_decoding.windows import WindowSet, WindowSpec
-
+    from calcium_decoding import models
+    from calcium_decoding.models import training
+    from calcium_decoding.preprocessing.windows import WindowSet, WindowSpec
     signal, run = frames(n)
     spec = WindowSpec(PAST, FUTURE)
     train = WindowSet.build([("train", signal, run, [(0, n)])], spec)

@@ -21,7 +21,10 @@
 # baseline.
 
 # %%
-from calcium_decoding import browse, figures, notebook, results, tables, tour
+from calcium_decoding.evaluation import cards
+from calcium_decoding.plotting import interactive, style
+from decoding_book.chapter import start
+from decoding_book.chapters import data_tour, tables
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml
@@ -36,7 +39,7 @@ show_s = 60.0  # length of the stretch shown, s
 # refused with the reason; nothing is dropped in silence.
 
 # %%
-chapter = notebook.start("01_data_tour", globals())
+chapter = start("01_data_tour", globals())
 data = chapter.dataset
 
 # %% [markdown]
@@ -46,13 +49,14 @@ data = chapter.dataset
 # shaded stretches are running. Ask of any trace: would I see the running without the shading?
 
 # %%
-recording = tour.recording_at(data, example)
-start_s = tour.interesting_start_s(recording, show_s)
-fig, axes = figures.stack(2, heights=(3, 1.2))
+recording = data_tour.recording_at(data, example)
+start_s = data_tour.interesting_start_s(recording, show_s)
+fig, axes = style.stack(2, heights=(3, 1.2))
 title = axes[0].set_title(f"{recording.id}: {recording.signal_unit}")
-rois, behaviour = tour.spread_of_rois(recording), tour.main_behaviour(recording)
-figures.traces(recording, rois, start_s, show_s, axes[0])
-ax = figures.behaviour_trace(recording, behaviour, start_s, show_s, axes[1])
+rois = data_tour.spread_of_rois(recording)
+behaviour = data_tour.main_behaviour(recording)
+style.traces(recording, rois, start_s, show_s, axes[0])
+ax = style.behaviour_trace(recording, behaviour, start_s, show_s, axes[1])
 
 # %% [markdown]
 # ## What the reader noticed
@@ -62,7 +66,7 @@ ax = figures.behaviour_trace(recording, behaviour, start_s, show_s, axes[1])
 # the label was made. Read these lines before using a data set.
 
 # %%
-tables.show(tour.note_table(data))
+tables.show(data_tour.note_table(data))
 
 # %% [markdown]
 # ## How much do the animals run?
@@ -72,11 +76,11 @@ tables.show(tour.note_table(data))
 # does not depend on the share of running, and balanced accuracy.
 
 # %%
-fig, (ax,) = figures.panels(1, width=6)
-ax = figures.run_shares(data, ax)
+fig, (ax,) = style.panels(1, width=6)
+ax = style.run_shares(data, ax)
 
 # %%
-shares = tour.run_share_table(data)
+shares = data_tour.run_share_table(data)
 tables.show(shares, decimals=1)
 
 # %% [markdown]
@@ -91,17 +95,17 @@ tables.show(shares, decimals=1)
 # its own: two slow signals correlate by chance, which is why the chapters on decoding need nulls.
 
 # %%
-correlations = tour.correlations_with_running(data)
-fig, (ax,) = figures.panels(1, width=9, height=3.4)
-groups = tour.roi_groups(data)
-ax = figures.correlation_with_running(data, correlations.values, ax, groups)
+correlations = data_tour.correlations_with_running(data)
+fig, (ax,) = style.panels(1, width=9, height=3.4)
+groups = data_tour.roi_groups(data)
+ax = style.correlation_with_running(data, correlations.values, ax, groups)
 
 # %% [markdown]
 # The same as a map, the mean over animals. Hover over a ROI, or touch it: its number, its group and its correlation
 # appear. Where the ROIs lie is known for simulated data only; ROIs of others stand in rows by number.
 
 # %%
-browse.roi_map(data, correlations.mean(), "correlation with running (r)")
+interactive.roi_map(data, correlations.mean(), "correlation with running (r)")
 
 # %% [markdown]
 # ## How much of a trace is slow drift?
@@ -110,10 +114,10 @@ browse.roi_map(data, correlations.mean(), "correlation with running (r)")
 # *when in the session* it is instead of *what the animal does*, if behaviour drifts too.
 
 # %%
-slow = tour.slow_share(data)
-fig, (ax,) = figures.panels(1, width=6)
+slow = data_tour.slow_share(data)
+fig, (ax,) = style.panels(1, width=6)
 label = "variance slower than the baseline (%)"
-ax = figures.histogram(slow, label, ax, data.simulated)
+ax = style.histogram(slow, label, ax, data.simulated)
 
 # %% [markdown]
 # ## What this does not show
@@ -131,9 +135,9 @@ ax = figures.histogram(slow, label, ax, data.simulated)
 # %%
 run_share = shares["run_share_percent"] / 100
 scores = [
-    *results.summarise("label", run_share, "run_share", "animals"),
-    *results.summarise("ROI", correlations.mean(), "pearson_r", "ROIs"),
-    *results.summarise("ROI", slow / 100, "slow_share", "ROIs"),
+    *cards.summarise("label", run_share, "run_share", "animals"),
+    *cards.summarise("ROI", correlations.mean(), "pearson_r", "ROIs"),
+    *cards.summarise("ROI", slow / 100, "slow_share", "ROIs"),
 ]
 card = chapter.card(scores=scores)
 tables.show(card.origin())

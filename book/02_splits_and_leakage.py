@@ -24,18 +24,13 @@
 # clock, and a choice among decoders that never looks at the test animal.
 
 # %%
-from calcium_decoding import (
-    comparison,
-    figures,
-    leakage,
-    nested,
-    notebook,
-    split_figures,
-    splits,
-    tables,
-)
-from calcium_decoding.training import TrainingSettings
-from calcium_decoding.windows import WindowSpec
+from calcium_decoding import splits
+from calcium_decoding.experiments import by_regime, nested
+from calcium_decoding.models.training import TrainingSettings
+from calcium_decoding.plotting import style
+from calcium_decoding.preprocessing.windows import WindowSpec
+from decoding_book.chapter import start
+from decoding_book.chapters import leakage, tables
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml
@@ -56,7 +51,7 @@ embargo_times = 2.0  # embargo between blocks, autocorrelation times of running
 jobs = 0  # folds at a time; 0: one a processor
 
 # %%
-chapter = notebook.start("02_splits_and_leakage", globals())
+chapter = start("02_splits_and_leakage", globals())
 
 # %% [markdown]
 # ## A score from nothing
@@ -88,8 +83,8 @@ tables.show(published[columns].mean().reset_index())
 # with a gap.
 
 # %%
-fig, (ax,) = figures.panels(1, width=7, height=4)
-ax = split_figures.leak_schemes(from_nothing, ax)
+fig, (ax,) = style.panels(1, width=7, height=4)
+ax = leakage.leak_schemes(from_nothing, ax)
 
 # %% [markdown]
 # The same in fine steps: the nearest neighbour may use only training windows that are at least so many frames away in
@@ -97,8 +92,8 @@ ax = split_figures.leak_schemes(from_nothing, ax)
 
 # %%
 by_distance = leakage.score_by_distance(seed, draws, unrelated_frames)
-fig, (ax,) = figures.panels(1, width=7, height=4)
-ax = split_figures.score_by_distance(by_distance, ax)
+fig, (ax,) = style.panels(1, width=7, height=4)
+ax = leakage.plot_score_by_distance(by_distance, ax)
 
 # %% [markdown]
 # What each leak adds to the score of the nearest neighbour, from the soundest split upwards:
@@ -155,15 +150,15 @@ print(f"autocorrelation time of running: {tau} frames, {tau_s:.1f} s")
 regimes = ["blocked", "leave_one_session_out", "nested_animals", "random_windows"]
 options = {"blocked": {"n_blocks": n_blocks, "embargo_times": embargo_times},
            "random_windows": {"seed": seed}}
-compared = comparison.run(
+compared = by_regime.run(
     chapter.dataset, regimes, spec, {"name": recipe, **base}, settings,
     models.split(","), options, chapter.store, jobs or None)
-tables.show(comparison.table(compared))
+tables.show(by_regime.table(compared))
 
 # %%
-by_animal = comparison.animal_scores(compared)
-fig, (ax,) = figures.panels(1, width=9, height=4.2)
-ax = split_figures.regimes(by_animal, ax, chapter.dataset.simulated)
+by_animal = by_regime.animal_scores(compared)
+fig, (ax,) = style.panels(1, width=9, height=4.2)
+ax = leakage.regimes(by_animal, ax, chapter.dataset.simulated)
 
 # %% [markdown]
 # Each dot is an animal, the mean over the folds that test it; thin lines join the scores of one animal. The columns
@@ -175,7 +170,7 @@ ax = split_figures.regimes(by_animal, ax, chapter.dataset.simulated)
 # and a test frame inside a bout whose other frames were trained on is no test.
 
 # %%
-tables.show(comparison.mean_table(by_animal))
+tables.show(by_regime.mean_table(by_animal))
 
 # %% [markdown]
 # ## Choosing without looking
@@ -213,7 +208,7 @@ tables.show(nested.table(inside))
 # `.card.json` beside the executed notebook.
 
 # %%
-scores = [*leakage.card_scores(from_nothing), *comparison.card_scores(compared),
+scores = [*leakage.card_scores(from_nothing), *by_regime.card_scores(compared),
           *nested.card_scores(inside)]
 experiments = [result.experiment for result in compared if result.experiment]
 null = "none on these data; unrelated data through the same kinds of split"

@@ -24,15 +24,11 @@
 # rates of false alarms.
 
 # %%
-from calcium_decoding import (
-    chance,
-    figures,
-    linear_null,
-    notebook,
-    null_figures,
-    simulate,
-    tables,
-)
+from calcium_decoding.evaluation import linear_null
+from calcium_decoding.plotting import style
+from calcium_decoding.simulation import widefield
+from decoding_book.chapter import start
+from decoding_book.chapters import chance, tables
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml
@@ -47,7 +43,7 @@ draws = 1000  # draws of each null
 jobs = 0  # threads; 0: one a processor
 
 # %%
-chapter = notebook.start("03_chance_and_nulls", globals())
+chapter = start("03_chance_and_nulls", globals())
 
 # %% [markdown]
 # ## A mouse without a link
@@ -57,12 +53,12 @@ chapter = notebook.start("03_chance_and_nulls", globals())
 # when it ran, and when it would have run by one draw of each null.
 
 # %%
-example = simulate.dataset(simulate.SimulationSettings(
+example = widefield.dataset(widefield.SimulationSettings(
     world="drift_only", seed=seed, animals=1, sessions_per_animal=example_sessions,
     frames_per_session=example_frames))
 names = ["repairing", "linear_shift", "circular_shift", "frame_shuffle"]
-fig, (ax,) = figures.panels(1, width=9.5, height=4.2)
-ax = null_figures.what_nulls_do(example, "mouse 1", names, seed, ax)
+fig, (ax,) = style.panels(1, width=9.5, height=4.2)
+ax = chance.what_nulls_do(example, "mouse 1", names, seed, ax)
 
 # %% [markdown]
 # Session re-pairing gives this signal the running of *another* session: it, too, has most of its runs early. The
@@ -78,9 +74,9 @@ ax = null_figures.what_nulls_do(example, "mouse 1", names, seed, ax)
 scored = [
     linear_null.refit(example, "mouse 1", name, draws, seed, jobs=jobs or None)
     for name in ("permuting", "circular_shift", "frame_shuffle")]
-fig, axes = figures.panels(3, width=11.5, height=3.4, sharex=True)
+fig, axes = style.panels(3, width=11.5, height=3.4, sharex=True)
 for ax, found in zip(axes, scored, strict=True):
-    ax = null_figures.distribution(found, ax, example.simulated)
+    ax = chance.distribution(found, ax, example.simulated)
 
 # %% [markdown]
 # The decoder scores well above one half **with nothing to decode**: it reads the clock from the bleaching, and the
@@ -114,8 +110,8 @@ pipeline = {"name": recipe, "baseline_frames": baseline_frames,
             "rate_hz": chapter.dataset.recordings[0].rate_hz}
 animals, left_out = chance.score_animals(
     chapter.dataset, draws, seed, pipeline, jobs=jobs or None)
-fig, (ax,) = figures.panels(1, width=8.5, height=3.8)
-ax = null_figures.animals(animals, "repairing", ax, chapter.dataset.simulated)
+fig, (ax,) = style.panels(1, width=8.5, height=3.8)
+ax = chance.animals(animals, "repairing", ax, chapter.dataset.simulated)
 
 # %%
 tables.show(chance.animal_table(animals))
@@ -150,8 +146,8 @@ print(chance.over_animals(animals, "repairing"))
 # %%
 level = chance.stored_level()
 print(chance.level_origin(level))
-fig, (ax,) = figures.panels(1, width=9.5, height=4.4)
-ax = null_figures.level(level, ["no_link", "drift_only"], ax)
+fig, (ax,) = style.panels(1, width=9.5, height=4.4)
+ax = chance.level(level, ["no_link", "drift_only"], ax)
 
 # %%
 tables.show(chance.level_table(level))

@@ -20,15 +20,10 @@
 # both as a movie and as traces, and worlds in which a decoder must fail or succeeds for the wrong reason.
 
 # %%
-from calcium_decoding import (
-    brain_figures,
-    figures,
-    notebook,
-    results,
-    simulated_truth,
-    tables,
-    tour,
-)
+from calcium_decoding.evaluation import cards
+from calcium_decoding.plotting import brain, style
+from decoding_book.chapter import start
+from decoding_book.chapters import data_tour, simulated_truth, tables
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml
@@ -36,7 +31,7 @@ data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
 out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
 regime = "auto"  # split: auto, or a name in splits.REGIMES
-recipe = "auto"  # preprocessing: auto, or a name in preprocess.RECIPES
+recipe = "auto"  # preprocessing: auto, or a name in preprocessing.RECIPES
 baseline_frames = 1000  # length of the moving baseline, frames
 past_frames = 15  # frames of a window before the labelled one
 future_frames = 15  # frames of a window after the labelled one
@@ -53,7 +48,7 @@ animal = 2  # whose session is taken apart, counted from 1
 raw_folds = 3  # folds decoded without baseline, spread evenly; 0: all
 
 # %%
-chapter = notebook.start("04_simulated_truth", globals())
+chapter = start("04_simulated_truth", globals())
 experiment = chapter.plan()
 
 # %% [markdown]
@@ -69,9 +64,9 @@ experiment = chapter.plan()
 
 # %%
 session = simulated_truth.session_of(dataset, animal, 0)
-start_s = tour.interesting_start_s(session.recording(), 30)
-fig, axes = figures.stack(7, heights=[1] * 6 + [2], height=0.8)
-axes = brain_figures.component_traces(session, 8, start_s, 30, axes)
+start_s = data_tour.interesting_start_s(session.recording(), 30)
+fig, axes = style.stack(7, heights=[1] * 6 + [2], height=0.8)
+axes = brain.component_traces(session, 8, start_s, 30, axes)
 
 # %% [markdown]
 # ## The same session under a camera
@@ -83,13 +78,13 @@ axes = brain_figures.component_traces(session, 8, start_s, 30, axes)
 
 # %%
 place = session.anatomy
-fig, axes = figures.panels(3, width=12, height=3.6)
+fig, axes = style.panels(3, width=12, height=3.6)
 title, label = "resting fluorescence", "camera counts"
-brain_figures.picture(place.resting, axes[0], label, title, simulated=True)
-brain_figures.parcel_map(place, axes[1], simulated=True)
+brain.picture(place.resting, axes[0], label, title, simulated=True)
+brain.parcel_map(place, axes[1], simulated=True)
 driven = session.maps()["driven"]
 title, label = "driven by running", "SD (% dF/F)"
-ax = brain_figures.picture(driven, axes[2], label, title, "magma", simulated=True)
+ax = brain.picture(driven, axes[2], label, title, "magma", simulated=True)
 
 # %% [markdown]
 # The mean picture around the onsets of running, as change from the rest before. First the brain jerks: outline and
@@ -100,8 +95,8 @@ ax = brain_figures.picture(driven, axes[2], label, title, "magma", simulated=Tru
 movie = session.movie()
 times_s = (-1.0, 0.0, 0.3, 0.7, 1.5, 2.5)
 changes, n_onsets = simulated_truth.onset_average(session, movie, times_s)
-fig, axes = figures.panels(len(times_s), width=12, height=2.6)
-axes = brain_figures.strip(changes, times_s, axes, "change (%)", place.brain)
+fig, axes = style.panels(len(times_s), width=12, height=2.6)
+axes = brain.strip(changes, times_s, axes, "change (%)", place.brain)
 print(f"mean of {n_onsets} onset(s) of one session")
 
 # %% [markdown]
@@ -112,8 +107,8 @@ print(f"mean of {n_onsets} onset(s) of one session")
 
 # %%
 views, traces = simulated_truth.two_views(session, movie)
-fig, (ax,) = figures.panels(1, height=3.6)
-ax = brain_figures.two_view_traces(session, traces, (3, 8, 16, 20), start_s, 30, ax)
+fig, (ax,) = style.panels(1, height=3.6)
+ax = brain.two_view_traces(session, traces, (3, 8, 16, 20), start_s, 30, ax)
 
 # %%
 tables.show(simulated_truth.agreement_table(views))
@@ -135,8 +130,8 @@ tables.show(simulated_truth.world_table())
 
 # %%
 scores = simulated_truth.world_scores(seed, store=chapter.store, jobs=jobs or None)
-fig, (ax,) = figures.panels(1, width=8, height=5)
-ax = brain_figures.world_scores(scores, ax)
+fig, (ax,) = style.panels(1, width=8, height=5)
+ax = brain.world_scores(scores, ax)
 
 # %% [markdown]
 # ## Calibration
@@ -153,7 +148,7 @@ raw_results = chapter.decode(raw)
 
 # %%
 measured = simulated_truth.calibration_scores(chapter.dataset, folds, raw_results)
-stored = results.stored_card("04_simulated_truth")
+stored = cards.stored_card("04_simulated_truth")
 tables.show(simulated_truth.calibration_table(measured, stored))
 
 # %% [markdown]
@@ -165,9 +160,10 @@ tables.show(simulated_truth.calibration_table(measured, stored))
 # agrees because it was put in.
 
 # %%
-correlations = tour.correlations_with_running(chapter.dataset).mean().to_numpy()
-fig, (ax,) = figures.panels(1, width=4.2, height=4)
-ax = brain_figures.correlation_pattern(correlations, ax)
+correlations = data_tour.correlations_with_running(chapter.dataset)
+correlations = correlations.mean().to_numpy()
+fig, (ax,) = style.panels(1, width=4.2, height=4)
+ax = brain.correlation_pattern(correlations, ax)
 
 # %% [markdown]
 # ## What this does not show

@@ -23,17 +23,11 @@
 # null without fixed points, tests over animals, and a run at the full size of the study.
 
 # %%
-from calcium_decoding import (
-    browse,
-    condition_figures,
-    conditions,
-    figures,
-    notebook,
-    results,
-    tables,
-    tour,
-    variants,
-)
+from calcium_decoding.evaluation import cards
+from calcium_decoding.experiments import compare, variants
+from calcium_decoding.plotting import comparisons, interactive, style
+from decoding_book.chapter import start
+from decoding_book.chapters import data_tour, tables
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml
@@ -41,7 +35,7 @@ data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
 out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
 regime = "auto"  # split: auto, or a name in splits.REGIMES
-recipe = "auto"  # preprocessing: auto, or a name in preprocess.RECIPES
+recipe = "auto"  # preprocessing: auto, or a name in preprocessing.RECIPES
 baseline_frames = 1000  # length of the moving baseline, frames
 past_frames = 15  # frames of a window before the labelled one
 future_frames = 15  # frames of a window after the labelled one
@@ -63,7 +57,7 @@ device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
 
 # %%
-chapter = notebook.start("10_roi_rnn", globals())
+chapter = start("10_roi_rnn", globals())
 experiment = chapter.plan(n_folds=folds)
 pool = {"store": chapter.store, "jobs": jobs or None}
 simulated = chapter.dataset.simulated
@@ -81,11 +75,11 @@ simulated = chapter.dataset.simulated
 # frame.
 
 # %%
-example = tour.example_of_test(experiment)
-start_s = tour.interesting_start_s(example, 60)
-fig, (ax,) = figures.panels(1, height=3.6)
+example = data_tour.example_of_test(experiment)
+start_s = data_tour.interesting_start_s(example, 60)
+fig, (ax,) = style.panels(1, height=3.6)
 title = ax.set_title(f"{example.id}: {example.signal_unit}")
-ax = figures.traces(example, tour.spread_of_rois(example), start_s, 60, ax)
+ax = style.traces(example, data_tour.spread_of_rois(example), start_s, 60, ax)
 
 # %% [markdown]
 # ## Train and test
@@ -107,10 +101,10 @@ decoded = chapter.decode(experiment)
 # last is the price of a new animal. Right: the last again, by animal.
 
 # %%
-fig, axes = figures.panels(3, width=13, height=3.8)
-figures.learning_curves(decoded, axes[0], simulated)
-figures.roc_by_role(decoded, axes[1], simulated)
-ax = figures.roc_by_group(decoded, axes[2], simulated)
+fig, axes = style.panels(3, width=13, height=3.8)
+style.learning_curves(decoded, axes[0], simulated)
+style.roc_by_role(decoded, axes[1], simulated)
+ax = style.roc_by_group(decoded, axes[2], simulated)
 
 # %% [markdown]
 # ## Does the trace follow the animal?
@@ -120,17 +114,17 @@ ax = figures.roc_by_group(decoded, axes[2], simulated)
 
 # %%
 testing = tables.folds_testing(decoded, example)
-fig, axes = figures.stack(len(testing))
+fig, axes = style.stack(len(testing))
 for ax, fold in zip(axes, testing, strict=True):
-    figures.decoded_trace(fold, example, start_s, 60, ax)
+    style.decoded_trace(fold, example, start_s, 60, ax)
 
 # %% [markdown]
 # The whole recording, to move in. Drag the window in the lowest strip, or its ends, to see another stretch; hover for
 # values; click a decoder's name to hide its line. Errors within a long bout deserve a second look at the traces above.
 
 # %%
-rois = tour.spread_of_rois(example)
-browse.recording(example, rois, testing, start_s)
+rois = data_tour.spread_of_rois(example)
+interactive.recording(example, rois, testing, start_s)
 
 # %% [markdown]
 # ## The null: what does the same network score when there is nothing to find?
@@ -152,9 +146,9 @@ print(null_statement, their_statement, sep="\n")
 # SD is a spread, not a standard error, and 20 folds of 5 animals are not 20 independent tests.
 
 # %%
-fig, (ax,) = figures.panels(1, width=7, height=4)
+fig, (ax,) = style.panels(1, width=7, height=4)
 published = tables.published_scores(chapter.dataset)
-ax = figures.fold_scores(decoded, nulls, ax, published, simulated)
+ax = style.fold_scores(decoded, nulls, ax, published, simulated)
 
 # %%
 tables.show(tables.score_table(decoded, nulls, chapter.dataset))
@@ -188,16 +182,16 @@ tables.show(tables.not_evaluable_table(decoded))
 # Profile *paper* trains each of them 30 epochs on all the study's frames.
 
 # %%
-compared = conditions.run(variants.networks(
+compared = compare.run(variants.networks(
     chapter.plan, networks.split(","), n_folds=sweep_folds),
     label="networks", **pool) if networks else []
 
 # %%
-fig, (ax,) = figures.panels(1, width=10, height=3.8)
-ax = condition_figures.strip(compared, ax, simulated=simulated, nulls=nulls)
+fig, (ax,) = style.panels(1, width=10, height=3.8)
+ax = comparisons.strip(compared, ax, simulated=simulated, nulls=nulls)
 
 # %%
-tables.show(conditions.table(compared))
+tables.show(compare.table(compared))
 
 # %% [markdown]
 # All pairs. The rank-sum over folds with Holm's correction and stars is the study's test; it takes folds as
@@ -205,7 +199,7 @@ tables.show(conditions.table(compared))
 # interval. With five animals no sign-flip p is below 1/16, with three none below 1/4.
 
 # %%
-tables.show(conditions.short_tests(compared))
+tables.show(compare.short_tests(compared))
 
 # %% [markdown]
 # ## Does the filter matter?
@@ -219,17 +213,17 @@ tables.show(conditions.short_tests(compared))
 lengths = [int(length) for length in filters.split(",") if length]
 asked = variants.filters(
     chapter.plan, lengths, filter_model, n_folds=sweep_folds) if lengths else []
-filtered = conditions.run(asked, label="filters", **pool) if asked else []
+filtered = compare.run(asked, label="filters", **pool) if asked else []
 
 # %%
-fig, (ax,) = figures.panels(1, width=9, height=3.8)
-ax = condition_figures.strip(filtered, ax, simulated=simulated, nulls=nulls)
+fig, (ax,) = style.panels(1, width=9, height=3.8)
+ax = comparisons.strip(filtered, ax, simulated=simulated, nulls=nulls)
 
 # %%
-tables.show(conditions.table(filtered))
+tables.show(compare.table(filtered))
 
 # %%
-tables.show(conditions.short_tests(filtered, against=variants.NO_FILTER))
+tables.show(compare.short_tests(filtered, against=variants.NO_FILTER))
 
 # %% [markdown]
 # In the simulation brain and behaviour drift by themselves, as much as we chose; how much a filter gains there is our
@@ -244,7 +238,7 @@ tables.show(conditions.short_tests(filtered, against=variants.NO_FILTER))
 # the two hours we allow.
 
 # %%
-stored = results.stored_card("10_roi_rnn.simulated-study")
+stored = cards.stored_card("10_roi_rnn.simulated-study")
 tables.show(tables.stored_summary(stored))
 
 # %% [markdown]
@@ -252,7 +246,7 @@ tables.show(tables.stored_summary(stored))
 # in place of thirty.
 
 # %%
-after_one = results.stored_card("10_roi_rnn.simulated-study-null")
+after_one = cards.stored_card("10_roi_rnn.simulated-study-null")
 tables.show(tables.stored_summary(after_one))
 
 # %%
@@ -284,8 +278,8 @@ tables.show(tables.stored_origin(stored))
 # %%
 others = [r for r in compared if r.name not in models.split(",")]
 card = chapter.card(experiment, decoded, nulls, null_statement, scores=[
-    *results.fold_scores(theirs, " published null"),
-    *conditions.card_scores(others), *conditions.card_scores(filtered)])
+    *cards.fold_scores(theirs, " published null"),
+    *compare.card_scores(others), *compare.card_scores(filtered)])
 tables.show(card.origin())
 
 # %% tags=["nbval-check-output"]

@@ -24,16 +24,10 @@
 # test over folds, and lag curves against planted lags.
 
 # %%
-from calcium_decoding import (
-    condition_figures,
-    conditions,
-    figures,
-    lag_figures,
-    lags,
-    notebook,
-    tables,
-    timing,
-)
+from calcium_decoding.experiments import compare, timing
+from calcium_decoding.plotting import comparisons, style
+from decoding_book.chapter import start
+from decoding_book.chapters import lags, tables
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml
@@ -41,7 +35,7 @@ data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
 out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
 regime = "auto"  # split: auto, or a name in splits.REGIMES
-recipe = "auto"  # preprocessing: auto, or a name in preprocess.RECIPES
+recipe = "auto"  # preprocessing: auto, or a name in preprocessing.RECIPES
 baseline_frames = 1000  # length of the moving baseline, frames
 past_frames = 15  # frames of a window before the labelled one
 future_frames = 15  # frames of a window after the labelled one
@@ -59,7 +53,7 @@ device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
 
 # %%
-chapter = notebook.start("11_windows_and_lags", globals())
+chapter = start("11_windows_and_lags", globals())
 experiment = chapter.plan(n_folds=sweep_folds)
 pool = {"store": chapter.store, "jobs": jobs or None}
 simulated = chapter.dataset.simulated
@@ -73,7 +67,7 @@ simulated = chapter.dataset.simulated
 # band in the figures.
 
 # %%
-nulls, null_statement = conditions.run_null(
+nulls, null_statement = compare.run_null(
     chapter.plan, chapter.dataset, model, seed, n_folds=sweep_folds, **pool)
 print(null_statement)
 
@@ -85,12 +79,12 @@ print(null_statement)
 
 # %%
 halves = [int(half) for half in half_lengths.split(",")]
-lengths = conditions.run(timing.window_lengths(
+lengths = compare.run(timing.window_lengths(
     chapter.plan, halves, model, n_folds=sweep_folds), label="lengths", **pool)
 
 # %%
-fig, (ax,) = figures.panels(1, width=9, height=3.8)
-condition_figures.strip(lengths, ax, simulated=simulated, nulls=nulls)
+fig, (ax,) = style.panels(1, width=9, height=3.8)
+comparisons.strip(lengths, ax, simulated=simulated, nulls=nulls)
 label = ax.set_xlabel("frames on either side of the labelled one, in seconds")
 
 # %%
@@ -111,7 +105,7 @@ tables.show(timing.look_ahead_table(lengths))
 # however large the effect. Read the interval.
 
 # %%
-tables.show(conditions.short_tests(lengths))
+tables.show(compare.short_tests(lengths))
 
 # %% [markdown]
 # ## Which side, and how late may the answer come?
@@ -125,13 +119,13 @@ tables.show(conditions.short_tests(lengths))
 # filter use a trailing mean and the scale of the training frames instead. Only the last row looks nowhere ahead.
 
 # %%
-one_sided = conditions.run(timing.sides(
+one_sided = compare.run(timing.sides(
     chapter.plan, past_frames, future_frames, model, n_folds=sweep_folds),
     label="sides", **pool)
 
 # %%
-fig, (ax,) = figures.panels(1, width=9, height=3.8)
-ax = condition_figures.strip(one_sided, ax, simulated=simulated, nulls=nulls)
+fig, (ax,) = style.panels(1, width=9, height=3.8)
+ax = comparisons.strip(one_sided, ax, simulated=simulated, nulls=nulls)
 
 # %%
 tables.show(timing.look_ahead_table(one_sided))
@@ -140,7 +134,7 @@ tables.show(timing.look_ahead_table(one_sided))
 # Against both sides, by animal:
 
 # %%
-tables.show(conditions.short_tests(one_sided, against="both sides"))
+tables.show(compare.short_tests(one_sided, against="both sides"))
 
 # %% [markdown]
 # Calcium is late: what the animal does now shows fully in the frames that follow. The future side may therefore win
@@ -154,17 +148,17 @@ tables.show(conditions.short_tests(one_sided, against="both sides"))
 
 # %%
 frames = sorted(int(shift) for shift in shifts.split(","))
-shifted = conditions.run(timing.label_shifts(
+shifted = compare.run(timing.label_shifts(
     chapter.plan, past_frames, future_frames, frames, model, n_folds=sweep_folds),
     label="shifts", **pool)
 
 # %%
-fig, (ax,) = figures.panels(1, width=9, height=3.8)
+fig, (ax,) = style.panels(1, width=9, height=3.8)
 label = "label shift (s); positive: later behaviour"
-ax = condition_figures.curve(shifted, ax, label, simulated=simulated, nulls=nulls)
+ax = comparisons.curve(shifted, ax, label, simulated=simulated, nulls=nulls)
 
 # %%
-tables.show(conditions.short_tests(shifted, against="0 s"))
+tables.show(compare.short_tests(shifted, against="0 s"))
 
 # %% [markdown]
 # The study gives this figure without numbers. Its text says that every later label (+0.33 s and on) was significantly
@@ -183,9 +177,9 @@ tables.show(conditions.short_tests(shifted, against="0 s"))
 # in perfect step with behaviour would look as if it followed.
 
 # %%
-fig, (ax,) = figures.panels(1, width=7, height=3.4)
+fig, (ax,) = style.panels(1, width=7, height=3.4)
 most_s = max(map(abs, frames)) / chapter.rate_hz
-ax = lag_figures.behaviour_alone(shifted[0], most_s, ax, simulated)
+ax = lags.behaviour_alone(shifted[0], most_s, ax, simulated)
 
 # %% [markdown]
 # ## Would the peak tell the truth?
@@ -202,9 +196,9 @@ sets = {"this data": chapter.dataset, **worlds}
 curves = lags.curves(chapter.plan, sets, frames, n_folds=sweep_folds, **pool)
 
 # %%
-fig, axes = figures.stack(len(worlds), height=2.9)
+fig, axes = style.stack(len(worlds), height=2.9)
 for ax, world in zip(axes, worlds, strict=True):
-    lag_figures.lag_curve(curves[world], ax, planted[world], simulated=True)
+    lags.lag_curve(curves[world], ax, planted[world], simulated=True)
     title = ax.set_title(f"world '{world}': planted lag {planted[world]:+.1f} s")
 
 # %% [markdown]
@@ -226,8 +220,8 @@ tables.show(lag_table)
 # the window sees half a second to either side, so a small shift costs it nothing.
 
 # %%
-fig, (ax,) = figures.panels(1, width=9, height=3.4)
-ax = lag_figures.lag_curve(curves["this data"], ax, simulated=simulated)
+fig, (ax,) = style.panels(1, width=9, height=3.4)
+ax = lags.lag_curve(curves["this data"], ax, simulated=simulated)
 
 # %% [markdown]
 # With the default settings and four seeds, eight estimates were off by 0.01 to 0.06 s, one frame or two, all towards
@@ -257,15 +251,15 @@ ax = lag_figures.lag_curve(curves["this data"], ax, simulated=simulated)
 # %%
 found = [*lengths, *one_sided, *shifted]
 found += [result for curve in curves.values() for result in curve]
-tables.show(tables.not_evaluable_table(conditions.not_evaluable(found)))
+tables.show(tables.not_evaluable_table(compare.not_evaluable(found)))
 
 # %% [markdown]
 # ## Result card
 
 # %%
-scores = conditions.card_scores([*lengths, *one_sided, *shifted])
+scores = compare.card_scores([*lengths, *one_sided, *shifted])
 plans = [result.condition.experiment for result in found]
-card = chapter.card(plans, conditions.not_evaluable(found), nulls, null_statement,
+card = chapter.card(plans, compare.not_evaluable(found), nulls, null_statement,
                     [*scores, *lags.card_scores(curves)])
 tables.show(card.origin())
 

@@ -24,18 +24,12 @@
 # a world where running drives one group alone; the price of choosing a group.
 
 # %%
-from calcium_decoding import (
-    condition_figures,
-    conditions,
-    figures,
-    masking,
-    nested,
-    notebook,
-    region_effects,
-    region_figures,
-    regions,
-    tables,
-)
+from calcium_decoding.experiments import compare, nested
+from calcium_decoding.explain import masking
+from calcium_decoding.plotting import comparisons, style
+from decoding_book.chapter import start
+from decoding_book.chapters import tables
+from decoding_book.chapters.regions import figures, group_effects, roi_sets
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml
@@ -43,7 +37,7 @@ data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
 out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
 regime = "auto"  # split: auto, or a name in splits.REGIMES
-recipe = "auto"  # preprocessing: auto, or a name in preprocess.RECIPES
+recipe = "auto"  # preprocessing: auto, or a name in preprocessing.RECIPES
 baseline_frames = 1000  # length of the moving baseline, frames
 past_frames = 15  # frames of a window before the labelled one
 future_frames = 15  # frames of a window after the labelled one
@@ -61,9 +55,9 @@ device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
 
 # %%
-chapter = notebook.start("12_regions", globals())
+chapter = start("12_regions", globals())
 experiment = chapter.plan(n_folds=sweep_folds)
-sets = regions.sets_of(chapter.dataset)
+sets = roi_sets.sets_of(chapter.dataset)
 simulated = chapter.dataset.simulated
 print(f"sets     {sets.statement}")
 
@@ -79,13 +73,13 @@ print(f"sets     {sets.statement}")
 # so each animal has a dot here, and the sample SD over animals stands in the table.
 
 # %%
-correlation = regions.correlations(chapter.dataset, baseline_frames)
-by_roi = regions.correlation_table(correlation, sets, chapter.dataset)
-fig, (ax,) = figures.panels(1, width=11, height=3.8)
-ax = region_figures.correlations(correlation, by_roi, chapter.dataset, ax)
+correlation = roi_sets.correlations(chapter.dataset, baseline_frames)
+by_roi = roi_sets.correlation_table(correlation, sets, chapter.dataset)
+fig, (ax,) = style.panels(1, width=11, height=3.8)
+ax = figures.correlations(correlation, by_roi, chapter.dataset, ax)
 
 # %%
-tables.show(regions.correlation_summary(by_roi))
+tables.show(roi_sets.correlation_summary(by_roi))
 
 # %% [markdown]
 # The text of the paper gives 0.21 ± 0.10 over the 50 ROIs. The mean agrees with the values saved in its code; the SD of
@@ -102,8 +96,8 @@ tables.show(regions.correlation_summary(by_roi))
 # published sets stand each group left out, which the next section needs, and the two hemispheres.
 
 # %%
-asked = regions.conditions_of(experiment, sets, model)
-found = conditions.run(asked, chapter.store, jobs or None, label="sets of ROIs")
+asked = roi_sets.conditions_of(experiment, sets, model)
+found = compare.run(asked, chapter.store, jobs or None, label="sets of ROIs")
 nulls, null_statement = chapter.decode_null()
 print(null_statement)
 
@@ -113,15 +107,15 @@ print(null_statement)
 # (PT&RS), medial visual (V1&Vm), lateral visual and auditory (Vl&A1).
 
 # %%
-fig, axes = figures.panels(2, width=12.5, height=4, width_ratios=[3, 5])
-panel_d = regions.pick(found, [sets.all, *sets.limbs])
-panel_f = regions.pick(found, sets.groups) or panel_d
-condition_figures.strip(panel_d, axes[0], simulated=simulated, nulls=nulls)
-ax = condition_figures.strip(panel_f, axes[1], simulated=simulated, nulls=nulls)
+fig, axes = style.panels(2, width=12.5, height=4, width_ratios=[3, 5])
+panel_d = roi_sets.pick(found, [sets.all, *sets.limbs])
+panel_f = roi_sets.pick(found, sets.groups) or panel_d
+comparisons.strip(panel_d, axes[0], simulated=simulated, nulls=nulls)
+ax = comparisons.strip(panel_f, axes[1], simulated=simulated, nulls=nulls)
 
 # %%
-shown = regions.pick(found, [sets.all, *sets.limbs, *sets.groups])
-tables.show(conditions.table(shown))
+shown = roi_sets.pick(found, [sets.all, *sets.limbs, *sets.groups])
+tables.show(compare.table(shown))
 
 # %% [markdown]
 # The study tests every pair of a panel with the rank-sum test over folds, corrected by Holm. Those p stand first, ours
@@ -130,10 +124,10 @@ tables.show(conditions.table(shown))
 # With five animals no p below 1/16 is possible, with three none below 1/4: read the interval and the dots.
 
 # %%
-tables.show(conditions.short_tests(panel_d))
+tables.show(compare.short_tests(panel_d))
 
 # %%
-tables.show(conditions.short_tests(panel_f))
+tables.show(compare.short_tests(panel_f))
 
 # %% [markdown]
 # On simulated data the order of the groups was put in (strides drive the limb areas most), and agreement with the
@@ -154,12 +148,12 @@ tables.show(conditions.short_tests(panel_f))
 
 # %%
 masked = masking.run(experiment, sets.groups, model, chapter.store, jobs or None)
-effects = region_effects.effects(found, sets, masked)
-fig, (ax,) = figures.panels(1, width=10, height=4.2)
-ax = region_figures.effects(effects, ax, simulated=simulated)
+effects = group_effects.effects(found, sets, masked)
+fig, (ax,) = style.panels(1, width=10, height=4.2)
+ax = figures.effects(effects, ax, simulated=simulated)
 
 # %%
-tables.show(region_effects.effect_table(effects))
+tables.show(group_effects.effect_table(effects))
 
 # %% [markdown]
 # Means over test animals with 95 % t intervals. A loss after refit that is near zero does not make a group
@@ -174,15 +168,15 @@ tables.show(region_effects.effect_table(effects))
 # was planted. The rank correlation over five groups is a summary, not a test.
 
 # %%
-truth, statement = region_effects.planted(chapter.dataset, sets)
+truth, statement = group_effects.planted(chapter.dataset, sets)
 print(statement)
-fig, axes = figures.panels(2, width=10, height=3.8)
+fig, axes = style.panels(2, width=10, height=3.8)
 label = "share of variance driven by running, planted"
-for ax, way in zip(axes, (region_effects.ALONE, region_effects.REFIT), strict=True):
-    region_figures.against_truth(effects, truth, "share_driven", way, ax, label)
+for ax, way in zip(axes, (group_effects.ALONE, group_effects.REFIT), strict=True):
+    figures.against_truth(effects, truth, "share_driven", way, ax, label)
 
 # %%
-agreement = region_effects.agreement(effects, truth)
+agreement = group_effects.agreement(effects, truth)
 tables.show(agreement)
 
 # %% [markdown]
@@ -190,7 +184,7 @@ tables.show(agreement)
 # their side, so either alone should do about as well as the other.
 
 # %%
-tables.show(conditions.table(regions.pick(found, [sets.all, *sets.sides])))
+tables.show(compare.table(roi_sets.pick(found, [sets.all, *sets.sides])))
 
 # %% [markdown]
 # ## A world where we know the answer
@@ -200,15 +194,15 @@ tables.show(conditions.table(regions.pick(found, [sets.all, *sets.sides])))
 # whatever data the chapter runs on: three small animals, logistic regression on one frame.
 
 # %%
-world, world_effects = region_effects.one_area_world(
+world, world_effects = group_effects.one_area_world(
     seed, store=chapter.store, jobs=jobs or None)
-fig, axes = figures.panels(2, width=12, height=4)
-alone, refit = region_effects.ALONE, region_effects.REFIT
-region_figures.effects(world_effects, axes[0], [alone], simulated=True)
-ax = region_figures.effects(world_effects, axes[1], [refit], simulated=True)
+fig, axes = style.panels(2, width=12, height=4)
+alone, refit = group_effects.ALONE, group_effects.REFIT
+figures.effects(world_effects, axes[0], [alone], simulated=True)
+ax = figures.effects(world_effects, axes[1], [refit], simulated=True)
 
 # %%
-tables.show(conditions.table(world[:6]))
+tables.show(compare.table(world[:6]))
 
 # %% [markdown]
 # Something is worth a second look. All 50 ROIs do much better than the driven eight by themselves, although the other
@@ -226,15 +220,15 @@ tables.show(conditions.table(world[:6]))
 # %%
 whole = chapter.plan(say=False)
 small = ["FLa&HLa", *sets.groups] if sets.limbs else [*sets.groups] or [sets.all]
-asked = regions.conditions_of(whole, sets, "logistic", small)
+asked = roi_sets.conditions_of(whole, sets, "logistic", small)
 inside, statement = nested.attempt(
-    chapter.dataset, region_effects.candidates(asked), chapter.store, jobs or None)
+    chapter.dataset, group_effects.candidates(asked), chapter.store, jobs or None)
 print(statement)
 tables.show(nested.table(inside))
 
 # %%
-every = conditions.run(asked, chapter.store, jobs or None, label="hindsight")
-price = region_effects.price_of_choosing(inside, every)
+every = compare.run(asked, chapter.store, jobs or None, label="hindsight")
+price = group_effects.price_of_choosing(inside, every)
 tables.show(price)
 
 # %% [markdown]
@@ -257,11 +251,11 @@ tables.show(price)
 
 # %%
 scores = [
-    *regions.card_scores(correlation, by_roi),
-    *conditions.card_scores(found),
-    *region_effects.card_scores(effects),
-    *region_effects.agreement_scores(agreement),
-    *region_effects.world_scores(world),
+    *roi_sets.card_scores(correlation, by_roi),
+    *compare.card_scores(found),
+    *group_effects.card_scores(effects),
+    *group_effects.agreement_scores(agreement),
+    *group_effects.world_scores(world),
     *nested.card_scores(inside),
 ]
 failed = [fold for result in found for fold in result.folds if fold.reason]

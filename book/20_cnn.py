@@ -24,20 +24,12 @@
 # session, and five controls.
 
 # %%
-from calcium_decoding import (
-    brain_figures,
-    condition_figures,
-    conditions,
-    figures,
-    image_controls,
-    image_figures,
-    image_scores,
-    image_variants,
-    image_views,
-    notebook,
-    tables,
-    tour,
-)
+from calcium_decoding.experiments import compare, variants
+from calcium_decoding.plotting import brain, comparisons, style
+from calcium_decoding.preprocessing import confounds
+from decoding_book.chapter import start
+from decoding_book.chapters import data_tour, tables
+from decoding_book.chapters.movies import figures, movie_tables, views
 
 # %% tags=["parameters"]
 dataset = "simulated-movies"  # name in data_manifest.yaml
@@ -63,7 +55,7 @@ device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
 
 # %%
-chapter = notebook.start("20_cnn", globals(), movies=True)
+chapter = start("20_cnn", globals(), movies=True)
 experiment = chapter.plan_images(n_folds=folds)
 pool = {"store": chapter.store, "jobs": jobs or None}
 simulated = chapter.dataset.simulated
@@ -82,18 +74,18 @@ simulated = chapter.dataset.simulated
 # the mean of all running frames less that of all resting ones, which is what the task comes down to.
 
 # %%
-example = tour.example_of_test(experiment)
-seen = image_views.view(experiment, example)
-fig, axes = figures.panels(4, width=14, height=3.4)
-brain_figures.picture(
+example = data_tour.example_of_test(experiment)
+seen = views.view(experiment, example)
+fig, axes = style.panels(4, width=14, height=3.4)
+brain.picture(
     seen.scaling.mean, axes[0], "camera counts", "mean picture",
     simulated=simulated)
-image_figures.colour_image(
+figures.colour_image(
     seen.image, axes[1], f"image at {seen.frame / chapter.rate_hz:.0f} s",
     simulated)
-image_figures.change(
+figures.change(
     seen.image[2] - seen.image[0], axes[2], "last frame − first", simulated)
-ax = image_figures.change(
+ax = figures.change(
     seen.run_less_rest, axes[3], "running − rest", simulated)
 
 # %% [markdown]
@@ -107,7 +99,7 @@ ax = image_figures.change(
 #   instead.
 
 # %%
-tables.show(image_views.scaling_table([seen]))
+tables.show(views.scaling_table([seen]))
 
 # %% [markdown]
 # ## Train and test
@@ -131,7 +123,7 @@ rois = chapter.decode(of_rois, ["logistic", "logistic_window"])
 # trained on that from the beginning.
 
 # %%
-nulls, null_statement = conditions.run_null(
+nulls, null_statement = compare.run_null(
     chapter.plan_images, chapter.dataset, "cnn", seed, n_folds=null_folds, **pool)
 print(null_statement)
 
@@ -140,12 +132,12 @@ print(null_statement)
 # how well the network separates the animals it was trained on, the one that chose the epoch, and the one it never saw.
 
 # %%
-fig, axes = figures.panels(2, width=10, height=3.8)
-figures.learning_curves(cnn, axes[0], simulated)
-ax = figures.roc_by_role(cnn, axes[1], simulated)
+fig, axes = style.panels(2, width=10, height=3.8)
+style.learning_curves(cnn, axes[0], simulated)
+ax = style.roc_by_role(cnn, axes[1], simulated)
 
 # %%
-tables.show(image_scores.epoch_table(cnn))
+tables.show(movie_tables.epoch_table(cnn))
 
 # %% [markdown]
 # On the study's mice validation loss was lowest after the first epoch in 19 of 20 folds, and rose from 0.44 to 0.73 by
@@ -155,11 +147,11 @@ tables.show(image_scores.epoch_table(cnn))
 # The same stretch of a test session, as each decoder sees it:
 
 # %%
-start_s = tour.interesting_start_s(example, 40)
+start_s = data_tour.interesting_start_s(example, 40)
 testing = tables.folds_testing([*cnn, *rois], example)
-fig, axes = figures.stack(len(testing))
+fig, axes = style.stack(len(testing))
 for ax, fold in zip(axes, testing, strict=True):
-    figures.decoded_trace(fold, example, start_s, 40, ax)
+    style.decoded_trace(fold, example, start_s, 40, ax)
 
 # %% [markdown]
 # ## Scores
@@ -168,9 +160,9 @@ for ax, fold in zip(axes, testing, strict=True):
 # and training data: they are no independent tests, and 20 folds of five animals are not 20.
 
 # %%
-fig, (ax,) = figures.panels(1, width=7, height=4)
+fig, (ax,) = style.panels(1, width=7, height=4)
 published = tables.published_scores(chapter.dataset)
-ax = figures.fold_scores([*cnn, *rois], nulls, ax, published, simulated)
+ax = style.fold_scores([*cnn, *rois], nulls, ax, published, simulated)
 
 # %%
 tables.show(tables.score_table([*cnn, *rois], nulls, chapter.dataset))
@@ -186,11 +178,11 @@ tables.show(tables.score_table([*cnn, *rois], nulls, chapter.dataset))
 # those of the sessions do not. Normalising each session by itself is what keeps them together.
 
 # %%
-fig, (ax,) = figures.panels(1, width=7, height=3.8)
-ax = image_figures.sessions(cnn, ax, simulated)
+fig, (ax,) = style.panels(1, width=7, height=3.8)
+ax = figures.sessions(cnn, ax, simulated)
 
 # %%
-tables.show(image_scores.session_table(cnn, chapter.dataset))
+tables.show(movie_tables.session_table(cnn, chapter.dataset))
 
 # %% [markdown]
 # What an AUC does not say: whether one half is a good threshold for a new animal (balanced accuracy), how often *run*
@@ -199,7 +191,7 @@ tables.show(image_scores.session_table(cnn, chapter.dataset))
 # gives).
 
 # %%
-tables.show(image_scores.frame_table(cnn))
+tables.show(movie_tables.frame_table(cnn))
 
 # %% [markdown]
 # ## What else could it be?
@@ -216,22 +208,22 @@ tables.show(image_scores.frame_table(cnn))
 # - **shifts**: how far the picture lies from its mean place, down and right, and the distance.
 
 # %%
-control_sets = image_controls.control_datasets(chapter.dataset, chapter.store)
-alone = image_variants.controls(
+control_sets = confounds.control_datasets(chapter.dataset, chapter.store)
+alone = variants.controls(
     chapter.plan, control_sets, "logistic_window", n_folds=folds, recipe="raw")
-found = conditions.run(alone, label="controls", **pool)
+found = compare.run(alone, label="controls", **pool)
 
 # %%
-fig, (ax,) = figures.panels(1, width=9, height=3.6)
-ax = condition_figures.strip(found, ax, simulated=simulated, nulls=nulls)
+fig, (ax,) = style.panels(1, width=9, height=3.6)
+ax = comparisons.strip(found, ax, simulated=simulated, nulls=nulls)
 
 # %%
 controls = {result.name: result.folds for result in found}
-fig, (ax,) = figures.panels(1, width=9, height=3.6)
-ax = image_figures.shares(cnn, controls, ax, simulated)
+fig, (ax,) = style.panels(1, width=9, height=3.6)
+ax = figures.shares(cnn, controls, ax, simulated)
 
 # %%
-tables.show(image_controls.control_table(cnn, controls))
+tables.show(confounds.control_table(cnn, controls))
 
 # %% [markdown]
 # *Share explained* is (AUC of the control − 0.5) over (AUC of the network − 0.5), fold by fold. Read it with care, in
@@ -247,10 +239,10 @@ tables.show(image_controls.control_table(cnn, controls))
 #   recording where this table looks like that, the CNN's score is no evidence of neurons.
 
 # %%
-at_once = conditions.run(image_variants.controls(
+at_once = compare.run(variants.controls(
     chapter.plan, control_sets, "logistic", n_folds=folds, recipe="raw"),
     label="controls", **pool)
-tables.show(image_controls.control_table(cnn, {r.name: r.folds for r in at_once}))
+tables.show(confounds.control_table(cnn, {r.name: r.folds for r in at_once}))
 
 # %% [markdown]
 # We know of no such control in the study. What would settle it is a channel that neurons do not change, such as light
@@ -282,11 +274,11 @@ tables.show(tables.not_evaluable_table([*cnn, *rois, *failed]))
 # fold included, is the `.card.json` beside the executed notebook.
 
 # %%
-scores = [*image_scores.loss_scores(cnn),
-          *image_scores.explained_scores(cnn, controls),
-          *conditions.card_scores(found)]
+scores = [*movie_tables.loss_scores(cnn),
+          *movie_tables.explained_scores(cnn, controls),
+          *compare.card_scores(found)]
 plans = [experiment, of_rois, *(result.condition.experiment for result in found)]
-card = chapter.card(plans, [*cnn, *rois, *conditions.not_evaluable(found)],
+card = chapter.card(plans, [*cnn, *rois, *compare.not_evaluable(found)],
                     nulls, null_statement, scores)
 tables.show(card.origin())
 

@@ -25,17 +25,11 @@
 # look-ahead of each window.
 
 # %%
-from calcium_decoding import (
-    condition_figures,
-    conditions,
-    figures,
-    image_figures,
-    image_scores,
-    image_variants,
-    notebook,
-    tables,
-    tour,
-)
+from calcium_decoding.experiments import compare, variants
+from calcium_decoding.plotting import comparisons, style
+from decoding_book.chapter import start
+from decoding_book.chapters import data_tour, tables
+from decoding_book.chapters.movies import figures, movie_tables
 
 # %% tags=["parameters"]
 dataset = "simulated-movies"  # name in data_manifest.yaml
@@ -67,7 +61,7 @@ device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
 
 # %%
-chapter = notebook.start("21_cnn_rnn", globals(), movies=True)
+chapter = start("21_cnn_rnn", globals(), movies=True)
 experiment = chapter.plan_images(n_folds=folds)
 pool = {"store": chapter.store, "jobs": jobs or None}
 simulated = chapter.dataset.simulated
@@ -96,8 +90,8 @@ first = networks.split(",")[0]
 # a session it is run once an image. The results are the same, which a test of the library holds to a ten-thousandth.
 
 # %%
-fig, (ax,) = figures.panels(1, width=8, height=2.6)
-ax = image_figures.shared_features(images_each_side, ax)
+fig, (ax,) = style.panels(1, width=8, height=2.6)
+ax = figures.shared_features(images_each_side, ax)
 
 # %% [markdown]
 # When the CNN is frozen, features do not even change from epoch to epoch, network to network, or k to k: they are kept
@@ -109,27 +103,27 @@ ax = image_figures.shared_features(images_each_side, ax)
 # CNN alone, and with each recurrent network on top: Fig 2E. Same folds, same images.
 
 # %%
-compared = image_variants.run(image_variants.networks(
+compared = variants.run(variants.movie_networks(
     chapter.plan_images, networks.split(","), n_folds=folds), **pool)
 
 # %% [markdown]
 # The null: behaviour of another session of the same animal, both stages trained on that from the beginning.
 
 # %%
-nulls, null_statement = conditions.run_null(
+nulls, null_statement = compare.run_null(
     chapter.plan_images, chapter.dataset, first, seed, n_folds=null_folds, **pool)
 print(null_statement)
 
 # %%
-fig, axes = figures.panels(2, width=13, height=3.8)
-condition_figures.strip(
+fig, axes = style.panels(2, width=13, height=3.8)
+comparisons.strip(
     compared, axes[0], simulated=simulated, nulls=nulls,
     published=None if chapter.dataset.compare_with_study else False)
 trained = [fold for result in compared for fold in result.folds]
-ax = image_figures.validation_losses(trained, axes[1], simulated)
+ax = figures.validation_losses(trained, axes[1], simulated)
 
 # %%
-tables.show(conditions.table(compared))
+tables.show(compare.table(compared))
 
 # %% [markdown]
 # Right: validation loss by epoch (Fig 2D). In the table a published figure stands beside ours where ours was made the
@@ -140,13 +134,13 @@ tables.show(conditions.table(compared))
 # the study's 20 folds CNN-GRU is above CNN with p = 0.0001; GRU and LSTM differ by 0.003.
 
 # %%
-tables.show(conditions.short_tests(compared))
+tables.show(compare.short_tests(compared))
 
 # %% [markdown]
 # Losses by epoch, means over folds, and how many folds kept which epoch:
 
 # %%
-tables.show(image_scores.epoch_table(trained))
+tables.show(movie_tables.epoch_table(trained))
 
 # %% [markdown]
 # ## Does it follow the animal more smoothly?
@@ -156,12 +150,12 @@ tables.show(image_scores.epoch_table(trained))
 # foresight.
 
 # %%
-example = tour.example_of_test(experiment)
-start_s = tour.interesting_start_s(example, 40)
+example = data_tour.example_of_test(experiment)
+start_s = data_tour.interesting_start_s(example, 40)
 testing = tables.folds_testing([*compared[0].folds, *compared[1].folds], example)
-fig, axes = figures.stack(len(testing))
+fig, axes = style.stack(len(testing))
 for ax, fold in zip(axes, testing, strict=True):
-    figures.decoded_trace(fold, example, start_s, 40, ax)
+    style.decoded_trace(fold, example, start_s, 40, ax)
 
 # %% [markdown]
 # ## How long a window?
@@ -172,17 +166,17 @@ for ax, fold in zip(axes, testing, strict=True):
 
 # %%
 sides = [int(k) for k in windows.split(",")]
-swept = image_variants.run(image_variants.windows(
+swept = variants.run(variants.windows(
     chapter.plan_images, sides, first, n_folds=folds), label="windows", **pool)
 
 # %%
-fig, (ax,) = figures.panels(1, width=8, height=3.8)
-ax = condition_figures.curve(
+fig, (ax,) = style.panels(1, width=8, height=3.8)
+ax = comparisons.curve(
     swept, ax, "images on either side of the labelled one (s)", simulated=simulated,
     nulls=nulls, published=None if chapter.dataset.compare_with_study else False)
 
 # %%
-tables.show(image_variants.window_table([*compared, *swept]))
+tables.show(variants.window_table([*compared, *swept]))
 
 # %% [markdown]
 # *Passes* are runs of the CNN for one window, with each window by itself and with shared features. *Seconds a fold*
@@ -191,7 +185,7 @@ tables.show(image_variants.window_table([*compared, *swept]))
 # what it took then.
 
 # %%
-tables.show(conditions.short_tests(swept))
+tables.show(compare.short_tests(swept))
 
 # %% [markdown]
 # On real mice, fine-tuned, the two shortest windows were worse than 0.17 s (0.896 and 0.929 against 0.955) and longer
@@ -204,9 +198,9 @@ tables.show(conditions.short_tests(swept))
 # The same decoder both ways, on the same folds.
 
 # %%
-both = image_variants.run(image_variants.frozen_or_not(
+both = variants.run(variants.frozen_or_not(
     chapter.plan_images, first, n_folds=other_folds), label="frozen or not", **pool)
-tables.show(image_variants.window_table(both))
+tables.show(variants.window_table(both))
 
 # %% [markdown]
 # With few folds this says what each way costs, and little about which is better. The study froze its CNN in none of
@@ -228,17 +222,17 @@ tables.show(image_variants.window_table(both))
 
 # %%
 everything = [*compared, *swept, *both]
-failed = conditions.not_evaluable(everything)
+failed = compare.not_evaluable(everything)
 tables.show(tables.not_evaluable_table(failed))
 
 # %% [markdown]
 # ## Result card
 
 # %%
-scores = [*conditions.card_scores([*swept, *both]),
-          *image_scores.loss_scores(trained)]
+scores = [*compare.card_scores([*swept, *both]),
+          *movie_tables.loss_scores(trained)]
 plans = [result.condition.experiment for result in everything]
-card = chapter.card(plans, [*trained, *conditions.not_evaluable([*swept, *both])],
+card = chapter.card(plans, [*trained, *compare.not_evaluable([*swept, *both])],
                     nulls, null_statement, scores)
 tables.show(card.origin())
 

@@ -25,18 +25,12 @@
 # places, a peak that is chosen on other animals, and in a simulation what was planted where.
 
 # %%
-from calcium_decoding import (
-    browse,
-    conditions,
-    cut_masks,
-    cut_out,
-    cut_out_figures,
-    cut_out_tables,
-    cut_out_truth,
-    figures,
-    notebook,
-    tables,
-)
+from calcium_decoding.experiments import compare
+from calcium_decoding.explain import cut_masks, occlusion
+from calcium_decoding.plotting import interactive, style
+from decoding_book.chapter import start
+from decoding_book.chapters import tables
+from decoding_book.chapters.cut_out import figures, occlusion_tables, truth
 
 # %% tags=["parameters"]
 dataset = "simulated-movies"  # name in data_manifest.yaml
@@ -68,11 +62,11 @@ device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
 
 # %%
-chapter = notebook.start("22_cut_out", globals(), movies=True)
+chapter = start("22_cut_out", globals(), movies=True)
 experiment = chapter.plan_images(n_folds=folds)
 pool = {"store": chapter.store, "jobs": jobs or None}
 simulated = chapter.dataset.simulated
-shape = cut_out.picture_shape(experiment)
+shape = occlusion.picture_shape(experiment)
 
 # %% [markdown]
 # ## Cutting out
@@ -87,8 +81,8 @@ shape = cut_out.picture_shape(experiment)
 # spreads over three cells by three.
 
 # %%
-fig, (ax,) = figures.panels(1, width=7, height=3.6)
-ax = cut_out_figures.pieces(shape, ax)
+fig, (ax,) = style.panels(1, width=7, height=3.6)
+ax = figures.pieces(shape, ax)
 
 # %% [markdown]
 # Networks are those of chapter 20 where the parameters are the same; they are read and not trained again. Beside them
@@ -97,21 +91,21 @@ ax = cut_out_figures.pieces(shape, ax)
 
 # %%
 decoders = chapter.decode(experiment, [model])
-nulls, null_statement = conditions.run_null(
+nulls, null_statement = compare.run_null(
     chapter.plan_images, chapter.dataset, model, seed, n_folds=null_folds, **pool)
 print(null_statement)
 
 # %%
-cuts = cut_out.run(
+cuts = occlusion.run(
     experiment, model, cut_masks.squares(shape), every=test_every, **pool)
-cut_out_tables.show(cut_out_tables.fold_table(cuts), cuts, nulls)
+occlusion_tables.show(occlusion_tables.fold_table(cuts), cuts, nulls)
 
 # %% [markdown]
 # Importance is taken session by session and averaged, because a pooled AUC mixes two questions (chapter 20). A session
 # in which the animal only runs, or only rests, has no AUC. It is in no mean, and named here:
 
 # %%
-tables.show(cut_out_tables.undefined_table(cuts))
+occlusion_tables.show(occlusion_tables.undefined_table(cuts))
 
 # %% [markdown]
 # ## Over models
@@ -122,17 +116,17 @@ tables.show(cut_out_tables.undefined_table(cuts))
 
 # %%
 animals = list(dict.fromkeys(cut.animal for cut in cuts))
-found, truth_statement = cut_out_truth.backdrops(chapter.dataset, animals)
-fig, axes = figures.panels(2, width=10, height=4)
-axes = cut_out_figures.models(
+found, truth_statement = truth.backdrops(chapter.dataset, animals)
+fig, axes = style.panels(2, width=10, height=4)
+axes = figures.models(
     cuts, found[animals[0]], axes, simulated, nulls, animals[0])
 
 # %% [markdown]
 # The mean again, to hover over or to touch: each cell says where it is, what it loses, and its SD over the folds.
 
 # %%
-mean, spread = cut_out_tables.mean_and_sd(cuts)
-browse.cell_map(mean, spread, found[animals[0]], cut_out_figures.UNIT, simulated)
+mean, spread = occlusion_tables.mean_and_sd(cuts)
+interactive.cell_map(mean, spread, found[animals[0]], figures.UNIT, simulated)
 
 # %% [markdown]
 # An SD as large as the mean says that a place matters to some networks and not to others. Brains of different animals
@@ -143,8 +137,8 @@ browse.cell_map(mean, spread, found[animals[0]], cut_out_figures.UNIT, simulated
 # The same by test animal (S1 Fig), one scale for all.
 
 # %%
-fig, axes = cut_out_figures.grid(len(animals), columns=3, width=4)
-axes = cut_out_figures.animals(cuts, found, axes, simulated, nulls)
+fig, axes = figures.grid(len(animals), columns=3, width=4)
+axes = figures.animals(cuts, found, axes, simulated, nulls)
 
 # %% [markdown]
 # And by session. Two sessions of one animal share the network and the brain; what differs between *them* is a matter
@@ -152,10 +146,10 @@ axes = cut_out_figures.animals(cuts, found, axes, simulated, nulls)
 # one.
 
 # %%
-rows = cut_out_tables.session_maps(cuts)[:12]
-said = cut_out_tables.warning(cuts, nulls)
-fig, axes = cut_out_figures.grid(len(rows), columns=4)
-axes = cut_out_figures.sessions(rows, found, axes, said, simulated)
+rows = occlusion_tables.session_maps(cuts)[:12]
+said = occlusion_tables.warning(cuts, nulls)
+fig, axes = figures.grid(len(rows), columns=4)
+axes = figures.sessions(rows, found, axes, said, simulated)
 
 # %% [markdown]
 # ## Left and right
@@ -173,15 +167,15 @@ axes = cut_out_figures.sessions(rows, found, axes, said, simulated)
 # the brain in the picture, or chance.
 
 # %%
-cut_out_tables.show(
-    cut_out_tables.peak_table(cuts, chapter.dataset), cuts, nulls)
+occlusion_tables.show(
+    occlusion_tables.peak_table(cuts, chapter.dataset), cuts, nulls)
 
 # %%
-fig, (ax,) = figures.panels(1, width=8, height=3.4)
-ax = cut_out_figures.sides(cuts, ax, simulated)
+fig, (ax,) = style.panels(1, width=8, height=3.4)
+ax = figures.sides(cuts, ax, simulated)
 
 # %%
-cut_out_tables.show(cut_out_tables.animal_table(cuts), cuts, nulls)
+occlusion_tables.show(occlusion_tables.animal_table(cuts), cuts, nulls)
 
 # %% [markdown]
 # ## Two patches at once
@@ -192,13 +186,13 @@ cut_out_tables.show(cut_out_tables.animal_table(cuts), cuts, nulls)
 # moving both down in steps of the grid: same size, same shape.
 
 # %%
-pairs = cut_out.run(
+pairs = occlusion.run(
     experiment, model, cut_masks.pairs(shape), every=test_every, **pool)
-fig, (ax,) = figures.panels(1, width=7, height=3.8)
-ax = cut_out_figures.pairs(pairs, ax, simulated)
+fig, (ax,) = style.panels(1, width=7, height=3.8)
+ax = figures.pairs(pairs, ax, simulated)
 
 # %%
-cut_out_tables.show(cut_out_tables.pair_table(pairs), pairs, nulls)
+occlusion_tables.show(occlusion_tables.pair_table(pairs), pairs, nulls)
 
 # %% [markdown]
 # The rank-sum test is the study's, over folds, which are not independent; the sign flip is over test animals, and with
@@ -211,9 +205,9 @@ cut_out_tables.show(cut_out_tables.pair_table(pairs), pairs, nulls)
 
 # %%
 of_discs = chapter.plan_images(n_folds=disc_folds, say=False)
-discs = cut_out.run(
+discs = occlusion.run(
     of_discs, model, cut_masks.discs(shape), every=test_every, **pool)
-cut_out_tables.show(cut_out_tables.shape_table(cuts, discs), cuts, nulls)
+occlusion_tables.show(occlusion_tables.shape_table(cuts, discs), cuts, nulls)
 
 # %% [markdown]
 # ## What lies at these places?
@@ -227,12 +221,12 @@ cut_out_tables.show(cut_out_tables.shape_table(cuts, discs), cuts, nulls)
 
 # %%
 print(truth_statement)
-agreement = cut_out_truth.agreement(cuts, found)
-fig, (ax,) = figures.panels(1, width=9, height=3.6)
-ax = cut_out_figures.landmarks(agreement, ax, said, simulated)
+agreement = truth.agreement(cuts, found)
+fig, (ax,) = style.panels(1, width=9, height=3.6)
+ax = figures.landmarks(agreement, ax, said, simulated)
 
 # %%
-cut_out_tables.show(cut_out_truth.agreement_table(agreement), cuts, nulls)
+occlusion_tables.show(truth.agreement_table(agreement), cuts, nulls)
 
 # %% [markdown]
 # What this implies, and what not:
@@ -258,7 +252,7 @@ cut_out_tables.show(cut_out_truth.agreement_table(agreement), cuts, nulls)
 # - **Not the published map**, in the demo: another network, a sixteenth of the pixels, one window in four.
 
 # %%
-tables.show(tables.not_evaluable_table(decoders))
+occlusion_tables.show(tables.not_evaluable_table(decoders))
 
 # %% [markdown]
 # ## Result card
@@ -267,10 +261,10 @@ tables.show(tables.not_evaluable_table(decoders))
 # fold included, is the `.card.json` beside the executed notebook.
 
 # %%
-scores = [*cut_out_tables.card_scores(cuts, pairs),
-          *cut_out_truth.card_scores(agreement)]
+scores = [*occlusion_tables.card_scores(cuts, pairs),
+          *truth.card_scores(agreement)]
 card = chapter.card(experiment, decoders, nulls, null_statement, scores)
-tables.show(card.origin())
+occlusion_tables.show(card.origin())
 
 # %% tags=["nbval-check-output"]
 print(card.rounded())

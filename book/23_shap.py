@@ -23,15 +23,10 @@
 # asserted in every fold; a warning on maps of decoders that decode nothing; planted truth beside the map.
 
 # %%
-from calcium_decoding import (
-    browse,
-    figures,
-    notebook,
-    shap_figures,
-    shap_maps,
-    shap_tables,
-    tables,
-)
+from calcium_decoding.explain import shap_maps
+from calcium_decoding.plotting import interactive, style
+from decoding_book.chapter import start
+from decoding_book.chapters import shap, tables
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml
@@ -39,7 +34,7 @@ data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
 out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
 regime = "auto"  # split: auto, or a name in splits.REGIMES
-recipe = "auto"  # preprocessing: auto, or a name in preprocess.RECIPES
+recipe = "auto"  # preprocessing: auto, or a name in preprocessing.RECIPES
 baseline_frames = 1000  # length of the moving baseline, frames
 past_frames = 15  # frames of a window before the labelled one
 future_frames = 15  # frames of a window after the labelled one
@@ -59,7 +54,7 @@ device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
 
 # %%
-chapter = notebook.start("23_shap", globals())
+chapter = start("23_shap", globals())
 experiment = chapter.plan(n_folds=folds)
 simulated = chapter.dataset.simulated
 spec, rate_hz = experiment.spec, chapter.rate_hz
@@ -90,7 +85,7 @@ nulls, null_statement = shap_maps.run_null(
 print("null    ", null_statement)
 
 # %%
-tables.show(shap_tables.fold_table(maps))
+tables.show(shap.fold_table(maps))
 
 # %% [markdown]
 # The last but one column is the ROI with the largest sum over the window. If it changes from fold to fold, so would any
@@ -103,9 +98,9 @@ tables.show(shap_tables.fold_table(maps))
 # a network that decodes no better than chance gets a red warning.
 
 # %%
-fig, axes = figures.panels(2, width=13, height=6)
-ax = shap_figures.roi_by_frame(maps, spec, rate_hz, axes[0], simulated)
-ax = shap_figures.roi_by_frame(nulls, spec, rate_hz, axes[1], simulated)
+fig, axes = style.panels(2, width=13, height=6)
+ax = shap.roi_by_frame(maps, spec, rate_hz, axes[0], simulated)
+ax = shap.roi_by_frame(nulls, spec, rate_hz, axes[1], simulated)
 
 # %% [markdown]
 # The scales differ. Recurrent networks are read at their last frame and tend to forget early ones, so late frames have
@@ -113,8 +108,8 @@ ax = shap_figures.roi_by_frame(nulls, spec, rate_hz, axes[1], simulated)
 # behaviour, a slow indicator, or this bias.
 
 # %%
-fig, (ax,) = figures.panels(1, width=8, height=3.6)
-ax = shap_figures.by_frame(maps, nulls, spec, rate_hz, ax, chapter.dataset)
+fig, (ax,) = style.panels(1, width=8, height=3.6)
+ax = shap.by_frame(maps, nulls, spec, rate_hz, ax, chapter.dataset)
 
 # %% [markdown]
 # ## By ROI
@@ -126,10 +121,10 @@ ax = shap_figures.by_frame(maps, nulls, spec, rate_hz, ax, chapter.dataset)
 # are its own.
 
 # %%
-by_roi = shap_tables.roi_table(maps, nulls, chapter.dataset)
+by_roi = shap.roi_table(maps, nulls, chapter.dataset)
 largest_first = by_roi.sort_values("mean", ascending=False, kind="stable")
-fig, (ax,) = figures.panels(1, width=13, height=4)
-ax = shap_figures.bars(maps, largest_first, ax, simulated)
+fig, (ax,) = style.panels(1, width=13, height=4)
+ax = shap.bars(maps, largest_first, ax, simulated)
 
 # %%
 tables.show(largest_first.head(12))
@@ -145,20 +140,20 @@ tables.show(largest_first.head(12))
 # the sums against the share of each ROI's variance that running drives, which in simulated data is known.
 
 # %%
-truth, statement = shap_tables.planted(chapter.dataset)
+truth, statement = shap.planted(chapter.dataset)
 print(statement)
-fig, axes = figures.panels(2, width=12, height=4.6)
-ax = shap_figures.cortex(maps, chapter.dataset, axes[0])
-ax = shap_figures.against_planted(maps, truth, axes[1])
+fig, axes = style.panels(2, width=12, height=4.6)
+ax = shap.cortex(maps, chapter.dataset, axes[0])
+ax = shap.against_planted(maps, truth, axes[1])
 
 # %%
-tables.show(shap_tables.agreement(maps, truth))
+tables.show(shap.agreement(maps, truth))
 
 # %% [markdown]
 # The left map again, to hover over or to touch: each ROI with its number, its group and its sum.
 
 # %%
-browse.roi_map(chapter.dataset, by_roi["mean"], "sum of mean |SHAP|")
+interactive.roi_map(chapter.dataset, by_roi["mean"], "sum of mean |SHAP|")
 
 # %% [markdown]
 # A ROI above the others at little planted drive need not be a mistake of the method. The network may use it to cancel
@@ -185,8 +180,8 @@ browse.roi_map(chapter.dataset, by_roi["mean"], "sum of mean |SHAP|")
 # fold included, is the `.card.json` beside the executed notebook.
 
 # %%
-scores = [*shap_tables.card_scores(maps, nulls),
-          *shap_tables.peak_scores(maps, past_frames)]
+scores = [*shap.card_scores(maps, nulls),
+          *shap.peak_scores(maps, past_frames)]
 card = chapter.card(experiment, null=null_statement, scores=scores)
 tables.show(card.origin())
 

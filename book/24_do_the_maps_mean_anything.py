@@ -23,16 +23,11 @@
 # in one table, with intervals over animals, and advice that follows from the table by stated rules.
 
 # %%
-from calcium_decoding import (
-    attribution_figures,
-    attribution_runs,
-    attribution_tests,
-    attribution_worlds,
-    figures,
-    notebook,
-    shap_tables,
-    tables,
-)
+from calcium_decoding.explain import map_runs
+from calcium_decoding.plotting import style
+from decoding_book.chapter import start
+from decoding_book.chapters import shap, tables
+from decoding_book.chapters.map_tests import figures, scenarios, tests
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml
@@ -40,7 +35,7 @@ data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
 out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
 regime = "auto"  # split: auto, or a name in splits.REGIMES
-recipe = "auto"  # preprocessing: auto, or a name in preprocess.RECIPES
+recipe = "auto"  # preprocessing: auto, or a name in preprocessing.RECIPES
 baseline_frames = 1000  # length of the moving baseline, frames
 past_frames = 15  # frames of a window before the labelled one
 future_frames = 15  # frames of a window after the labelled one
@@ -64,7 +59,7 @@ device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
 
 # %%
-chapter = notebook.start("24_do_the_maps_mean_anything", globals())
+chapter = start("24_do_the_maps_mean_anything", globals())
 experiment = chapter.plan(n_folds=folds)
 simulated = chapter.dataset.simulated
 spec, rate_hz = experiment.spec, chapter.rate_hz
@@ -84,18 +79,18 @@ pool = {"store": chapter.store, "jobs": jobs or None}
 # read-out shuffled, with all weights shuffled, and with decoders trained on labels of other sessions.
 
 # %%
-asked = attribution_runs.Asked(explained, background, output)
-thorough = attribution_runs.Asked(explained, background, output, shuffle=True,
-                                  n_random=random_maps, keep=True)
-found = attribution_runs.run(experiment, model, thorough, **pool)
-nulls, null_statement = attribution_runs.run_null(
+asked = map_runs.Asked(explained, background, output)
+thorough = map_runs.Asked(explained, background, output, shuffle=True,
+                          n_random=random_maps, keep=True)
+found = map_runs.run(experiment, model, thorough, **pool)
+nulls, null_statement = map_runs.run_null(
     chapter.plan, chapter.dataset, seed, model, asked, folds, null_folds,
     **pool)
 print("null    ", null_statement)
 
 # %%
 decoders = {"this data set": found, "labels of other sessions": nulls}
-tables.show(attribution_tests.score_table(decoders))
+tables.show(tests.score_table(decoders))
 
 # %% [markdown]
 # A map of a decoder at chance means nothing. Wherever the interval of the AUC over animals reaches 0.5, the table above
@@ -109,19 +104,19 @@ tables.show(attribution_tests.score_table(decoders))
 # use ROIs in this order, for it wants information, and a ROI adds none that others already gave.
 
 # %%
-truth, statement = shap_tables.planted(chapter.dataset)
+truth, statement = shap.planted(chapter.dataset)
 drive = None if truth.empty else truth["share_driven"].to_numpy()
 print(statement)
-fig, (ax,) = figures.panels(1, width=13, height=3.6)
-ax = attribution_figures.maps_by_roi(found, drive, ax, simulated)
+fig, (ax,) = style.panels(1, width=13, height=3.6)
+ax = figures.maps_by_roi(found, drive, ax, simulated)
 
 # %% [markdown]
 # One fold, window by window, as the package shap draws it: to the right, what speaks for running; the colour says
 # whether the ROI was active in that window. Maps of absolute values lose this sign.
 
 # %%
-fig, (ax,) = figures.panels(1, width=9, height=4.6)
-ax = attribution_figures.beeswarm(found[0], ax, simulated)
+fig, (ax,) = style.panels(1, width=9, height=4.6)
+ax = figures.beeswarm(found[0], ax, simulated)
 
 # %% [markdown]
 # ## Small worlds with a known answer
@@ -133,17 +128,17 @@ ax = attribution_figures.beeswarm(found[0], ax, simulated)
 
 # %%
 names = [name for name in worlds.split(",") if name]
-in_worlds = attribution_worlds.examine(
+in_worlds = scenarios.examine(
     names, experiment, model, asked, world_frames, seed, **pool)
 repeat = {"model": model, "asked": asked, "n": repeats, **pool}
-again = attribution_runs.other_folds(chapter.plan(say=False), experiment, **repeat)
-seeds = attribution_runs.other_seeds(experiment, **repeat)
-played = attribution_worlds.played_backwards(experiment, **repeat)
-flat = attribution_worlds.on_flat(
+again = map_runs.other_folds(chapter.plan(say=False), experiment, **repeat)
+seeds = map_runs.other_seeds(experiment, **repeat)
+played = scenarios.played_backwards(experiment, **repeat)
+flat = scenarios.on_flat(
     experiment, model, asked, seed, world_frames, **pool)
 
 # %%
-tables.show(attribution_tests.score_table(
+tables.show(tests.score_table(
     {name: some for name, (some, _) in in_worlds.items()} | flat
     | {"this data set, played backwards": played}))
 
@@ -155,11 +150,11 @@ tables.show(attribution_tests.score_table(
 # other measurements can: a second wavelength for blood, the shift of the picture for movement (chapters 20 and 22).
 
 # %%
-fig, axes = figures.panels(2, width=11, height=3.8)
+fig, axes = style.panels(2, width=11, height=3.8)
 artefacts = ("haemodynamics_only", "motion_artefact_only")
 for ax, name in zip(axes, artefacts, strict=True):
     label = f"share of variance by {'blood' if name[0] == 'h' else 'movement'}"
-    attribution_figures.against_truth(*in_worlds.get(name, ([], None)), label, ax)
+    figures.against_truth(*in_worlds.get(name, ([], None)), label, ax)
 
 # %% [markdown]
 # ## Against truth, shuffled weights and other folds
@@ -171,18 +166,18 @@ for ax, name in zip(axes, artefacts, strict=True):
 # sessions, other test animals, other first weights. Where the last is low, the ROI that leads is a matter of luck.
 
 # %%
-rows = attribution_tests.rows_of(
+rows = tests.rows_of(
     found, drive, nulls, again, seeds, in_worlds, flat[model])
 asked_of = {"planted": found, "all": found,
             "single_area": in_worlds.get("single_area", (found, None))[0]}
-fig, axes = figures.panels(3, width=14, height=3.6)
+fig, axes = style.panels(3, width=14, height=3.6)
 for ax, test in zip(axes, ("planted", "single_area", "all"), strict=True):
-    attribution_figures.strip(rows, test, ax, simulated, asked_of[test])
+    figures.strip(rows, test, ax, simulated, asked_of[test])
 
 # %%
-fig, axes = figures.panels(3, width=14, height=3.6)
+fig, axes = style.panels(3, width=14, height=3.6)
 for ax, test in zip(axes, ("labels", "animals", "seeds"), strict=True):
-    attribution_figures.strip(rows, test, ax, simulated, found)
+    figures.strip(rows, test, ax, simulated, found)
 
 # %% [markdown]
 # ## What the network loses without its largest ROIs
@@ -194,9 +189,9 @@ for ax, test in zip(axes, ("labels", "animals", "seeds"), strict=True):
 # with ROIs at their mean are windows the network never saw.
 
 # %%
-fig, axes = figures.panels(2, width=12, height=4)
-attribution_figures.curves(found, "deletion", axes[0], simulated)
-attribution_figures.curves(found, "insertion", axes[1], simulated)
+fig, axes = style.panels(2, width=12, height=4)
+figures.curves(found, "deletion", axes[0], simulated)
+figures.curves(found, "insertion", axes[1], simulated)
 ax = axes[0].legend(fontsize=7)
 
 # %% [markdown]
@@ -209,10 +204,10 @@ ax = axes[0].legend(fontsize=7)
 # place; what belongs to the network is mirrored.
 
 # %%
-fig, axes = figures.panels(3, width=15, height=3.8)
+fig, axes = style.panels(3, width=15, height=3.8)
 both = {"film as it was": found, "played backwards": played}
 timed = {name: in_worlds[name][0] for name in in_worlds if name in ("lead", "lag")}
-look = attribution_figures.by_frame
+look = figures.by_frame
 look(flat, spec, rate_hz, axes[0], simulated=True)
 look(timed, spec, rate_hz, axes[1], simulated=True)
 ax = look(both, spec, rate_hz, axes[2], simulated=simulated,
@@ -227,7 +222,7 @@ ax = look(both, spec, rate_hz, axes[2], simulated=simulated,
 # else to follow.
 
 # %%
-tables.show(attribution_tests.table(rows))
+tables.show(tests.table(rows))
 
 # %% [markdown]
 # ## Advice
@@ -237,7 +232,7 @@ tables.show(attribution_tests.table(rows))
 # whole interval lies above smooth random maps.
 
 # %%
-print(attribution_tests.advice(rows))
+print(tests.advice(rows))
 
 # %% [markdown]
 # ## How near Deep SHAP comes to Shapley values
@@ -250,7 +245,7 @@ print(attribution_tests.advice(rows))
 # between 0.05 and 0.95. A network trained for longer is surer, and its probability a harder case.
 
 # %%
-stored, about = shap_tables.stored_agreement()
+stored, about = shap.stored_agreement()
 print(f"{about['model']}; simulated data; {about['background']} background windows")
 columns = ["updates", "auc", "in_doubt", "players", "output", "windows", "r",
            "reliability", "r_of_maps", "rms_error_over_rms"]
@@ -277,7 +272,7 @@ tables.show(stored[columns], decimals=4)
 # test of every method included, is the `.card.json` beside the executed notebook.
 
 # %%
-scores = attribution_tests.card_scores(rows, found)
+scores = tests.card_scores(rows, found)
 card = chapter.card(experiment, null=null_statement, scores=scores)
 tables.show(card.origin())
 

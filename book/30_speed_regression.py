@@ -24,17 +24,13 @@
 # beside the class means, errors by speed, jumps of the tracker flagged, and prediction intervals.
 
 # %%
-from calcium_decoding import (
-    condition_figures,
-    conditions,
-    conformal,
-    figures,
-    notebook,
-    regions,
-    speed_figures,
-    speeds,
-    tables,
-)
+from calcium_decoding.evaluation import conformal
+from calcium_decoding.experiments import compare
+from calcium_decoding.plotting import comparisons, style
+from decoding_book.chapter import start
+from decoding_book.chapters import tables
+from decoding_book.chapters.regions import roi_sets
+from decoding_book.chapters.speeds import figures, speed_tables
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml
@@ -42,7 +38,7 @@ data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
 out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
 regime = "auto"  # split: auto, or a name in splits.REGIMES
-recipe = "auto"  # preprocessing: auto, or a name in preprocess.RECIPES
+recipe = "auto"  # preprocessing: auto, or a name in preprocessing.RECIPES
 baseline_frames = 1000  # length of the moving baseline, frames
 past_frames = 15  # frames of a window before the labelled one
 future_frames = 15  # frames of a window after the labelled one
@@ -60,10 +56,10 @@ device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
 
 # %%
-chapter = notebook.start("30_speed_regression", globals())
+chapter = start("30_speed_regression", globals())
 simulated = chapter.dataset.simulated
-data, flagged, statement = speeds.repaired(chapter.dataset, target)
-unit, names = speeds.unit_of(data, target), models.split(",")
+data, flagged, statement = speed_tables.repaired(chapter.dataset, target)
+unit, names = speed_tables.unit_of(data, target), models.split(",")
 second = names[:2][-1]  # for areas and smoothings
 smoothing, *others = smoothings.split(",")
 decoded = {"n_folds": folds, "target": target}
@@ -101,22 +97,22 @@ tables.show(flagged, 1)
 
 # %%
 pool = {"store": chapter.store, "jobs": jobs or None}
-main = conditions.run(
-    speeds.conditions_of(experiment, names), label="decoders", **pool)
-nulls, null_statement = conditions.run_null(
+main = compare.run(
+    speed_tables.conditions_of(experiment, names), label="decoders", **pool)
+nulls, null_statement = compare.run_null(
     chapter.plan, data, names[-1], seed,
     target_smoothing=smoothing, **decoded, **pool)
 print(null_statement)
 
 # %%
-fig, axes = figures.panels(2, width=13, height=4)
+fig, axes = style.panels(2, width=13, height=4)
 marks = {"simulated": simulated, "nulls": nulls}
-condition_figures.strip(main, axes[0], metric="r2", **marks)
-condition_figures.strip(main, axes[1], metric="mae", **marks)
+comparisons.strip(main, axes[0], metric="r2", **marks)
+comparisons.strip(main, axes[1], metric="mae", **marks)
 label = axes[1].set_ylabel(f"mean absolute error ({unit})")
 
 # %%
-tables.show(speeds.score_table(main))
+tables.show(speed_tables.score_table(main))
 
 # %% [markdown]
 # Means with sample SD over folds, all windows of the tested animal pooled. The published figures stand beside where the
@@ -124,14 +120,14 @@ tables.show(speeds.score_table(main))
 # animal or, where a split is within sessions, a session:
 
 # %%
-tables.show(speeds.group_table(main))
+tables.show(speed_tables.group_table(main))
 
 # %% [markdown]
 # Differences by fold, then averaged in each animal, with a 95 % interval over animals and the exact sign-flip p, beside
 # the study's rank-sum test over folds, which takes folds as independent. Five animals cannot give a p below 1/16.
 
 # %%
-tables.show(conditions.short_tests(main, metric="r2"))
+tables.show(compare.short_tests(main, metric="r2"))
 
 # %% [markdown]
 # ## Over time
@@ -141,10 +137,10 @@ tables.show(conditions.short_tests(main, metric="r2"))
 
 # %%
 n_frames = round(60 * chapter.rate_hz)
-place = speed_figures.middle_session(main, n_frames)
-fig, axes = figures.stack(2, height=2.3, width=10)
+place = figures.middle_session(main, n_frames)
+fig, axes = style.stack(2, height=2.3, width=10)
 for ax, result in zip(axes, (main[0], main[-1]), strict=True):
-    speed_figures.trace(
+    figures.trace(
         [result], place, n_frames, chapter.rate_hz, ax, unit, simulated=simulated)
 
 # %% [markdown]
@@ -162,12 +158,12 @@ for ax, result in zip(axes, (main[0], main[-1]), strict=True):
 # A triangle at the lower edge is a fold that lies below it, a dotted bar there a mean.
 
 # %%
-made_of = speeds.parts(main)
-fig, (ax,) = figures.panels(1, width=11, height=4)
-ax = speed_figures.parts(made_of, ax, simulated=simulated)
+made_of = speed_tables.parts(main)
+fig, (ax,) = style.panels(1, width=11, height=4)
+ax = figures.parts(made_of, ax, simulated=simulated)
 
 # %%
-tables.show(speeds.parts_table(made_of))
+tables.show(speed_tables.parts_table(made_of))
 
 # %% [markdown]
 # Read the table by row: an R² over all frames that lies below that of the class mean is a worse account of speed than
@@ -181,10 +177,10 @@ tables.show(speeds.parts_table(made_of))
 # does not determine the speed. The error therefore grows with speed, and few frames hold most of it.
 
 # %%
-errors = speeds.by_speed([main[0], main[-1]])
-fig, axes = figures.panels(2, width=11, height=4)
-speed_figures.decoded_by_speed(errors, axes[0], unit, simulated=simulated)
-ax = speed_figures.error_by_speed(errors, axes[1], unit, simulated=simulated)
+errors = speed_tables.by_speed([main[0], main[-1]])
+fig, axes = style.panels(2, width=11, height=4)
+figures.decoded_by_speed(errors, axes[0], unit, simulated=simulated)
+ax = figures.error_by_speed(errors, axes[1], unit, simulated=simulated)
 
 # %% [markdown]
 # ## What does smoothing do?
@@ -199,22 +195,22 @@ ends = list(dict.fromkeys([second, names[-1]]))
 smoothed = {smoothing: main}
 for other in others:
     plan = chapter.plan(data, say=False, target_smoothing=other, **decoded)
-    smoothed[other] = conditions.run(
-        speeds.conditions_of(plan, ends, f", {other}"), label=other, **pool)
+    smoothed[other] = compare.run(
+        speed_tables.conditions_of(plan, ends, f", {other}"), label=other, **pool)
 found = [result for some in smoothed.values() for result in some]
-fig, (ax,) = figures.panels(1, width=12, height=4)
-ax = condition_figures.strip(
+fig, (ax,) = style.panels(1, width=12, height=4)
+ax = comparisons.strip(
     found, ax, published=False, simulated=simulated, metric="r2")
 
 # %%
-tables.show(speeds.parts_table(speeds.parts(found[len(main):])))
+tables.show(speed_tables.parts_table(speed_tables.parts(found[len(main):])))
 
 # %% [markdown]
 # Where jumps of the tracker were replaced, the same predictions are scored here against the speed as it was recorded.
 # One jump in a test trial is enough to bring R² to nothing: that is a fact about the tracker, not about the decoder.
 
 # %%
-tables.show(speeds.against_recorded(main[:1], chapter.dataset))
+tables.show(speed_tables.against_recorded(main[:1], chapter.dataset))
 
 # %% [markdown]
 # ## Which areas?
@@ -226,23 +222,23 @@ tables.show(speeds.against_recorded(main[:1], chapter.dataset))
 # rhythm, whose mean is zero, and in the simulation that is what the limb areas have most of.
 
 # %%
-sets = regions.sets_of(data)
+sets = roi_sets.sets_of(data)
 print(sets.statement)
-asked = regions.conditions_of(
+asked = roi_sets.conditions_of(
     experiment, sets, second, [sets.all, *sets.groups])
-groups = conditions.run(asked, label="groups of ROIs", **pool)
+groups = compare.run(asked, label="groups of ROIs", **pool)
 
 # %%
-fig, axes = figures.panels(2, width=13.5, height=4)
-condition_figures.strip(groups, axes[0], simulated=simulated, metric="r2")
-condition_figures.strip(groups, axes[1], simulated=simulated, metric="mae")
+fig, axes = style.panels(2, width=13.5, height=4)
+comparisons.strip(groups, axes[0], simulated=simulated, metric="r2")
+comparisons.strip(groups, axes[1], simulated=simulated, metric="mae")
 label = axes[1].set_ylabel(f"mean absolute error ({unit})")
 
 # %%
-tables.show(speeds.score_table(groups))
+tables.show(speed_tables.score_table(groups))
 
 # %%
-tables.show(conditions.short_tests(regions.pick(groups, sets.groups), metric="r2"))
+tables.show(compare.short_tests(roi_sets.pick(groups, sets.groups), metric="r2"))
 
 # %% [markdown]
 # ## How far can one decoded speed be trusted?
@@ -268,9 +264,9 @@ tables.show(conformal.coverage_table(measured, level), 1)
 
 # %%
 height = max(3.6, 0.32 * measured["tested_on"].nunique())
-fig, axes = figures.panels(2, width=12, height=height)
-speed_figures.coverage(measured, axes[0], simulated=simulated)
-ax = speed_figures.coverage_by_animal(measured, level, axes[1], simulated=simulated)
+fig, axes = style.panels(2, width=12, height=height)
+figures.coverage(measured, axes[0], simulated=simulated)
+ax = figures.coverage_by_animal(measured, level, axes[1], simulated=simulated)
 
 # %% [markdown]
 # Coverage over all frames can be right while it is wrong in running and at rest: one width for all frames is too wide
@@ -279,11 +275,11 @@ ax = speed_figures.coverage_by_animal(measured, level, axes[1], simulated=simula
 
 # %%
 fold = next(fold for fold in main[0].folds if fold.fold == place[0])
-fig, axes = figures.stack(2, height=2.3, width=10)
+fig, axes = style.stack(2, height=2.3, width=10)
 for ax, score in zip(axes, conformal.SCORES, strict=True):
     _, band, _ = conformal.calibrations(fold, level, gap_frames, score)[0]
-    speed_figures.trace(main[:1], place, n_frames, chapter.rate_hz, ax, unit,
-                        (band, f"{100 * level:g} %, {score}"), simulated)
+    figures.trace(main[:1], place, n_frames, chapter.rate_hz, ax, unit,
+                  (band, f"{100 * level:g} %, {score}"), simulated)
 
 # %% [markdown]
 # ## What this does not show
@@ -304,19 +300,19 @@ for ax, score in zip(axes, conformal.SCORES, strict=True):
 # here and not left out in silence; a negative R² is a number like others and stands in every mean above.
 
 # %%
-tables.show(speeds.notes_table([*found, *groups]))
+tables.show(speed_tables.notes_table([*found, *groups]))
 
 # %% [markdown]
 # ## Result card
 
 # %%
-scores = [*speeds.card_scores(main), *conditions.card_scores(groups, "r2")]
+scores = [*speed_tables.card_scores(main), *compare.card_scores(groups, "r2")]
 for other in others:
-    scores += speeds.card_scores(smoothed[other], f", {other}")
+    scores += speed_tables.card_scores(smoothed[other], f", {other}")
 at_level = measured[measured["level"] == level]
-scores += speeds.coverage_scores(at_level, names[0])
+scores += speed_tables.coverage_scores(at_level, names[0])
 plans = [result.condition.experiment for result in [*found, *groups]]
-failed = conditions.not_evaluable([*found, *groups])
+failed = compare.not_evaluable([*found, *groups])
 card = chapter.card(plans, failed, nulls, null_statement, scores)
 tables.show(card.origin())
 

@@ -25,14 +25,12 @@
 # blocks with gaps, ablations, linear decoders, a null, and a check against planted truth.
 
 # %%
-from calcium_decoding import (
-    figures,
-    footstep_figures,
-    notebook,
-    tables,
-)
-from calcium_decoding.footsteps import study as studies
-from calcium_decoding.footsteps import summaries, world_files
+from calcium_decoding.plotting import style
+from calcium_decoding.simulation.footsteps import world_files
+from decoding_book.chapter import start
+from decoding_book.chapters import tables
+from decoding_book.chapters.bilateral import figures, summaries
+from decoding_book.chapters.bilateral.study import SWEEPS, Study
 
 # %% tags=["parameters"]
 dataset = "simulated-footsteps"  # name in data_manifest.yaml
@@ -70,8 +68,8 @@ device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # trainings at a time; 0: one a processor
 
 # %%
-chapter = notebook.start("40_bilateral_m1", globals())
-study = studies.Study.of(chapter.dataset, chapter.parameters, chapter.store)
+chapter = start("40_bilateral_m1", globals())
+study = Study.of(chapter.dataset, chapter.parameters, chapter.store)
 simulated = chapter.dataset.simulated
 known, truth = world_files.truth_of(dataset) or (None, None)
 print(study.described())
@@ -91,8 +89,8 @@ print(study.described())
 # %%
 first = study.recordings(study.animals[0])[0]
 shown = range(0, first.n_roi, max(1, first.n_roi // 12))
-fig, (ax,) = figures.panels(1, height=4)
-ax = footstep_figures.activity(first, shown, 5, 20, ax)
+fig, (ax,) = style.panels(1, height=4)
+ax = figures.activity(first, shown, 5, 20, ax)
 
 # %% [markdown]
 # ## Training
@@ -119,10 +117,10 @@ null = study.null(null_model)
 one = decoded[0]
 rate_hz = chapter.rate_hz
 variables = ("contra_position_mm", "ipsi_position_mm")
-fig, axes = figures.stack(3, height=1.9)
-footstep_figures.decoded_feet(one, rate_hz, 1, 8, axes[0], simulated)
+fig, axes = style.stack(3, height=1.9)
+figures.decoded_feet(one, rate_hz, 1, 8, axes[0], simulated)
 for variable, ax in zip(variables, axes[1:], strict=True):
-    ax = footstep_figures.decoded_kinematics(
+    ax = figures.decoded_kinematics(
         one, rate_hz, 1, 8, variable, ax, simulated)
 
 # %% [markdown]
@@ -137,10 +135,10 @@ tables.show(summaries.summary(main))
 tables.show(summaries.feet(main))
 
 # %%
-fig, axes = figures.panels(3, width=13, height=3.8)
+fig, axes = style.panels(3, width=13, height=3.8)
 for ax, model in zip(axes, ("hybrid", "lstm", "logistic"), strict=True):
     if model in models.split(","):
-        footstep_figures.confusions(main, model, ax, simulated)
+        figures.confusions(main, model, ax, simulated)
 
 # %% [markdown]
 # Left, how well each class is told from the rest. Right, the movement of each paw: R² is the share of its variance
@@ -151,11 +149,11 @@ for ax, model in zip(axes, ("hybrid", "lstm", "logistic"), strict=True):
 classes = "none", "contralateral", "ipsilateral"
 by_class = {name: f"auc_{name}" for name in classes}
 by_limb = {f"{name}\npaw": f"r2_{name}" for name in classes[1:]}
-fig, axes = figures.panels(2, width=13, height=3.8)
-footstep_figures.by_part(
+fig, axes = style.panels(2, width=13, height=3.8)
+figures.by_part(
     main, by_class, axes[0], "AUC (a dot is an animal)",
     chance=(0.5, "chance"), simulated=simulated)
-ax = footstep_figures.by_part(
+ax = figures.by_part(
     main, by_limb, axes[1], "R² (a dot is an animal)",
     chance=(0, "mean"), simulated=simulated)
 
@@ -172,8 +170,8 @@ tables.show(summaries.summary(main, ("r2", "r2_contralateral", "r2_ipsilateral")
 # network refitted on behaviour moved on by half the recording, around its end. It has to sit at chance.
 
 # %%
-fig, (ax,) = figures.panels(1, width=12, height=3.8)
-ax = footstep_figures.strip(decoded, ax, nulls=null, simulated=simulated)
+fig, (ax,) = style.panels(1, width=12, height=3.8)
+ax = figures.strip(decoded, ax, nulls=null, simulated=simulated)
 
 # %% [markdown]
 # How far the hybrid is ahead of each other decoder, in balanced accuracy, paired by animal, test block and seed. The
@@ -209,11 +207,11 @@ by_length = study.sweep(
     "training", [float(n) for n in training_shares.split(",")], *asked)
 
 # %%
-fig, axes = figures.panels(3, width=14, height=3.8)
-found = (by_noise, studies.SWEEPS[kind]), (by_cells, "cells"), (
+fig, axes = style.panels(3, width=14, height=3.8)
+found = (by_noise, SWEEPS[kind]), (by_cells, "cells"), (
     by_length, "share of training frames")
 for ax, (results, label) in zip(axes, found, strict=True):
-    footstep_figures.curve(results, label, ax, nulls=null, simulated=simulated)
+    figures.curve(results, label, ax, nulls=null, simulated=simulated)
 
 # %%
 tables.show(summaries.sweep_table(found))
@@ -237,9 +235,9 @@ limits = [float(k) for k in minutes.split(",")]
 across = study.across(limits, width=read_in_width) if len(study.animals) > 1 else []
 
 # %%
-fig, axes = figures.panels(2, width=13, height=4)
+fig, axes = style.panels(2, width=13, height=4)
 for ax, metric in zip(axes, ("balanced_accuracy", "r2"), strict=True):
-    footstep_figures.curve(
+    figures.curve(
         across, "labelled minutes of the new animal", ax, metric, zero="all",
         simulated=simulated)
 
@@ -260,9 +258,9 @@ informed = study.information()
 example = informed[0].names["animal"]
 planted = None if truth is None else (
     truth[example].cells.iloc[summaries.kept_cells(study, example)])
-fig, axes = figures.panels(2, width=12, height=4)
-footstep_figures.tunings(informed[0], axes[0], planted, simulated)
-ax = footstep_figures.deletion_curves(informed, axes[1], simulated=simulated)
+fig, axes = style.panels(2, width=12, height=4)
+figures.tunings(informed[0], axes[0], planted, simulated)
+ax = figures.deletion_curves(informed, axes[1], simulated=simulated)
 
 # %% [markdown]
 # Right: the trained hybrid with more and more cells set to their mean, those first that are tuned best (to one foot,
@@ -272,9 +270,9 @@ ax = footstep_figures.deletion_curves(informed, axes[1], simulated=simulated)
 
 # %%
 orders = ("contralateral tuning", "ipsilateral tuning", "random")
-fig, axes = figures.panels(2, width=13, height=3.8)
+fig, axes = style.panels(2, width=13, height=3.8)
 for ax, foot in zip(axes, ("contralateral", "ipsilateral"), strict=True):
-    footstep_figures.deletion_curves(
+    figures.deletion_curves(
         informed, ax, f"auc_{foot}", orders, simulated=simulated)
 
 # %% [markdown]
@@ -293,9 +291,9 @@ tables.show(recovered, decimals=2)
 # deletion is.
 
 # %%
-fig, axes = figures.panels(2, width=12, height=3.6)
-footstep_figures.attention(informed, chapter.rate_hz, axes[0], simulated)
-ax = footstep_figures.attention_heads(
+fig, axes = style.panels(2, width=12, height=3.6)
+figures.attention(informed, chapter.rate_hz, axes[0], simulated)
+ax = figures.attention_heads(
     informed[0], chapter.rate_hz, axes[1], simulated)
 
 # %% [markdown]

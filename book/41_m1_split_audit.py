@@ -27,15 +27,13 @@
 # beside what always saying "none" would score.
 
 # %%
-from calcium_decoding import figures, notebook, tables
-from calcium_decoding.footsteps import (
-    published_runs,
-    samples,
-    split_audit,
-    split_figures,
-    split_networks,
-)
-from calcium_decoding.footsteps.fitting import FitSettings
+from calcium_decoding.models.training_footsteps import FitSettings
+from calcium_decoding.plotting import style
+from calcium_decoding.splits import footstep_samples
+from decoding_book.chapter import start
+from decoding_book.chapters import tables
+from decoding_book.chapters.split_audit import compare, figures, published
+from decoding_book.chapters.split_audit.networks import compare_networks
 
 # %% tags=["parameters"]
 dataset = "simulated-footsteps"  # name in data_manifest.yaml
@@ -61,8 +59,8 @@ device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
 
 # %%
-chapter = notebook.start("41_m1_split_audit", globals())
-recordings = split_audit.traces_of(dataset, data_dir or None)
+chapter = start("41_m1_split_audit", globals())
+recordings = compare.traces_of(dataset, data_dir or None)
 simulated = chapter.dataset.simulated
 
 # %% [markdown]
@@ -74,11 +72,11 @@ simulated = chapter.dataset.simulated
 
 # %%
 first = chapter.dataset.recordings[0]
-made = samples.Samples.of([first], window_frames)
-dealt = samples.split(made.lengths, "random_windows", 0, seed, window_frames,
-                      made.labels)
-fig, (ax,) = figures.panels(1, width=9, height=2.2)
-ax = split_figures.example(first, made, dealt, ax, start_s=20)
+made = footstep_samples.Samples.of([first], window_frames)
+dealt = footstep_samples.split(made.lengths, "random_windows", 0, seed,
+                               window_frames, made.labels)
+fig, (ax,) = style.panels(1, width=9, height=2.2)
+ax = figures.example(first, made, dealt, ax, start_s=20)
 
 # %% [markdown]
 # Every red tick stands among black ones: most windows of a *step* are trained on, and the rest of the same step is
@@ -92,7 +90,7 @@ ax = split_figures.example(first, made, dealt, ax, start_s=20)
 #   upper quantiles over its *population*. The same features in blocks stand beside it.
 
 # %%
-said = split_audit.verdicts(chapter.dataset, window_frames, places, seed)
+said = compare.verdicts(chapter.dataset, window_frames, places, seed)
 tables.show(said)
 
 # %% [markdown]
@@ -110,16 +108,16 @@ tables.show(said)
 settings = FitSettings(epochs=epochs, batch_size=batch_size, seed=seed,
                        peak_rate=learning_rate, device=device)
 as_decoded = {"deconvolved": recordings["deconvolved"]}
-trained = split_networks.compare(
+trained = compare_networks(
     as_decoded, networks.split(","), window_frames, settings, network_places, seed,
     within, chapter.store, jobs or None, size)
 names = networks.split(",")
-fig, axes = figures.panels(len(names), width=4 + 4 * len(names), height=2.6)
+fig, axes = style.panels(len(names), width=4 + 4 * len(names), height=2.6)
 for ax, name in zip(axes, names, strict=True):
-    split_figures.ways(trained, "deconvolved", name, ax, simulated)
+    figures.ways(trained, "deconvolved", name, ax, simulated)
 
 # %%
-network_table = split_audit.table(trained)
+network_table = compare.table(trained)
 tables.show(network_table)
 
 # %% [markdown]
@@ -140,21 +138,21 @@ tables.show(network_table)
 # traces: deconvolved ones, which the study decodes, and the fluorescence they were made of.
 
 # %%
-quick = split_audit.compare(
+quick = compare.compare(
     recordings, window_frames, decoders=("nearest", "logistic_window"), seed=seed,
     n_blocks=places, within=within, jobs=jobs or None, components=components,
     store=chapter.store)
-fig, axes = figures.panels(2, width=11, height=4.6)
+fig, axes = style.panels(2, width=11, height=4.6)
 for ax, trace in zip(axes, recordings, strict=True):
-    split_figures.ways(quick, trace, "nearest", ax, simulated)
+    figures.ways(quick, trace, "nearest", ax, simulated)
 
 # %%
-fig, axes = figures.panels(2, width=11, height=4.6)
+fig, axes = style.panels(2, width=11, height=4.6)
 for ax, trace in zip(axes, recordings, strict=True):
-    split_figures.ways(quick, trace, "logistic_window", ax, simulated)
+    figures.ways(quick, trace, "logistic_window", ax, simulated)
 
 # %%
-quick_table = split_audit.table(quick)
+quick_table = compare.table(quick)
 tables.show(quick_table)
 
 # %% [markdown]
@@ -176,7 +174,7 @@ tables.show(quick_table)
 # Published less blocked, in points of balanced accuracy, one row a trace, decoder and kind of label:
 
 # %%
-points = split_audit.leakage_points(quick)
+points = compare.leakage_points(quick)
 groups = ["trace", "decoder", "labels"]
 means = points.groupby(groups, sort=False)["points"].agg(["mean", "std", "count"])
 tables.show(means.reset_index(), decimals=1)
@@ -186,11 +184,11 @@ tables.show(means.reset_index(), decimals=1)
 
 # %%
 window_lengths = [int(n) for n in lengths.split(",")]
-swept = split_audit.by_length(recordings, window_lengths, 1, seed,
-                              length_recordings, jobs or None, chapter.store)
-by_length = split_audit.leakage_points(swept, ("length", "trace", "labels"))
-fig, (ax,) = figures.panels(1, width=8.5, height=3.4)
-ax = split_figures.points_by_length(by_length, ax, simulated)
+swept = compare.by_length(recordings, window_lengths, 1, seed,
+                          length_recordings, jobs or None, chapter.store)
+by_length = compare.leakage_points(swept, ("length", "trace", "labels"))
+fig, (ax,) = style.panels(1, width=8.5, height=3.4)
+ax = figures.points_by_length(by_length, ax, simulated)
 
 # %% [markdown]
 # Even a window of one frame, which shares nothing with any other, leaks on fluorescence: nearness in time is enough,
@@ -200,10 +198,10 @@ ax = split_figures.points_by_length(by_length, ax, simulated)
 
 # %%
 decays = [float(s) for s in decays_s.split(",")]
-remembered = split_audit.by_decay(1, decays, decay_draws, seed, jobs or None,
-                                  decay_frames, store=chapter.store)
-fig, (ax,) = figures.panels(1, width=7, height=3.8)
-ax = split_figures.scores_by_memory(remembered, ax)
+remembered = compare.by_decay(1, decays, decay_draws, seed, jobs or None,
+                              decay_frames, store=chapter.store)
+fig, (ax,) = style.panels(1, width=7, height=3.8)
+ax = figures.scores_by_memory(remembered, ax)
 
 # %% [markdown]
 # Blocks stay around chance. The published split leaks as soon as the trace remembers a step's length, and then levels
@@ -216,10 +214,10 @@ ax = split_figures.scores_by_memory(remembered, ax)
 # classes, three quarters or more for one foot.
 
 # %%
-stored = published_runs.accuracies()
-fig, axes = figures.panels(3, width=11, height=3.6)
-for ax, task in zip(axes, published_runs.TASKS, strict=True):
-    split_figures.stored_runs(stored, ax, task)
+stored = published.accuracies()
+fig, axes = style.panels(3, width=11, height=3.6)
+for ax, task in zip(axes, published.TASKS, strict=True):
+    figures.stored_runs(stored, ax, task)
 legend = axes[0].legend(fontsize=8, loc="lower left")
 
 # %%
@@ -263,8 +261,8 @@ tables.show(stored[columns])
 # to the published split, which the audit refuses; they are measured to be shown, and claim nothing.
 
 # %%
-sound = split_audit.audited(chapter.dataset, window_frames, places)
-scores = [*split_audit.card_scores(trained), *split_audit.card_scores(quick)]
+sound = compare.audited(chapter.dataset, window_frames, places)
+scores = [*compare.card_scores(trained), *compare.card_scores(quick)]
 null = "labels shifted by a third of each recording, under every split"
 card = chapter.card(sound, null=null, scores=scores)
 tables.show(card.origin())

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calcium_decoding import simulate
-from calcium_decoding.recording import Dataset, Recording
+from calcium_decoding.data.recording import Dataset, Recording
+from calcium_decoding.simulation import widefield
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="session")
 def clear_dataset():
     """Three animals, two sessions each, with a clear effect."""
-    return simulate.dataset(simulate.SimulationSettings(animals=3, sessions_per_animal=2, frames_per_session=1500,
-                                                        noise=0.1, drift=0.3))
+    return widefield.dataset(widefield.SimulationSettings(animals=3, sessions_per_animal=2, frames_per_session=1500,
+                                                          noise=0.1, drift=0.3))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calcium_decoding import cli, readers
+from calcium_decoding import cli
+from calcium_decoding.data import readers
+from decoding_book import cli as book_cli
 from tests.conftest import ROOT
 
 PROGRAM = Path(sys.executable).parent / "calcium-decoding"
@@ -152,7 +154,7 @@ def test_a_result_folder_that_cannot_be_written_is_named(tmp_path):
 def test_a_single_number_of_a_list_is_taken_as_typed(name, text, monkeypatch):
     chapter = "41_m1_split_audit" if name == "lengths" else "40_bilateral_m1"
     seen = {}
-    monkeypatch.setattr("calcium_decoding.chapters.run", lambda *given: seen.update(given[3]) or {})
+    monkeypatch.setattr("decoding_book.execute.run", lambda *given: seen.update(given[3]) or {})
     assert cli.main(["book", "run", chapter, "-p", name, text, "-p", "seed", "7"]) == 0
     assert seen == {name: text, "seed": 7}
 
@@ -160,7 +162,7 @@ def test_a_single_number_of_a_list_is_taken_as_typed(name, text, monkeypatch):
 @pytest.mark.parametrize(("typed", "value"), [("3", 3), ("1e-3", 0.001), ("0.5", 0.5), ("true", True),
                                               ("False", False), ("gru,logistic", "gru,logistic"), ("", "")])
 def test_typed_values(typed, value):
-    found = cli._value(typed)
+    found = book_cli._value(typed)
     assert found == value and type(found) is type(value)
 
 

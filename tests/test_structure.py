@@ -1,74 +1,95 @@
-"""The house rules: one direction of imports, nothing heavy at import, one list of dependencies."""
+"""The house rules: one direction of imports, few and small rooms, nothing heavy at import, one list of dependencies."""
 
-import ast
+import importlib
+import os
+import pkgutil
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import types
+from pathlib import Path
 
 import pytest
 import yaml
 
-from calcium_decoding import models, names, splits
-from calcium_decoding.footsteps import networks
+from calcium_decoding import splits
+from calcium_decoding.models import hybrid, names, registry
+from decoding_book import parameters
 from tests.conftest import ROOT
 
-LIBRARY = ROOT / "lib" / "calcium_decoding"
-# The order in which data flow; a module imports only what stands above it. The README shows the same list.
-ORDER = (
-    "errors names files progress tiff_pages stacks movies exposure mappable published claims recording manifest_schema "
-    "intact manifest fetch readers transforms preprocess targets brain_masks registration image_controls simulate "
-    "windows images splits audit models epochs training image_training metrics events nulls statistics confidence "
-    "conformal shared_frames folds executors stored_jobs experiments per_fold image_experiments image_views "
-    "linear_null results image_scores conditions variants image_variants timing lags regions masking deep_shap "
-    "attribution leakage comparison nested region_effects shap_maps shap_tables attribution_runs attribution_worlds "
-    "attribution_tests cut_masks cut_out null_level chance alt_text figures split_figures null_figures "
-    "condition_figures lag_figures region_figures tables speeds speed_figures tour simulated_truth "
-    "brain_figures shap_figures attribution_figures plotting_script browse image_figures cut_out_tables "
-    "cut_out_truth cut_out_figures footsteps footstep_figures parameters image_plans notebook measured "
-    "glossary pages built_pages chapters references forked_kernel build print_book collected parameter_page "
-    "verdicts ledger cli"
-).split()
+LIB = ROOT / "lib"
+LIBRARY, BOOK = LIB / "calcium_decoding", LIB / "decoding_book"
+PACKAGES = sorted({path.parent for path in [*LIBRARY.rglob("*.py"), *BOOK.rglob("*.py")]})
+FACES = [".".join(path.relative_to(LIB).parts) for path in PACKAGES
+         if "lazy_loader" in (path / "__init__.py").read_text()]
 
 
-def modules():
-    return {p.stem if p.is_file() else p.name: p for p in LIBRARY.iterdir()
-            if p.suffix == ".py" or (p / "__init__.py").exists()}
+def lint_imports(folder):
+    """import-linter with the contracts of pyproject.toml on the packages in a folder."""
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    program = Path(sys.executable).with_name("lint-imports")
+    return subprocess.run([program, "--no-cache"], cwd=folder, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(folder / "lib")})
 
 
-def imports_of(path):
-    """Names of this library's modules that a module or package imports, at any depth."""
-    found = set()
-    for source in [path] if path.is_file() else path.rglob("*.py"):
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("calcium_decoding"):
-                parts = node.module.split(".")
-                found |= {parts[1]} if len(parts) > 1 else {a.name for a in node.names}
-            elif isinstance(node, ast.Import):
-                found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("calcium_decoding.")}
-    return found & set(ORDER)
+@pytest.mark.parametrize(("where", "line", "broken"), [
+    ("utils/files.py", "from calcium_decoding.data import recording", "A room imports only from rooms below it"),
+    ("plotting/style.py", "import calcium_decoding.experiments.engine", "A room imports only from rooms below it"),
+    ("cli.py", "import decoding_book.build", "The library knows nothing of the book"),
+    ("models/names.py", "from calcium_decoding.models import registry", "No modules import each other in a circle"),
+])
+def test_the_contracts_of_imports_hold_and_notice(tmp_path, where, line, broken):
+    copy = shutil.copytree(LIB, tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    kept = lint_imports(tmp_path)
+    assert kept.returncode == 0, kept.stdout
+    path = copy / "calcium_decoding" / where
+    path.write_text(path.read_text() + f"\n{line}\n")
+    found = lint_imports(tmp_path)
+    assert found.returncode == 1 and f"{broken} BROKEN" in found.stdout, found.stdout
 
 
-def test_the_order_names_every_module():
-    assert set(modules()) - {"__init__"} == set(ORDER)
+def test_a_room_without_a_place_in_the_contract_is_refused(tmp_path):
+    copy = shutil.copytree(LIB, tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    (copy / "calcium_decoding" / "misc").mkdir()
+    (copy / "calcium_decoding" / "misc" / "__init__.py").write_text('"""A room that nobody drew."""\n')
+    assert lint_imports(tmp_path).returncode == 1
 
 
-def test_imports_point_one_way():
-    place = {name: i for i, name in enumerate(ORDER)}
-    wrong = [f"{name} imports {other}" for name, path in modules().items() if name in place
-             for other in imports_of(path) if other != name and place[other] >= place[name]]
-    assert not wrong
+def test_the_house_is_small():
+    assert {path.stem for path in LIBRARY.glob("*.py")} <= {"__init__", "errors", "cli"}
+    crowded = {str(package.relative_to(LIB)): len(list(package.glob("*.py"))) for package in PACKAGES}
+    assert max(crowded.values()) <= 13, crowded
+    lines = {str(path.relative_to(LIB)): len(path.read_text(encoding="utf-8").splitlines())
+             for package in PACKAGES for path in package.glob("*.py")}
+    assert max(lines.values()) <= 400, {path: n for path, n in lines.items() if n > 400}
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_every_name_of_a_face_is_there_and_none_is_that_of_a_module(name):
+    face = importlib.import_module(name)
+    modules = {module.name for module in pkgutil.iter_modules(face.__path__)}
+    for public in face.__all__:
+        value = getattr(face, public)
+        assert (public in modules) == isinstance(value, types.ModuleType)  # else it is one or the other by turns
+
+
+def test_a_room_says_in_a_sentence_what_it_is_for():
+    for package in PACKAGES:
+        assert re.match(r'"""[A-Z].*[.?](\n\n|"""\n)', (package / "__init__.py").read_text(encoding="utf-8")), package
 
 
 def test_torch_is_imported_in_few_places():
-    users = {name for name, path in modules().items() if path.is_file()
-             and re.search(r"^\s*(import|from) torch", path.read_text(), re.M)}
-    assert users <= {"epochs", "image_experiments", "image_training", "models", "training", "results"}
+    users = {path.relative_to(LIBRARY).parts[0] for path in LIBRARY.rglob("*.py")
+             if re.search(r"^\s*(import|from) torch", path.read_text(), re.M)}
+    assert users <= {"models", "experiments", "explain", "evaluation"}
+    assert not [path for path in BOOK.rglob("*.py") if re.search(r"^(import|from) torch", path.read_text(), re.M)]
 
 
 @pytest.mark.parametrize(("name", "heavy"), [("calcium_decoding", {"numpy", "pandas"}),
-                                             ("calcium_decoding.parameters", {"numpy", "pandas"}),
-                                             ("calcium_decoding.chapters", set()), ("calcium_decoding.build", set())])
+                                             ("decoding_book.parameters", {"numpy", "pandas"}),
+                                             ("decoding_book.execute", set()), ("decoding_book.build", set())])
 def test_nothing_heavy_at_import(name, heavy):
     heavy = heavy | {"torch", "scipy", "matplotlib", "sklearn"}
     code = f"import sys, {name}; print(sorted({heavy!r} & set(sys.modules)))"
@@ -77,8 +98,8 @@ def test_nothing_heavy_at_import(name, heavy):
 
 
 def test_what_has_a_name_can_be_made_and_the_other_way_round():
-    assert set(models._RUN) == set(names.MODELS) and set(models._SPEED) == set(names.SPEED_MODELS)
-    assert set(splits.REGIMES) == set(names.REGIMES) and set(networks.SIZES) == set(names.FOOTSTEP_SIZES)
+    assert set(registry._RUN) == set(names.MODELS) and set(registry._SPEED) == set(names.SPEED_MODELS)
+    assert set(splits.REGIMES) == set(parameters.REGIMES) and set(hybrid.SIZES) == set(names.FOOTSTEP_SIZES)
 
 
 def test_no_pickle():
@@ -106,9 +127,3 @@ def test_constraints_agree_with_pyproject():
     pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split())
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     assert set(pinned) <= {re.match(r"[A-Za-z0-9_.-]+", d).group() for d in declared}
-
-
-def test_readme_lists_the_modules_in_order():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    listed = [name for name in re.findall(r"^\| `([a-z_]+)` \|", readme, re.M) if name in ORDER]
-    assert listed == ORDER

@@ -1,8 +1,22 @@
-"""Decoding behaviour from calcium imaging: the library under the book.
+"""Decoding behaviour from calcium imaging: any recording, any decoder, splits that do not leak.
 
-Modules, in the order in which data flow through them, are listed in the README. Nothing heavy is imported here.
+Nothing heavy is imported here: rooms and names are looked up when they are first used (PEP 562).
 """
 
 from importlib.metadata import version
 
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    ["data", "evaluation", "experiments", "explain", "models", "plotting", "preprocessing", "simulation", "splits"],
+    {
+        "data": ["Dataset", "Movie", "Recording", "read"],
+        "evaluation": ["ResultCard"],
+        "experiments": ["Experiment", "ImageExperiment", "run"],
+        "models": ["TrainingSettings"],
+        "preprocessing": ["WindowSpec"],
+        "splits": ["Split"],
+    },
+)
 __version__ = version("calcium-decoding")

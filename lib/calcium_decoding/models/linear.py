@@ -1,11 +1,17 @@
-"""Linear decoders of running: from one frame, from a thinned window, from the time alone."""
+"""Linear decoders: of running and speed from a frame or a thinned window, of footsteps and kinematics, and baselines.
+
+Those of footsteps see the same windows as the networks; their penalty is chosen on the validation windows that choose
+the epoch of a network. Baselines know the time in the session only, or nothing.
+"""
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
+from scipy.linalg import solve
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer
 
 from calcium_decoding.errors import DataError
+from calcium_decoding.preprocessing.windows import CLASSES, require_all_classes
 
 ROWS = 8192  # windows whose features are in memory at a time, where that is possible
 
@@ -63,7 +69,7 @@ class LogisticDecoder(FrameDecoder):
         self.estimator = LogisticRegression(C=1.0, solver="lbfgs", max_iter=1000)
 
     def fit(self, windows):
-        """Fit on all windows of a :class:`~calcium_decoding.windows.WindowSet`."""
+        """Fit on all windows of a :class:`~calcium_decoding.preprocessing.windows.WindowSet`."""
         self.estimator.fit(self.features(windows), windows.labels)
 
     def _of_features(self, features):
@@ -95,7 +101,7 @@ class TimeDecoder:
         return windows.centre[:, None].astype(np.float64)
 
     def fit(self, windows):
-        """Fit on all windows of a :class:`~calcium_decoding.windows.WindowSet`."""
+        """Fit on all windows of a :class:`~calcium_decoding.preprocessing.windows.WindowSet`."""
         times = self.features(windows)
         knots = np.unique(np.quantile(times, np.linspace(0, 1, self.n_knots)))[:, None]
         if len(knots) < 2:
@@ -110,3 +116,190 @@ class TimeDecoder:
         return self.estimator.decision_function(self.features(windows)).astype(np.float64)
 
     logits = output
+
+# Penalties a linear decoder chooses from: inverse strength of the logistic, as multiples for the ridge regression.
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
+
+
+class LinearDecoder:
+    """Multinomial logistic regression of the classes and ridge regression of the kinematics, from the same features.
+
+    Parameters
+    ----------
+    window : bool
+        See all frames of a window, or the last alone.
+    """
+
+    def __init__(self, window):
+        self.window = window
+
+    def _features(self, windows):
+        if not self.window:
+            return windows.frames[windows.last]
+        return windows.gather(np.arange(len(windows))).reshape(len(windows), -1)
+
+    def fit(self, train, valid, settings):
+        """Fit with each penalty, keep the one with the lowest class-weighted loss on the validation windows."""
+        require_all_classes(train.labels, "training windows")
+        require_all_classes(valid.labels, "validation windows")
+        train = train.part(np.arange(0, len(train), settings.every_frames))
+        x, x_valid = self._features(train), self._features(valid)
+        weight = class_weights(train.labels, len(CLASSES))[valid.labels]
+        fitted = [LogisticRegression(C=c, class_weight="balanced", max_iter=200, tol=1e-3).fit(x, train.labels)
+                  for c in PENALTIES]
+        losses = [np.average(-model.predict_log_proba(x_valid)[np.arange(len(valid)), valid.labels], weights=weight)
+                  for model in fitted]
+        self.classes = fitted[int(np.argmin(losses))]
+        self.kinematics = None
+        if "kinematics" in train.targets:
+            ridges = [Ridge(1 / c).fit(x, train.targets["kinematics"]) for c in PENALTIES]
+            errors = [((r.predict(x_valid) - valid.targets["kinematics"]) ** 2).mean() for r in ridges]
+            self.kinematics = ridges[int(np.argmin(errors))]
+        return self
+
+    def predict(self, windows):
+        """As :func:`predict`; a foot against the rest has the probability of its class."""
+        x = self._features(windows)
+        p = self.classes.predict_proba(x).astype(np.float64)
+        found = {"footstep": p, "contralateral": p[:, 1], "ipsilateral": p[:, 2]}
+        return found if self.kinematics is None else found | {"kinematics": self.kinematics.predict(x).astype(float)}
+
+
+class MajorityDecoder:
+    """Says of every window the shares of the classes among the training windows, and their mean kinematics."""
+
+    def fit(self, train, valid, settings):
+        """Count."""
+        self.shares = np.bincount(train.labels, minlength=3) / len(train)
+        self.means = {name: values.mean(0) for name, values in train.targets.items() if name == "kinematics"}
+        return self
+
+    def predict(self, windows):
+        """As :func:`predict`."""
+        p = np.tile(self.shares, (len(windows), 1))
+        rest = {name: np.tile(mean.astype(np.float64), (len(windows), 1)) for name, mean in self.means.items()}
+        return {"footstep": p, "contralateral": p[:, 1], "ipsilateral": p[:, 2]} | rest
+
+
+class LinearSpeed(FrameDecoder):
+    """Least squares on the labelled frame (Ajioka et al. 2024, the baseline of speed decoding).
+
+    Parameters
+    ----------
+    past_frames : int
+        Frames of the window before the labelled one: says where the labelled frame is.
+    """
+
+    task = "speed"
+
+    def __init__(self, past_frames):
+        super().__init__(past_frames)
+        self.estimator = LinearRegression()
+
+    def fit(self, windows):
+        """Fit on all windows of a :class:`~calcium_decoding.preprocessing.windows.WindowSet`.
+
+        Raises
+        ------
+        DataError
+            A speed is NaN or infinite.
+        """
+        self.estimator.fit(self.features(windows).astype(np.float64), finite_speed(windows))
+
+    def _of_features(self, features):
+        return self.estimator.predict(features.astype(np.float64))
+
+
+class RidgeSpeed(FrameDecoder):
+    """Ridge regression on a thinned window, its penalty chosen within the training windows.
+
+    Training windows are cut into five contiguous blocks in the order of their recordings; the penalty is the one of
+    :attr:`PENALTIES` with the least squared error on the blocks left out. Leaving out single frames would not do:
+    the neighbours of a frame are nearly its copies, and no penalty would be the best.
+
+    Parameters
+    ----------
+    past_frames, every_frames : int
+        As for :class:`LogisticDecoder`.
+
+    Attributes
+    ----------
+    penalty : float
+        The chosen one, in units of the number of windows times the mean variance of a feature.
+    weights : ndarray, shape (n_features,), float64
+    intercept : float
+        In the unit of the speed; not penalised.
+
+    Notes
+    -----
+    Everything needed is in the sums of products of each block, so memory holds a few thousand rows of features at a
+    time. The same as ``sklearn.linear_model.Ridge`` with the penalty in its unit.
+    """
+
+    task = "speed"
+    PENALTIES = tuple(10.0 ** power for power in range(-6, 3))
+    BLOCKS = 5
+
+    def fit(self, windows):
+        """Fit on all windows of a :class:`~calcium_decoding.preprocessing.windows.WindowSet`.
+
+        Raises
+        ------
+        DataError
+            A speed is NaN or infinite, fewer windows than blocks, or a signal that never changes.
+        """
+        speed = finite_speed(windows)
+        if len(speed) < self.BLOCKS:
+            raise DataError("training windows", str(len(speed)), f"{self.BLOCKS} or more", "train on longer stretches")
+        blocks = [self._products(windows, speed, rows) for rows in np.array_split(np.arange(len(speed)), self.BLOCKS)]
+        total = sum(blocks)
+        errors = [sum(_squared_error(left_out, _ridge(total - left_out, penalty)) for left_out in blocks)
+                  for penalty in self.PENALTIES]
+        self.penalty = self.PENALTIES[int(np.argmin(errors))]
+        *weights, self.intercept = _ridge(total, self.penalty)
+        self.weights = np.array(weights)
+
+    def _of_features(self, features):
+        return features @ self.weights + self.intercept
+
+    def _products(self, windows, speed, rows):
+        """Sums over windows of the products of all columns: features, 1, speed."""
+        total = 0.0
+        for piece in self.pieces(rows):
+            columns = np.column_stack([self.features(windows, piece), np.ones(len(piece)), speed[piece]])
+            total = total + columns.T @ columns
+        return total
+
+
+def _ridge(products, penalty):
+    """Weights and, last, the intercept of ridge regression from the sums of products of features, 1 and speed."""
+    left, right = products[:-1, :-1].copy(), products[:-1, -1]
+    n, sums = left[-1, -1], left[-1, :-1]
+    features = np.arange(len(left) - 1)
+    squares = left[features, features] / n
+    variance = np.mean(squares - (sums / n) ** 2)
+    if not variance > 1e-12 * np.mean(squares):  # nothing but rounding
+        raise DataError("training windows", "a signal that never changes", "a signal", "leave these recordings out")
+    left[features, features] += penalty * n * variance
+    return solve(left, right, assume_a="pos")
+
+
+def _squared_error(products, weights):
+    """Sum of squared errors of weights on the windows whose sums of products are given."""
+    ends = np.append(weights, -1.0)
+    return ends @ products @ ends
+
+
+def finite_speed(windows):
+    speed = np.asarray(windows.labels, dtype=np.float64)
+    if not np.isfinite(speed).all():
+        raise DataError("training speed", f"{np.sum(~np.isfinite(speed))} values NaN or infinite",
+                        "a number for every window", "leave these frames out")
+    return speed
+
+
+def class_weights(labels, n_classes):
+    """Inverse frequency of each class, shape (n_classes,), mean 1 over the samples; 0 where a class does not occur."""
+    count = np.bincount(labels, minlength=n_classes)
+    present = count > 0
+    return np.where(present, len(labels) / (present.sum() * np.maximum(count, 1)), 0.0)

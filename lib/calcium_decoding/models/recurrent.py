@@ -1,9 +1,16 @@
-"""Recurrent networks from PyTorch's own layers."""
+"""Recurrent decoders: PyTorch's layers, the cells of the study's framework, and the study's network of speed.
+
+The cells of TensorFlow 1.15 Keras differ from PyTorch's in three ways: gates are hard sigmoids,
+``clip(0.2 x + 0.5, 0, 1)``; there is one bias vector; and the GRU resets the state before the recurrent product
+(``reset_after=False``, Cho et al. 2014, arXiv 1406.1078), not after. Weights have Keras' names, shapes and order of
+gates, so saved ones fit as they are.
+"""
 
 import torch
 from torch import nn
 
 from calcium_decoding.models import fused_gru
+from calcium_decoding.models.linear import finite_speed
 
 LAYERS = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
 
@@ -26,7 +33,7 @@ class RecurrentDecoder(nn.Module):
     Notes
     -----
     Initial weights: see :func:`initialise`. Gates are PyTorch's (logistic sigmoid, two bias vectors); the study's had
-    a hard sigmoid and one bias: see :class:`~calcium_decoding.models.keras_cells.KerasDecoder`.
+    a hard sigmoid and one bias: see :class:`~calcium_decoding.models.recurrent.KerasDecoder`.
     """
 
     task = "run"
@@ -85,3 +92,180 @@ def initialise_dense(layer):
     """Initial weights of a dense layer as in Keras, in place: Glorot uniform, zero bias."""
     nn.init.zeros_(layer.bias)
     nn.init.xavier_uniform_(layer.weight)
+
+
+def hard_sigmoid(x):
+    """Keras' hard sigmoid up to version 2, ``clip(0.2 x + 0.5, 0, 1)``; PyTorch's and Keras 3's have slope 1/6."""
+    return torch.clamp(0.2 * x + 0.5, 0.0, 1.0)
+
+
+class _KerasLayer(nn.Module):
+    """Weights and their first values: Glorot uniform and orthogonal over all gates at once, zero bias."""
+
+    def __init__(self, n_inputs, units, gates):
+        super().__init__()
+        self.units = units
+        self.kernel = nn.Parameter(torch.empty(n_inputs, gates * units))
+        self.recurrent_kernel = nn.Parameter(torch.empty(units, gates * units))
+        self.bias = nn.Parameter(torch.zeros(gates * units))
+        nn.init.xavier_uniform_(self.kernel)
+        nn.init.orthogonal_(self.recurrent_kernel)
+
+    def from_inputs(self, windows):
+        """What the inputs add to the gates: one tensor, shape (batch, gates * units), for each frame."""
+        return (windows @ self.kernel + self.bias).unbind(1)
+
+
+class KerasGRU(_KerasLayer):
+    """Gated recurrent unit, gates in the order update, reset, candidate.
+
+    Parameters
+    ----------
+    n_inputs, units : int
+    """
+
+    def __init__(self, n_inputs, units):
+        super().__init__(n_inputs, units, gates=3)
+
+    def forward(self, windows):
+        """State after the last frame, shape (batch, units), of windows, shape (batch, length, n_inputs)."""
+        n_gated = 2 * self.units
+        for_gates, for_candidate = self.recurrent_kernel[:, :n_gated], self.recurrent_kernel[:, n_gated:]
+        state = windows.new_zeros(len(windows), self.units)
+        for frame in self.from_inputs(windows):
+            update, reset = hard_sigmoid(frame[:, :n_gated] + state @ for_gates).chunk(2, dim=1)
+            candidate = torch.tanh(frame[:, n_gated:] + (reset * state) @ for_candidate)
+            state = update * state + (1.0 - update) * candidate
+        return state
+
+
+class KerasLSTM(_KerasLayer):
+    """Long short-term memory, gates in the order input, forget, candidate, output; forget bias 1 at first.
+
+    Parameters
+    ----------
+    n_inputs, units : int
+    """
+
+    def __init__(self, n_inputs, units):
+        super().__init__(n_inputs, units, gates=4)
+        self.bias.data[units:2 * units] = 1.0
+
+    def forward(self, windows):
+        """State after the last frame, shape (batch, units), of windows, shape (batch, length, n_inputs)."""
+        state = memory = windows.new_zeros(len(windows), self.units)
+        for frame in self.from_inputs(windows):
+            into, forget, candidate, out = (frame + state @ self.recurrent_kernel).chunk(4, dim=1)
+            memory = hard_sigmoid(forget) * memory + hard_sigmoid(into) * torch.tanh(candidate)
+            state = hard_sigmoid(out) * torch.tanh(memory)
+        return state
+
+
+class KerasDecoder(nn.Module):
+    """One recurrent layer of the study's framework read at its last step, then one linear unit.
+
+    With 50 ROIs and 32 units the GRU has the 8,001 parameters of the study's saved model (Ajioka et al. 2024, code).
+
+    Parameters
+    ----------
+    n_roi : int
+        Number of input columns.
+    hidden : int
+        Units of the recurrent layer; 32 in the study.
+    cell : {"gru", "lstm"}
+    """
+
+    task = "run"
+
+    def __init__(self, n_roi, hidden=32, cell="gru"):
+        super().__init__()
+        self.recurrent = {"gru": KerasGRU, "lstm": KerasLSTM}[cell](n_roi, hidden)
+        self.readout = nn.Linear(hidden, 1)
+        initialise_dense(self.readout)
+
+    def forward(self, windows):
+        """Logits, shape (batch,), of windows, shape (batch, length, n_roi), float32."""
+        return self.readout(self.recurrent(windows)).squeeze(-1)
+
+
+class SpeedDecoder(nn.Module):
+    """Two recurrent layers and three dense ones, each dense one behind batch normalisation and dropout.
+
+    GRU of 64 units, every step; GRU of 32, last step; then normalisation, dropout 0.3, 16 ReLU units; normalisation,
+    dropout 0.2, 8 ReLU units; normalisation, dropout 0.1, one linear unit (Ajioka et al. 2024, speed decoding).
+
+    Parameters
+    ----------
+    n_roi : int
+        Number of input columns.
+    scaled : bool
+        Ours, not published: the network's output is in units of the SD of the training speed about its mean, set by
+        :meth:`prepare`, so a short training need not first learn the unit of the speed.
+
+    Notes
+    -----
+    Batch normalisation as in Keras: epsilon 1e-3, and running means that keep 0.99 of themselves a step, which PyTorch
+    calls momentum 0.01. The running variance is PyTorch's, with n - 1 in the divisor, Keras' with n: at batch 256 they
+    differ by 0.4 %. Gates and initial weights as in :class:`~calcium_decoding.models.recurrent.RecurrentDecoder`.
+    """
+
+    task = "speed"
+
+    def __init__(self, n_roi, scaled=False):
+        super().__init__()
+        self.scaled = scaled
+        self.first = nn.GRU(n_roi, 64, batch_first=True)
+        self.second = nn.GRU(64, 32, batch_first=True)
+        self.dense = nn.Sequential(
+            _BatchNorm(32), nn.Dropout(0.3), nn.Linear(32, 16), nn.ReLU(),
+            _BatchNorm(16), nn.Dropout(0.2), nn.Linear(16, 8), nn.ReLU(),
+            _BatchNorm(8), nn.Dropout(0.1), nn.Linear(8, 1))
+        # Buffers travel with the weights.
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("sd", torch.ones(()))
+        initialise(self.first)
+        initialise(self.second)
+        for layer in self.dense:
+            if isinstance(layer, nn.Linear):
+                initialise_dense(layer)
+
+    def extra_repr(self):
+        """What tells the two kinds apart where a network is named by its text."""
+        return f"scaled={self.scaled}"
+
+    def prepare(self, windows):
+        """Take mean and SD of the training speed, if ``scaled``; to be called once before training.
+
+        Parameters
+        ----------
+        windows : WindowSet
+            Training windows, labels in the unit of the output. Speed that never changes is not scaled.
+
+        Raises
+        ------
+        DataError
+            A label is NaN or infinite.
+        """
+        speed = finite_speed(windows)
+        if self.scaled:
+            self.mean.fill_(speed.mean())
+            self.sd.fill_(speed.std() or 1.0)
+
+    def forward(self, windows):
+        """Speed, shape (batch,), of windows, shape (batch, length, n_roi), float32."""
+        every_step, _ = self.first(windows)
+        _, last = self.second(every_step)
+        return self.mean + self.sd * self.dense(last[-1]).squeeze(-1)
+
+
+class _BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation with Keras' settings that also takes a batch of one window, the rest of an epoch."""
+
+    def __init__(self, n):
+        super().__init__(n, eps=1e-3, momentum=0.01)
+
+    def forward(self, x):
+        if self.training and len(x) == 1:  # one window has no variance: use the running one and leave it alone
+            return nn.functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias,
+                                            training=False, eps=self.eps)
+        return super().forward(x)

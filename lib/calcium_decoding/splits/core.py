@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.files import hash_content, write_json
-from calcium_decoding.transforms import whole_number
+from calcium_decoding.preprocessing.transforms import whole_number
+from calcium_decoding.utils.files import hash_content, write_json
 
 LEAKY = "none (LEAKY)"
 CLAIMS = ("across animals", "across sessions", "within session", LEAKY)
@@ -126,8 +126,8 @@ class Split:
     def as_leaky(self):
         """The same folds, marked as leaky in the claim and in the name of each fold.
 
-        For showing what a leak does: :func:`calcium_decoding.audit.audit` lets only a split so marked pass, and only
-        when asked to.
+        For showing what a leak does: :func:`calcium_decoding.splits.audit.audit` lets only a split so marked pass, and
+        only when asked to.
         """
         if self.is_leaky:
             return self

@@ -6,7 +6,7 @@ import numpy as np
 from statsmodels.tsa.stattools import acf
 
 from calcium_decoding.errors import DataError, LeakError, ParameterError
-from calcium_decoding.transforms import whole_number
+from calcium_decoding.preprocessing.transforms import whole_number
 
 
 def purge_gap_frames(spec, pipeline, label_smoothing_frames=0):
@@ -47,8 +47,8 @@ def label_reach(label_smoothing_frames):
     Parameters
     ----------
     label_smoothing_frames : int or (int, int)
-        Length of a centred moving mean as :func:`calcium_decoding.transforms.moving_mean` takes it (30 frames for the
-        speed of Ajioka et al. 2024; 0 or 1: not smoothed), or the frames that it looks back and ahead.
+        Length of a centred moving mean as :func:`calcium_decoding.preprocessing.transforms.moving_mean` takes it (30
+        frames for the speed of Ajioka et al. 2024; 0 or 1: not smoothed), or the frames that it looks back and ahead.
 
     Returns
     -------

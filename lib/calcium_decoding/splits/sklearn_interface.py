@@ -3,7 +3,7 @@
 import numpy as np
 
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.transforms import whole_number
+from calcium_decoding.preprocessing.transforms import whole_number
 
 
 class Blocked:

@@ -1,0 +1,348 @@
+"""Movies on disk: TIFF as laboratories write it, or ``.npy``, read a stretch at a time.
+
+A movie that cannot be memory-mapped as it lies (compressed, or a series of files) would be decoded anew in every
+epoch; it is converted once. The copy is uncompressed, keeps the type of the pixels, and is named by what the files are
+(where, how large, how old), so that later runs find it without reading the movie. A movie has one copy: when its files
+have changed, the former one goes.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from functools import cached_property
+from pathlib import Path
+import contextlib
+import fcntl
+import hashlib
+import itertools
+import math
+import numpy as np
+import re
+import shutil
+import tifffile
+from calcium_decoding.utils.code import code_digest
+from calcium_decoding.data.stacks import open_stack
+from calcium_decoding.errors import DataError, WriteError
+from calcium_decoding.utils.files import hash_content, source_digest, whole_file
+from calcium_decoding.utils.progress import progress
+
+
+STRETCH_BYTES = 2**23  # 256 frames of 128 x 128 pixels, 16 bits: fits a processor's cache, few calls a movie
+
+
+@dataclass(frozen=True, eq=False)
+class Movie:
+    """A movie that stays on disk until a stretch of it is asked for: ``movie[100:200]``.
+
+    Parameters
+    ----------
+    path : str or Path
+        - A TIFF file, one page a frame or an ImageJ stack: classic or BigTIFF, either byte order, uncompressed or
+          compressed, one plane and one channel.
+        - A ``.npy`` file with an array (T, rows, columns).
+        - A folder: its ``.tif`` and ``.tiff`` files are a series, of one frame or many each, in the order of the
+          number in their names (``frame_2.tif`` before ``frame_10.tif``). Other files are left aside.
+    n_frames : int, optional
+        Use only so many frames from the beginning.
+
+    Attributes
+    ----------
+    shape : (int, int, int)
+        Frames, rows, columns.
+    dtype : dtype
+        Of a pixel, in the byte order of this machine: signed or unsigned integers, or floats.
+    files : tuple of Path
+    maps : bool
+        Whether all frames can be memory-mapped as they lie. If not, :func:`calcium_decoding.data.movies.mappable`
+        converts the movie once.
+
+    Raises
+    ------
+    DataError
+        No such file, a file that is damaged or cut short, no grey frames of one size and type, a gap in the numbers
+        of a series, or fewer frames than asked for.
+    """
+
+    path: Path
+    n_frames: int | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "path", Path(self.path))
+        there = int(self._edges[-1])
+        if self.n_frames is not None and not 0 < self.n_frames <= there:
+            raise DataError(self.path, f"{there} frames", f"at least {self.n_frames}", "ask for fewer frames")
+
+    @property
+    def shape(self):
+        """Frames, rows, columns."""
+        return (self.n_frames or int(self._edges[-1]), *self._stacks[0].shape[1:])
+
+    @property
+    def dtype(self):
+        """Type of a pixel, in the byte order of this machine."""
+        return self._stacks[0].dtype.newbyteorder("=")
+
+    @property
+    def files(self):
+        """The files that hold the frames, in their order."""
+        return tuple(stack.path for stack in self._stacks)
+
+    @property
+    def maps(self):
+        """Whether all frames can be memory-mapped as they lie."""
+        return len(self._stacks) == 1 and self._stacks[0].maps
+
+    @property
+    def array(self):
+        """All frames as one read-only memory-mapped array, shape (T, rows, columns), in the byte order of the file.
+
+        Pages of it that were looked at stay in memory while the array lives and memory is free; ``movie[a:b]`` keeps
+        none.
+
+        Raises
+        ------
+        DataError
+            The file cannot be mapped: it is compressed, or there are several.
+        """
+        if not self.maps:
+            raise DataError(self.path, "frames that cannot be memory-mapped as they lie", "one uncompressed file",
+                            "convert it once with calcium_decoding.data.movies.mappable")
+        return self._stacks[0].mapped()[: len(self)]
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, frames):
+        """Frames ``start:stop`` (step 1), ndarray of shape (n, rows, columns), which belongs to the caller."""
+        if not isinstance(frames, slice) or frames.step not in (None, 1):
+            raise TypeError("a movie gives a stretch of frames: movie[start:stop]")
+        start, stop, _ = frames.indices(len(self))
+        if stop <= start:
+            return np.empty((0, *self.shape[1:]), self.dtype)
+        files = range(np.searchsorted(self._edges, start, "right") - 1, np.searchsorted(self._edges, stop))
+        parts = [self._stacks[i].read(max(start - self._edges[i], 0), min(stop, self._edges[i + 1]) - self._edges[i])
+                 for i in files]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def first(self, n_frames):
+        """The same movie cut to its first ``n_frames`` frames."""
+        return Movie(self.path, n_frames)
+
+    def stretches(self, n_bytes=STRETCH_BYTES):
+        """All frames, one stretch of about ``n_bytes`` after the other.
+
+        Yields
+        ------
+        ndarray, shape (n, rows, columns)
+        """
+        n = max(1, n_bytes // (math.prod(self.shape[1:]) * self.dtype.itemsize))
+        for start in range(0, len(self), n):
+            yield self[start : start + n]
+
+    def content_hash(self):
+        """Hexadecimal SHA-256 of shape, type and all pixels used, however they are stored; read in pieces, once, a
+        minute for a hundred gigabytes of fast disk."""
+        if "_hash" not in self.__dict__:
+            kind = self.dtype.newbyteorder("<")
+            digest = hashlib.sha256(str((*self.shape, kind.str)).encode())
+            for frames in self.stretches():
+                digest.update(np.ascontiguousarray(frames, kind).data)
+            self.__dict__["_hash"] = digest.hexdigest()
+        return self.__dict__["_hash"]
+
+    @cached_property
+    def _stacks(self):
+        paths = series_files(self.path) if self.path.is_dir() else [self.path]
+        stacks = []
+        for path in paths:
+            stacks.append(open_stack(path))
+            one, other = ((*s.shape[1:], s.dtype.newbyteorder("=")) for s in (stacks[0], stacks[-1]))
+            if one != other:
+                raise DataError(path, "frames of {} x {} pixels, {}".format(*other),
+                                "frames of one size and type, as in {}: {} x {}, {}".format(paths[0].name, *one),
+                                "leave out the files that are no frames of this movie")
+        return stacks
+
+    @cached_property
+    def _edges(self):
+        """First frame of each file, and the end of the last one."""
+        return np.cumsum([0, *(stack.shape[0] for stack in self._stacks)])
+
+
+def write_movie(path, chunks, shape, dtype=np.uint16):
+    """Write a movie as multi-page TIFF, whole or not at all, without holding more than a chunk of it.
+
+    Parameters
+    ----------
+    path : str or Path
+    chunks : iterable of ndarray, shape (n, rows, columns)
+        One after the other, ``shape[0]`` frames in all.
+    shape : (int, int, int)
+        Frames, rows, columns.
+    dtype : dtype
+        Type of the pixels.
+    """
+    frames = (frame for chunk in chunks for frame in chunk)
+    with whole_file(path) as temporary:
+        tifffile.imwrite(temporary, frames, shape=shape, dtype=dtype, photometric="minisblack",
+                         metadata={"axes": "TYX"}, software=False, datetime=False)
+
+
+def series_files(folder):
+    """TIFF files of a folder in the order of the number in their names.
+
+    Names differ in one number (``frame_2.tif``, ``frame_10.tif``), which runs without gaps from any beginning. The
+    first file may lack it, as of cameras that begin a new file when one is full (``run.tif``, ``run@0001.tif``).
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    DataError
+        No TIFF file; names that differ in more than one number; a number that is missing or there twice.
+    """
+    folder = Path(folder)
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".tif", ".tiff") and not p.name.startswith("."))
+    if not paths:
+        raise DataError(folder, "a folder without .tif or .tiff files", "a series of TIFF files",
+                        "name the folder that holds the frames")
+    if len(paths) == 1:
+        return paths
+    numbered = sorted(zip(_numbers(folder, paths), paths, strict=True))
+    for (number, path), (following, other) in itertools.pairwise(numbered):
+        if following == number:
+            raise DataError(folder, f"number {number} twice, {path.name} and {other.name}", "a series of one movie",
+                            "keep the files of one movie in the folder")
+        if following > number + 1:
+            raise DataError(folder, f"no file with the number {number + 1} after {path.name}",
+                            f"a series without gaps, up to {numbered[-1][1].name}", "find the missing file")
+    return [path for _, path in numbered]
+
+
+def _numbers(folder, paths):
+    """The number in which the names differ."""
+    words = [re.split(r"([0-9]+)", p.stem) for p in paths]
+    if len({tuple(word[::2]) for word in words}) == 1:
+        columns = [[int(digits) for digits in column] for column in zip(*(word[1::2] for word in words), strict=True)]
+        varying = [column for column in columns if len(set(column)) > 1] or columns[-1:]
+        if len(varying) == 1:
+            return varying[0]
+    else:
+        first = min(paths, key=lambda p: len(p.stem))
+        rest = [re.fullmatch(r"([^0-9A-Za-z]+)([0-9]+)", p.stem.removeprefix(first.stem)) for p in paths if p != first]
+        if all(rest) and len({found[1] for found in rest}) == 1:
+            numbers = {p: int(found[2]) for p, found in zip([p for p in paths if p != first], rest, strict=True)}
+            return [numbers.get(p, 1 if min(numbers.values()) == 2 else 0) for p in paths]
+    raise DataError(folder, f"names like {paths[0].name} and {paths[-1].name}", "names that differ in one number",
+                    "keep the files of one movie in the folder, numbered in their order")
+
+
+def mappable(movie, folder, show_progress=True):
+    """The same movie, in one file that can be memory-mapped.
+
+    Parameters
+    ----------
+    movie : Movie
+    folder : str or Path
+        For copies; made if needed. Everything in it may be deleted while no run uses it.
+    show_progress : bool
+        While a movie is converted.
+
+    Returns
+    -------
+    movie : Movie
+        The one given if it maps; else one of the copy, with the same pixels, type and number of frames.
+    note : str
+        That and why there is a copy; empty if there is none. The same in the run that made the copy and in later ones.
+
+    Raises
+    ------
+    DataError
+        A frame that cannot be read. Nothing is left behind.
+    WriteError
+        The folder cannot be written, or its disk has no room. Nothing partial is left behind.
+    """
+    if movie.maps:
+        return movie, ""
+    place, state = _names(movie)
+    path = Path(folder) / f"{place}-{state}.npy"
+    copy = _intact(path, movie)
+    if copy is None:
+        with _alone(path.parent / f".{place}.lock") as alone:
+            copy = _intact(path, movie)
+            if copy is None:
+                if alone:
+                    _remove_former(path.parent, place)
+                copy = _convert(movie, path, show_progress)
+    why = "compressed or unevenly stored" if len(movie.files) == 1 else f"{len(movie.files)} files"
+    return copy, f"{movie.path.name} ({why}) converted once: an uncompressed copy of its {len(movie)} frames is read"
+
+
+def _names(movie):
+    """Hashes of which movie it is, and of the state in which its files and this code are."""
+    files = [file.resolve() for file in movie.files]
+    try:
+        states = [(found.st_size, found.st_mtime_ns) for found in (file.stat() for file in files)]
+    except OSError as error:
+        raise DataError(movie.path, f"a file that is gone ({error})", "the files that were there when it was opened",
+                        "fetch or write the movie again") from error
+    place = hash_content([str(movie.path.resolve()), movie.n_frames])
+    return place, hash_content([[str(file) for file in files], states, code_digest("data")])
+
+
+def _intact(path, movie):
+    """The movie of a copy; None if it is not there or not what it should be."""
+    try:
+        copy = Movie(path)
+    except DataError:
+        return None
+    return copy if copy.shape == movie.shape and copy.dtype == movie.dtype else None
+
+
+def _remove_former(folder, place):
+    """Remove copies of a state that the movie's files are no longer in, and what a killed process left."""
+    for former in (*folder.glob(f"{place}-*.npy"), *folder.glob(f".{place}-*.npy")):
+        former.unlink(missing_ok=True)
+
+
+def _convert(movie, path, show_progress):
+    shape = tuple(map(int, movie.shape))
+    needed, free = math.prod(shape) * movie.dtype.itemsize, shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise WriteError(path.parent, f"{free / 1e9:.1f} GB free", f"{needed / 1e9:.1f} GB for {movie.path.name}",
+                         "free disk space, or name another folder")
+    kind = movie.dtype.newbyteorder("<")
+    header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+    with whole_file(path) as temporary, open(temporary, "wb") as file, \
+            progress(None, total=len(movie), desc=f"convert {movie.path.name} once", unit="frame",
+                     disable=not show_progress) as bar:
+        # Plain writes: a full disk is then an error, where writing to a memory map would kill the process.
+        np.lib.format.write_array_header_1_0(file, header)
+        for frames in movie.stretches():
+            file.write(np.ascontiguousarray(frames, kind).data)
+            bar.update(len(frames))
+    return Movie(path)
+
+
+@contextlib.contextmanager
+def _alone(path):
+    """One process at a time; the lock ends with the process, however that ends. False where there are no locks."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "ab")  # closed below
+    except OSError as error:
+        raise WriteError(path.parent, f"a folder that cannot be written ({error.strerror})",
+                         "a folder for copies of movies", "mend its permissions, or name another folder") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks, where work is done twice at worst
+            yield False
+        else:
+            yield True
+

@@ -1,0 +1,112 @@
+"""What the readers share: collecting sessions, checking the run label and the clock, safe paths."""
+
+from dataclasses import replace
+from pathlib import Path
+import contextlib
+import numpy as np
+from calcium_decoding.data.recording import Dataset, Refusal
+from calcium_decoding.errors import DataError
+
+
+RUN_THRESHOLD_CM_S = 0.5  # running is faster than this (Ajioka et al. 2024, doi:10.1371/journal.pcbi.1011074)
+
+
+class Intake:
+    """Recordings collected one session at a time; a bad session is put on record and the others go on.
+
+    Parameters
+    ----------
+    strict : bool
+        Raise at the first bad session instead.
+    """
+
+    def __init__(self, strict):
+        self.strict, self.recordings, self.refused = strict, [], []
+
+    @contextlib.contextmanager
+    def session(self, name):
+        """Turn a DataError raised inside into a refusal of ``name``."""
+        try:
+            yield
+        except DataError as error:
+            if self.strict:
+                raise
+            self.refused.append(Refusal(name, str(error)))
+
+    def dataset(self, name):
+        """What came in, as a :class:`Dataset`; raises DataError if every session was refused."""
+        return Dataset(name, tuple(self.recordings), tuple(self.refused))
+
+
+def with_run_label(recording):
+    """The recording with its run label checked against its speed, or made from it, and a note that says so.
+
+    The label is never mended: where it and the speed disagree, the note gives the share of frames.
+    A recording without ``"speed_cm_s"`` comes back as it is.
+    """
+    if "speed_cm_s" not in recording.behaviour:
+        return recording
+    fast = recording.behaviour["speed_cm_s"] > RUN_THRESHOLD_CM_S
+    if "run" not in recording.behaviour:
+        return replace(recording, behaviour={"run": fast, **recording.behaviour},
+                       notes=(*recording.notes, f"run label made from speed > {RUN_THRESHOLD_CM_S} cm/s"))
+    percent = 100 * np.mean(fast != recording.run)
+    note = f"run label and speed > {RUN_THRESHOLD_CM_S} cm/s disagree on {percent:.2g} % of frames"
+    # A recording that was written out and read again brings this note along.
+    return replace(recording, notes=tuple(dict.fromkeys((*recording.notes, note))))
+
+
+def check_rate(value, where):
+    """``value`` as a number of frames per second; DataError if it is not a positive, finite number."""
+    try:
+        rate_hz = float(np.asarray(value).item())
+    except (TypeError, ValueError):
+        rate_hz = np.nan
+    if not 0 < rate_hz < np.inf:
+        raise DataError(where, f"rate_hz = {value}", "one positive number, frames per second",
+                        "give the imaging rate in Hz")
+    return rate_hz
+
+
+def check_steps(clock, step, unit, where):
+    """Check that a clock, shape (T,), goes on by ``step`` from frame to frame.
+
+    Raises
+    ------
+    DataError
+        A step is off by half a step or more (a frame is missing, or stands twice), or the mean by 1 %.
+    """
+    steps = np.diff(np.ravel(clock)) / step
+    if len(steps) and not (np.all(np.abs(steps - 1) < 0.5) and abs(steps.mean() - 1) < 0.01):
+        raise DataError(where, f"steps of {step * steps.min():.4g} to {step * steps.max():.4g} {unit}, "
+                        f"{step * steps.mean():.4g} on average", f"even steps of {step:.4g} {unit}",
+                        "give the right imaging rate, or split the recording where frames are missing")
+
+
+def count_bouts(run):
+    """Number of unbroken stretches of 1 in a label of shape (T,)."""
+    return int(np.sum(np.diff(np.asarray(run, dtype=np.int8), prepend=0) == 1))
+
+
+def check_folder(folder):
+    """The folder as a Path; DataError if it is not there."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(folder, "no such folder", "the folder of the data set",
+                        "download it, or mend the path")
+    return folder
+
+
+def path_below(folder, relative, where):
+    """A path below ``folder`` as a table gives it; backslashes, as Windows writes them, are understood.
+
+    Raises
+    ------
+    DataError
+        The path is absolute or leads out of the folder.
+    """
+    path = folder / str(relative).replace("\\", "/")
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(where, f"the path {relative}", f"a path inside {folder}",
+                        "write paths relative to the folder of the data set")
+    return path

@@ -1,0 +1,365 @@
+"""Two-photon recordings with footsteps, in the forms that the code of Mirzaee, Chang, Latifi 2025 reads.
+
+Either traces (``.mat``) with a step table (``.xlsx``, which foot steps from which frame to which) of the same name, or
+one ``.csv``. Forms and names of variables are facts of the public repository ``ghazalehmirzaee/neural_decoding``; its
+data are not public.
+"""
+
+from pathlib import Path
+import numpy as np
+import pandas as pd
+import re
+from calcium_decoding.data.readers.common import Intake, check_folder, check_rate, check_steps
+from calcium_decoding.data.readers.mat import check_array, load_mat
+from calcium_decoding.data.recording import Recording
+from calcium_decoding.errors import DataError, ParameterError
+
+
+VARIABLES = {"deconvolved": "DeconvMat_wanted", "dff": "deltaf_cells_not_excluded"}
+UNITS = {"deconvolved": "deconvolved (a.u.)", "dff": "dF/F"}
+KINEMATICS = ("contra_position_mm", "contra_velocity_mm_s", "ipsi_position_mm", "ipsi_velocity_mm_s")
+KINEMATICS_ENDING = ".kinematics.csv"
+NO_ANIMAL = "animal not stated by a folder: taken as an animal of its own"
+
+
+def read_footsteps(folder, rate_hz=15.0, strict=False, trace="deconvolved", contralateral="right", first_frame=0):
+    """Data set of footstep recordings in a folder.
+
+    Files lie in one folder an animal (``folder/mouse 1/002.mat``), which is then known to have the same cells in each;
+    a file in ``folder`` itself counts as an animal of its own, and a note says so. A recording is one of
+
+    - ``NAME.mat`` (any version) with ``NAME.xlsx``: see :func:`read_traces_and_steps`;
+    - ``NAME.csv``: see :func:`read_footstep_csv`.
+
+    Beside either, ``NAME.kinematics.csv`` may hold the movement of both paws: the column ``frame`` (from 0) and any of
+    ``contra_position_mm``, ``contra_velocity_mm_s``, ``ipsi_position_mm``, ``ipsi_velocity_mm_s``. (This file is a form
+    of this library.)
+
+    Parameters
+    ----------
+    folder : str or Path
+    rate_hz : float
+        Frames per second.
+    strict : bool
+        Raise at the first bad recording instead of refusing it by name and going on.
+    trace : {"deconvolved", "dff"}
+        Which of the two variables of a ``.mat`` file.
+    contralateral : {"right", "left"}
+        The foot on the other side than the imaged hemisphere; right where the left one was imaged, as in the study.
+    first_frame : int
+        Number of the first frame in step tables.
+
+    Returns
+    -------
+    Dataset
+        Its recordings have ``behaviour["footstep"]``: 0 none, 1 contralateral, 2 ipsilateral.
+
+    Raises
+    ------
+    DataError
+        No such folder, or nothing usable in it.
+    ParameterError
+        A trace or a foot that is not known.
+    """
+    for name, value, known in (("trace", trace, VARIABLES), ("contralateral", contralateral, FEET)):
+        if value not in known:
+            raise ParameterError(name, repr(value), f"one of {', '.join(known)}", "name one of these")
+    folder = check_folder(folder)
+    paths = sorted(path for path in [*folder.glob("*"), *folder.glob("*/*")] if _is_recording(path))
+    if not paths:
+        raise DataError(folder, "no .mat and no .csv files", "recordings, in a folder for each animal",
+                        "name the folder that holds them")
+    intake = Intake(strict)
+    for path in paths:
+        with intake.session(path.relative_to(folder).as_posix()):
+            own = path.parent == folder
+            about = {"animal": path.stem if own else path.parent.name, "session": path.stem, "source": str(path),
+                     "notes": (NO_ANIMAL,) if own else ()}
+            if path.suffix == ".mat":
+                recording = read_traces_and_steps(path, path.with_suffix(".xlsx"), rate_hz, trace, contralateral,
+                                                  first_frame, **about)
+            else:
+                recording = read_footstep_csv(path, rate_hz, **about)
+            intake.recordings.append(recording)
+    return intake.dataset(folder.name)
+
+
+def read_traces_and_steps(traces, steps, rate_hz=15.0, trace="deconvolved", contralateral="right", first_frame=0,
+                          **about):
+    """One recording from a file of traces and a step table.
+
+    Parameters
+    ----------
+    traces : str or Path
+        ``.mat`` with ``DeconvMat_wanted`` (deconvolved) and ``deltaf_cells_not_excluded`` (dF/F), both (T, n_cells);
+        the one that ``trace`` does not name may be missing.
+    steps : str or Path
+        Step table; see :func:`calcium_decoding.data.readers.footsteps.read_step_table`.
+    rate_hz, trace, contralateral, first_frame
+        As for :func:`read_footsteps`.
+    **about
+        Other fields of :class:`Recording`.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    DataError
+        A file missing or damaged, a cell with NaN, two variables of different shape, cells on the first axis, a step
+        table that does not fit.
+    """
+    traces = Path(traces)
+    wanted, other = VARIABLES[trace], next(v for name, v in VARIABLES.items() if name != trace)
+    found = load_mat(traces, [wanted], [other])
+    signal = check_array(found[wanted], wanted, traces)
+    if signal.ndim != 2:
+        raise DataError(traces, f"{wanted} of shape {signal.shape}", "shape (T, n_cells)", "save it as a matrix")
+    if other in found and np.shape(found[other]) != signal.shape:
+        raise DataError(traces, f"{wanted} of shape {signal.shape} and {other} of shape {np.shape(found[other])}",
+                        "the same frames and cells in both", "save both again from one recording, a row a frame")
+    table = read_step_table(steps, first_frame)
+    last = int(table["end"].max())
+    if signal.shape[0] <= last < signal.shape[1]:
+        raise DataError(traces, f"{wanted} of shape {signal.shape} with steps up to frame {last}",
+                        "time on the first axis: a row a frame, a column a cell",
+                        "transpose the matrix, or see that the table is of this recording")
+    _refuse_bad_cells(signal, wanted, traces)
+    label, n_both = frame_labels(table, len(signal), contralateral, steps)
+    return _recording(signal, label, n_both, rate_hz, UNITS[trace], traces, about)
+
+
+def read_footstep_csv(path, rate_hz=15.0, **about):
+    """One recording from a ``.csv`` file: the number of the frame, a column a cell, the class last.
+
+    Parameters
+    ----------
+    path : str or Path
+        With a line of names. The first column counts frames, one more each row; the last is 0 (none), 1
+        (contralateral) or 2 (ipsilateral).
+    rate_hz : float
+    **about
+        Other fields of :class:`Recording`.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    DataError
+        Missing, not a table, too few columns, text, a cell with NaN, frames left out, a class that is not known.
+    """
+    path = Path(path)
+    table = _load_csv(path)
+    if table.shape[1] < 3:
+        raise DataError(path, f"{table.shape[1]} columns", "the frame, a column a cell, and the class last",
+                        "put commas between the columns")
+    words = [str(name) for name in table if table[name].dtype.kind not in "fiub"]
+    if words:
+        raise DataError(path, f"text in the column {', '.join(words[:5])}", "numbers only", "repair these cells")
+    clock, label = table.iloc[:, 0].to_numpy(), table.iloc[:, -1].to_numpy()
+    _refuse_bad_cells(clock[:, None], f"column {table.columns[0]}", path)
+    check_steps(clock, 1, "frames", f"{path}, column {table.columns[0]}")
+    levels = np.unique(label)
+    if not np.isin(levels, (0, 1, 2)).all():
+        raise DataError(f"{path}, column {table.columns[-1]}", f"the classes {', '.join(map(str, levels[:5]))}",
+                        "0 none, 1 contralateral, 2 ipsilateral", "put the class into the last column")
+    signal = table.iloc[:, 1:-1].to_numpy(np.float64)
+    _refuse_bad_cells(signal, "columns of cells", path)
+    return _recording(signal, label, 0, rate_hz, UNITS["deconvolved"], path, about)
+
+
+def _recording(signal, label, n_both, rate_hz, unit, path, about):
+    notes = list(about.pop("notes", ()))
+    if n_both:
+        notes.append(f"both feet step in {n_both} frames: the step that began last gives the class")
+    still = int((np.ptp(signal, axis=0) == 0).sum())
+    if still:
+        notes.append(f"{still} cells never change")
+    about = {"animal": path.stem, "session": path.stem, "source": str(path), **about}
+    behaviour = {"footstep": label, **_kinematics(path, len(signal))}
+    return Recording(signal, behaviour, check_rate(rate_hz, path), signal_unit=unit, notes=tuple(notes), **about)
+
+
+def _kinematics(path, n_frames):
+    path = path.with_name(path.stem + KINEMATICS_ENDING)
+    if not path.is_file():
+        return {}
+    table = _load_csv(path)
+    unknown = [name for name in table if name not in ("frame", *KINEMATICS)]
+    if "frame" not in table or unknown or table.shape[1] < 2:
+        raise DataError(path, f"the columns {', '.join(map(str, table.columns))}",
+                        f"frame, and some of {', '.join(KINEMATICS)}", "name the columns so")
+    if len(table) != n_frames or not np.array_equal(table["frame"], np.arange(n_frames)):
+        raise DataError(path, f"{len(table)} rows for {n_frames} frames, or frames that do not count from 0",
+                        "a row a frame, in order", "write one row for each frame of the recording")
+    return {name: table[name].to_numpy() for name in KINEMATICS if name in table}
+
+
+def _refuse_bad_cells(signal, name, path):
+    bad = np.flatnonzero(~np.isfinite(signal).all(axis=0)) if signal.dtype.kind == "f" else ()
+    if len(bad):
+        few = ", ".join(str(cell + 1) for cell in bad[:10]) + (" ..." if len(bad) > 10 else "")
+        raise DataError(path, f"NaN or infinite values in {len(bad)} cells of {name}: cells {few} (counted from 1)",
+                        "finite numbers only", "leave these cells out of the matrix, or repair them")
+
+
+def _load_csv(path):
+    try:
+        table = pd.read_csv(path, encoding="utf-8-sig", index_col=False)
+    except (OSError, ValueError) as error:
+        raise DataError(path, f"a file that cannot be read as a table ({error})",
+                        "comma-separated text with a line of column names", "save it as CSV (UTF-8)") from error
+    if table.empty:
+        raise DataError(path, "no rows below the column names", "a row a frame", "save it again")
+    return table
+
+
+def _is_recording(path):
+    if path.name.startswith(".") or not path.is_file():
+        return False
+    if path.suffix == ".csv":
+        return not path.name.endswith(KINEMATICS_ENDING) and not path.with_suffix(".mat").exists()
+    return path.suffix == ".mat"
+
+COLUMNS = ("Foot", "Frame Start", "Frame End")
+FEET = ("left", "right")
+NONE, CONTRA, IPSI = 0, 1, 2
+
+
+def read_step_table(path, first_frame=0):
+    """Steps of one recording from an Excel sheet.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.xlsx``; its first sheet has the columns ``Foot`` (or ``Foot (L/R)``; R, L, right or left), ``Frame Start``
+        and ``Frame End`` (inclusive). Other columns are left alone, empty rows too.
+    first_frame : int
+        Number of the first frame of a recording in the table. 0 is how the code of Mirzaee, Chang, Latifi 2025 (arXiv
+        2504.16917) reads it.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``foot`` (``"left"`` or ``"right"``), ``start`` and ``end`` (frames, inclusive, counted from 0), in
+        order of start.
+
+    Raises
+    ------
+    DataError
+        Unreadable, a column missing, no steps, an empty cell, a foot that is neither, a frame that is no whole number,
+        an end before its start, a step that is there twice, two steps of one foot that overlap.
+    """
+    rows = _load(path)
+    rows = rows.dropna(how="all")
+    if rows.empty:
+        raise DataError(path, "no rows", "a row a step", "fill the table")
+    foot, start, end = ([_cell(path, row, name, value) for row, value in rows[name].items()] for name in COLUMNS)
+    steps = pd.DataFrame({"foot": foot, "start": np.array(start) - first_frame, "end": np.array(end) - first_frame,
+                          "row": [row + 2 for row in rows.index]})  # as Excel counts, below the header
+    backwards = steps[steps["end"] < steps["start"]]
+    if len(backwards):
+        step = backwards.iloc[0]
+        raise DataError(path, f"row {step.row} that ends at frame {step.end + first_frame}, before its start at "
+                        f"{step.start + first_frame}", "an end at or after the start", "mend the row")
+    steps = steps.sort_values(["start", "end", "row"], kind="stable").reset_index(drop=True)
+    _refuse_overlap(steps, path)
+    return steps[["foot", "start", "end"]]
+
+
+def frame_labels(steps, n_frames, contralateral="right", where="step table"):
+    """Class of each frame.
+
+    Parameters
+    ----------
+    steps : DataFrame
+        Of :func:`read_step_table`.
+    n_frames : int
+        Of the recording.
+    contralateral : {"right", "left"}
+        The foot on the other side than the imaged hemisphere.
+    where : str or Path
+        For error messages.
+
+    Returns
+    -------
+    label : ndarray, shape (n_frames,), float32
+        0 none, 1 contralateral, 2 ipsilateral. Where both feet step, the step that began last counts.
+    n_both : int
+        Frames in which both feet step.
+
+    Raises
+    ------
+    DataError
+        A step outside the recording, or a foot that is neither left nor right.
+    """
+    if contralateral not in FEET:
+        raise DataError(where, f"contralateral = '{contralateral}'", "left or right",
+                        "name the foot on the other side than the imaged hemisphere")
+    outside = steps[(steps["start"] < 0) | (steps["end"] >= n_frames)]
+    if len(outside):
+        step = outside.iloc[0]
+        raise DataError(where, f"a step of the {step.foot} foot in frames {step.start} .. {step.end}, and "
+                        f"{len(outside) - 1} more outside the recording",
+                        f"steps inside its frames 0 .. {n_frames - 1}",
+                        "see that table and traces are of one recording and that frames count from the number that "
+                        "first_frame gives, or take these steps out")
+    label, covered = np.zeros(n_frames, np.float32), np.zeros(n_frames, np.int64)
+    for step in steps.sort_values("start", kind="stable").itertuples():
+        label[step.start:step.end + 1] = CONTRA if step.foot == contralateral else IPSI
+        covered[step.start:step.end + 1] += 1
+    return label, int((covered > 1).sum())
+
+
+def _load(path):
+    try:
+        table = pd.read_excel(path, dtype=object, engine="openpyxl")
+    except FileNotFoundError as error:
+        raise DataError(path, "no such file", "a step table (.xlsx)", "put it beside the traces") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged archives raise nearly anything
+        raise DataError(path, f"a file that cannot be read as a sheet ({type(error).__name__}: {error})",
+                        "an Excel workbook (.xlsx)", "save it again as .xlsx") from error
+    # The authors' code knows the first column as "Foot (L/R)".
+    names = {name: re.sub(r"\s*\(.*\)$", "", str(name)).strip() for name in table.columns}
+    found = list(names.values())
+    if any(found.count(name) != 1 for name in COLUMNS):
+        raise DataError(path, f"the columns {', '.join(map(str, table.columns)) or '(none)'}",
+                        f"one column each called {', '.join(COLUMNS)}", "name the columns so, in the first row")
+    return table.rename(columns=names)[list(COLUMNS)]
+
+
+def _cell(path, row, name, value):
+    where = f"{path}, row {row + 2}, column {name}"
+    if pd.isna(value) or str(value).strip() == "":
+        raise DataError(where, "an empty cell", "foot, start and end of each step", "fill the cell or remove the row")
+    if name == "Foot":
+        for foot in FEET:
+            if str(value).strip().lower() in (foot, foot[0], f"{foot} foot"):
+                return foot
+        raise DataError(where, f"the foot '{value}'", "R, L, right or left", "name the foot so")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number) or number != int(number):
+        raise DataError(where, f"'{value}'", "the number of a frame", "give a whole number")
+    return int(number)
+
+
+def _refuse_overlap(steps, path):
+    for foot, mine in steps.groupby("foot"):
+        same = mine[mine.duplicated(["start", "end"])]
+        if len(same):
+            step = same.iloc[0]
+            raise DataError(path, f"a step of the {foot} foot that is there twice, the second time in row {step.row}",
+                            "each step once", "remove the second row")
+        over = np.flatnonzero(mine["start"].to_numpy()[1:] <= mine["end"].cummax().to_numpy()[:-1])
+        if len(over):
+            step = mine.iloc[over[0] + 1]
+            raise DataError(path, f"the step of the {foot} foot in row {step.row}, which begins before the one before "
+                            "it ends", "steps of one foot that do not overlap", "mend start or end of one of them")

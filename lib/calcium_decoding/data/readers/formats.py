@@ -1,0 +1,114 @@
+"""Readers: one function a file format, all giving recordings that the rest of the library understands.
+
+:func:`read` picks the reader by the format's name; :func:`load` does so for a data set of the manifest.
+"""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from calcium_decoding.data.readers.footsteps import read_footsteps
+from calcium_decoding.data.readers.isfn import read_isfn
+from calcium_decoding.data.readers.multiple_maps import read_multiple_maps
+from calcium_decoding.data.readers.npz_csv import read_csv, read_files, read_npz
+from calcium_decoding.data.readers.study import read_study
+from calcium_decoding.data.recording import Dataset
+from calcium_decoding.errors import ParameterError
+
+
+
+def _isfn_dataset(folder, rate_hz=10.0, strict=True):
+    # With a single session, refusing it and raising come to the same, whatever ``strict`` says.
+    return Dataset(Path(folder).name, (read_isfn(folder, rate_hz),))
+
+
+FORMATS = {
+    "study": read_study,
+    "isfn": _isfn_dataset,
+    "multiple_maps": read_multiple_maps,
+    "npz": partial(read_files, read_one=read_npz, ending=".npz"),
+    "csv": partial(read_files, read_one=read_csv, ending=".csv"),
+    "footsteps": read_footsteps,
+}
+WITH_MOVIES = ("study", "npz", "csv")
+
+
+def read(format, folder, **options):
+    """Data set in a folder, read by the format's name.
+
+    Parameters
+    ----------
+    format : str
+        ``"study"``, ``"isfn"``, ``"multiple_maps"``, ``"npz"``, ``"csv"`` or ``"footsteps"``.
+    folder : str or Path
+        For ``"npz"`` and ``"csv"`` a single file will do.
+    **options
+        Passed to the reader. All know ``strict``; all but ``"npz"`` and ``"csv"``, whose files hold it,
+        ``rate_hz``; those of :data:`WITH_MOVIES` know ``movies``.
+
+    Returns
+    -------
+    Dataset
+        Named after the folder. Bad sessions are in ``refused``; with ``strict=True`` the first of them
+        raises.
+
+    Raises
+    ------
+    ParameterError
+        No such format, or movies of one that has none.
+    DataError
+        Nothing usable in the folder.
+    """
+    if format not in FORMATS:
+        raise ParameterError("format", f"'{format}'", f"one of {', '.join(FORMATS)}",
+                             "name one of these formats")
+    if format not in WITH_MOVIES and options.pop("movies", False):
+        raise ParameterError(folder, f"movies asked of the format '{format}', which has none",
+                             f"one of {', '.join(WITH_MOVIES)}", "choose a data set with movies")
+    dataset = FORMATS[format](folder, **options)
+    # Reasons end up on pages and cards, where the path of somebody's folder has no place.
+    refused = tuple(replace(r, reason=r.reason.replace(f"{folder}/", "")) for r in dataset.refused)
+    return replace(dataset, refused=refused)
+
+
+def load(name, data_dir=None, **options):
+    """Data set of ``data_manifest.yaml``, with what the manifest says about it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the entry.
+    data_dir : str or Path, optional
+        Data directory, if it is not the one the environment or the project gives.
+    **options
+        Passed to the reader: ``strict``, ``mice``...
+
+    Returns
+    -------
+    Dataset
+        Called ``name``, with the entry's regime and caution; its recordings are marked as simulated if the
+        entry is.
+
+    Raises
+    ------
+    DataError
+        No such entry, files that are not there (the message gives the command that gets them), nothing
+        usable.
+    ParameterError
+        The entry is not a data set that can be read here: pretrained weights, say.
+    """
+    from calcium_decoding.data import catalog  # not needed by those who read their own files
+
+    entry = catalog.load_manifest().entry(name)
+    if entry.format not in FORMATS:
+        raise ParameterError(f"data set '{name}'", f"the format {entry.format}",
+                             f"one of {', '.join(FORMATS)}", "name a data set of recordings")
+    if entry.rate_hz is not None and entry.format not in ("npz", "csv"):  # those files state their own rate
+        options = {"rate_hz": entry.rate_hz, **options}
+    if entry.kind == "local":
+        options = {**entry.options, **options}
+    dataset = read(entry.format, catalog.require(entry, data_dir), **options)
+    recordings = dataset.recordings
+    if entry.kind == "simulated":
+        recordings = tuple(replace(recording, simulated=True) for recording in recordings)
+    return replace(dataset, name=name, recordings=recordings, regime=entry.regime or dataset.regime,
+                   compare_with_study=entry.compare_with_study, caution=entry.caution)

@@ -1,0 +1,183 @@
+"""Public recordings of hippocampal cells in mice that run to and fro on a linear track."""
+
+from scipy.ndimage import median_filter
+import numpy as np
+import pandas as pd
+import re
+from calcium_decoding.data.readers.common import Intake, check_folder
+from calcium_decoding.data.readers.mat import check_array, check_cells, load_mat
+from calcium_decoding.data.recording import Recording
+from calcium_decoding.errors import DataError
+
+
+# On a log scale |velocity| of all trials has two humps, rest near 0.6 and running near 35, and its valley at
+# 10 to 13. The median is taken before the absolute value, because tracking noise changes sign from frame to
+# frame and running does not: with it 16 to 28 % of a day's frames are running, without it up to 55 %.
+VELOCITY_THRESHOLD = 10.0
+VELOCITY_MEDIAN_FRAMES = 11
+VELOCITY_OUTLIER = 100.0  # running stays below about 80; what lies beyond are jumps of the tracker
+
+# Most trials are one frame off the log. The most that is still aligned is 72 frames, missing at the end of
+# the trial (position decoded from the cells keeps in step all along); the next is 669 frames, in a film that
+# was interrupted.
+MOST_FRAMES_OFF = 100
+
+
+def read_multiple_maps(folder, rate_hz=20.0, mice=None, days=None, environment="Environment A", strict=False):
+    """Hippocampal cells of mice on a linear track over eight days; one recording a trial.
+
+    The events of a day are one matrix, cut into trials by a log. The behaviour of a trial is trimmed to the
+    frames it shares with the log, often by one frame; a note says so. A trial that is more than 100 frames
+    off is refused. A day with two such trials is refused altogether, because its entries are then shifted
+    against the log and even a trial of the right length may be another one.
+
+    The run label is |median of velocity over 11 centred frames| above 10 (velocity's own unit), the valley
+    between rest and running in these data. The animals rest at the ends of the track, so place alone predicts
+    rest.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Holds ``<mouse>/Environment A/`` with three files a day: ``behavior_<day>.mat`` (``my_mvmt``: an entry
+        for each row of the log, with ``velocity`` and ``position``, empty where behaviour was not scored),
+        ``finalEventsMat_<day>.mat`` (``allEventsMat``: frames by cells) and ``frameLog_<day>.csv``
+        (``trial``, ``begFrame``, ``endFrame``: first and last frame of each trial, counted from 1, both
+        included).
+    rate_hz : float
+        Frames per second.
+    mice : sequence of str, optional
+        Mice to read, by folder; all if not given. All mice and days take about 0.7 GB.
+    days : sequence of int, optional
+        Days to read; all if not given.
+    environment : str
+        Folder below the mouse.
+    strict : bool
+        Raise at the first bad day or trial instead of refusing it by name and going on.
+
+    Returns
+    -------
+    Dataset
+        Animals named by folder, sessions ``"day 1"``..., parts ``"trial 2"``... as numbered in the log.
+        ``behaviour``: ``"run"``, and ``"velocity"`` and ``"position"`` in their own units, outliers kept. ROI
+        names hold the day, because cell 5 of one day is not cell 5 of the next.
+
+    Raises
+    ------
+    DataError
+        No such mouse or day, or nothing usable.
+
+    References
+    ----------
+    Sheintuch, Geva et al. 2020, Curr Biol, doi:10.1016/j.cub.2020.02.018; data on GitHub,
+    ``zivlab/multiple_maps``.
+    """
+    folder = check_folder(folder)
+    found = sorted(path.parent.name for path in folder.glob(f"*/{environment}"))
+    missing = sorted(set(mice or ()) - set(found))
+    if missing or not found:
+        raise DataError(folder, f"the mice {', '.join(found) or '(none)'}",
+                        f"{', '.join(missing) or '<mouse>'}/{environment}",
+                        "download them, or name the folder above the mice")
+    intake = Intake(strict)
+    for mouse in found if mice is None else mice:
+        for day in _days(folder / mouse / environment, days):
+            with intake.session(f"{mouse}/day {day}"):
+                _take_day(folder / mouse / environment, mouse, day, rate_hz, intake)
+    return intake.dataset(folder.name)
+
+
+def _days(folder, wanted):
+    matches = (re.fullmatch(r"behavior_(\d+)\.mat", path.name) for path in folder.glob("behavior_*.mat"))
+    found = sorted(int(match[1]) for match in matches if match)
+    missing = sorted(set(wanted or ()) - set(found))
+    if missing or not found:
+        raise DataError(folder, f"behaviour of the days {', '.join(map(str, found)) or '(none)'}",
+                        f"behavior_{missing[0] if missing else '<day>'}.mat",
+                        "download it, or ask for other days")
+    return found if wanted is None else list(wanted)
+
+
+def _take_day(folder, mouse, day, rate_hz, intake):
+    behaviour_path, events_path = folder / f"behavior_{day}.mat", folder / f"finalEventsMat_{day}.mat"
+    log = _read_log(folder / f"frameLog_{day}.csv")
+    events = check_array(load_mat(events_path, ["allEventsMat"])["allEventsMat"], "allEventsMat", events_path)
+    if events.ndim != 2 or len(events) != log["endFrame"].iloc[-1]:
+        raise DataError(events_path, f"events of shape {events.shape}",
+                        f"frames by cells, with the {log['endFrame'].iloc[-1]} frames of the log",
+                        "check that log and events belong together")
+    trials = _read_trials(behaviour_path, log)
+    misfits = [trial for trial in trials if trial["frames_off"] > MOST_FRAMES_OFF]
+    if len(misfits) > 1:
+        raise DataError(behaviour_path, "entries that do not match the frame log one to one: "
+                        + "; ".join(_sizes(trial) for trial in misfits),
+                        f"at most one trial more than {MOST_FRAMES_OFF} frames off",
+                        "leave the day out, or align its entries with the log by hand")
+    names = tuple(f"day{day}-cell{i + 1}" for i in range(events.shape[1]))
+    for trial in trials:
+        with intake.session(f"{mouse}/day {day}/{trial['name']}"):
+            intake.recordings.append(_recording(
+                trial, events, rate_hz=rate_hz, animal=mouse, session=f"day {day}", part=trial["name"],
+                roi_names=names, signal_unit="events (a.u.)", source=f"{behaviour_path}, {trial['name']}"))
+
+
+def _read_log(path):
+    try:
+        log = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise DataError(path, f"a file that cannot be read as a table ({error})", "the frame log of the day",
+                        "download it again") from error
+    columns = ["trial", "begFrame", "endFrame"]
+    if log.empty or not set(columns) <= set(log) or any(log[name].dtype.kind != "i" for name in columns):
+        raise DataError(path, f"{len(log)} rows with the columns {', '.join(log)}",
+                        f"rows of whole numbers in {', '.join(columns)}", "download it again")
+    log = log[columns]
+    expected_first = np.array([0, *log["endFrame"][:-1]]) + 1
+    if (log["begFrame"] != expected_first).any() or (log["endFrame"] < log["begFrame"]).any():
+        raise DataError(path, "trials that overlap, leave frames out or do not begin at frame 1",
+                        "each trial to begin right after the one before", "download it again")
+    return log
+
+
+def _read_trials(path, log):
+    entries = check_cells(load_mat(path, ["my_mvmt"])["my_mvmt"], "my_mvmt", path)
+    if len(entries) > len(log):
+        raise DataError(path, f"{len(entries)} entries", f"at most {len(log)}, the rows of the frame log",
+                        "check that log and behaviour belong together")
+    trials = []
+    for entry, row in zip(entries, log.itertuples(), strict=False):
+        if not isinstance(entry, dict):  # an empty matrix: not scored
+            continue
+        if not {"velocity", "position"} <= set(entry):
+            raise DataError(path, f"trial {row.trial} with {', '.join(entry)}",
+                            "velocity and position in each entry",
+                            "download it again")
+        velocity, position = np.ravel(entry["velocity"]), np.ravel(entry["position"])
+        n_logged = row.endFrame - row.begFrame + 1
+        trials.append({"name": f"trial {row.trial}", "velocity": velocity, "position": position,
+                       "first": row.begFrame - 1, "n_logged": n_logged,
+                       "frames_off": abs(len(velocity) - n_logged)})
+    return trials
+
+
+def _sizes(trial):
+    n = len(trial["velocity"])
+    return f"{trial['name']} has {n} frames of behaviour and {trial['n_logged']} of imaging"
+
+
+def _recording(trial, events, **about):
+    if trial["frames_off"] > MOST_FRAMES_OFF:
+        raise DataError(about["source"], _sizes(trial), f"equal lengths to within {MOST_FRAMES_OFF} frames",
+                        "leave the trial out")
+    n, first = min(len(trial["velocity"]), trial["n_logged"]), trial["first"]
+    velocity, position = trial["velocity"][:n], trial["position"][:n]
+    run = np.abs(median_filter(velocity, VELOCITY_MEDIAN_FRAMES, mode="nearest")) > VELOCITY_THRESHOLD
+    notes = [f"run label: |median of velocity over {VELOCITY_MEDIAN_FRAMES} centred frames| > "
+             f"{VELOCITY_THRESHOLD:g} (velocity's own unit)"]
+    if trial["frames_off"]:
+        notes.append(f"{_sizes(trial)}: trimmed to {n}")
+    jumps = np.abs(velocity)[np.abs(velocity) > VELOCITY_OUTLIER]
+    if len(jumps):
+        notes.append(f"{len(jumps)} frames with |velocity| > {VELOCITY_OUTLIER:g}, up to {jumps.max():.0f}: "
+                     "jumps of the tracker, kept in 'velocity'")
+    return Recording(events[first:first + n], {"run": run, "velocity": velocity, "position": position},
+                     notes=tuple(notes), **about)

@@ -1,0 +1,218 @@
+"""A plain format for your own recordings: one .npz or one .csv file a session."""
+
+from dataclasses import replace
+from pathlib import Path
+import csv
+import numpy as np
+import pandas as pd
+import warnings
+from calcium_decoding.data.movies import Movie
+from calcium_decoding.data.readers.common import Intake, check_rate, check_steps, with_run_label
+from calcium_decoding.data.recording import Recording
+from calcium_decoding.errors import DataError
+from calcium_decoding.utils.files import whole_file
+
+
+REQUIRED = ("signal", "rate_hz", "animal")
+TEXTS = ("animal", "session", "part", "signal_unit")
+LISTS = ("roi_names", "notes")
+MOVIES = (".tif", ".tiff", ".npy", "")
+FIELDS = ("signal", "rate_hz", *TEXTS, *LISTS, "simulated")  # any other array of an .npz file is behaviour
+
+
+def read_npz(path):
+    """One session from an .npz file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Must hold ``signal`` (T, n_roi), ``rate_hz`` (frames per second) and ``animal`` (text). May hold
+        ``session`` (text; the file's name if absent), ``part``, ``roi_names`` (n_roi texts), ``signal_unit``,
+        ``simulated`` and ``notes``. Any other array is behaviour, shape (T,): ``run`` (0 or 1),
+        ``speed_cm_s`` (cm/s), and whatever else was measured.
+
+    Returns
+    -------
+    Recording
+        A missing run label is made from ``speed_cm_s`` > 0.5, and a note says so.
+
+    Raises
+    ------
+    DataError
+        Missing, damaged, a field missing, Python objects inside, or content that :class:`Recording` refuses.
+    """
+    path = Path(path)
+    content = _load_npz(path)
+    missing = [name for name in REQUIRED if name not in content]
+    if missing:
+        raise DataError(path,
+                        f"the arrays {', '.join(sorted(content)) or '(none)'}, and no {', '.join(missing)}",
+                        f"at least {', '.join(REQUIRED)}", "save the file again with these")
+    about = {"session": path.stem, "signal_unit": "a.u.", "source": str(path)}
+    about |= {name: str(content[name]) for name in TEXTS if name in content}
+    about |= {name: tuple(map(str, np.ravel(content[name]))) for name in LISTS if name in content}
+    behaviour = {name: values for name, values in content.items() if name not in FIELDS}
+    return with_run_label(Recording(content["signal"], behaviour, check_rate(content["rate_hz"], path),
+                                    simulated=bool(np.any(content.get("simulated", False))), **about))
+
+
+def write_npz(recording, path):
+    """Write a recording as :func:`read_npz` reads it, whole or not at all.
+
+    Parameters
+    ----------
+    recording : Recording
+    path : str or Path
+        Ends in ``.npz``.
+
+    Raises
+    ------
+    DataError
+        Behaviour with a name that the format keeps for itself, or a path that does not end in ``.npz``.
+    WriteError
+        The file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise DataError(path, f"the ending '{path.suffix}'", "a name that ends in .npz", "name it so")
+    savez_own = {"file", "allow_pickle"}
+    reserved = sorted(set(recording.behaviour) & (set(FIELDS) | savez_own))
+    if reserved:
+        raise DataError(recording.id, f"behaviour called {', '.join(reserved)}",
+                        "names that the format does not use itself", "rename the behaviour")
+    fields = {name: getattr(recording, name) for name in FIELDS}
+    fields |= {name: np.array(fields[name], dtype=str) for name in LISTS}
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **fields, **recording.behaviour)
+
+
+def read_csv(path):
+    """One session from a .csv file, a row a frame.
+
+    Parameters
+    ----------
+    path : str or Path
+        Begins with the lines ``# animal: name`` and ``# rate_hz: 30``, and perhaps ``# session: name`` (the
+        file's name if absent), ``# part: name``, ``# signal_unit: unit``. Then a header and a row a frame.
+        The first column is ``frame`` (one more each row) or ``time_s`` (seconds); columns that start with
+        ``roi_`` are the signal, and what follows is the ROI's name; all others are behaviour: ``run`` (0 or
+        1), ``speed_cm_s`` (cm/s), and whatever else was measured.
+
+    Returns
+    -------
+    Recording
+        A missing run label is made from ``speed_cm_s`` > 0.5, and a note says so.
+
+    Raises
+    ------
+    DataError
+        Missing, not a table, a header line or column missing, text among the numbers, frames left out, or
+        content that :class:`Recording` refuses.
+    """
+    path = Path(path)
+    header, table = _load_csv(path)
+    missing = [f"'# {name}:'" for name in ("animal", "rate_hz") if not header.get(name)]
+    if missing:
+        raise DataError(path, f"lines on top for {', '.join(header) or 'nothing'}",
+                        f"lines that start with {' and '.join(missing)}", "write them above the column names")
+    rois = [name for name in table if name.startswith("roi_")]
+    clock = table.columns[0]
+    if clock not in ("frame", "time_s") or not rois:
+        raise DataError(path, f"{table.shape[1]} columns, the first of them {', '.join(table.columns[:4])}",
+                        "frame or time_s first, and columns that start with roi_",
+                        "name the columns so, and put commas between them")
+    words = [name for name in table if table[name].dtype.kind not in "fiub"]
+    if words:
+        raise DataError(path, f"text in the column {', '.join(words)}", "numbers only", "repair these cells")
+    rate_hz = check_rate(header["rate_hz"], path)
+    step, unit = (1 / rate_hz, "s") if clock == "time_s" else (1, "frames")
+    check_steps(table[clock], step, unit, f"{path}, column {clock}")
+    behaviour = {name: table[name].to_numpy() for name in table.columns[1:] if name not in rois}
+    about = {"session": path.stem, "signal_unit": "a.u.", "source": str(path)}
+    about |= {name: header[name] for name in TEXTS if header.get(name)}
+    return with_run_label(Recording(table[rois].to_numpy(), behaviour, rate_hz,
+                                    roi_names=tuple(name.removeprefix("roi_") for name in rois), **about))
+
+
+def read_files(folder, read_one, ending, strict=False, movies=False):
+    """Data set of the files in a folder that have one ending, a session each, in order of their names.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A folder, or a single file.
+    read_one : callable
+        :func:`read_npz` or :func:`read_csv`.
+    ending : str
+        ``".npz"`` or ``".csv"``.
+    strict : bool
+        Raise at the first bad file instead of refusing it by name and going on.
+    movies : bool
+        Attach the movie of each session: the ``.tif``, ``.tiff`` or ``.npy`` file, or the folder with a series, that
+        has the name of the session's file. It stays on disk.
+
+    Raises
+    ------
+    DataError
+        No such file, or none that is usable.
+    """
+    folder = Path(folder)
+    paths = [folder] if folder.is_file() else sorted(folder.glob(f"*{ending}"))
+    if not paths:
+        raise DataError(folder, f"no {ending} files", f"a folder with a {ending} file for each session",
+                        "name the folder that holds them")
+    intake = Intake(strict)
+    for path in paths:
+        with intake.session(path.name):
+            recording = read_one(path)
+            intake.recordings.append(replace(recording, movie=_movie_beside(path)) if movies else recording)
+    return intake.dataset(folder.stem)
+
+
+def _movie_beside(path):
+    found = [path.with_suffix(ending) for ending in MOVIES if path.with_suffix(ending).exists()]
+    if len(found) != 1:
+        raise DataError(path, f"{', '.join(p.name for p in found) or 'no movie'} beside it",
+                        f"one movie: {', '.join(path.stem + ending for ending in MOVIES)}, the last a folder",
+                        "put the movie there under this name, or read without movies")
+    return Movie(found[0])
+
+
+def _load_npz(path):
+    if not path.is_file():
+        raise DataError(path, "no such file", "an .npz file", "mend the path to it")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged archives raise nearly anything, Python objects inside a ValueError
+        raise DataError(path, f"content that cannot be read ({error})",
+                        "a whole .npz file of plain arrays, without Python objects",
+                        "save it again with numpy.savez from arrays of numbers and text") from error
+
+
+def _load_csv(path):
+    if not path.is_file():
+        raise DataError(path, "no such file", "a .csv file", "mend the path to it")
+    try:
+        header = {}
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            while (line := file.readline()).startswith("#"):
+                name, _, value = line[1:].partition(":")
+                header[name.strip()] = value.strip().rstrip(",")  # spreadsheets pad short lines with commas
+            names = [name.strip() for name in next(csv.reader([line]), [])]
+            if not names:
+                raise ValueError("no line of column names")
+            if len(set(names)) < len(names):
+                raise ValueError(f"two columns called {max(names, key=names.count)}")
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows longer than the names
+                table = pd.read_csv(file, header=None, names=names, index_col=False)
+        if table.empty:
+            raise ValueError("no rows below the column names")
+    except (ValueError, pd.errors.ParserWarning) as error:
+        raise DataError(path, f"a file that cannot be read as a table ({error})",
+                        "comma-separated text with a line of column names",
+                        "save it as CSV (UTF-8)") from error
+    return header, table

@@ -1,0 +1,233 @@
+"""The one noun of this book: a recording of activity with the behaviour that went with it."""
+
+from dataclasses import dataclass
+from dataclasses import field
+import hashlib
+import numpy as np
+from calcium_decoding.data.movies import Movie
+from calcium_decoding.errors import DataError
+
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One uninterrupted stretch of imaging with behaviour on the same frames.
+
+    Parameters
+    ----------
+    signal : ndarray, shape (T, n_roi), float32
+        Activity, time first. Cast to float32 if it is another real type; arrays are read-only from here on.
+    behaviour : dict of str to ndarray, shape (T,)
+        What the animal did at each frame. ``"run"`` is uint8, 0 rest and 1 run. Other entries are float32 and carry
+        their unit in their name (``"speed_cm_s"``) or are in the recording's own unit (``"velocity"``, ``"wheel"``).
+    rate_hz : float
+        Frames per second.
+    animal, session : str
+        Who, and which session of that animal.
+    part : str
+        Which part of the session (a trial), if a session has interruptions; windows never cross parts.
+    roi_names : tuple of str
+        One name a column of ``signal``; made from column numbers, counted from 1, if left empty.
+    signal_unit : str
+        Unit of ``signal``, for axis labels.
+    simulated : bool
+        True if this was computed and not recorded. Every result says so.
+    source : str
+        File the recording was read from, for error messages.
+    notes : tuple of str
+        What the reader noticed and the user should know (outliers, labels that disagree with speed).
+    movie : Movie, optional
+        The pictures of the same frames; they stay on disk.
+
+    Raises
+    ------
+    DataError
+        Empty, NaN or infinite values, swapped axes, lengths that disagree, a run label that is not 0 or 1, a movie
+        with another number of frames.
+    """
+
+    signal: np.ndarray
+    behaviour: dict[str, np.ndarray]
+    rate_hz: float
+    animal: str
+    session: str
+    part: str = ""
+    roi_names: tuple[str, ...] = ()
+    signal_unit: str = "dF/F (%)"
+    simulated: bool = False
+    source: str = ""
+    notes: tuple[str, ...] = field(default=())
+    movie: Movie | None = None
+
+    def __post_init__(self):
+        where = self.source or self.id
+        if not 0 < self.rate_hz < float("inf"):
+            raise DataError(where, f"rate_hz = {self.rate_hz}", "a positive number of frames per second",
+                            "give the imaging rate in Hz")
+        signal = _finite(np.asarray(self.signal), "signal", where)
+        if signal.ndim != 2 or 0 in signal.shape:
+            raise DataError(where, f"signal of shape {signal.shape}", "shape (T, n_roi), one frame and ROI at least",
+                            "leave out the empty session, or give one row a frame and one column a ROI")
+        behaviour = {name: _behaviour(np.asarray(values), name, signal, where)
+                     for name, values in self.behaviour.items()}
+        roi_names = tuple(self.roi_names) or tuple(str(i + 1) for i in range(signal.shape[1]))
+        if len(roi_names) != signal.shape[1]:
+            raise DataError(where, f"{len(roi_names)} ROI names for {signal.shape[1]} columns", "one name a column",
+                            "give as many names as the signal has columns")
+        if self.movie is not None and len(self.movie) != len(signal):
+            raise DataError(where, f"{len(self.movie)} frames in {self.movie.path.name}, {len(signal)} of signal",
+                            "a picture for each frame of the signal", "leave the movie out, or fetch it again")
+        object.__setattr__(self, "signal", _read_only(signal, np.float32))
+        object.__setattr__(self, "behaviour", behaviour)
+        object.__setattr__(self, "roi_names", roi_names)
+
+    @property
+    def id(self):
+        """Name of this recording, unique in its data set: animal/session, and /part where there are parts."""
+        return "/".join(x for x in (self.animal, self.session, self.part) if x)
+
+    @property
+    def n_frames(self):
+        """Number of frames T."""
+        return self.signal.shape[0]
+
+    @property
+    def n_roi(self):
+        """Number of ROIs."""
+        return self.signal.shape[1]
+
+    @property
+    def duration_s(self):
+        """Length in seconds."""
+        return self.n_frames / self.rate_hz
+
+    @property
+    def run(self):
+        """Run label of each frame, shape (T,), uint8.
+
+        Raises
+        ------
+        DataError
+            The recording has no run label.
+        """
+        if "run" not in self.behaviour:
+            raise DataError(self.id, f"behaviour {sorted(self.behaviour)}", "a run label, 0 rest and 1 run",
+                            "add behaviour['run'], or threshold a speed first")
+        return self.behaviour["run"]
+
+    def content_hash(self):
+        """Hexadecimal SHA-256 of what a decoder of ROI traces could see: identity, rate, signal and behaviour.
+
+        The movie has a hash of its own, because reading it all takes long.
+        """
+        if "_hash" not in self.__dict__:  # computed once: the arrays are read-only
+            digest = hashlib.sha256(f"{self.id}|{self.rate_hz}|{self.signal.shape}".encode())
+            digest.update(self.signal.data)
+            for name in sorted(self.behaviour):
+                digest.update(name.encode())
+                digest.update(self.behaviour[name].data)
+            self.__dict__["_hash"] = digest.hexdigest()
+        return self.__dict__["_hash"]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A session that was not used, and why. It stands on every result made from the data set."""
+
+    session: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The recordings of one data set, with what was refused.
+
+    Parameters
+    ----------
+    name : str
+        Name of the manifest entry, or of the file for a user's own data.
+    recordings : tuple of Recording
+    refused : tuple of Refusal
+    regime : str
+        Name of the split that suits the data set; see :mod:`calcium_decoding.splits`.
+    compare_with_study : bool
+        True if the published figures were measured on exactly these data.
+    caution : str
+        What a reader has to know before believing a score on these data, in one or two sentences.
+    """
+
+    name: str
+    recordings: tuple[Recording, ...]
+    refused: tuple[Refusal, ...] = ()
+    regime: str = "animal_pairs"
+    compare_with_study: bool = False
+    caution: str = ""
+
+    def __post_init__(self):
+        if not self.recordings:
+            reasons = "; ".join(f"{r.session}: {r.reason}" for r in self.refused) or "no sessions at all"
+            raise DataError(self.name, f"no usable recording ({reasons})", "at least one usable recording",
+                            "mend or add sessions")
+        ids = [recording.id for recording in self.recordings]
+        twice = sorted({i for i in ids if ids.count(i) > 1})
+        if twice:
+            raise DataError(self.name, f"more than one recording called {', '.join(twice)}", "one recording a name",
+                            "give each session of an animal its own name")
+
+    @property
+    def simulated(self):
+        """True if any recording is simulated."""
+        return any(recording.simulated for recording in self.recordings)
+
+    @property
+    def animals(self):
+        """Names of the animals, in order of appearance."""
+        return tuple(dict.fromkeys(recording.animal for recording in self.recordings))
+
+    def of_animal(self, animal):
+        """Recordings of one animal, in order."""
+        return tuple(recording for recording in self.recordings if recording.animal == animal)
+
+    def content_hash(self):
+        """Short hash (16 hexadecimal digits) of every recording's content, independent of their order; movies that are
+        attached are read for it, once."""
+        parts = sorted(r.content_hash() + ("" if r.movie is None else r.movie.content_hash()) for r in self.recordings)
+        return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+
+def _read_only(values, dtype):
+    values = np.array(values, dtype=dtype, order="C")  # a copy: nobody else can change what was checked
+    values.flags.writeable = False
+    return values
+
+
+def _finite(values, name, where):
+    if values.dtype.kind not in "fiub":
+        raise DataError(where, f"{name} of type {values.dtype}", "real numbers", "store the variable as numbers")
+    largest = np.finfo(np.float32).max  # arrays are kept as float32, where more than this is infinite
+    if values.dtype.kind == "f" and not (np.abs(values) <= largest).all():
+        bad = np.argwhere(~(np.abs(values) <= largest))
+        place = ", ".join(f"{axis} {i}" for axis, i in zip(("frame", "column"), bad[0], strict=False))
+        raise DataError(where, f"{len(bad)} NaN or infinite values in {name}, the first at {place} (counted from 0)",
+                        "finite numbers only", "repair these frames, or leave the ROI or the session out")
+    return values
+
+
+def _behaviour(values, name, signal, where):
+    values = _finite(values.reshape(-1) if 1 in values.shape else values, f"behaviour '{name}'", where)
+    if values.ndim != 1:
+        raise DataError(where, f"behaviour '{name}' of shape {values.shape}", "one value a frame",
+                        "store one row of T values")
+    if len(values) != signal.shape[0]:
+        if len(values) == signal.shape[1]:
+            raise DataError(where, f"signal of shape {signal.shape} with {len(values)} values of '{name}'",
+                            "time on the first axis of the signal", "swap time and ROI (transpose the signal)")
+        raise DataError(where, f"{signal.shape[0]} frames of signal but {len(values)} values of '{name}'",
+                        "equal lengths", "cut both to the frames they share")
+    if name != "run":
+        return _read_only(values, np.float32)
+    levels = np.unique(values)
+    if not np.isin(levels, (0, 1)).all():
+        raise DataError(where, f"run label with values {', '.join(map(str, levels[:5]))}", "0 for rest and 1 for run",
+                        "recode the label, or threshold the speed")
+    return _read_only(values, np.uint8)

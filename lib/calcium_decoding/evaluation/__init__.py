@@ -1,0 +1,7 @@
+"""Is a score any good: metrics, onsets, statistics over animals, prediction intervals, nulls, the result card."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+    "cards": ["ResultCard", "Score"],
+})

@@ -1,0 +1,229 @@
+"""Scores of onsets: how long after the animal starts to run the decoder says so, and how often it does so at rest.
+
+A score over frames does not tell a decoder that is late at every onset from one that misses a few bouts; for a closed
+loop the difference is all.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.evaluation.metrics import checked_frames
+
+
+@dataclass(frozen=True)
+class EventSettings:
+    """What counts as an onset, and where its detection is looked for.
+
+    Parameters
+    ----------
+    threshold : float
+        A frame is decoded as running where ``p_run`` is above it. Choose it on training or validation animals.
+    min_rest_s, min_run_s : float
+        An onset of running is a step from rest to run with at least so much rest just before and running just after,
+        seconds. With less, it would be hard to say which onset a detection belongs to.
+    before_s, after_s : float
+        An onset at time t counts as detected if a decoded onset lies in [t - before_s, t + after_s), seconds. Early
+        ones exist where a decoder sees frames after the labelled one, or where the brain announces the movement. At
+        most ``min_rest_s`` and ``min_run_s``, so that no two onsets compete for a detection.
+    hold_s : float
+        Decoded running has to last so long before it counts, seconds; the decoded onset is the last frame of that
+        time, so that waiting costs delay. 0: the first frame above threshold.
+
+    Raises
+    ------
+    ParameterError
+        A value is out of range.
+    """
+
+    threshold: float = 0.5
+    min_rest_s: float = 1.0
+    min_run_s: float = 1.0
+    before_s: float = 0.5
+    after_s: float = 1.0
+    hold_s: float = 0.0
+
+    def __post_init__(self):
+        _within("threshold", self.threshold, 0, 1, "0.5 is where both classes are as probable")
+        infinite = float("inf")
+        _within("min_rest_s", self.min_rest_s, 0, infinite, "give seconds of rest before an onset")
+        _within("min_run_s", self.min_run_s, 0, infinite, "give seconds of running after an onset")
+        _within("before_s", self.before_s, 0, self.min_rest_s, "shorten it, or ask for more rest (min_rest_s)")
+        _within("after_s", self.after_s, 0, self.min_run_s, "shorten it, or ask for longer runs (min_run_s)")
+        _within("hold_s", self.hold_s, 0, infinite, "give seconds above threshold")
+
+    def frames(self, name, rate_hz):
+        """A duration of these settings in frames, rounded to the nearest."""
+        return round(getattr(self, name) * rate_hz)
+
+
+@dataclass(frozen=True, eq=False)
+class EventScores:
+    """Counts of one recording, or of several; ratios are refused where they do not exist.
+
+    Attributes
+    ----------
+    n_onsets : int
+        Onsets of running.
+    onset_delay_s : ndarray, shape (n_detected,)
+        From each detected onset to its decoded onset, seconds; negative if decoded before. Missed onsets have none.
+    n_false_alarms : int
+        Decoded onsets at rest and away from every step from rest to run in the label.
+    rest_s : float
+        Seconds of such rest.
+    """
+
+    n_onsets: int
+    onset_delay_s: np.ndarray
+    n_false_alarms: int
+    rest_s: float
+
+    @property
+    def n_missed(self):
+        """Onsets without a decoded onset in their search window; also where the decoder said "run" all along."""
+        return self.n_onsets - len(self.onset_delay_s)
+
+    @property
+    def share_detected(self):
+        """Detected onsets among onsets, 0 to 1; DataError if there are no onsets."""
+        if self.n_onsets == 0:
+            raise DataError("events", "no onset of running", "one at least", "pool recordings, or ask for less rest "
+                            "before and less running after an onset")
+        return len(self.onset_delay_s) / self.n_onsets
+
+    @property
+    def median_delay_s(self):
+        """Median delay of the detected onsets, seconds; read it with :attr:`share_detected`. DataError if none is."""
+        if len(self.onset_delay_s) == 0:
+            raise DataError("events", f"none of {self.n_onsets} onsets detected", "one detected onset at least",
+                            "report them as missed")
+        return float(np.median(self.onset_delay_s))
+
+    @property
+    def false_alarms_per_min(self):
+        """False alarms per minute of rest; DataError if there is no rest away from onsets."""
+        if self.rest_s == 0:
+            raise DataError("events", "no rest away from onsets", "one frame at least", "pool recordings")
+        return 60 * self.n_false_alarms / self.rest_s
+
+
+def event_scores(frames, labels, p_run, rate_hz, settings=None):
+    """Onset delays and false alarms of one recording.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (n,), int
+        Frame numbers, increasing. Where they jump, nothing is carried over: no onset, no rest before one.
+    labels : ndarray, shape (n,)
+        0 rest, 1 run, at those frames.
+    p_run : ndarray, shape (n,)
+        Decoded probability of running.
+    rate_hz : float
+        Frames per second.
+    settings : EventSettings, optional
+
+    Returns
+    -------
+    EventScores
+
+    Raises
+    ------
+    DataError
+        No frames, lengths that disagree, frame numbers that do not increase, values that are not probabilities.
+    ParameterError
+        A rate that is not positive, or a search window of less than a frame.
+
+    Notes
+    -----
+    False alarms are counted on rest frames outside [t - before_s, t + after_s) of *every* step t from rest to run,
+    also of those with too little rest or running to be an onset: a decoder that answers to a short bout is right.
+    ``rest_s`` is the time of the same frames.
+    """
+    settings = settings or EventSettings()
+    labels, p_run = checked_frames(labels, p_run)
+    frames = _checked_numbers(frames, labels, rate_hz)
+    before, after = settings.frames("before_s", rate_hz), settings.frames("after_s", rate_hz)
+    if before + after == 0:
+        raise ParameterError("before_s and after_s", f"less than a frame at {rate_hz:g} Hz", "a frame at least",
+                             "look for detections longer")
+    decoded = decoded_onsets(frames, p_run, rate_hz, settings)
+
+    onsets = true_onsets(frames, labels, rate_hz, settings)
+    delays = []
+    for onset in onsets:
+        found = decoded[(decoded >= onset - before) & (decoded < onset + after)]
+        if len(found):
+            delays.append((found[0] - onset) / rate_hz)
+
+    quiet = labels == 0
+    for step in _steps(frames, labels, 1, 1):
+        quiet &= ~((frames >= step - before) & (frames < step + after))
+    false_alarms = np.isin(decoded, frames[quiet])
+    return EventScores(len(onsets), np.array(delays), int(false_alarms.sum()), float(quiet.sum() / rate_hz))
+
+
+def true_onsets(frames, labels, rate_hz, settings):
+    """Frame numbers of the onsets of running, shape (n_onsets,), int; see :class:`EventSettings`."""
+    rest, run = (max(1, settings.frames(name, rate_hz)) for name in ("min_rest_s", "min_run_s"))
+    return _steps(frames, labels, rest, run)
+
+
+def decoded_onsets(frames, p_run, rate_hz, settings):
+    """Frame numbers at which the decoder says "run", shape (n,), int, after at least one frame of "rest"."""
+    hold = max(1, settings.frames("hold_s", rate_hz))
+    return _steps(frames, p_run > settings.threshold, 1, hold) + hold - 1
+
+
+def pool(scores):
+    """Counts of several recordings as one, such as all sessions of a test animal.
+
+    Parameters
+    ----------
+    scores : sequence of EventScores
+
+    Returns
+    -------
+    EventScores
+
+    Raises
+    ------
+    DataError
+        There is nothing to pool.
+    """
+    scores = list(scores)
+    if not scores:
+        raise DataError("events", "nothing to pool", "one recording at least", "check which fold tests the animal")
+    return EventScores(sum(s.n_onsets for s in scores), np.concatenate([s.onset_delay_s for s in scores]),
+                       sum(s.n_false_alarms for s in scores), sum(s.rest_s for s in scores))
+
+
+def _steps(frames, state, min_off, min_on):
+    """Frames where ``state`` goes from 0 to 1, with so many frames of 0 before and of 1 from there on, and no gap."""
+    frames, state = np.asarray(frames), np.asarray(state).astype(np.int8)
+    found = []
+    breaks = np.flatnonzero((np.diff(frames) != 1) | (np.diff(state) != 0)) + 1
+    bounds = [0, *breaks, len(frames)]
+    for last, here, stop in zip(bounds[:-2], bounds[1:-1], bounds[2:], strict=True):
+        rises = state[here] == 1 and state[here - 1] == 0 and frames[here] == frames[here - 1] + 1
+        if rises and here - last >= min_off and stop - here >= min_on:
+            found.append(frames[here])
+    return np.array(found, dtype=np.int64)
+
+
+def _checked_numbers(frames, labels, rate_hz):
+    frames = np.asarray(frames)
+    if not 0 < rate_hz < float("inf"):
+        raise ParameterError("rate_hz", rate_hz, "a positive number of frames per second", "give the imaging rate")
+    if len(labels) == 0 or frames.shape != labels.shape:
+        raise DataError("frames", f"frame numbers of shape {frames.shape} for labels of shape {labels.shape}",
+                        "one frame number a label, one frame at least", "give the three arrays of one trace")
+    if frames.dtype.kind not in "iu" or (np.diff(frames.astype(np.int64)) < 1).any():
+        raise DataError("frames", "frame numbers that do not increase, or are not whole", "increasing whole numbers",
+                        "give one recording at a time, in time order")
+    return frames.astype(np.int64)
+
+
+def _within(name, value, low, high, remedy):
+    if not low <= value <= high or value == float("inf"):
+        raise ParameterError(name, value, f"a number from {low:g} to {high:g}", remedy)

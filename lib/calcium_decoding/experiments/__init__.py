@@ -1,0 +1,9 @@
+"""Data, split, preprocessing, window and decoders run together: folds as stored jobs, and comparisons of them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+    "engine": ["Experiment", "run", "run_many"],
+    "folds": ["FoldResult"],
+    "movies": ["ImageExperiment", "ImageSettings"],
+})

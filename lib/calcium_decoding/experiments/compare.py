@@ -1,0 +1,359 @@
+"""Conditions: what one figure compares, such as window lengths or groups of areas; run together, tabled and tested.
+
+The folds of one condition share animals and training data, so the study's test over folds stands beside one over
+animals, with folds paired by name.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from calcium_decoding.data import published
+from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.evaluation import cards, confidence, nulls, statistics
+from calcium_decoding.experiments import engine
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """One bar of a figure: an experiment and a model under a name.
+
+    Parameters
+    ----------
+    name : str
+        As a figure shows it: ``"0.5 s"``, ``"FL&HL"``, ``"past only"``.
+    experiment : Experiment
+    model : str
+        A name in :data:`calcium_decoding.models.MODELS`.
+    value : float, optional
+        Position on a numeric axis, if there is one; its unit is the axis's.
+    published : tuple of (str, str, str), optional
+        Experiment, model and variant under which the published tables have this condition.
+    """
+
+    name: str
+    experiment: engine.Experiment
+    model: str = "gru"
+    value: float | None = None
+    published: tuple | None = None
+
+    @property
+    def beside_published(self):
+        """True if a published figure may stand beside: there is one, and the data are the study's or imitate it."""
+        dataset = self.experiment.dataset
+        return self.published is not None and (dataset.compare_with_study or dataset.simulated)
+
+    def published_score(self, metric="auc"):
+        """Published mean and sample SD over folds, as the paper states them or else from its saved folds.
+
+        Raises
+        ------
+        ParameterError
+            The condition names none, or the tables do not have it.
+        """
+        try:
+            return published.reported(*self.published or ("", "", ""), metric)[:2]
+        except KeyError:
+            folds = published.per_fold(*self.published or ("", "", ""), metric)["value"]
+        if len(folds) < 2:
+            raise ParameterError(f"condition '{self.name}'", f"published = {self.published}, {metric}",
+                                 "experiment, model and variant in a published table", "mend the names, or leave out")
+        return float(folds.mean()), float(folds.std(ddof=1))
+
+
+@dataclass(frozen=True, eq=False)
+class ConditionResult:
+    """A condition with the results of its folds, in the order of its split."""
+
+    condition: Condition
+    folds: list
+
+    @property
+    def name(self):
+        """The condition's name."""
+        return self.condition.name
+
+    def evaluable(self):
+        """Folds that have scores."""
+        return [fold for fold in self.folds if fold.scores]
+
+    def values(self, metric="auc"):
+        """Score by name of the fold, evaluable folds only."""
+        return {fold.fold: fold.scores[metric] for fold in self.evaluable()}
+
+    def by_animal(self, metric="auc"):
+        """Mean score by test group (an animal), over its evaluable folds."""
+        return _by_animal(self, self.values(metric))
+
+
+def run(conditions, store=None, jobs=None, label="conditions"):
+    """Train and test every condition; folds that are missing go through one pool with one progress bar.
+
+    Parameters
+    ----------
+    conditions : sequence of Condition
+        A fold that several share is trained once.
+    store, jobs, label
+        As for :func:`calcium_decoding.experiments.engine.run`.
+
+    Returns
+    -------
+    list of ConditionResult
+        In the order given.
+
+    Raises
+    ------
+    ParameterError
+        No conditions, or two of one name.
+    LeakError
+        A split leaks.
+    """
+    conditions = list(conditions)
+    names = [c.name for c in conditions]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or not conditions:
+        raise ParameterError("conditions", f"more than one called {', '.join(twice)}" if twice else "none",
+                             "one condition or more, each with a name of its own", "name each by what is different")
+    plans, places = [], []
+    for condition in conditions:
+        index = next((i for i, plan in enumerate(plans) if plan[0] is condition.experiment), len(plans))
+        if index == len(plans):
+            plans.append((condition.experiment, []))
+        models = plans[index][1]
+        if condition.model not in models:
+            models.append(condition.model)
+        places.append((index, condition.model))
+    found = engine.run_many(plans, store, jobs, label)
+    return [ConditionResult(condition, [fold for fold in found[i] if fold.model == model])
+            for condition, (i, model) in zip(conditions, places, strict=True)]
+
+
+def run_null(plan, dataset, model, seed, store=None, jobs=None, **options):
+    """Refit one decoder on data whose sessions are re-paired without fixed points: what stands beside the conditions.
+
+    Parameters
+    ----------
+    plan : callable
+        ``plan(dataset, recipe=..., n_folds=..., spec=..., changes=..., say=...)`` makes an Experiment.
+    dataset : Dataset
+    model : str
+    seed : int
+        Of the re-pairing.
+    store, jobs
+        As for :func:`run`.
+    **options
+        For ``plan``, such as ``n_folds``.
+
+    Returns
+    -------
+    folds : list of FoldResult
+        Empty if there is no such null.
+    statement : str
+        Which null it is, or why there is none.
+    """
+    repaired, statement = drawn(dataset, seed)
+    if repaired is None:
+        return [], statement
+    experiment = plan(dataset=repaired, say=False, **options)
+    found, = run([Condition("null", experiment, model)], store, jobs, "null")
+    return found.folds, f"{statement}, refitted on {len(experiment.split.folds)} folds"
+
+
+def drawn(dataset, seed, way="repairing"):
+    """One draw of a null of sessions, where the data allow it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    seed : int
+    way : {"repairing", "published"}
+        Names in :data:`calcium_decoding.evaluation.nulls.NULLS`: without fixed points, or the study's permutation.
+
+    Returns
+    -------
+    dataset : Dataset or None
+    statement : str
+        Which null it is, or why there is none.
+    """
+    name, how = {"repairing": ("session re-pairing", " without fixed points"),
+                 "published": ("the study's session permutation", "")}[way]
+    try:
+        return nulls.null_of(way)(dataset, seed), f"{name}{how}, one draw"
+    except DataError as error:
+        return None, f"none: {name} needs {error.expected}; {error.where} has {error.found}"
+
+
+def table(found, metric="auc"):
+    """A row a condition: mean and sample SD over folds, then one column for each test animal, the mean of its folds.
+
+    Parameters
+    ----------
+    found : sequence of ConditionResult
+    metric : str
+        A key of ``FoldResult.scores``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``condition``, ``folds``, ``mean``, ``SD``, the test animals, and ``published, real mice`` where a published
+        figure may stand beside; see :attr:`Condition.beside_published`. None where there is no number.
+    """
+    animals = list(dict.fromkeys(fold.test_group for result in found for fold in result.folds))
+    rows = []
+    for result in found:
+        values, mine = list(result.values(metric).values()), result.by_animal(metric)
+        row = {"condition": result.name, "folds": len(values), "mean": float(np.mean(values)) if values else None,
+               "SD": float(np.std(values, ddof=1)) if len(values) > 1 else None}
+        row |= {animal: mine.get(animal) for animal in animals}
+        if any(other.condition.beside_published for other in found):
+            row["published, real mice"] = (
+                "{:.3f} ± {:.3f}".format(*result.condition.published_score(metric))
+                if result.condition.beside_published else "")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def tests(found, against=None, metric="auc"):
+    """Is a difference between conditions more than chance? A row a pair, as the study tested and as we do.
+
+    Parameters
+    ----------
+    found : sequence of ConditionResult
+        Two or more.
+    against : str, optional
+        Name of the condition to test each other one against; all pairs if left out.
+    metric : str
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``condition_a``, ``condition_b``; as published, over folds: ``difference`` (mean of a less mean of b),
+        ``family_size``, ``p_rank_sum``, ``p_holm``, ``stars``; ours, over animals: ``animals``,
+        ``paired_difference`` (folds matched by name, then their mean in each test animal), ``low`` and ``high`` of its
+        95 % t interval, ``p_sign_flip`` (two-sided) and ``p_floor``, the smallest p that so many animals can
+        give: 1/16 for five. None where fewer than two animals are shared. Where published folds may stand beside,
+        also ``published, real mice``: Holm's p and stars that the same tests give on the published folds.
+
+    Raises
+    ------
+    DataError
+        A condition without a single score, or two whose scores are all equal; see
+        :func:`calcium_decoding.evaluation.statistics.rank_sum`.
+    ParameterError
+        Fewer than two conditions, or ``against`` is none of them.
+
+    Notes
+    -----
+    The rank-sum test takes folds as independent, which they are not (they share animals), so its p is too small as
+    evidence about animals. The sign-flip p and its interval are not corrected for the number of pairs.
+    """
+    by_name = {result.name: result for result in found}
+    pairs = (list(combinations(by_name, 2)) if against is None else
+             [(name, against) for name in by_name if name != against])
+    family = statistics.rank_sum_family(pairs, {n: list(r.values(metric).values()) for n, r in by_name.items()})
+    family = family.rename(columns={"group_a": "condition_a", "group_b": "condition_b", "p_two_sided": "p_rank_sum"})
+    ours = [paired(by_name[a], by_name[b], metric)
+            for a, b in zip(family["condition_a"], family["condition_b"], strict=True)]
+    said = _published_tests(pairs, by_name, metric)
+    theirs = {"published, real mice": [said.get(pair, "") for pair in pairs]} if said else {}
+    return pd.concat([family, pd.DataFrame(ours), pd.DataFrame(theirs)], axis=1)
+
+
+def short_tests(found, against=None, metric="auc"):
+    """:func:`tests` for a page: a row a pair; empty where there are not two conditions with scores.
+
+    Parameters
+    ----------
+    found, against, metric
+        As for :func:`tests`. Conditions without a score, or an ``against`` that is not there, leave no row.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Difference of means over folds and its rank-sum p, then the mean difference over animals with its 95 % interval
+        and the sign-flip p with the least that is possible.
+    """
+    found = [result for result in found if result.evaluable()]
+    if len(found) < 2 or (against is not None and against not in [result.name for result in found]):
+        return pd.DataFrame()
+    rows = tests(found, against, metric)
+    short = pd.DataFrame({
+        "pair": rows["condition_a"] + " − " + rows["condition_b"], "difference": rows["difference"],
+        "rank-sum p, Holm": _p_and_stars(rows), "over animals": [_interval(row) for row in rows.itertuples()],
+        "sign-flip p (least possible)": [_flip(row) for row in rows.itertuples()]})
+    return pd.concat([short, rows.filter(like="published")], axis=1)
+
+
+def _p_and_stars(family):
+    return family["p_holm"].map("{:.2g}".format) + " " + family["stars"]
+
+
+def _interval(row):
+    if row.animals < 2:
+        return "one animal only"
+    return f"{row.paired_difference:+.3f} ({row.low:+.3f} to {row.high:+.3f}; n = {row.animals})"
+
+
+def _flip(row):
+    return "" if row.animals < 2 else f"{row.p_sign_flip:.2g} ({row.p_floor:.2g})"
+
+
+def _published_tests(pairs, by_name, metric):
+    """Holm's p and stars by pair that the published folds give, in one family; of pairs with published folds only."""
+    folds = {name: published.per_fold(*result.condition.published, metric)["value"]
+             for name, result in by_name.items() if result.condition.beside_published}
+    pairs = [(a, b) for a, b in pairs if len(folds.get(a, ())) and len(folds.get(b, ()))]
+    return dict(zip(pairs, _p_and_stars(statistics.rank_sum_family(pairs, folds)), strict=True)) if pairs else {}
+
+
+def paired(a, b, metric="auc"):
+    """Difference of two conditions over test animals, as a dict; see the columns of :func:`tests`."""
+    theirs = b.values(metric)
+    shared = {name: value - theirs[name] for name, value in a.values(metric).items() if name in theirs}
+    differences = list(_by_animal(a, shared).values())
+    nothing = dict.fromkeys(("paired_difference", "low", "high", "p_sign_flip", "p_floor"))
+    if len(differences) < 2:
+        return {"animals": len(differences), **nothing}
+    flip, interval = statistics.sign_flip(differences), confidence.t_interval(differences)
+    return {"animals": len(differences), "paired_difference": flip.effect, "low": interval.low, "high": interval.high,
+            "p_sign_flip": flip.p, "p_floor": flip.floor}
+
+
+def card_scores(found, metric="auc"):
+    """Scores for the result card: of each condition over folds, over test animals, and of each fold.
+
+    Returns
+    -------
+    list of Score
+        ``model`` is the name of the condition. A condition without scores has none here; the card names its folds
+        elsewhere.
+    """
+    scores = []
+    for result in found:
+        values, animals = result.values(metric), result.by_animal(metric)
+        if not values:
+            continue
+        scores += cards.summarise(result.name, values.values(), metric)
+        if 1 < len(animals) < len(values):
+            scores += cards.summarise(result.name, animals.values(), metric, unit="test groups")[:1]
+        scores += [cards.Score(model=result.name, metric=metric, scope=f"fold group {animal}", value=float(value))
+                   for animal, value in animals.items()]
+        scores += [cards.Score(model=result.name, metric=metric, scope=f"fold {fold}", value=value)
+                   for fold, value in values.items()]
+    return scores
+
+
+def not_evaluable(found):
+    """Folds without a score as the card names them: FoldResults under the name of their condition."""
+    return [replace(fold, model=result.name) for result in found for fold in result.folds if not fold.scores]
+
+
+def _by_animal(result, values):
+    """Mean over folds by test group, a dict, of values by name of the fold."""
+    groups = {}
+    for fold in result.folds:
+        if fold.fold in values:
+            groups.setdefault(fold.test_group, []).append(values[fold.fold])
+    return {group: float(np.mean(mine)) for group, mine in groups.items()}

@@ -1,0 +1,17 @@
+"""What a decoder looks at, by six methods, and what such maps can be held against.
+
+Methods: Deep SHAP (:mod:`calcium_decoding.explain.deep_shap.explanation`), expected gradients, gradient times input
+and masking of a
+trained network; weights and forward patterns of logistic regression. A map says how much each ROI counts, and where a
+method looks at a whole window, how much each frame.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+    "measures": [
+        "asymmetry", "centre_of_frames", "curve_areas", "late_over_early", "precision_at", "rank_agreement",
+        "surrogates",
+    ],
+    "methods": ["LINEAR", "METHODS", "Map", "OF_NETWORKS", "of_network", "of_weights", "predictor", "randomised"],
+})

@@ -1,0 +1,274 @@
+"""Maps of trained decoders by every method, fold by fold: as trained, with shuffled weights, against random maps."""
+
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+
+from calcium_decoding import models
+from calcium_decoding.errors import ParameterError
+from calcium_decoding.evaluation import metrics
+from calcium_decoding.experiments import compare, fold_map
+from calcium_decoding.explain import attribution, deep_shap
+from calcium_decoding.models import names, training
+
+LOGISTIC_WINDOWS, CURVE_WINDOWS = 10_000, 300
+STATES = {"trained": "as trained", "readout": "read-out shuffled", "all": "all weights shuffled"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is done with the decoder of a fold.
+
+    Parameters
+    ----------
+    n_windows, n_background : int
+        Test windows to explain, spread evenly, and those they are compared with, drawn by the seed.
+    output : {"probability", "logit"}
+    n_samples : int
+        Of expected gradients, for each window.
+    shuffle : bool
+        Maps of the decoder with its weights shuffled, too; see :func:`calcium_decoding.explain.attribution.randomised`.
+    n_random : int
+        Random maps, plain and smooth, for the curves of deletion and insertion; 0: no curves.
+    keep : bool
+        Keep the Deep SHAP values of each window, summed over frames, to be shown one by one.
+    """
+
+    n_windows: int = 60
+    n_background: int = 60
+    output: str = "probability"
+    n_samples: int = 50
+    shuffle: bool = False
+    n_random: int = 0
+    keep: bool = False
+
+    def __post_init__(self):
+        if min(self.n_windows, self.n_background, self.n_samples) < 1 or self.n_random < 0:
+            raise ParameterError("n_windows, n_background, n_samples, n_random", repr(self), "1 or more; n_random: 0 "
+                                 "or more", "change these numbers")
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """The decoders of one fold and their maps.
+
+    Attributes
+    ----------
+    fold, animal : str
+        ``animal`` is the test group.
+    auc, auc_logistic : float
+        Of the network, and of logistic regression on the labelled frame, over all test windows.
+    maps : dict
+        Of state (:data:`STATES`), of method (:data:`calcium_decoding.explain.attribution.METHODS`): ``by_roi`` and
+        ``by_frame``, lists.
+    curves : dict
+        ``"whole"``: AUC with all ROIs. Of method, ``"random"`` and ``"smooth METHOD"``: AUC by step of deletion and of
+        insertion, see :func:`calcium_decoding.explain.attribution.curve_areas`; mean over random maps.
+    kept : dict
+        ``values``, Deep SHAP by window and ROI, and ``inputs``, mean of the ROI over the window.
+    reason : str
+        Why there is no map; empty if there is.
+    """
+
+    fold: str
+    animal: str
+    auc: float = 0.0
+    auc_logistic: float = 0.0
+    maps: dict = field(default_factory=dict)
+    curves: dict = field(default_factory=dict)
+    kept: dict = field(default_factory=dict)
+    reason: str = ""
+
+    def by_roi(self, method, state="trained"):
+        """Map by ROI, shape (n_roi,)."""
+        return np.array(self.maps[state][method]["by_roi"])
+
+    def by_frame(self, method):
+        """Map by frame, shape (length,); None if the method looks at one frame only."""
+        found = self.maps["trained"][method]["by_frame"]
+        return None if found is None else np.array(found)
+
+
+def run(experiment, model="gru", asked=Asked(), store=None, jobs=None, label="maps"):
+    """Train the network and logistic regression on every fold and look at what they look at.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    model : str
+        A name in :data:`calcium_decoding.models.names.EXPLAINED`.
+    asked : Asked
+    store, jobs, label
+        As for :func:`calcium_decoding.experiments.fold_map.run`.
+
+    Returns
+    -------
+    list of Examined
+        In the order of the split.
+
+    Raises
+    ------
+    LeakError
+        The split leaks.
+    ParameterError
+        A network without rules for Deep SHAP.
+    DataError
+        No fold has a decoder.
+    """
+    if model not in names.EXPLAINED:
+        raise ParameterError("model", repr(model), f"one of {', '.join(names.EXPLAINED)}", "name one of these")
+    experiment.audit()
+    found = fold_map.run(_examined, experiment, model, asdict(asked), "maps", store, jobs, label)
+    fold_map.require_some(found, label)
+    return [Examined(**one) for one in found]
+
+
+def run_null(plan, dataset, seed, model, asked, n_folds=0, n=0, store=None, jobs=None):
+    """The same where labels are those of other sessions: what maps of decoders look like that found nothing.
+
+    Parameters
+    ----------
+    plan : callable
+        Gives the experiment on a data set: ``chapter.plan``.
+    dataset : Dataset
+    seed : int
+    model, asked
+        As for :func:`run`.
+    n_folds : int
+        As for ``plan``, so that folds are those of the chapter.
+    n : int
+        Keep the first ``n`` of them; 0: all.
+    store, jobs
+        As for :func:`run`.
+
+    Returns
+    -------
+    found : list of Examined
+        Empty where there is no such null.
+    statement : str
+        Which null it is, or why there is none.
+    """
+    drawn, statement = compare.drawn(dataset, seed)
+    if drawn is None:
+        return [], statement
+    experiment = _first(plan(drawn, n_folds=n_folds, say=False), n or None)
+    found = run(experiment, model, _plain(asked), store, jobs, "labels of other sessions")
+    return found, f"{statement}, refitted on {len(found)} folds"
+
+
+def other_seeds(experiment, model, asked, n, store=None, jobs=None):
+    """The first ``n`` folds again, from other first weights and with other random choices."""
+    return run(_first(experiment, n, seed=experiment.training.seed + 1), model, _plain(asked), store, jobs,
+               "other first weights")
+
+
+def other_folds(every, experiment, model, asked, n, store=None, jobs=None):
+    """For each of the first ``n`` test groups a fold that tests it and is not in the experiment, if there is one.
+
+    Parameters
+    ----------
+    every : Experiment
+        The same with all folds.
+    experiment : Experiment
+        Those that were run.
+    """
+    run_already = {fold.name for fold in experiment.split.folds}
+    groups = list(dict.fromkeys(fold.test_group for fold in experiment.split.folds))[:n]
+    others = [[f for f in every.split.folds if f.test_group == group and f.name not in run_already]
+              for group in groups]
+    folds = tuple(some[0] for some in others if some)
+    if not folds:
+        return []
+    return run(replace(every, split=replace(every.split, folds=folds)), model, _plain(asked), store, jobs,
+               "other folds")
+
+
+def _first(experiment, n, **changes):
+    return replace(experiment, split=replace(experiment.split, folds=experiment.split.folds[:n]),
+                   training=replace(experiment.training, **changes))
+
+
+def _plain(asked):
+    """The maps as trained, and nothing else."""
+    return replace(asked, shuffle=False, n_random=0, keep=False)
+
+
+def _examined(task, asked):
+    asked = Asked(**asked)
+    train, valid, test = task.windows()
+    (fold,), settings = task.split.folds, task.training
+    found = {"fold": fold.name, "animal": fold.test_group, "reason": fold_map.one_class(train, test)}
+    if not found["reason"]:
+        network = models.build(task.model, train.n_roi, task.spec.past_frames, settings.seed)
+        training.fit(network, train, valid, settings)
+        logistic = models.build("logistic", train.n_roi, task.spec.past_frames, settings.seed)
+        some = _some(train, LOGISTIC_WINDOWS)
+        training.fit(logistic, some, valid, settings)
+        for name, decoder in (("auc", network), ("auc_logistic", logistic)):
+            found[name] = float(metrics.auc(test.labels, training.predict(decoder, test, settings.torch_device())))
+        found |= _looked_at(network.cpu(), logistic, some, test, asked, settings.seed)
+    return found
+
+
+def _looked_at(network, logistic, train, test, asked, seed):
+    """Maps in every state, curves, and kept values."""
+    n = len(test)
+    windows = _laid(_some(test, asked.n_windows))
+    background = test.gather(np.random.default_rng(seed).choice(n, min(asked.n_background, n), replace=False))
+    labelled = train.frames[train.starts + train.spec.past_frames]
+    weights, maps = logistic.estimator.coef_[0], {}
+    for state in STATES if asked.shuffle else ("trained",):
+        same = state == "trained"
+        of = network if same else attribution.randomised(network, state, seed)
+        shown = weights if same else np.random.default_rng(seed).permutation(weights)
+        found = attribution.of_network(of, windows, background, output=asked.output, n_samples=asked.n_samples,
+                                       seed=seed) | attribution.of_weights(shown, labelled)
+        maps[state] = {name: {"by_roi": one.by_roi.tolist(),
+                              "by_frame": None if one.by_frame is None else one.by_frame.tolist()}
+                       for name, one in found.items()}
+    rest = {"maps": maps}
+    if asked.n_random:
+        rest["curves"] = _curves(network, test, background, maps["trained"], labelled, asked.n_random, seed)
+    if asked.keep:
+        values = deep_shap.values(network, windows, background, asked.output).values.sum(axis=1)
+        rest["kept"] = {"values": values.tolist(), "inputs": windows.mean(axis=1, dtype=float).tolist()}
+    return rest
+
+
+def _curves(network, test, background, maps, frames, n_random, seed):
+    """Curves of each method's map, of random maps, and of maps as smooth as each method's."""
+    some = _some(test, CURVE_WINDOWS)
+    if len(np.unique(some.labels)) < 2:
+        return {}
+    windows, fill, rng = _laid(some), background.mean(axis=(0, 1)), np.random.default_rng(seed)
+    predict = attribution.predictor(network)
+
+    def curve(of_maps):
+        return np.mean([attribution.curve_areas(predict, windows, some.labels, fill, one) for one in of_maps],
+                       axis=0).tolist()
+
+    n_roi = windows.shape[2]
+    likeness = np.nan_to_num(_correlation(frames))
+    found = {"whole": float(metrics.auc(some.labels, predict(windows))),
+             "random": curve([rng.permutation(n_roi) for _ in range(n_random)])}
+    for name, one in maps.items():
+        by_roi = np.array(one["by_roi"])
+        found[name] = curve([by_roi])
+        found[f"smooth {name}"] = curve(attribution.surrogates(by_roi, likeness, n_random, seed))
+    return found
+
+
+def _correlation(frames):
+    z = frames - frames.mean(axis=0, dtype=float)
+    spread = z.std(axis=0)
+    z = np.divide(z, spread, out=np.zeros_like(z), where=spread > 0)
+    return z.T @ z / len(z)
+
+
+def _some(windows, n):
+    """At most ``n`` windows, spread evenly."""
+    return windows.some(np.linspace(0, len(windows), min(n, len(windows)), endpoint=False, dtype=int))
+
+
+def _laid(windows):
+    return windows.gather(np.arange(len(windows)))

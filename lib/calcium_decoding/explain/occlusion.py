@@ -1,0 +1,236 @@
+"""What a decoder of images loses when a piece is cut out of them: importance of places, fold by fold.
+
+As in Ajioka et al. 2024 (DOI 10.1371/journal.pcbi.1011074, Fig 3): pixels of the piece are set to 0 after frames are
+normalised, in all frames; importance is the AUC of whole pictures less that without the piece. Nothing is trained anew.
+For each piece the features of an image are computed once and shared by all windows that hold it.
+"""
+
+import json
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.evaluation import metrics
+from calcium_decoding.experiments import engine
+from calcium_decoding.explain import cut_masks
+from calcium_decoding.models import training_images
+from calcium_decoding.models.training_images import Images, ImageSequences
+from calcium_decoding.preprocessing.movie_frames import MovieFrames
+from calcium_decoding.preprocessing.windows import WindowSet
+from calcium_decoding.utils import parallel
+from calcium_decoding.utils.code import code_digest
+from calcium_decoding.utils.files import hash_content, write_json
+from calcium_decoding.utils.progress import progress
+
+HELD_BYTES = 2**28  # test frames are held in memory up to this, and read anew for each piece above
+RUN = 64  # windows in a row that are taken together where not all are: they share images
+CUTS_A_CALL = 16  # pieces of one fold in one process, which share frames and network
+WINDOWS_AT_A_TIME = 2**13  # of several pieces that go through the network together, so that it is made ready once
+
+
+@dataclass(frozen=True, eq=False)
+class FoldCut:
+    """What the decoder of one fold loses without each piece.
+
+    Attributes
+    ----------
+    fold, animal, model : str
+        ``animal`` is the test group.
+    auc : float
+        Of whole pictures, over all test windows that were used, sessions pooled.
+    pooled : ndarray, shape (n_cuts,), float64
+        ``auc`` less the same without the piece.
+    base : dict of str to float
+        AUC of whole pictures by test session; sessions that have one.
+    by_session : dict of str to ndarray, shape (n_cuts,), float64
+        The drop in each of them.
+    undefined : dict of str to str
+        Test sessions without an AUC, and why; they are in no mean.
+    reason : str
+        Why there is nothing of this fold; empty if there is.
+    """
+
+    fold: str
+    animal: str
+    model: str
+    auc: float = 0.0
+    pooled: np.ndarray = field(default_factory=lambda: np.empty(0))
+    base: dict = field(default_factory=dict)
+    by_session: dict = field(default_factory=dict)
+    undefined: dict = field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def importance(self):
+        """Mean drop over the sessions that have an AUC, shape (n_cuts,)."""
+        return np.mean(list(self.by_session.values()), axis=0)
+
+
+def run(experiment, model, cuts, store, every=1, jobs=None, label="cut-out"):
+    """Test the decoder of every fold without each piece; decoders that are not trained yet are trained first.
+
+    Parameters
+    ----------
+    experiment : ImageExperiment
+    model : str
+        A name in :data:`calcium_decoding.models.IMAGE_MODELS`.
+    cuts : sequence of Cut
+        For pictures of the size that the decoder sees, the movie's over ``bin_px``.
+    store : str or Path
+        Folder of finished folds, their weights, and a file for each piece and fold: an interrupted run goes on.
+    every : int
+        Test on one window in so many; windows of several images are taken 64 in a row. 1: all, as published.
+    jobs : int, optional
+        Processes; all processors if left out. Results do not depend on it.
+    label : str
+        What the progress bar counts.
+
+    Returns
+    -------
+    list of FoldCut
+        In the order of the split.
+
+    Raises
+    ------
+    LeakError
+        The split leaks.
+    ParameterError
+        A model that does not decode images, ``every`` below 1, or pieces for pictures of another size.
+    DataError
+        A movie cannot be read or normalised.
+    """
+    if every < 1:
+        raise ParameterError("every", every, "1 or more", "test on one window in so many")
+    shape = picture_shape(experiment)
+    for cut in cuts:
+        if cut.mask.shape != shape:
+            raise ParameterError("cuts", f"'{cut.name}' for pictures of {cut.mask.shape}", f"pieces for {shape}",
+                                 "make the pieces for the size that the decoder sees")
+    store = Path(store)
+    folds = engine.run(experiment, [model], store, jobs, "decoders")
+    cuts = [cut_masks.nothing(shape), *cuts]
+    paths = {fold.name: _paths(store, experiment.key(fold, model), cuts, every) for fold in experiment.split.folds}
+    known = {path: _load(path) for result in folds if result.scores for path in paths[result.fold]}
+    if missing := [path for path, content in known.items() if content is None]:
+        with experiment.shared(store) as shared:
+            calls = [(experiment.fold_task(fold, model, shared), every, some)
+                     for fold in experiment.split.folds
+                     for some in _grouped([pair for pair in zip(paths[fold.name], cuts, strict=True)
+                                           if known.get(pair[0], ()) is None])]
+            with progress(None, total=len(missing), desc=label, unit="piece") as bar:
+                for found in parallel.in_processes(_test, calls, jobs):
+                    known |= found
+                    bar.update(len(found))
+    return [_fold_cut(result, [known.get(path) for path in paths[result.fold]]) for result in folds]
+
+
+def picture_shape(experiment):
+    """Rows and columns of the pictures that a decoder sees, (int, int)."""
+    _, rows, columns = experiment.dataset.recordings[0].movie.shape
+    return rows // experiment.settings.bin_px, columns // experiment.settings.bin_px
+
+
+def decoded(task, cuts, every=1):
+    """Decoded probabilities of the test windows of a fold without each piece.
+
+    Parameters
+    ----------
+    task : ImageFoldTask
+        Its decoder is trained, or is trained now.
+    cuts : sequence of Cut
+    every : int
+        As for :func:`run`.
+
+    Yields
+    ------
+    windows : WindowSet
+        The test windows that are used, the same each time; frames are those of the whole picture.
+    p_run : ndarray, shape (n,), float64
+    """
+    network, windows, cuts = task.trained()[0], _windows(task, every), tuple(cuts)
+    samples, device = Images if task.model == "cnn" else ImageSequences, next(network.parameters()).device
+    together = max(1, WINDOWS_AT_A_TIME // len(windows))
+    for first in range(0, len(cuts), together):
+        some = cuts[first : first + together]
+        starts = [windows.starts + i * len(windows.frames) for i in range(len(some))]
+        rest = {name: np.tile(getattr(windows, name), len(some)) for name in ("labels", "recording", "centre")}
+        without = replace(windows, frames=cut_masks.CutFrames(windows.frames, some), starts=np.concatenate(starts),
+                          **rest)
+        p_run = training_images.predict(network, samples(without, device))
+        yield from ((windows, mine) for mine in p_run.reshape(len(some), -1))
+
+
+def _windows(task, every):
+    """Test windows over the frames of test recordings alone, held in memory where they are few."""
+    ranges = task.fold.ranges("test")
+    frames = MovieFrames({name: task.movies[name] for name in ranges},
+                         {name: task.frames.scalings[name] for name in ranges}, task.settings.bin_px)
+    windows = WindowSet.over(frames, [(name, frames.first_row[name], task.labels[name], some)
+                                      for name, some in ranges.items()], task.settings.spec(task.model))
+    run = 1 if task.model == "cnn" else RUN
+    which = np.flatnonzero(np.arange(len(windows)) // run % every == 0)
+    held = frames[:] if 4 * math.prod(frames.shape) <= HELD_BYTES else frames
+    return replace(windows, frames=held, **{name: getattr(windows, name)[which]
+                                            for name in ("starts", "labels", "recording", "centre")})
+
+
+def _test(task, every, named):
+    """Score pieces of one fold and write a file for each as soon as it is done."""
+    found = {}
+    for (path, _), (windows, p_run) in zip(named, decoded(task, [cut for _, cut in named], every), strict=True):
+        found[path] = _scores(windows, p_run)
+        write_json(path, found[path])
+    return found
+
+
+def _scores(windows, p_run):
+    """AUC over all windows, and of each session or why it has none, as JSON can hold it."""
+    content = {"pooled": None, "sessions": {}, "undefined": {}}
+    if len(np.unique(windows.labels)) == 2:
+        content["pooled"] = metrics.auc(windows.labels, p_run)
+    for i, name in enumerate(windows.ids):
+        here = windows.recording == i
+        try:
+            metrics.require_both_classes(windows.labels[here], name)
+            content["sessions"][name] = metrics.auc(windows.labels[here], p_run[here])
+        except DataError as error:
+            content["undefined"][name] = error.found
+    return content
+
+
+def _fold_cut(result, contents):
+    found = FoldCut(result.fold, result.test_group, result.model, reason=result.reason)
+    if not result.scores:
+        return found
+    whole, *without = contents
+    undefined = whole["undefined"]
+    if whole["pooled"] is None or not whole["sessions"]:
+        return replace(found, undefined=undefined, reason="no test session has an AUC: " + "; ".join(
+            f"{name} {why}" for name, why in undefined.items()))
+    drops = {name: np.array([auc - content["sessions"][name] for content in without])
+             for name, auc in whole["sessions"].items()}
+    return replace(found, auc=whole["pooled"], pooled=np.array([whole["pooled"] - content["pooled"]
+                                                                for content in without]),
+                   base=whole["sessions"], by_session=drops, undefined=undefined)
+
+
+def _grouped(pairs):
+    return [pairs[i : i + CUTS_A_CALL] for i in range(0, len(pairs), CUTS_A_CALL)]
+
+
+def _paths(store, key, cuts, every):
+    """A file for each piece, named by all that its scores depend on."""
+    masks = [[cut.mask.shape, np.packbits(cut.mask).tobytes().hex()] for cut in cuts]
+    code = code_digest("explain")
+    return [store / (hash_content(["cut_out", key, every, mask, code]) + ".cut.json") for mask in masks]
+
+
+def _load(path):
+    """Scores of a piece that was tested before, or None."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

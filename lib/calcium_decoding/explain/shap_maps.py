@@ -1,0 +1,153 @@
+"""Which ROIs and frames trained decoders use: Deep SHAP in each fold, summarised over its test windows.
+
+As in Ajioka et al. 2024, DOI 10.1371/journal.pcbi.1011074, Fig 6: absolute values, averaged over test windows, the
+background drawn from test windows too. See :mod:`calcium_decoding.explain.deep_shap.explanation`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from calcium_decoding import models
+from calcium_decoding.errors import ParameterError
+from calcium_decoding.evaluation import metrics
+from calcium_decoding.experiments import compare, fold_map
+from calcium_decoding.explain import deep_shap
+from calcium_decoding.models import names, training
+
+
+@dataclass(frozen=True, eq=False)
+class FoldMap:
+    """What the decoder of one fold uses.
+
+    Attributes
+    ----------
+    fold, animal : str
+        ``animal`` is the test group.
+    mean_abs : ndarray, shape (length, n_roi), float64
+        Absolute Deep SHAP values, mean over the explained test windows, in units of the output. Empty where the fold
+        has no score.
+    auc : float
+        Over all test windows.
+    base, error : float
+        See :class:`calcium_decoding.explain.deep_shap.Explanation`.
+    reason : str
+        Why there is no map; empty if there is.
+    """
+
+    fold: str
+    animal: str
+    mean_abs: np.ndarray
+    auc: float = 0.0
+    base: float = 0.0
+    error: float = 0.0
+    reason: str = ""
+
+    @property
+    def by_roi(self):
+        """Sum over the window, shape (n_roi,)."""
+        return self.mean_abs.sum(axis=0)
+
+    @property
+    def by_frame(self):
+        """Sum over ROIs, shape (length,)."""
+        return self.mean_abs.sum(axis=1)
+
+
+def run(experiment, model="gru", n_windows=200, n_background=100, output="probability", store=None, jobs=None,
+        label="Deep SHAP"):
+    """Train a decoder on every fold and explain what it says about test windows.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    model : str
+        A name in :data:`calcium_decoding.models.names.EXPLAINED`.
+    n_windows : int
+        Test windows to explain in each fold, spread evenly; 0: all of them, as published.
+    n_background : int
+        Test windows they are compared with, drawn without replacement by the seed of the training; 10,000 in the
+        study. All of them if there are fewer.
+    output : {"probability", "logit"}
+    store, jobs, label
+        As for :func:`calcium_decoding.experiments.fold_map.run`.
+
+    Returns
+    -------
+    list of FoldMap
+        In the order of the split.
+
+    Raises
+    ------
+    LeakError
+        The split leaks.
+    ParameterError
+        A model without rules, or a negative number of windows.
+    DataError
+        The values of a fold do not add up to its output, or no fold has a decoder.
+    """
+    if model not in names.EXPLAINED:
+        raise ParameterError("model", repr(model), f"one of {', '.join(names.EXPLAINED)}", "name one of these")
+    if n_windows < 0 or n_background < 1:
+        raise ParameterError("n_windows, n_background", f"{n_windows}, {n_background}", "0 or more, and 1 or more",
+                             "change these numbers")
+    experiment.audit()
+    asked = (n_windows, n_background, output)
+    found = fold_map.run(_explained, experiment, model, asked, "shap", store, jobs, label)
+    fold_map.require_some(found, label)
+    return [FoldMap(**one | {"mean_abs": np.array(one["mean_abs"]) if one["mean_abs"] else np.empty((0, 0))})
+            for one in found]
+
+
+def run_null(plan, dataset, seed, *asked, **how):
+    """The same on one draw of the null of sessions, whose decoders have nothing to find.
+
+    Parameters
+    ----------
+    plan : callable
+        Gives the experiment on a data set: ``chapter.plan``.
+    dataset : Dataset
+    seed : int
+    asked, how
+        As for :func:`run` after ``experiment``; ``how`` may also have ``n_folds``.
+
+    Returns
+    -------
+    maps : list of FoldMap
+        Empty where there is no such null.
+    statement : str
+        Which null it is, or why there is none.
+    """
+    drawn, statement = compare.drawn(dataset, seed)
+    n_folds = how.pop("n_folds", 0)
+    if drawn is None:
+        return [], statement
+    maps = run(plan(drawn, n_folds=n_folds, say=False), *asked, label="null", **how)
+    return maps, f"{statement}, refitted on {len(maps)} folds"
+
+
+def _explained(task, asked):
+    n_windows, n_background, output = asked
+    train, valid, test = task.windows()
+    (fold,), settings = task.split.folds, task.training
+    found = {"fold": fold.name, "animal": fold.test_group, "mean_abs": [], "reason": fold_map.one_class(train, test)}
+    if not found["reason"]:
+        decoder = models.build(task.model, train.n_roi, task.spec.past_frames, settings.seed)
+        training.fit(decoder, train, valid, settings)
+        auc = metrics.auc(test.labels, training.predict(decoder, test, settings.torch_device()))
+        n = len(test)
+        explained = np.linspace(0, n, min(n_windows or n, n), endpoint=False, dtype=int)
+        background = np.random.default_rng(settings.seed).choice(n, min(n_background, n), replace=False)
+        mean_abs, base, error = _mean_abs(decoder, test, explained, background, output, settings.torch_device())
+        found |= {"mean_abs": mean_abs.tolist(), "auc": float(auc), "base": base, "error": error}
+    return found
+
+
+def _mean_abs(decoder, test, explained, background, output, device, at_a_time=2000):
+    """Mean of absolute values over windows, the base, and the largest error; few windows in memory at a time."""
+    against, total, error = test.gather(background), 0.0, 0.0
+    for first in range(0, len(explained), at_a_time):
+        some = test.gather(explained[first : first + at_a_time])
+        found = deep_shap.values(decoder, some, against, output, device=device)
+        total, error = total + np.abs(found.values).sum(axis=0), max(error, found.error)
+    return total / len(explained), found.base, error

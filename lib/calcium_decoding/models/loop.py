@@ -1,0 +1,186 @@
+"""The loop over epochs that every network goes through: keep the best one, store each, go on where it stopped."""
+
+import contextlib
+import json
+import math
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from threadpoolctl import threadpool_limits
+from torch import nn
+
+from calcium_decoding.errors import DataError
+from calcium_decoding.utils.files import whole_file
+from calcium_decoding.utils.progress import progress
+
+
+@dataclass
+class History:
+    """What happened in training: one value an epoch, and the epoch (counted from 0) whose weights were kept."""
+
+    train_loss: list[float] = field(default_factory=list)
+    valid_loss: list[float] = field(default_factory=list)
+    best_epoch: int = -1
+
+
+def run(network, optimiser, n_epochs, train_epoch, validate, seed, checkpoint=None, identity="", show_progress=False,
+        report=None):
+    """Train a network epoch by epoch and leave it with the weights of its best validation epoch.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        On the device where it is trained; changed in place.
+    optimiser : torch.optim.Optimizer
+        Of its parameters.
+    n_epochs : int
+    train_epoch : callable
+        ``train_epoch(epoch, generator)`` goes through the training samples once, shuffled by the generator, and gives
+        their mean loss.
+    validate : callable
+        Loss over the validation samples, without arguments.
+    seed : int
+        Of shuffling and dropout.
+    checkpoint : str or Path, optional
+        File to go on from if training was interrupted. Written after each epoch, removed at the end.
+    identity : str
+        Hash of all that determines the training; a checkpoint of another one is not used.
+    show_progress : bool
+    report : callable, optional
+        Called with the numbers of epochs done and planned, before the first epoch and after each.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    DataError
+        A loss became NaN or infinite.
+    """
+    device = next(network.parameters()).device
+    report = report or _nobody
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)  # of dropout
+        state = _State(network, optimiser, torch.Generator().manual_seed(seed), History())
+        if checkpoint is not None:
+            state.restore(checkpoint, identity)
+        epochs = range(len(state.history.train_loss), n_epochs)
+        report(epochs.start, epochs.stop)
+        for epoch in progress(epochs, desc="epochs", unit="epoch", leave=False, disable=not show_progress):
+            state.history.train_loss.append(train_epoch(epoch, state.generator))
+            loss = validate()
+            if not (math.isfinite(loss) and math.isfinite(state.history.train_loss[-1])):
+                raise DataError(f"epoch {epoch}", "a loss that is NaN or infinite", "a finite loss",
+                                "lower the learning rate, and check that the signal is scaled")
+            state.history.valid_loss.append(loss)
+            if loss <= min(state.history.valid_loss):
+                state.keep_best(epoch)
+            if checkpoint is not None:
+                state.save(checkpoint, identity)
+            report(epoch + 1, epochs.stop)
+    network.load_state_dict(state.best)
+    if checkpoint is not None:
+        Path(checkpoint).unlink(missing_ok=True)
+    return state.history
+
+
+def _nobody(done, planned):
+    pass
+
+
+def save_weights(path, network, history):
+    """Write a trained network as safetensors, whole or not at all, with how its training went.
+
+    Parameters
+    ----------
+    path : str or Path
+    network : torch.nn.Module
+    history : History
+    """
+    with whole_file(path) as temporary:
+        save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, temporary,
+                  metadata={"history": json.dumps(asdict(history))})
+
+
+def load_weights(path, network):
+    """Put the weights of a file of :func:`save_weights` into a network and return the History of their training."""
+    with safe_open(path, framework="pt") as file:
+        network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
+        return History(**json.loads(file.metadata()["history"]))
+
+
+@contextlib.contextmanager
+def deterministic():
+    """One thread and deterministic algorithms: sums in the same order each time, so a seed repeats bit by bit."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs it to repeat; read at first use
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    torch.set_num_threads(1)
+    blas = threadpool_limits(1, user_api="blas")  # the fused recurrent unit calls it
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # guards against reading before writing; costs 10 %
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(strict)
+        torch.utils.deterministic.fill_uninitialized_memory = fill
+        blas.restore_original_limits()
+        torch.set_num_threads(threads)
+
+
+@dataclass
+class _State:
+    """Everything training needs to go on after an epoch."""
+
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    generator: torch.Generator
+    history: History
+    best: dict = field(default_factory=dict)
+
+    @property
+    def device(self):
+        return next(self.network.parameters()).device
+
+    def keep_best(self, epoch):
+        self.history.best_epoch = epoch
+        self.best = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+    def save(self, path, identity):
+        tensors = {f"network/{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"best/{k}": v for k, v in self.best.items()}
+        tensors |= {"shuffle": self.generator.get_state(), "dropout/cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            tensors["dropout/cuda"] = torch.cuda.get_rng_state(self.device)
+        for index, slots in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"adam/{index}/{slot}": value for slot, value in slots.items()}
+        metadata = {"identity": identity, "history": json.dumps(asdict(self.history))}
+        with whole_file(path) as temporary:
+            save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=metadata)
+
+    def restore(self, path, identity):
+        """Go on from ``path`` if it is there and belongs to this very training; else start afresh."""
+        if not Path(path).exists():
+            return
+        with safe_open(path, framework="pt") as file:
+            if file.metadata()["identity"] != identity:
+                return
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            self.history = History(**json.loads(file.metadata()["history"]))
+        self.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network/")})
+        self.best = {k[5:]: v.to(self.device) for k, v in tensors.items() if k.startswith("best/")}
+        self.generator.set_state(tensors["shuffle"])
+        torch.set_rng_state(tensors["dropout/cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["dropout/cuda"], self.device)
+        slots = {}
+        for name, value in tensors.items():
+            if name.startswith("adam/"):
+                _, index, slot = name.split("/")
+                slots.setdefault(int(index), {})[slot] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})

@@ -1,0 +1,238 @@
+"""Fit a decoder and predict with it: one engine for every model.
+
+Networks are trained on windows gathered batch by batch from the frames, so memory holds the frames once and never
+all windows. The same seed gives the same bits on the same machine, also when training was interrupted and went on.
+"""
+
+import hashlib
+import math
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from scipy.special import expit
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
+
+from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.models import loop
+from calcium_decoding.utils.files import hash_content
+
+INFERENCE_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a network is trained; the defaults are the study's (Ajioka et al. 2024 and its code).
+
+    Parameters
+    ----------
+    epochs, batch_size : int
+    train_every : int
+        Train on one window in so many, from the first one on: neighbours share nearly all their frames.
+    min_updates : int
+        Train for more epochs than ``epochs`` until so many steps were taken: a short recording has few windows.
+    learning_rate : float
+        Of Adam with betas 0.9 and 0.999 and epsilon 1e-7.
+    label_smoothing : float
+        s in y' = y (1 - s) + s / 2, of run and rest; a speed is left as it is.
+    seed : int
+        Of initial weights, shuffling and dropout.
+    device : str
+        ``"cpu"``, ``"cuda"``, or ``"auto"``: CUDA where there is one.
+    """
+
+    epochs: int = 30
+    batch_size: int = 256
+    train_every: int = 1
+    min_updates: int = 0
+    learning_rate: float = 1e-3
+    label_smoothing: float = 1e-3
+    seed: int = 123
+    device: str = "cpu"
+
+    def __post_init__(self):
+        for name, good, expected in (
+            ("epochs", self.epochs >= 1, "1 or more"),
+            ("batch_size", self.batch_size >= 1, "1 or more"),
+            ("train_every", self.train_every >= 1, "1 or more"),
+            ("min_updates", self.min_updates >= 0, "0 or more"),
+            ("learning_rate", self.learning_rate > 0, "more than 0"),
+            ("label_smoothing", 0 <= self.label_smoothing < 1, "0 or more and below 1"),
+            ("device", self.device in ("cpu", "cuda", "auto"), "cpu, cuda or auto"),
+        ):
+            if not good:
+                raise ParameterError(name, getattr(self, name), expected, "change this training setting")
+
+    def epochs_for(self, n_windows):
+        """Epochs that training on so many windows takes."""
+        return max(self.epochs, math.ceil(self.min_updates / math.ceil(n_windows / self.batch_size)))
+
+    def trained_on(self, windows):
+        """Those of some training windows, a WindowSet, that ``train_every`` leaves."""
+        return windows.some(slice(None, None, self.train_every))
+
+    def torch_device(self):
+        """The device to train on; see :func:`device_of`."""
+        return device_of(self.device)
+
+
+def device_of(name):
+    """Device by name: ``"cpu"``, ``"cuda"``, or ``"auto"``, which is CUDA where there is one.
+
+    Raises
+    ------
+    ParameterError
+        CUDA was asked for by name and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ParameterError("device", "cuda, but no CUDA device here", "a device this machine has",
+                             "use device 'cpu' or 'auto'")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False, report=None):
+    """Train a decoder and leave it with the weights of its best validation epoch.
+
+    The loss is the cross entropy of run and rest, or the mean squared error of a speed.
+
+    Parameters
+    ----------
+    decoder : torch.nn.Module or linear decoder
+        Changed in place. Its ``task`` is ``"run"``, also if it names none, or ``"speed"``.
+    train, valid : WindowSet
+        Validation chooses the epoch; a linear decoder has nothing to choose and does not see it.
+    settings : TrainingSettings
+    checkpoint : str or Path, optional
+        File to go on from if training was interrupted. Written after each epoch, removed at the end.
+    show_progress : bool
+    report : callable, optional
+        Called with the numbers of epochs done and planned, before the first epoch and after each.
+
+    Returns
+    -------
+    epochs.History
+        Empty for a linear decoder.
+
+    Raises
+    ------
+    DataError
+        The training windows hold one class or one speed only, or the loss became NaN or infinite.
+    """
+    train = settings.trained_on(train)
+    if train.labels.min() == train.labels.max():
+        raise DataError("training windows", f"only label {train.labels[0]:g} in {len(train)} windows",
+                        "speeds that differ" if _decodes_speed(decoder) else "both rest and run",
+                        "train on more sessions, or leave this fold out")
+    if not isinstance(decoder, nn.Module):
+        decoder.fit(train)
+        return loop.History()
+    if hasattr(decoder, "prepare"):
+        decoder.prepare(train)
+    with loop.deterministic():
+        return _fit_network(decoder, train, valid, settings, checkpoint, show_progress, report)
+
+
+def predict(decoder, windows, device="cpu"):
+    """Probability of running, or speed in the unit of the training labels, for each window, shape (n,), float64.
+
+    Parameters
+    ----------
+    decoder : torch.nn.Module or linear decoder
+    windows : WindowSet
+    device : str or torch.device
+        Where a network runs.
+    """
+    if isinstance(decoder, nn.Module):
+        with loop.deterministic():
+            output = _logits(decoder.to(device), _Frames(windows, device)).cpu().numpy().astype(np.float64)
+    else:
+        output = decoder.output(windows)
+    return output if _decodes_speed(decoder) else expit(output)
+
+
+def _decodes_speed(decoder):
+    return getattr(decoder, "task", "run") == "speed"
+
+
+class _Frames:
+    """The frames of a WindowSet on a device, from which batches of windows are gathered."""
+
+    def __init__(self, windows, device):
+        self.frames = torch.from_numpy(windows.frames).to(device)
+        self.starts = torch.from_numpy(windows.starts).to(device)
+        self.labels = torch.from_numpy(np.asarray(windows.labels, dtype=np.float32)).to(device)
+        self.offsets = torch.arange(windows.spec.length, device=device)[:, None]
+
+    def __len__(self):
+        return len(self.starts)
+
+    def windows(self, which):
+        # Time first in memory: twice as fast to gather, and recurrent layers need it so. The view is batch first.
+        rows = (self.starts[which] + self.offsets).reshape(-1)
+        return self.frames.index_select(0, rows).view(len(self.offsets), len(which), -1).transpose(0, 1)
+
+    def stretches(self):
+        """Uninterrupted frames under all windows, in order, if nearly all windows begin one frame after another."""
+        breaks = torch.nonzero(self.starts.diff() != 1).flatten() + 1
+        if (len(breaks) + 1) * len(self.offsets) > len(self):
+            return ()
+        ends = [0, *breaks.tolist(), len(self)]
+        return [self.frames[self.starts[a] : self.starts[b - 1] + len(self.offsets)] for a, b in pairwise(ends)]
+
+
+def _logits(network, frames):
+    network.eval()
+    with torch.inference_mode():
+        shared = frames.stretches() if hasattr(network, "of_stretch") else ()
+        found = [network.of_stretch(stretch, len(frames.offsets)) for stretch in shared]
+        if found and found[0] is not None:
+            return torch.cat(found)
+        order = torch.arange(len(frames), device=frames.starts.device)
+        return torch.cat([network(frames.windows(which)) for which in order.split(INFERENCE_BATCH)])
+
+
+def _loss(logits, labels, smoothing):
+    return binary_cross_entropy_with_logits(logits, labels * (1.0 - smoothing) + smoothing / 2.0)
+
+
+def _loss_of(decoder, settings):
+    """Loss of outputs and labels that a decoder is trained with."""
+    if _decodes_speed(decoder):
+        return mse_loss
+    return lambda logits, labels: _loss(logits, labels, settings.label_smoothing)
+
+
+def _fit_network(network, train, valid, settings, checkpoint, show_progress, report):
+    device = settings.torch_device()
+    network.to(device)
+    train_frames, valid_frames = _Frames(train, device), _Frames(valid, device)
+    optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, eps=1e-7, fused=True)
+    loss_of = _loss_of(network, settings)
+    identity = "" if checkpoint is None else hash_content([asdict(settings), str(network), _digest(train),
+                                                           _digest(valid)])
+    return loop.run(
+        network, optimiser, settings.epochs_for(len(train)),
+        lambda _, generator: _train_epoch(network, optimiser, train_frames, settings, loss_of, generator),
+        lambda: float(loss_of(_logits(network, valid_frames), valid_frames.labels)),
+        settings.seed, checkpoint, identity, show_progress, report)
+
+
+def _train_epoch(network, optimiser, frames, settings, loss_of, generator):
+    network.train()
+    total = 0.0
+    order = torch.randperm(len(frames), generator=generator).to(frames.starts.device)
+    for which in order.split(settings.batch_size):
+        optimiser.zero_grad(set_to_none=True)
+        loss = loss_of(network(frames.windows(which)), frames.labels[which])
+        loss.backward()
+        optimiser.step()
+        total += float(loss.detach()) * len(which)
+    return total / len(frames)
+
+
+def _digest(windows):
+    """What a checkpoint must not go on without: the same frames, windows and labels."""
+    arrays = (windows.frames, windows.starts, windows.labels)
+    return [hashlib.sha256(np.ascontiguousarray(x).data).hexdigest() for x in arrays]

@@ -1,0 +1,334 @@
+"""Train networks that decode footsteps and kinematics, and predict with them.
+
+Networks go through the loop of training that every network of this library goes through
+(:func:`calcium_decoding.models.loop.run`), with AdamW under a one-cycle schedule and a class-weighted focal loss, with
+or without mixup, as in the public code of Mirzaee, Chang, Latifi 2025 (arXiv 2504.16917).
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch.nn.functional import cross_entropy, log_softmax
+
+from calcium_decoding.errors import ParameterError
+from calcium_decoding.models import loop
+from calcium_decoding.models.hybrid import CLASS_HEADS, HEADS
+from calcium_decoding.models.linear import class_weights
+from calcium_decoding.models.training import device_of
+from calcium_decoding.models.training_images import OneCycle, weights_hash
+from calcium_decoding.preprocessing.windows import head_labels, require_all_classes
+from calcium_decoding.utils.files import hash_content
+
+INFERENCE_BATCH = 512
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How a decoder of footsteps is trained; the defaults are those of the study's code where it states them.
+
+    Parameters
+    ----------
+    epochs, batch_size : int
+    patience : int
+        Stop after so many epochs without a better validation loss.
+    peak_rate, weight_decay : float
+        Of AdamW; the rate rises from a 25th of the peak over the first 30 % of the steps and falls by cosine.
+    gamma : float
+        Of the focal loss; 0 makes it the weighted cross entropy.
+    clip : float
+        Largest norm of the gradient.
+    mixup : float
+        Alpha of the beta distribution that mixes pairs of windows; 0: no mixup. One weight a window.
+    activity : bool
+        Train the published activity head too: first principal component of the training frames.
+    every_frames : int
+        Train on one window in so many; neighbours share all frames but one.
+    seed : int
+        Of initial weights, shuffling, dropout and mixup.
+    device : str
+        ``"cpu"``, ``"cuda"`` or ``"auto"``.
+    """
+
+    epochs: int = 100
+    batch_size: int = 32
+    patience: int = 7
+    peak_rate: float = 1e-4
+    weight_decay: float = 1e-5
+    gamma: float = 2.0
+    clip: float = 1.0
+    mixup: float = 0.0
+    activity: bool = False
+    every_frames: int = 1
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self):
+        for name, good, expected in (
+            ("epochs", self.epochs >= 1, "1 or more"), ("batch_size", self.batch_size >= 2, "2 or more"),
+            ("patience", self.patience >= 1, "1 or more"), ("peak_rate", self.peak_rate > 0, "more than 0"),
+            ("gamma", self.gamma >= 0, "0 or more"), ("clip", self.clip > 0, "more than 0"),
+            ("mixup", self.mixup >= 0, "0 or more"), ("every_frames", self.every_frames >= 1, "1 or more"),
+            ("device", self.device in ("cpu", "cuda", "auto"), "cpu, cuda or auto"),
+        ):
+            if not good:
+                raise ParameterError(name, getattr(self, name), expected, "change this training setting")
+
+    @property
+    def cycle(self):
+        """Learning rate and optimiser over the training."""
+        return OneCycle(self.peak_rate, rise=0.3, end_divisor=25e4, beta2=0.999, eps=1e-8,
+                        weight_decay=self.weight_decay)
+
+
+def fit(network, train, valid, settings, checkpoint=None, report=None, trained=None):
+    """Train a network and leave it with the weights of its best validation epoch.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        From :func:`calcium_decoding.models.hybrid.build`; changed in place.
+    train, valid : Windows
+    settings : FitSettings
+    checkpoint, report
+        As for :func:`calcium_decoding.models.loop.run`.
+    trained : list of torch.nn.Parameter, optional
+        Change only these weights, and keep the rest, running statistics included; all if left out.
+
+    Returns
+    -------
+    epochs.History
+
+    Raises
+    ------
+    DataError
+        A class is missing in training or validation, or the loss became NaN or infinite.
+    """
+    return fit_many(network, [train], [valid], settings, checkpoint, report, trained)
+
+
+def fit_many(network, trains, valids, settings, checkpoint=None, report=None, trained=None):
+    """:func:`fit` on several sets of windows, such as those of several animals; a step sees windows of one set.
+
+    ``network`` is called as ``network(x)`` with one set, and as ``network(x, i)`` with the number of the set where
+    there are several.
+    """
+    for train, valid in zip(trains, valids, strict=True):
+        require_all_classes(train.labels, "training windows")
+        require_all_classes(valid.labels, "validation windows")
+    with loop.deterministic():
+        device = device_of(settings.device)
+        network.to(device)
+        if trained is not None:
+            for parameter in network.parameters():
+                parameter.requires_grad_(any(parameter is p for p in trained))
+        sets = [_OnDevice(train.part(np.arange(0, len(train), settings.every_frames)), device) for train in trains]
+        tests = [_OnDevice(valid, device) for valid in valids]
+        optimiser = settings.cycle.optimiser(network)
+        identity = hash_content([asdict(settings), str(network), weights_hash(network), trained is not None,
+                                 [s.digest for s in (*sets, *tests)]]) if checkpoint else ""
+        patience = _Patience(settings.patience, checkpoint, identity)
+        # cuDNN goes backward through recurrent layers in training mode only, and frozen layers are not in it.
+        with torch.backends.cudnn.flags(enabled=trained is None):
+            history = loop.run(
+                network, optimiser, settings.epochs,
+                lambda epoch, generator: patience.train(
+                    lambda: _epoch(network, optimiser, sets, settings, epoch, generator, trained is not None)),
+                lambda: patience.validate(lambda: _valid_loss(network, tests, sets, settings)),
+                settings.seed, checkpoint, identity, report=report)
+        for parameter in network.parameters():
+            parameter.requires_grad_(True)
+        return loop.History(history.train_loss[: patience.epochs], history.valid_loss[: patience.epochs],
+                            history.best_epoch)
+
+
+class _Patience:
+    """Early stopping inside the common loop: epochs after the stop cost nothing and are not in the history.
+
+    The loop knows no early stop; the losses so far are read from the checkpoint where training goes on.
+    """
+
+    def __init__(self, patience, checkpoint, identity):
+        self.patience, self.train_loss, self.valid_loss = patience, [], []
+        if checkpoint and Path(checkpoint).exists():
+            with safe_open(checkpoint, framework="pt") as file:
+                past = file.metadata()
+            if past["identity"] == identity:
+                history = json.loads(past["history"])
+                for train, valid in zip(history["train_loss"], history["valid_loss"], strict=True):
+                    if not self.stopped:
+                        self.train_loss.append(train)
+                        self.valid_loss.append(valid)
+
+    @property
+    def epochs(self):
+        return len(self.valid_loss)
+
+    @property
+    def stopped(self):
+        losses = self.valid_loss
+        best = len(losses) - 1 - losses[::-1].index(min(losses)) if losses else 0
+        return len(losses) - 1 - best >= self.patience
+
+    def train(self, epoch):
+        if not self.stopped:
+            self.train_loss.append(epoch())
+        return self.train_loss[-1]
+
+    def validate(self, loss):
+        if len(self.valid_loss) < len(self.train_loss):
+            self.valid_loss.append(loss())
+        return self.valid_loss[-1]
+
+
+class _OnDevice:
+    """Windows as tensors, with the class weights of each head."""
+
+    def __init__(self, windows, device):
+        self.frames = torch.from_numpy(windows.frames).to(device)
+        self.last = torch.from_numpy(windows.last).to(device)
+        self.offsets = torch.arange(1 - windows.length, 1, device=device)
+        arrays = {h: head_labels(windows.labels, h) for h in CLASS_HEADS} | windows.targets
+        self.targets = {h: torch.from_numpy(values).to(device) for h, values in arrays.items()}
+        self.weights = {h: torch.tensor(class_weights(arrays[h], HEADS[h]), dtype=torch.float32, device=device)
+                        for h in CLASS_HEADS}
+        self.digest = [hashlib.sha256(np.ascontiguousarray(x).data).hexdigest()
+                       for x in (windows.frames, windows.last, *arrays.values())]
+
+    def __len__(self):
+        return len(self.last)
+
+    def windows(self, which):
+        rows = self.last[which][:, None] + self.offsets
+        return self.frames.index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
+
+
+def _call(network, x, i, n):
+    return network(x) if n == 1 else network(x, i)
+
+
+def _loss(outputs, targets, weights, gamma, share=None, partner=None):
+    """Sum of the losses of all heads; ``share`` and ``partner`` are those of mixup."""
+    total = 0.0
+    for head, values in outputs.items():
+        wanted = targets[head]
+        if head in CLASS_HEADS:
+            mix = None if share is None else (share, wanted[partner])
+            total = total + focal_loss(values, wanted, weights[head], gamma, mix)
+        else:
+            if share is not None:
+                wanted = share[:, None] * wanted + (1 - share[:, None]) * wanted[partner]
+            total = total + ((values - wanted) ** 2).mean()
+    return total
+
+
+def _epoch(network, optimiser, sets, settings, epoch, generator, frozen):
+    network.train(not frozen)
+    steps = []
+    for i, samples in enumerate(sets):
+        found = torch.randperm(len(samples), generator=generator).to(samples.last.device).split(settings.batch_size)
+        steps += [(i, which) for which in found if len(which) > 1]  # batch normalisation needs two
+    order = torch.randperm(len(steps), generator=generator).tolist() if len(sets) > 1 else range(len(steps))
+    total = count = 0
+    for done, place in enumerate(order):
+        i, which = steps[place]
+        rate, momentum = settings.cycle.at((epoch + done / len(steps)) / settings.epochs)
+        for group in optimiser.param_groups:
+            group["lr"], group["betas"] = rate, (momentum, settings.cycle.beta2)
+        x, share, partner = sets[i].windows(which), None, None
+        if settings.mixup:
+            share = torch.distributions.Beta(settings.mixup, settings.mixup).sample((len(which),)).to(x.device)
+            partner = torch.randperm(len(which)).to(x.device)
+            x = share[:, None, None] * x + (1 - share[:, None, None]) * x[partner]
+        optimiser.zero_grad(set_to_none=True)
+        targets = {head: values[which] for head, values in sets[i].targets.items()}
+        loss = _loss(_call(network, x, i, len(sets)), targets, sets[i].weights, settings.gamma, share, partner)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+        optimiser.step()
+        total, count = total + float(loss.detach()) * len(which), count + len(which)
+    return total / count
+
+
+def _outputs(network, samples, i=0, n=1):
+    network.eval()
+    with torch.inference_mode():
+        found = [_call(network, samples.windows(which), i, n)
+                 for which in torch.arange(len(samples), device=samples.last.device).split(INFERENCE_BATCH)]
+    return {head: torch.cat([part[head] for part in found]) for head in found[0]}
+
+
+def _valid_loss(network, tests, sets, settings):
+    losses = [float(_loss(_outputs(network, test, i, len(tests)), test.targets, of_train.weights, settings.gamma))
+              for i, (test, of_train) in enumerate(zip(tests, sets, strict=True))]
+    return float(np.mean(losses))
+
+
+def predict(network, windows, device="cpu", which_set=0, n_sets=1):
+    """What a trained network says of each window.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    windows : Windows
+    device : str or torch.device
+    which_set, n_sets : int
+        For a network that was trained by :func:`fit_many`.
+
+    Returns
+    -------
+    dict of str to ndarray, float64
+        ``"footstep"`` (n, 3): probabilities; ``"contralateral"``, ``"ipsilateral"`` (n,): probability of the foot;
+        ``"kinematics"`` (n, 4) and ``"activity"`` (n, 1): standardised as the targets are.
+    """
+    with loop.deterministic():
+        found = _outputs(network.to(device), _OnDevice(windows, device), which_set, n_sets)
+    found = {head: (values.softmax(1) if head in CLASS_HEADS else values).cpu().numpy().astype(np.float64)
+             for head, values in found.items()}
+    return found | {head: found[head][:, 1] for head in ("contralateral", "ipsilateral") if head in found}
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained network with the ``predict(windows)`` of every decoder."""
+
+    network: torch.nn.Module
+    device: str = "cpu"
+
+    def predict(self, windows):
+        """As :func:`predict`."""
+        return predict(self.network, windows, device_of(self.device))
+
+
+def focal_loss(logits, labels, weights, gamma, mix=None):
+    """Class-weighted focal loss, ``sum w_y (1 - p_y)^gamma (-log p_y) / sum w_y``.
+
+    Lin, Goyal, Girshick, He, Dollar 2017, arXiv 1708.02002. With ``gamma`` 0 it is the weighted cross entropy.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (n, n_classes)
+    labels : Tensor of int64, shape (n,)
+    weights : Tensor, shape (n_classes,)
+    gamma : float
+    mix : (Tensor (n,), Tensor of int64 (n,)), optional
+        Of mixup: weight of a sample's own label, and the label of the sample mixed in.
+    """
+    own, own_weight = _focal(logits, labels, weights, gamma)
+    if mix is None:
+        return own.sum() / own_weight.sum()
+    share, others = mix
+    other, other_weight = _focal(logits, others, weights, gamma)
+    return (share * own + (1 - share) * other).sum() / (share * own_weight + (1 - share) * other_weight).sum()
+
+
+def _focal(logits, labels, weights, gamma):
+    weight = weights[labels]
+    if gamma == 0:
+        return weight * cross_entropy(logits, labels, reduction="none"), weight
+    log_p = log_softmax(logits, 1).gather(1, labels[:, None])[:, 0]
+    return -weight * (1 - log_p.exp()) ** gamma * log_p, weight

@@ -1,0 +1,119 @@
+"""Figures of conditions side by side, or along an axis; every mark is a fold or an animal."""
+
+import textwrap
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from calcium_decoding.plotting.style import NULL_COLOUR, SIGNAL, simulated_mark
+
+METRIC_LABELS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "accuracy": "accuracy", "r2": "R²"}
+# Where a decoder that knows nothing comes out, and in words; a mean absolute error has no such place. 0.5 elsewhere.
+_CHANCE = {"r2": (0.0, "mean of the test frames"), "mae": None}
+
+
+def strip(found, ax, published=None, simulated=False, nulls=None, metric="auc"):
+    """Conditions side by side: a dot a fold, coloured by its test animal; the bar is mean and sample SD over folds.
+
+    Parameters
+    ----------
+    found : sequence of ConditionResult
+    published : bool, optional
+        Draw published means and SDs as open diamonds: where the condition has one and the data are the study's or
+        imitate its design if left out, never if False.
+    simulated : bool
+        Mark the panel as simulated.
+    nulls : sequence of FoldResult, optional
+        Folds refitted on a null, drawn as a grey band: mean and sample SD.
+    metric : str
+        A key of ``FoldResult.scores``; chance is 0.5, or 0 for ``"r2"``.
+    """
+    rows = pd.DataFrame([(place, fold.test_group, fold.scores[metric]) for place, result in enumerate(found)
+                         for fold in result.evaluable()], columns=["place", "tested on", "score"])
+    groups = list(dict.fromkeys(rows["tested on"]))
+    _chance_and_null(ax, nulls, metric)
+    few = len(groups) <= 8
+    sns.stripplot(rows, x="place", y="score", hue="tested on" if few else None, hue_order=groups if few else None,
+                  palette=_colours(groups) if few else None, color=None if few else SIGNAL, order=range(len(found)),
+                  jitter=0.13, size=4.5, alpha=0.8, ax=ax, zorder=2)
+    labelled = False
+    for place, result in enumerate(found):
+        values = list(result.values(metric).values())
+        if values:
+            sd = np.std(values, ddof=1) if len(values) > 1 else None
+            ax.errorbar(place + 0.26, np.mean(values), sd, fmt="_", color=SIGNAL, ms=10, capsize=3, lw=1.4,
+                        label=None if labelled else "mean, SD over folds")
+            labelled = True
+    _published(ax, found, [place + 0.42 for place in range(len(found))], published, metric)
+    ax.set_xticks(range(len(found)), [textwrap.fill(result.name, 11) for result in found])
+    ax.set(xlabel="", ylabel=f"{METRIC_LABELS.get(metric, metric)} (a dot is a fold)", xlim=(-0.5, len(found) - 0.4))
+    legend_beside(ax)
+    return simulated_mark(ax, simulated)
+
+
+def curve(found, ax, xlabel, published=None, simulated=False, nulls=None, metric="auc"):
+    """Conditions along a numeric axis: thin lines are test animals, the thick one is the mean over folds, with its SD.
+
+    Parameters
+    ----------
+    found : sequence of ConditionResult
+        Each with a ``value``.
+    xlabel : str
+        Says the unit of ``value``.
+    published, simulated, nulls, metric
+        As for :func:`strip`.
+    """
+    found = sorted((r for r in found if r.evaluable()), key=lambda result: result.condition.value)
+    x = np.array([result.condition.value for result in found])
+    _chance_and_null(ax, nulls, metric)
+    groups = list(dict.fromkeys(fold.test_group for result in found for fold in result.evaluable()))
+    colours = _colours(groups)
+    for group in groups:
+        mine = [(place, result.by_animal(metric)[group]) for place, result in zip(x, found, strict=True)
+                if group in result.by_animal(metric)]
+        ax.plot(*zip(*mine, strict=True), ".-", color=colours[group], lw=0.9, ms=4, alpha=0.9,
+                label=group if len(groups) <= 8 else None)
+    values = [list(result.values(metric).values()) for result in found]
+    mean = np.array([np.mean(v) for v in values])
+    sd = np.array([np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values])
+    ax.fill_between(x, mean - sd, mean + sd, color=SIGNAL, alpha=0.12, lw=0)
+    ax.plot(x, mean, "-", color=SIGNAL, lw=2.4, label="mean, SD over folds")
+    _published(ax, found, x, published, metric)
+    ax.set(xlabel=xlabel, ylabel=METRIC_LABELS.get(metric, metric))
+    legend_beside(ax)
+    return simulated_mark(ax, simulated)
+
+
+def _colours(groups):
+    return dict(zip(groups, sns.color_palette("viridis", len(groups)), strict=True))
+
+
+def _chance_and_null(ax, nulls, metric):
+    if chance := _CHANCE.get(metric, (0.5, "chance")):
+        ax.axhline(chance[0], color=NULL_COLOUR, ls="--", lw=1, label=chance[1], zorder=1)
+    values = [fold.scores[metric] for fold in nulls or () if fold.scores]
+    if values:
+        mean, sd = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0
+        ax.axhspan(mean - sd, mean + sd, color=NULL_COLOUR, alpha=0.25, lw=0, label="null: mean, SD over folds",
+                   zorder=0)
+
+
+def _published(ax, found, x, wanted, metric):
+    beside = [] if wanted is False else [(place, r) for place, r in zip(x, found, strict=True)
+                                         if r.condition.beside_published]
+    if not beside:
+        return
+    mean, sd = np.array([r.condition.published_score(metric) for _, r in beside]).T
+    other = beside[0][1].condition.experiment.dataset.simulated
+    ax.errorbar([place for place, _ in beside], mean, sd, fmt="D", mfc="white", color=SIGNAL, ms=5, capsize=2, lw=1,
+                alpha=0.7, label="published, real mice" if other else "published")
+
+
+def legend_beside(ax):
+    """Legend to the right of the panel, each label once."""
+    handles, labels = ax.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    if ax.get_legend() is not None:
+        ax.get_legend().remove()
+    ax.legend(unique.values(), unique.keys(), fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))

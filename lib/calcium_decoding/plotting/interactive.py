@@ -1,0 +1,240 @@
+"""Interactive figures: a recording, numbers by ROI on the cortex, a map of cells. They work without a network."""
+
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+from bokeh.embed import components
+from bokeh.layouts import column
+from bokeh.models import FixedTicker, HoverTool, LinearColorMapper, Range1d, RangeTool, Title
+from bokeh.palettes import Blues256, Magma256, Reds256, diverging_palette
+from bokeh.plotting import figure
+from skimage.measure import find_contours
+
+from calcium_decoding.data.published import roi_table
+from calcium_decoding.plotting import script
+from calcium_decoding.plotting.brain import anatomy_of
+from calcium_decoding.plotting.style import MODEL_COLOURS, MODEL_LABELS, RUN, SIGNAL
+
+MOST_FRAMES = 12_000  # a page that holds more opens slowly
+
+
+@dataclass(frozen=True, eq=False)
+class Browser:
+    """A figure to move in, as a notebook shows it.
+
+    Attributes
+    ----------
+    layout : bokeh.models.LayoutDOM
+    says : str
+        What is seen, for who does not see it.
+    """
+
+    layout: object
+    says: str
+
+    def _repr_html_(self):
+        drawing, div = components(self.layout, wrap_script=True)
+        return (f'<div class="browser" role="group" aria-label="{escape(self.says)}">{script.inlined()}'
+                f"{div}{drawing}</div>")
+
+
+def recording(of, rois, folds, start_s, length_s=20.0):
+    """Traces and decoded probability of a whole recording, over a time axis that can be moved.
+
+    Parameters
+    ----------
+    of : Recording
+    rois : sequence of int
+        Columns of the signal, counted from 0.
+    folds : sequence of FoldResult
+        Folds that test the recording, one a decoder.
+    start_s, length_s : float
+        What is shown first, seconds.
+
+    Returns
+    -------
+    Browser
+        The strip at the bottom is the whole recording; its shaded window is dragged, or an end of it.
+    """
+    step = -(-of.n_frames // MOST_FRAMES)
+    frames = np.arange(0, of.n_frames, step)
+    end_s = of.n_frames / of.rate_hz
+    kind = "simulated recording" if of.simulated else "recording"
+    shown = Range1d(max(start_s, 0), min(start_s + length_s, end_s), bounds=(0, end_s))
+    top = _panel(300, shown, "ROI", "xpan,xwheel_zoom,xbox_zoom,reset", title=of.id)
+    _quiet(top, of.simulated)
+    middle = _panel(170, shown, "p(run)", y_range=(-0.03, 1.03))
+    whole = _panel(80, Range1d(0, end_s), "", y_range=(0, 1))
+    for panel in (top, middle, whole):
+        _running(panel, of)
+    _traces(top, of, list(rois), frames)
+    names = [_probability(middle, fold, of) for fold in folds]
+    if names:
+        middle.add_layout(middle.legend[0], "above")
+        middle.legend.update(orientation="horizontal", click_policy="hide", border_line_color=None, padding=2)
+    whole.add_tools(RangeTool(x_range=shown))
+    whole.yaxis.visible = False
+    whole.xaxis.axis_label = "time (s)" + (f", every {step}th frame drawn" if step > 1 else "")
+    says = (f"A {kind} to move in, {of.id}: traces of {len(rois)} ROIs and the probability of running decoded by "
+            f"{', '.join(names) or 'nothing'}, over {end_s:.0f} s. Stretches in which the animal runs are shaded.")
+    return Browser(column(top, middle, whole, sizing_mode="stretch_width"), says)
+
+
+def roi_map(dataset, values, label):
+    """One number a ROI on the cortex; hovering names the ROI, its group and its number.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Where its ROIs lie must be known: simulated data with the 50 ROIs. Else they are squares in order of number.
+    values : ndarray, shape (n_roi,)
+    label : str
+        What the values are, with unit.
+
+    Returns
+    -------
+    Browser
+    """
+    values = np.asarray(values, dtype=float)
+    anatomy = anatomy_of(dataset) if len(values) == 50 else None
+    xs, ys = _squares(len(values)) if anatomy is None else _outlines(anatomy)
+    known = roi_table() if len(values) == 50 else None
+    group = ["–"] * len(values) if known is None else [name.replace("_", "&") for name in known["group"]]
+    source = {"xs": xs, "ys": ys, "roi": np.arange(1, len(values) + 1), "group": group, "value": values}
+    where = "squares by number: where they lie is not known" if anatomy is None else "where they lie in animal 1"
+    panel = _map_panel(380, 560, f"{label}; {where}", dataset.simulated)
+    patches = panel.patches("xs", "ys", source=source, line_color="white", line_width=1,
+                            fill_color={"field": "value", "transform": _colours(values)})
+    panel.add_tools(HoverTool(renderers=[patches], tooltips=[("ROI", "@roi"), ("group", "@group"),
+                                                             (label, "@value{0.000}")]))
+    panel.add_layout(patches.construct_color_bar(width=10, title=None), "right")
+    best = np.argsort(-np.abs(values))[:3]
+    says = (f"Map of {label} by ROI{', simulated' if dataset.simulated else ''}; {where}. Largest: "
+            + ", ".join(f"ROI {i + 1} with {values[i]:.2f}" for i in best) + ".")
+    return Browser(panel, says)
+
+
+def cell_map(cells, spread, backdrop, label, simulated=False):
+    """A map of square cells over the mean picture of an animal; hovering names the cell and its number.
+
+    Parameters
+    ----------
+    cells : ndarray, shape (8, 8), or None
+        A number a cell, or None if there is no map.
+    spread : ndarray, shape (8, 8), or None
+        Sample SD of the numbers.
+    backdrop : Backdrop
+        Mean picture and outline of the brain.
+    label : str
+        What the numbers are, with unit.
+    simulated : bool
+
+    Returns
+    -------
+    Browser
+    """
+    height, width = backdrop.mean.shape
+    panel = _map_panel(420, 520, label if cells is not None else f"{label}: no map", simulated)
+    panel.image([backdrop.mean[::-1]], x=0, y=0, dw=width, dh=height, palette="Greys256")
+    for line in find_contours(np.pad(backdrop.brain, 1).astype(float), 0.5):
+        panel.line(line[:, 1] - 0.5, height - line[:, 0] + 0.5, color="black", line_width=1.5)
+    if cells is None:
+        return Browser(panel, f"No map of {label}: no fold has one.")
+    row, column = (1 + places.ravel() for places in np.indices(cells.shape))
+    side = np.array([width, height]) / cells.shape[::-1]
+    sd = ["–"] * cells.size if spread is None else [f"{value:.3f}" for value in spread.ravel()]
+    source = {"x": (column - 0.5) * side[0], "y": height - (row - 0.5) * side[1], "row": row, "column": column,
+              "value": cells.ravel(), "sd": sd}
+    rects = panel.rect("x", "y", *side, source=source, fill_alpha=0.6, line_color=None, hover_line_color="black",
+                       fill_color={"field": "value", "transform": _colours(cells)})
+    panel.add_tools(HoverTool(renderers=[rects], tooltips=[("row, column", "@row, @column"), (label, "@value{0.000}"),
+                                                           ("SD over folds", "@sd")]))
+    panel.add_layout(rects.construct_color_bar(width=10, title=None), "right")
+    best = np.argsort(-cells.ravel())[:3]
+    says = (f"Map of {label} over {cells.shape[0]} by {cells.shape[1]} cells{', simulated' if simulated else ''}. "
+            "Largest: " + ", ".join(f"row {row[i]}, column {column[i]}: {cells.ravel()[i]:.3f}" for i in best) + ".")
+    return Browser(panel, says)
+
+
+def _map_panel(height, max_width, title, simulated):
+    """A panel without axes in which rows and columns are of one scale."""
+    panel = figure(height=height, max_width=max_width, tools="pan,wheel_zoom,reset", sizing_mode="stretch_width",
+                   match_aspect=True, title=title)
+    _quiet(panel, simulated)
+    panel.axis.visible = False
+    return panel
+
+
+def _colours(values):
+    """Light is most where all are of one sign; else blue to red about zero."""
+    top = float(np.nanmax(np.abs(values))) or 1.0
+    if np.nanmin(values) >= 0:
+        return LinearColorMapper(palette=Magma256, low=0, high=top)
+    return LinearColorMapper(palette=diverging_palette(Blues256, Reds256, 255), low=-top, high=top)
+
+
+def _panel(height, x_range, label, tools="", **options):
+    panel = figure(height=height, x_range=x_range, tools=tools, sizing_mode="stretch_width",
+                   toolbar_location="right" if tools else None, **options)
+    _quiet(panel)
+    panel.yaxis.update(axis_label=label, minor_tick_line_color=None)
+    panel.min_border_left = 60  # the panels' time axes stand under one another
+    return panel
+
+
+def _quiet(panel, simulated=False):
+    if simulated:
+        panel.add_layout(Title(text="simulated", text_color="#B00020", align="right", text_font_size="9pt"), "above")
+    panel.grid.visible = False
+    panel.toolbar.logo = None
+    panel.toolbar.active_drag = None  # a finger on the figure scrolls the page until a tool is chosen
+
+
+def _running(panel, of):
+    """Shade the stretches in which the animal runs."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(of.run, int), [0]]))).reshape(-1, 2)
+    panel.vstrip(x0=edges[:, 0] / of.rate_hz, x1=edges[:, 1] / of.rate_hz, fill_color=RUN, fill_alpha=0.15,
+                 line_color=None)
+
+
+def _traces(panel, of, rois, frames):
+    signal = of.signal[frames][:, rois]
+    step = 1.2 * np.percentile(np.ptp(signal, axis=0), 90) or 1.0
+    heights = [float(step * place) for place in range(len(rois))][::-1]
+    lines = []
+    for roi, height, values in zip(rois, heights, signal.T, strict=True):
+        source = {"time_s": (frames / of.rate_hz).astype(np.float32), "value": values.astype(np.float32),
+                  "drawn": (values - values.mean() + height).astype(np.float32)}
+        lines.append(panel.line("time_s", "drawn", source=source, color=SIGNAL, line_width=0.8,
+                                name=of.roi_names[roi]))
+    panel.yaxis.ticker = FixedTicker(ticks=heights)
+    panel.yaxis.major_label_overrides = {h: of.roi_names[roi] for h, roi in zip(heights, rois, strict=True)}
+    panel.add_tools(HoverTool(renderers=lines, tooltips=[("ROI", "$name"), ("time", "@time_s{0.00} s"),
+                                                         (of.signal_unit, "@value{0.00}")]))
+
+
+def _probability(panel, fold, of):
+    """Draw what one decoder says; returns its name."""
+    frames, _, p_run = fold.trace(of.id)
+    step = -(-len(frames) // MOST_FRAMES)
+    name = MODEL_LABELS[fold.model]
+    source = {"time_s": (frames[::step] / of.rate_hz).astype(np.float32), "p_run": p_run[::step].astype(np.float32)}
+    line = panel.line("time_s", "p_run", source=source, color=MODEL_COLOURS[fold.model], line_width=1.5, name=name,
+                      legend_label=name)
+    panel.add_tools(HoverTool(renderers=[line], description=name, visible=False, tooltips=[
+        ("decoder", name), ("time", "@time_s{0.00} s"), ("p(run)", "@p_run{0.00}")]))
+    return name
+
+
+def _outlines(anatomy):
+    """Outline of each ROI where its weight is above one half, rows from the top turned into heights."""
+    height = anatomy.brain.shape[0]
+    found = [max(find_contours(np.pad(parcel, 1), 0.5), key=len) - 1 for parcel in anatomy.parcels]
+    return [line[:, 1] for line in found], [height - line[:, 0] for line in found]
+
+
+def _squares(n, columns=10):
+    """Corners of ``n`` squares in rows of ten."""
+    corners = np.array([[0, 0.95, 0.95, 0], [0, 0, 0.95, 0.95]])
+    return [i % columns + corners[0] for i in range(n)], [-(i // columns) + corners[1] for i in range(n)]

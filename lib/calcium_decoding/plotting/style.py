@@ -1,0 +1,277 @@
+"""One style for every figure. Each plot takes ``ax`` and returns it; animals are marks, never only bars."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+
+from calcium_decoding.data.published import GROUPS
+from calcium_decoding.evaluation import metrics
+from calcium_decoding.plotting import alt_text
+
+RUN, REST, SIGNAL, DECODED = "#D55E00", "#9AA5AE", "#222222", "#0072B2"
+# Names of decoders on figures and in tables, and their colours: colour-blind safe, one family for the networks.
+MODEL_LABELS = {
+    "gru": "GRU", "lstm": "LSTM", "rnn": "simple RNN", "bigru": "GRU, both ways", "bilstm": "LSTM, both ways",
+    "birnn": "simple RNN, both ways", "gru_keras": "GRU, hard sigmoid", "lstm_keras": "LSTM, hard sigmoid",
+    "logistic": "logistic, 1 frame", "logistic_window": "logistic, window", "time_only": "time only",
+    "cnn": "CNN", "cnn_gru": "CNN-GRU", "cnn_lstm": "CNN-LSTM", "cnn_rnn": "CNN, simple RNN"}
+MODEL_COLOURS = dict(zip(MODEL_LABELS, (
+    "#0072B2", "#56B4E9", "#5A4FCF", "#004B76", "#3C8DBC", "#8A7FDF", "#00929C", "#7FB7BE", "#E69F00", "#009E73",
+    "#CC79A7", "#A6501E", "#1B7837", "#762A83", "#35978F"), strict=True))
+NULL_COLOUR = "#767676"
+
+
+def use_style():
+    """Set the book's style: colour-blind safe, sharp, no chart junk."""
+    sns.set_theme(context="notebook", style="ticks", palette="colorblind", rc={
+        "figure.dpi": 110, "savefig.dpi": 160, "figure.constrained_layout.use": True, "axes.spines.top": False,
+        "axes.spines.right": False, "legend.frameon": False, "font.size": 11, "axes.titlesize": 12,
+        "axes.titlelocation": "left", "svg.fonttype": "none"})
+    alt_text.show_in_notebooks()
+
+
+def panels(n, width=9.0, height=3.2, **options):
+    """``n`` panels side by side; returns the figure and an array of axes."""
+    figure, axes = plt.subplots(1, n, figsize=(width, height), squeeze=False, **options)
+    return figure, axes[0]
+
+
+def stack(n, heights=None, width=9.0, height=1.4):
+    """``n`` panels above one another that share the time axis; returns the figure and an array of axes.
+
+    Parameters
+    ----------
+    heights : sequence of float, optional
+        Relative heights.
+    height : float
+        Height of a panel, inches, times its relative height.
+    """
+    heights = heights or [1] * n
+    figure, axes = plt.subplots(n, 1, figsize=(width, height * sum(heights)), squeeze=False, sharex=True,
+                                gridspec_kw={"height_ratios": heights})
+    return figure, axes[:, 0]
+
+
+def simulated_mark(ax, simulated):
+    """Write on the panel that its data are simulated, if they are."""
+    if simulated:
+        ax.text(1.0, 1.02, "simulated", transform=ax.transAxes, ha="right", va="bottom", color="#B00020", fontsize=9,
+                fontweight="bold")
+    return ax
+
+
+def time_axis(ax, time_s):
+    """Limits and label of a time axis; in a stack only the lowest panel is labelled."""
+    ax.set_xlim(time_s[0], time_s[-1])
+    place = ax.get_subplotspec()
+    if place is None or place.is_last_row():
+        ax.set_xlabel("time (s)")
+    return ax
+
+
+def running_spans(ax, time_s, run):
+    """Shade the stretches in which the animal runs."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(run, int), [0]])))
+    step = time_s[1] - time_s[0] if len(time_s) > 1 else 1.0
+    for start, stop in edges.reshape(-1, 2):
+        ax.axvspan(time_s[start], time_s[stop - 1] + step, color=RUN, alpha=0.15, lw=0,
+                   label="running" if start == edges[0] else None)
+    return ax
+
+
+def traces(recording, rois, start_s, length_s, ax):
+    """Activity of some ROIs, one above another, with running shaded.
+
+    Parameters
+    ----------
+    recording : Recording
+    rois : sequence of int
+        Columns of the signal, counted from 0.
+    start_s, length_s : float
+        The stretch to show, seconds.
+    """
+    frames = slice(round(start_s * recording.rate_hz), round((start_s + length_s) * recording.rate_hz))
+    signal = recording.signal[frames]
+    time_s = start_s + np.arange(len(signal)) / recording.rate_hz
+    step = 1.2 * np.percentile(np.ptp(signal[:, list(rois)], axis=0), 90) or 1.0
+    for height, roi in enumerate(reversed(list(rois))):
+        ax.plot(time_s, signal[:, roi] - signal[:, roi].mean() + height * step, color=SIGNAL, lw=0.7)
+    running_spans(ax, time_s, recording.run[frames])
+    ax.set_yticks([i * step for i in range(len(rois))], [recording.roi_names[r] for r in reversed(list(rois))])
+    time_axis(ax, time_s).set_ylabel("ROI")
+    return simulated_mark(ax, recording.simulated)
+
+
+def behaviour_trace(recording, name, start_s, length_s, ax):
+    """One behavioural variable over time with running shaded; its name gives its unit."""
+    frames = slice(round(start_s * recording.rate_hz), round((start_s + length_s) * recording.rate_hz))
+    values = recording.behaviour[name][frames]
+    time_s = start_s + np.arange(len(values)) / recording.rate_hz
+    ax.plot(time_s, values, color=SIGNAL, lw=0.9)
+    running_spans(ax, time_s, recording.run[frames])
+    label = "speed (cm/s)" if name == "speed_cm_s" else f"{name} (own unit)"
+    time_axis(ax, time_s).set_ylabel(label)
+    return simulated_mark(ax, recording.simulated)
+
+
+def run_shares(dataset, ax):
+    """Share of running frames: each dot one recording, grouped by animal."""
+    animals = [r.animal for r in dataset.recordings]
+    shares = [100 * r.run.mean() for r in dataset.recordings]
+    sns.stripplot(x=animals, y=shares, order=dataset.animals, ax=ax, color=RUN, alpha=0.8, size=6, jitter=0.15)
+    for i, animal in enumerate(dataset.animals):
+        mean = np.mean([s for a, s in zip(animals, shares, strict=True) if a == animal])
+        ax.hlines(mean, i - 0.3, i + 0.3, color=SIGNAL, lw=2)
+    ax.set(xlabel="", ylabel="running frames (%)", ylim=(0, 100))
+    return simulated_mark(ax, dataset.simulated)
+
+
+def correlation_with_running(dataset, correlations, ax, groups=None):
+    """Correlation of each ROI with running: dots are animals, the line is their mean.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    correlations : ndarray, shape (n_animals, n_roi)
+    groups : sequence of str, optional
+        Group of each ROI, to colour the dots by.
+    """
+    groups = np.array(["ROI"] * correlations.shape[1] if groups is None else groups)
+    order = [g for g in (*GROUPS, "other") if g in groups] or ["ROI"]
+    x = np.arange(1, correlations.shape[1] + 1)
+    for colour, group in zip(sns.color_palette("colorblind", len(order)), order, strict=True):
+        here = groups == group
+        for animal in correlations:
+            ax.plot(x[here], animal[here], ".", color=colour, alpha=0.45, ms=5)
+        ax.plot([], [], "o", color=colour, label=group.replace("_", "&"))
+    ax.plot(x, correlations.mean(axis=0), color=SIGNAL, lw=1)
+    ax.axhline(0, color=NULL_COLOUR, lw=0.8, ls=":")
+    ax.set(xlabel="ROI", ylabel="correlation with running (r)")
+    if len(order) > 1:
+        ax.legend(ncols=3, fontsize=8)
+    return simulated_mark(ax, dataset.simulated)
+
+
+def learning_curves(results, ax, simulated=False):
+    """Training and validation loss of the first network: thin lines folds, thick their mean, dots the kept epochs."""
+    trained = [r for r in results if r.history.valid_loss]
+    if not trained:
+        ax.set_title("no network was trained")
+        return ax
+    model = trained[0].model
+    histories = [r.history for r in trained if r.model == model]
+    for name, colour in (("train_loss", NULL_COLOUR), ("valid_loss", MODEL_COLOURS[model])):
+        losses = [getattr(h, name) for h in histories]
+        for loss in losses:
+            ax.plot(np.arange(1, len(loss) + 1), loss, color=colour, lw=0.5, alpha=0.35)
+        shortest = min(map(len, losses))  # folds of different size may train for different numbers of epochs
+        mean = np.mean([loss[:shortest] for loss in losses], axis=0)
+        label = "training" if name == "train_loss" else "validation"
+        ax.plot(np.arange(1, shortest + 1), mean, color=colour, lw=2.2, label=label)
+    best = [h.best_epoch for h in histories]
+    ax.plot([b + 1 for b in best], [h.valid_loss[b] for h, b in zip(histories, best, strict=True)], "o", ms=4,
+            color=MODEL_COLOURS[model], label="kept epoch")
+    ax.axhline(np.log(2), color=NULL_COLOUR, ls=":", lw=1)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set(xlabel="epoch", ylabel="loss (nats a frame)", title=f"{MODEL_LABELS[model]}: learning")
+    ax.legend(fontsize=8)
+    return simulated_mark(ax, simulated)
+
+
+def decoded_trace(result, recording, start_s, length_s, ax):
+    """Label and decoded probability of one test recording over time."""
+    centre, labels, p_run = result.trace(recording.id)
+    time_s = centre / recording.rate_hz
+    here = (time_s >= start_s) & (time_s <= start_s + length_s)
+    running_spans(ax, time_s[here], labels[here])
+    ax.plot(time_s[here], p_run[here], color=MODEL_COLOURS[result.model], lw=1.2, label=MODEL_LABELS[result.model])
+    ax.axhline(0.5, color=NULL_COLOUR, ls=":", lw=1)
+    time_axis(ax, time_s[here]).set(ylabel="p(run)", ylim=(-0.03, 1.03))
+    if ax.get_subplotspec().is_first_row():
+        ax.set_title(f"{recording.id} ({result.fold})")
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+    return simulated_mark(ax, recording.simulated)
+
+
+def roc_by_group(results, ax, simulated=False):
+    """Mean ROC curve of each test group (an animal) for the first model; a legend only where there are few."""
+    model, groups = results[0].model, {}
+    for result in results:
+        if result.model == model and result.scores:
+            groups.setdefault(result.test_group, []).append(metrics.roc(result.labels, result.p_run)[1])
+    colours = sns.color_palette("viridis", len(groups))
+    grid = np.linspace(0, 1, 200)
+    for colour, (group, curves) in zip(colours, groups.items(), strict=True):
+        ax.plot(grid, np.mean(curves, axis=0), color=colour, lw=1.5, label=group)
+    ax.plot([0, 1], [0, 1], color=NULL_COLOUR, ls=":", lw=1)
+    ax.set(xlabel="false-positive rate", ylabel="true-positive rate", title=f"{MODEL_LABELS[model]}: ROC by test group",
+           aspect="equal", xlim=(-0.01, 1), ylim=(0, 1.01))
+    if len(groups) <= 6:
+        ax.legend(fontsize=8, loc="lower right", title="tested on")
+    return simulated_mark(ax, simulated)
+
+
+def roc_by_role(results, ax, simulated=False):
+    """Mean ROC curve of the first model over training, validation and test windows, with the mean AUC of each."""
+    mine = [r for r in results if r.model == results[0].model and r.scores]
+    grid = np.linspace(0, 1, 200)
+    curves = {"training": ("auc_train", [r.train_roc for r in mine]),
+              "validation": ("auc_valid", [metrics.roc(r.valid_labels, r.valid_p_run)[1] for r in mine
+                                           if "auc_valid" in r.scores]),
+              "test": ("auc", [metrics.roc(r.labels, r.p_run)[1] for r in mine])}
+    for (role, (score, of_folds)), colour in zip(curves.items(), (NULL_COLOUR, "#E69F00", SIGNAL), strict=True):
+        values = [r.scores[score] for r in mine if score in r.scores]
+        if values:
+            ax.plot(grid, np.mean(of_folds, axis=0), color=colour, lw=1.8, label=f"{role} {np.mean(values):.3f}")
+    ax.plot([0, 1], [0, 1], color=NULL_COLOUR, ls=":", lw=1)
+    ax.set(xlabel="false-positive rate", ylabel="true-positive rate", aspect="equal", xlim=(-0.01, 1), ylim=(0, 1.01),
+           title=f"{MODEL_LABELS[results[0].model]}: ROC by role")
+    ax.legend(fontsize=8, loc="lower right", title="mean AUC")
+    return simulated_mark(ax, simulated)
+
+
+def fold_scores(results, nulls, ax, published=None, simulated=False):
+    """AUC of each fold by model, the null beside; bars are mean and SD over folds.
+
+    Parameters
+    ----------
+    results, nulls : list of FoldResult
+    published : dict of str to (float, float), optional
+        Published mean and SD by model, drawn open beside ours.
+    """
+    names = list(dict.fromkeys(r.model for r in results))
+    ticks = []
+    for x, model in enumerate(names):
+        ticks.append(MODEL_LABELS[model])
+        _column(ax, x - 0.17, [r for r in results if r.model == model], MODEL_COLOURS[model])
+        _column(ax, x + 0.17, [r for r in nulls if r.model == model], NULL_COLOUR)
+        if published and model in published:
+            mean, sd = published[model]
+            ax.errorbar(x + 0.36, mean, sd, fmt="D", mfc="white", color=SIGNAL, ms=6, capsize=3,
+                        label="published, other data" if simulated else "published")
+    if nulls:
+        ax.plot([], [], "o", color=NULL_COLOUR, label="null: sessions re-paired")
+    ax.axhline(0.5, color=NULL_COLOUR, ls=":", lw=1, label="chance")
+    ax.set_xticks(range(len(names)), ticks)
+    ax.set(ylabel="AUC (a dot is a fold)", xlim=(-0.6, len(names) - 0.3), title="Score by fold")
+    handles, labels = ax.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    ax.legend(unique.values(), unique.keys(), fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3)
+    return simulated_mark(ax, simulated)
+
+
+def _column(ax, x, results, colour):
+    values = [r.scores["auc"] for r in results if r.scores]
+    if not values:
+        return
+    spread = np.linspace(-0.07, 0.07, len(values))
+    ax.plot(x + spread, values, "o", color=colour, alpha=0.5, ms=4)
+    if len(values) > 1:
+        ax.errorbar(x, np.mean(values), np.std(values, ddof=1), fmt="_", color=SIGNAL, ms=14, capsize=4, lw=1.5)
+
+
+def histogram(values, label, ax, simulated=False):
+    """How values are spread, each ROI of each animal one count."""
+    sns.histplot(np.asarray(values), bins=20, ax=ax, color=DECODED, edgecolor="white")
+    ax.set(xlabel=label, ylabel="ROIs")
+    return simulated_mark(ax, simulated)

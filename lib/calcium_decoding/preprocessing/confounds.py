@@ -1,0 +1,262 @@
+"""What a movie gives away without a look at the cortex: its brightness, its edge, its vessels, its movement.
+
+A decoder of images may live on light that blood takes away, or on a brain that moves when the animal runs. Each control
+is a few numbers a frame, laid out as ROIs, so that any decoder, split and audit of this library runs on it unchanged.
+What a control reaches by itself is no proof that the decoder of images uses it, and what the controls reach does not
+add up: the indicator is in the mean brightness and shines through vessels too.
+"""
+
+import zipfile
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from calcium_decoding.data.recording import Recording
+from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.preprocessing import brain_masks, motion
+from calcium_decoding.preprocessing.brain_masks import N_SECTORS
+from calcium_decoding.preprocessing.motion import Registration
+from calcium_decoding.utils.code import code_digest
+from calcium_decoding.utils.files import hash_content, whole_file
+from calcium_decoding.utils.progress import progress
+
+CONTROLS = {
+    "global mean": "mean brightness of the whole picture",
+    "edge": "brightness along the brain's border, by sector",
+    "vessels": "brightness of large vessels, by sector",
+    "vessel contrast": "brightness of large vessels less that of the tissue beside them, by sector",
+    "shifts": "how far the picture lies from its mean place: down, right, and the distance",
+}
+CHANCE = 0.5
+LEAST_SCORE = 0.1  # above chance; with less, a share is little else than noise divided by noise
+
+
+def control_signals(movie, name="movie"):
+    """All controls of a movie, in two passes through it, a stretch of frames at a time.
+
+    Parameters
+    ----------
+    movie : Movie or array, shape (T, H, W), or Recording
+        Brightness in camera counts; positive on average wherever the brain is.
+    name : str
+        For error messages; of a recording its id.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (T, n), float32
+        By name in :data:`CONTROLS`. ``"global mean"`` (one column), ``"edge"``, ``"vessels"``: change of brightness, %
+        of the mean over all frames. ``"vessel contrast"``: that of vessels less that of tissue beside them, %.
+        ``"shifts"``: down, right and distance, pixels; see :class:`calcium_decoding.preprocessing.motion.Registration`.
+        Columns of sectors are eight: 45 degrees each about the middle of the brain, clockwise from the left. A sector
+        with fewer than five pixels of a kind has the mean over all sectors.
+
+    Raises
+    ------
+    DataError
+        A recording without a movie; no brain in the movie; a frame of one value; brightness that is not positive.
+    """
+    movie, name = (_movie_of(movie), movie.id) if isinstance(movie, Recording) else (movie, name)
+    with progress(None, total=2 * len(movie), desc="controls", unit="frame") as bar:
+        return _signals(movie, name, bar.update)
+
+
+def control_dataset(dataset, name, store=None):
+    """One control in place of the ROIs of a data set; see :func:`control_datasets`."""
+    if name not in CONTROLS:
+        raise ParameterError("control", repr(name), f"one of {', '.join(CONTROLS)}", "name one of these")
+    return control_datasets(dataset, store)[name]
+
+
+def control_datasets(dataset, store=None):
+    """Each control in place of the ROIs of a data set: same behaviour, same names, no movie.
+
+    Masks, the picture that frames are registered to and the means that changes are relative to come from all frames of
+    a recording, without its labels, as the published normalisation of movies does. The leak audit, which sees columns
+    of numbers, cannot know that: it matters for a split within recordings alone.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its recordings have movies.
+    store : str or Path, optional
+        Folder of controls already computed, by content of the movie: an interrupted run goes on.
+
+    Returns
+    -------
+    dict of str to Dataset
+        By name in :data:`CONTROLS`.
+
+    Raises
+    ------
+    DataError
+        A recording without a movie, before anything is read; or what :func:`control_signals` refuses.
+    """
+    frames = sum(len(_movie_of(recording)) for recording in dataset.recordings)
+    with progress(None, total=2 * frames, desc="controls", unit="frame") as bar:
+        found = [(recording, _stored_signals(recording, store, bar.update)) for recording in dataset.recordings]
+    return {name: replace(dataset, name=f"{dataset.name}, {name} alone", compare_with_study=False,
+                          recordings=tuple(_as_recording(r, name, signals[name]) for r, signals in found))
+            for name in CONTROLS}
+
+
+def explained(control, full):
+    """How much of a decoder's score a control reaches by itself: (AUC of the control - 0.5) / (AUC - 0.5), by fold.
+
+    Parameters
+    ----------
+    control, full : dict of str to float
+        AUC by name of the fold.
+
+    Returns
+    -------
+    shares : dict of str to float
+        Of folds that both have. Below 0 where the control is below chance, above 1 where it is better.
+    reasons : dict of str to str
+        Why a fold has no share: one of the two has no score, or that of the full decoder is less than 0.1 above chance,
+        so that there is next to nothing to explain.
+    """
+    shares, reasons = {}, {}
+    for fold in dict.fromkeys([*full, *control]):
+        if fold not in full or fold not in control:
+            reasons[fold] = f"no score of the {'control' if fold in full else 'full decoder'}"
+        elif full[fold] - CHANCE < LEAST_SCORE:
+            reasons[fold] = f"full decoder near chance (AUC {full[fold]:.3f})"
+        else:
+            shares[fold] = (control[fold] - CHANCE) / (full[fold] - CHANCE)
+    return shares, reasons
+
+
+def control_table(full, controls):
+    """A row for the full decoder and one a control: scores over folds, and how much of the score the control reaches.
+
+    Parameters
+    ----------
+    full : list of FoldResult
+        Of one decoder on the whole of the data.
+    controls : dict of str to list of FoldResult
+        Of one decoder each, on the same folds.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``decoded from``; ``folds`` with a score; ``mean`` and ``SD`` (sample, over folds) of the AUC; ``share
+        explained`` (mean over paired folds, 1 for the full decoder), ``over animals`` (smallest and largest mean of a
+        test group); ``paired folds``; ``without a share`` (how many folds, and why). None where there is no number.
+
+    Raises
+    ------
+    DataError
+        Two results of one fold, or decoders of a speed, which have no AUC.
+    """
+    whole, groups = _aucs(full, "full decoder"), {fold.fold: fold.test_group for fold in full}
+    rows = [{"decoded from": "everything", **_mean_and_sd(whole), "share explained": 1.0 if whole else None,
+             "over animals": "", "paired folds": len(whole), "without a share": ""}]
+    for name, results in controls.items():
+        alone = _aucs(results, name)
+        shares, reasons = explained(alone, whole)
+        rows.append({"decoded from": f"{name} alone", **_mean_and_sd(alone),
+                     "share explained": float(np.mean(list(shares.values()))) if shares else None,
+                     "over animals": _range(shares, groups), "paired folds": len(shares),
+                     "without a share": _summary(reasons)})
+    return pd.DataFrame(rows, dtype=object)  # so that what does not exist stays None and becomes no NaN
+
+
+def _movie_of(recording):
+    if recording.movie is None:
+        raise DataError(recording.id, "no movie", "the pictures of its frames",
+                        "read the data set with its movies, or leave the recording out")
+    return recording.movie
+
+
+@threadpool_limits.wrap(limits=1)  # a product in several threads may round differently
+def _signals(movie, name, report):
+    try:
+        return _all_signals(movie, report)
+    except DataError as error:
+        raise DataError(f"{name}, {error.where}", error.found, error.expected, error.remedy) from error
+
+
+def _all_signals(movie, report):
+    mean = brain_masks.mean_image(movie, report)
+    brain = brain_masks.brain_mask(mean)
+    vessels = brain_masks.vessel_mask(mean, brain)
+    masks = brain_masks.edge_mask(brain), vessels, brain_masks.beside(vessels, brain)
+    weights = np.concatenate([np.full((1, mean.size), 1 / mean.size),
+                              *(brain_masks.sector_weights(mask, brain) for mask in masks)])
+    levels = weights @ mean.reshape(-1)
+    if not levels.min() > 0:
+        raise DataError("movie", f"a mean brightness of {levels.min():.3g} in a part of the picture", "more than 0",
+                        "give camera counts, not changes relative to a baseline")
+    weights, mean = (100 * weights / levels[:, None]).T.astype(np.float32), mean.astype(np.float32)
+    registered = Registration(mean)
+    changes, shifts = [], []
+    for first, frames in brain_masks.stretches(movie, report):
+        frames = frames.astype(np.float32)
+        shifts.append(registered.shifts(frames, first))
+        changes.append((frames - mean).reshape(len(frames), -1) @ weights)
+    changes, shifts = np.concatenate(changes), np.concatenate(shifts)
+    whole, edge, inside, tissue = np.split(changes, 1 + N_SECTORS * np.arange(3), axis=1)
+    return {"global mean": whole, "edge": edge, "vessels": inside, "vessel contrast": inside - tissue,
+            "shifts": np.column_stack([shifts, np.hypot(*shifts.T)])}
+
+
+def _stored_signals(recording, store, report):
+    movie = recording.movie
+    if store is None:
+        return _signals(movie, recording.id, report)
+    path = Path(store) / (hash_content([movie.content_hash(), code_digest("preprocessing")]) + ".controls.npz")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            signals = {name: file[name] for name in CONTROLS}
+        report(2 * len(movie))
+        return signals
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # not there or damaged: computed again
+        signals = _signals(movie, recording.id, report)
+    with whole_file(path) as temporary:
+        np.savez(temporary, **signals)
+    return signals
+
+
+def _as_recording(recording, name, signal):
+    columns = {"global mean": ("global mean",), "shifts": ("down", "right", "distance")}.get(
+        name, tuple(f"{name} {i + 1}" for i in range(N_SECTORS)))
+    notes = (f"control: {CONTROLS[name]}; masks and means from all frames of the recording",)
+    if name == "shifts":
+        most = motion.most_px(recording.movie.shape[1:])
+        if far := int((np.abs(signal[:, :2]).max(axis=1) >= most).sum()):
+            notes += (f"{far} frames lie {most} pixels or more away, or show something else; cut off there",)
+    return replace(recording, signal=signal, roi_names=columns, signal_unit="px" if name == "shifts" else "change (%)",
+                   notes=recording.notes + notes, movie=None)
+
+
+def _aucs(folds, label):
+    """AUC by name of the fold, of those that have one."""
+    names = [fold.fold for fold in folds]
+    if len(set(names)) < len(names) or any(fold.task != "run" for fold in folds):
+        raise DataError(label, "two results of one fold, or a decoded speed", "one decoder of running",
+                        "give the results of one model")
+    return {fold.fold: fold.scores["auc"] for fold in folds if fold.scores}
+
+
+def _mean_and_sd(values):
+    values = list(values.values())
+    return {"folds": len(values), "mean": float(np.mean(values)) if values else None,
+            "SD": float(np.std(values, ddof=1)) if len(values) > 1 else None}
+
+
+def _range(shares, groups):
+    by_group = {}
+    for fold, share in shares.items():
+        by_group.setdefault(groups[fold], []).append(share)
+    means = [float(np.mean(values)) for values in by_group.values()]
+    return f"{min(means):.2f} to {max(means):.2f} (n = {len(means)})" if len(means) > 1 else ""
+
+
+def _summary(reasons):
+    """Numbers of folds by reason; the AUC in a reason is left out."""
+    counts = Counter(reason.split(" (")[0] for reason in reasons.values())
+    return "; ".join(f"{n}: {reason}" for reason, n in counts.items())

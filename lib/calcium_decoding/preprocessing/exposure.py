@@ -1,0 +1,91 @@
+"""Is a movie saturated, and are there frames without a picture? What a camera cut off no decoder can see."""
+
+import math
+
+import numpy as np
+
+from calcium_decoding.errors import DataError
+from calcium_decoding.utils.progress import progress
+
+# One percent of a frame of 128 x 128 is 164 pixels, as much as one of fifty areas of the cortex (175 on average in the
+# simulated atlas): with more, a whole area may show nothing all session long. One percent of frames without a picture
+# is six seconds of a session of ten minutes.
+MOST_SHARE = 0.01
+_BIT_DEPTHS = range(8, 17)  # of cameras; their files are often of 16 bits whatever the camera has
+_NAMED = 5  # frames told by number
+
+
+def check_exposure(movie, show_progress=False):
+    """Look through a movie for saturated pixels and for frames that are all of one value.
+
+    The ceiling is the movie's highest value, if that is the highest one of its type or of 8 to 16 bits (4095 of a
+    camera of 12 bits, in a file of 16); else nothing is saturated. Float movies are held to the same values, which
+    they keep if they are counts. A camera that clips at another value, or a movie whose background was subtracted, is
+    not recognised.
+
+    Parameters
+    ----------
+    movie : Movie
+    show_progress : bool
+
+    Returns
+    -------
+    tuple of str
+        What should be known and does not prevent the use of the movie; empty if there is nothing.
+
+    Raises
+    ------
+    DataError
+        More than 1 % of all pixel values lie at the ceiling, more than 1 % of frames are of one value, or a value is
+        NaN or infinite.
+    """
+    n, n_pixels = len(movie), math.prod(movie.shape[1:])
+    top, values, at_top, pixels, flat = _look(movie, show_progress)
+    notes = []
+    if flat:
+        numbers = ", ".join(map(str, flat[:_NAMED])) + ("..." if len(flat) > _NAMED else "")
+        notes.append(f"{len(flat)} of {n} frames of one value in all pixels: {numbers}")
+        _refuse_many(movie, len(flat) / n, notes[-1], "at most 1 % of frames without a picture",
+                     "look at the movie there: leave out the part where the camera or the light was off")
+    if _is_ceiling(top, movie.dtype):
+        share = values / (n * n_pixels)
+        notes.append(f"{values} pixel values ({100 * share:.2g} %) at {int(top)}, the ceiling, in {at_top} of {n} "
+                     f"frames and {np.count_nonzero(pixels)} of {n_pixels} pixels")
+        _refuse_many(movie, share, notes[-1], "at most 1 % of pixel values at the ceiling",
+                     "record with less light or gain; or crop the saturated part if it is none of the brain")
+    return tuple(notes)
+
+
+def _look(movie, show_progress):
+    """Highest value, number of pixel values and of frames that have it, which pixels do, and frames of one value."""
+    top, values, at_top, pixels, flat, start = None, 0, 0, None, [], 0
+    with progress(None, total=len(movie), desc=f"exposure of {movie.path.name}", unit="frame", leave=False,
+                  disable=not show_progress) as bar:
+        for frames in movie.stretches():
+            highest, lowest = frames.max(axis=(1, 2)), frames.min(axis=(1, 2))
+            finite = np.isfinite(highest) & np.isfinite(lowest)
+            if not finite.all():
+                raise DataError(movie.path, f"NaN or infinite pixels in frame {start + int(np.argmin(finite))}",
+                                "finite pixels", "write the movie again without them, for example with 0 outside the "
+                                "brain")
+            flat += (start + np.flatnonzero(highest == lowest)).tolist()
+            if top is None or highest.max() > top:
+                top, values, at_top, pixels = highest.max(), 0, 0, np.zeros(movie.shape[1:], bool)
+            if (reach := highest == top).any():
+                hits = frames[reach] == top
+                values += int(np.count_nonzero(hits))
+                at_top += len(hits)
+                pixels |= hits.any(axis=0)
+            start += len(frames)
+            bar.update(len(frames))
+    return top, values, at_top, pixels, flat
+
+
+def _is_ceiling(top, kind):
+    of_type = () if kind.kind == "f" else (np.iinfo(kind).max,)
+    return int(top) == top and int(top) in {*of_type, *(2**bits - 1 for bits in _BIT_DEPTHS)}
+
+
+def _refuse_many(movie, share, found, expected, remedy):
+    if share > MOST_SHARE:
+        raise DataError(movie.path, found, expected, remedy)

@@ -1,0 +1,182 @@
+"""Frames of a data set in one memory-mapped file, which all folds and processes read and none copies.
+
+Whoever starts a run shares the raw signals. Signals preprocessed by a recipe that learns nothing from training frames
+lie in a second file, made by the first process that needs it. Both are named by a hash of all that determines them,
+so later runs find them; the least recently used ones go when the folder grows.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import math
+import os
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from calcium_decoding.preprocessing.pipeline import build
+from calcium_decoding.utils.code import code_digest
+from calcium_decoding.utils.files import hash_content, whole_file
+
+KEEP_BYTES = 2 * 2**30  # about eight times the ROI traces of 64 sessions of 18,000 frames
+
+_hashes = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class SharedSignals(Mapping):
+    """Raw signals of recordings by id, in a file. Small, so it travels to other processes; make it with :func:`share`.
+
+    Parameters
+    ----------
+    folder : Path
+    key : str
+        Hash of the signals.
+    n_roi : int
+    rows : dict of str to (int, int)
+        For each recording the half-open range of its rows in the file.
+    """
+
+    folder: Path
+    key: str
+    n_roi: int
+    rows: dict
+
+    def __getitem__(self, name):
+        """Signal of one recording, shape (T, n_roi), float32, memory-mapped."""
+        return _open(self.folder / f"{self.key}.npy")[slice(*self.rows[name])]
+
+    def __iter__(self):
+        return iter(self.rows)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def preprocessed(self, recipe):
+        """All signals preprocessed, each recording by itself, in the rows that ``rows`` says.
+
+        Parameters
+        ----------
+        recipe : dict
+            Arguments of :func:`calcium_decoding.preprocessing.build`, for a pipeline that learns nothing from training
+            frames.
+
+        Returns
+        -------
+        ndarray, shape (N, n_roi), float32
+            Memory-mapped. Changes would stay with this process.
+
+        Raises
+        ------
+        DataError
+            What the preprocessing refuses.
+        WriteError
+            The folder cannot be written.
+        """
+        pipeline = build(**recipe)
+        key = hash_content([self.key, recipe, code_digest("preprocessing")])
+        return _made(self.folder / f"{key}.npy", self._shape(), (pipeline.transform(self[name], name) for name in self))
+
+    def _shape(self):
+        return max(stop for _, stop in self.rows.values()), self.n_roi
+
+
+@contextlib.contextmanager
+def share(recordings, folder):
+    """Lay the signals of recordings down where other processes find them, for as long as the context lasts.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+    folder : str or Path
+        Made if needed. Files of former runs are used again.
+
+    Yields
+    ------
+    SharedSignals or dict of str to ndarray
+        The signals themselves if they have different numbers of ROIs and so fit in no common array.
+
+    Raises
+    ------
+    WriteError
+        The folder cannot be written.
+    """
+    if len({r.n_roi for r in recordings}) != 1:
+        yield {r.id: r.signal for r in recordings}
+        return
+    edges = [0, *np.cumsum([r.n_frames for r in recordings]).tolist()]
+    rows = {r.id: (edges[i], edges[i + 1]) for i, r in enumerate(recordings)}
+    key = hash_content([[r.id, signal_hash(r)] for r in recordings])
+    signals = SharedSignals(Path(folder), key, recordings[0].n_roi, rows)
+    path = signals.folder / f"{key}.npy"
+    with contextlib.ExitStack() as stack:
+        _made(path, signals._shape(), (r.signal for r in recordings),
+              while_alone=lambda: _lock(stack.enter_context(open(path, "rb")), fcntl.LOCK_SH))
+        yield signals
+
+
+def signal_hash(recording):
+    """Hexadecimal SHA-256 of a recording's signal alone, computed once."""
+    if recording not in _hashes:
+        _hashes[recording] = hashlib.sha256(str(recording.signal.shape).encode() + recording.signal.data).hexdigest()
+    return _hashes[recording]
+
+
+def _made(path, shape, pieces, while_alone=lambda: None):
+    """The array at ``path``, made of ``pieces`` if it is not there; one process at a time makes or removes files."""
+    with _alone(path.parent):
+        try:
+            frames = _open(path)
+            os.utime(path)
+        except (OSError, ValueError, EOFError):  # not there, or cut short
+            _make_room(path.parent, 4 * math.prod(shape))
+            with whole_file(path) as temporary, open(temporary, "wb") as file:
+                # Plain writes: a full disk is then an error, where writing to a memory map would kill the process.
+                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for piece in pieces:
+                    file.write(np.ascontiguousarray(piece, "<f4").data)
+            frames = _open(path)
+        while_alone()
+    return frames
+
+
+def _open(path):
+    # Copy on write: PyTorch warns of arrays that it may not write to. Nobody writes, so nothing is copied.
+    return np.load(path, mmap_mode="c", allow_pickle=False)
+
+
+def _make_room(folder, n_bytes):
+    """Remove what a killed process left, and the least recently used files that no run holds."""
+    for leftover in folder.glob(".*.npy"):
+        leftover.unlink()
+    files = sorted(folder.glob("*.npy"), key=lambda path: path.stat().st_mtime_ns)
+    total = n_bytes + sum(path.stat().st_size for path in files)
+    for path in files:
+        if total <= KEEP_BYTES:
+            return
+        with open(path, "rb") as file:
+            if _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                total -= path.stat().st_size
+                path.unlink()  # who has mapped it keeps it until the map is closed
+
+
+@contextlib.contextmanager
+def _alone(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "ab") as file:
+        _lock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _lock(file, kind):
+    """True if the lock was had. It ends with the file or the process, however that ends."""
+    try:
+        fcntl.flock(file, kind)
+    except OSError:  # held by another one; or a file system without locks, where work is done twice at worst
+        return False
+    return True
+

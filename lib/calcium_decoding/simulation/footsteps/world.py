@@ -1,0 +1,252 @@
+"""Simulated ensembles of one motor cortex, with known truth: settings, sessions, data sets.
+
+A head-fixed mouse steps with both forelimbs while several hundred cells of one motor cortex are imaged at 15 Hz, after
+what is known of the recordings of Mirzaee, Chang, Latifi 2025 (arXiv 2504.16917). It stands for the kind of problem,
+not for the study's numbers.
+"""
+
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import pandas as pd
+from scipy.signal import lfilter
+
+from calcium_decoding.data.recording import Dataset, Recording
+from calcium_decoding.errors import ParameterError
+from calcium_decoding.preprocessing.transforms import whole_number
+from calcium_decoding.simulation.footsteps import cell_model, gait
+
+RATE_HZ = 15.0
+TRACES = ("deconvolved", "dff")
+DRIFT_S = 30.0  # time constant of the shared drift
+NEUROPIL_S = 3.0  # and of what the neuropil has of its own
+_WALK, _CELLS, _EVENTS, _NOISE, _SLOW, _ELSEWHERE, _SESSION = range(7)
+
+
+@dataclass(frozen=True)
+class World:
+    """Settings of a simulated data set; all else follows from them.
+
+    Parameters
+    ----------
+    animals, sessions : int
+        Animals, and sessions of each. Sessions of an animal share its cells.
+    frames : int
+        Frames of a session, 300 or more; 3,000 in the study.
+    min_cells, max_cells : int
+        Number of cells of an animal, drawn between these, both inclusive.
+    snr : float
+        Peak of the transient of one event over the SD of the white noise.
+    contra_share, ipsi_share, both_share : float
+        Shares of cells tuned to contralateral steps, ipsilateral steps, both.
+    gain : float
+        Factor on every cell's tuned rate. 1: about 2 events a second at full drive.
+    session_sd : float
+        SD of the log of each cell's gain from session to session.
+    drift : float
+        SD of a slow baseline that all cells share, in transients of one event.
+    neuropil : float
+        Share of the mean fluorescence of all cells that leaks into each, times a factor of the cell (mean 1).
+    rise_s, decay_s : float
+        Of the indicator, s.
+    trace : {"deconvolved", "dff"}
+        What ``signal`` holds: :func:`calcium_decoding.simulation.footsteps.cell_model.deconvolve`, or fluorescence.
+    zero_tuning : bool
+        Negative control: the cells follow steps that nobody recorded. Rates, rhythm and correlations between cells are
+        as ever; with the recorded behaviour they have nothing to do.
+    seed : int
+
+    Raises
+    ------
+    ParameterError
+        A value out of range.
+    """
+
+    animals: int = 4
+    sessions: int = 2
+    frames: int = 3000
+    min_cells: int = 400
+    max_cells: int = 600
+    snr: float = 4.0
+    contra_share: float = 0.15
+    ipsi_share: float = 0.10
+    both_share: float = 0.05
+    gain: float = 1.0
+    session_sd: float = 0.3
+    drift: float = 0.5
+    neuropil: float = 0.3
+    rise_s: float = cell_model.RISE_S
+    decay_s: float = cell_model.DECAY_S
+    trace: str = "deconvolved"
+    zero_tuning: bool = False
+    seed: int = 1
+
+    def __post_init__(self):
+        for name, low in (("animals", 1), ("sessions", 1), ("frames", 300), ("min_cells", 10),
+                          ("max_cells", self.min_cells), ("seed", 0)):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), low))
+        for name in ("contra_share", "ipsi_share", "both_share", "gain", "session_sd", "drift", "neuropil"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ParameterError(name, repr(getattr(self, name)), "0 or more", f"change {name}")
+        for name in ("snr", "rise_s", "decay_s"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise ParameterError(name, repr(getattr(self, name)), "a positive number", f"change {name}")
+        if sum(self.shares) > 1:
+            raise ParameterError("shares of tuned cells", repr(self.shares), "shares that sum to 1 at most",
+                                 "make them smaller")
+        if self.trace not in TRACES:
+            raise ParameterError("trace", repr(self.trace), f"one of {', '.join(TRACES)}", "name one of these")
+
+    @property
+    def shares(self):
+        """Shares of cells tuned to contralateral steps, ipsilateral steps and both."""
+        return self.contra_share, self.ipsi_share, self.both_share
+
+    @classmethod
+    def known(cls):
+        """Names of the settings."""
+        return tuple(f.name for f in fields(cls))
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """One simulated session, all its parts.
+
+    Attributes
+    ----------
+    behaviour : dict of str to ndarray, shape (T,), float32
+        ``"footstep"`` and the kinematics of both paws.
+    steps : (ndarray, ndarray, ndarray)
+        Foot, first and last frame of each step; see :func:`calcium_decoding.simulation.footsteps.gait.walk`.
+    rates_hz : ndarray, shape (T, n_cells), float64
+        Expected events a second.
+    events : ndarray, shape (T, n_cells), uint8
+        True events a frame.
+    drift : ndarray, shape (T,), float64
+        Shared slow baseline, in transients of one event.
+    dff, deconvolved : ndarray, shape (T, n_cells), float32
+        Fluorescence (a share, not %), and what :func:`calcium_decoding.simulation.footsteps.cell_model.deconvolve`
+        makes of it.
+    """
+
+    behaviour: dict
+    steps: tuple
+    rates_hz: np.ndarray
+    events: np.ndarray
+    drift: np.ndarray
+    dff: np.ndarray
+    deconvolved: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class AnimalTruth:
+    """What is known of one animal.
+
+    Attributes
+    ----------
+    cells : DataFrame
+        A row a cell; see :func:`calcium_decoding.simulation.footsteps.cell_model.draw_cells`. In a world of zero
+        tuning every cell's tuning is ``"none"`` and its weights are 0, since what it follows was not recorded.
+    events : dict of str to ndarray, shape (T, n_cells), uint8
+        True events a frame, by session.
+    steps : dict of str to (ndarray, ndarray, ndarray)
+        Foot, first and last frame of each step, by session.
+    """
+
+    cells: pd.DataFrame
+    events: dict = field(default_factory=dict)
+    steps: dict = field(default_factory=dict)
+
+
+def simulate(world):
+    """A data set and the truth about it.
+
+    Parameters
+    ----------
+    world : World
+
+    Returns
+    -------
+    dataset : Dataset
+        Recordings ``"animal 1/session 1"``... with ``behaviour["footstep"]`` (0 none, 1 contralateral, 2 ipsilateral)
+        and the kinematics of both paws.
+    truth : dict of str to AnimalTruth
+        By animal.
+    """
+    recordings, truth = [], {}
+    for animal in range(1, world.animals + 1):
+        name = animal_name(animal)
+        truth[name] = AnimalTruth(known_cells(world, animal))
+        for number in range(1, world.sessions + 1):
+            session = simulate_session(world, animal, number)
+            truth[name].events[session_name(number)] = session.events
+            truth[name].steps[session_name(number)] = session.steps
+            recordings.append(Recording(getattr(session, world.trace), session.behaviour, RATE_HZ, name,
+                                        session_name(number), signal_unit=unit_of(world.trace), simulated=True))
+    return Dataset("simulated footsteps", tuple(recordings), regime="blocked"), truth
+
+
+def simulate_session(world, animal, number):
+    """One session of one animal, both counted from 1, as a :class:`Session`; no other session can change it."""
+    def rng(part):
+        return np.random.default_rng(np.random.SeedSequence([world.seed, animal, number, part]))
+
+    behaviour, steps = _behave(world.frames, rng(_WALK))
+    cells = _cells(world, animal)
+    followed = _behave(world.frames, rng(_ELSEWHERE))[0] if world.zero_tuning else behaviour
+    session_gain = world.gain * rng(_SESSION).lognormal(0.0, world.session_sd, len(cells))
+    rates_hz = cell_model.rates(cells, followed, session_gain)
+    events = np.minimum(rng(_EVENTS).poisson(rates_hz / RATE_HZ), 255).astype(np.uint8)
+    clean = cell_model.fluorescence(events, RATE_HZ, world.rise_s, world.decay_s)
+    slow = rng(_SLOW)
+    drift = world.drift * _slow_noise(world.frames, DRIFT_S, slow)
+    neuropil = clean.mean(axis=1) + clean.mean(axis=1).std() * _slow_noise(world.frames, NEUROPIL_S, slow)
+    share = world.neuropil * slow.uniform(0.0, 2.0, len(cells))
+    # In transients of one event up to here; noise is drawn cell by cell as a part of them, so SNR holds exactly.
+    noise = rng(_NOISE).standard_normal(clean.shape, np.float32) / cells["snr"].to_numpy(np.float32)
+    dff = cells["amplitude"].to_numpy() * (clean + drift[:, None] + neuropil[:, None] * share + noise)
+    return Session(behaviour, steps, rates_hz, events, drift, dff.astype(np.float32),
+                   cell_model.deconvolve(dff, RATE_HZ, world.decay_s).astype(np.float32))
+
+
+def known_cells(world, animal):
+    """The truth about the cells of an animal, counted from 1: DataFrame; see :class:`AnimalTruth`."""
+    cells = _cells(world, animal)
+    if world.zero_tuning:
+        cells["tuning"] = "none"
+        cells[[*cell_model.WEIGHTS, "gain_hz"]] = 0.0
+    return cells
+
+
+def animal_name(number):
+    """Name of an animal, counted from 1."""
+    return f"animal {number}"
+
+
+def session_name(number):
+    """Name of a session, counted from 1."""
+    return f"session {number}"
+
+
+def unit_of(trace):
+    """Unit of a kind of trace, for axis labels."""
+    return "dF/F" if trace == "dff" else "deconvolved (a.u.)"
+
+
+def _cells(world, animal):
+    rng = np.random.default_rng(np.random.SeedSequence([world.seed, animal, 0, _CELLS]))
+    n_cells = int(rng.integers(world.min_cells, world.max_cells + 1))
+    return cell_model.draw_cells(n_cells, world.shares, world.snr, rng)
+
+
+def _behave(n_frames, rng):
+    steps = gait.walk(n_frames, rng)
+    return {"footstep": gait.labels(*steps, n_frames), **gait.kinematics(*steps, n_frames, RATE_HZ, rng)}, steps
+
+
+def _slow_noise(n_frames, time_constant_s, rng):
+    """First-order autoregressive noise of unit variance, shape (n_frames,)."""
+    keep = np.exp(-1.0 / (time_constant_s * RATE_HZ))
+    shocks = rng.standard_normal(n_frames)
+    shocks[1:] *= np.sqrt(1.0 - keep**2)
+    return lfilter([1.0], [1.0, -keep], shocks)

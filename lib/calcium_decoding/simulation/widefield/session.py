@@ -1,0 +1,227 @@
+"""One simulated session: behaviour, and every component of the signal by itself."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+from scipy.signal import lfilter
+from threadpoolctl import threadpool_limits
+
+from calcium_decoding.data.published import roi_table
+from calcium_decoding.data.readers import RUN_THRESHOLD_CM_S
+from calcium_decoding.data.recording import Dataset, Recording
+from calcium_decoding.simulation.widefield.brains import anatomy
+from calcium_decoding.simulation.widefield.movie import render
+from calcium_decoding.simulation.widefield.noise import ALL_SESSIONS, generator
+from calcium_decoding.simulation.widefield.physiology import (
+    area_drive,
+    area_gains,
+    baseline_drift,
+    blood_absorption,
+    indicator,
+    simulate_speed,
+    spontaneous,
+    wanted_run_share,
+)
+from calcium_decoding.simulation.widefield.worlds import ANIMAL_TAGS, RATE_HZ, SimulationSettings
+
+ODD_GAIN = 0.4
+ONSET_SHIFT_PX = 0.5  # median size of the jerk when a run begins
+POSTURE_SHIFT_PX = 0.04  # while a run lasts
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedSession:
+    """What happened in one session, before a camera or a ROI saw it.
+
+    Attributes
+    ----------
+    settings : SimulationSettings
+    animal, session : int
+        Animal from 1, session from 0.
+    speed_cm_s : ndarray, shape (T,), float64
+    driven, spontaneous, drift, noise : ndarray, shape (T, 50), float64
+        Relative change of fluorescence of each area, % dF/F: caused by running (in a world without a link by another
+        session's running); by the brain itself; slow; white.
+    blood : ndarray, shape (T, 50), float64
+        Light that blood takes away over tissue without large vessels, %.
+    shift_px : ndarray, shape (T, 2), float64
+        How far the brain lies from its place: down, and right.
+    gain : ndarray, shape (50,)
+        Gain of each area in this animal and session.
+    """
+
+    settings: SimulationSettings
+    animal: int
+    session: int
+    speed_cm_s: np.ndarray
+    driven: np.ndarray
+    spontaneous: np.ndarray
+    drift: np.ndarray
+    noise: np.ndarray
+    blood: np.ndarray
+    shift_px: np.ndarray
+    gain: np.ndarray
+
+    @property
+    def name(self):
+        """``Data_ID`` in the pattern of the study; as there, the tag does not tell the animal."""
+        day = np.datetime64(f"{2000 + self.animal}-01-01") + self.session
+        return f"{str(day).replace('-', '')}_sim_{ANIMAL_TAGS[self.animal - 1]}_1"
+
+    @property
+    def run(self):
+        """Run label, shape (T,), uint8: speed above 0.5 cm/s."""
+        return (self.speed_cm_s > RUN_THRESHOLD_CM_S).astype(np.uint8)
+
+    @property
+    def anatomy(self):
+        """:class:`~calcium_decoding.simulation.widefield.brains.Anatomy` of the animal."""
+        return anatomy(self.settings.seed, self.animal, self.settings.parts.odd_animal == self.animal)
+
+    def activity(self):
+        """All that changes the fluorescence of the areas themselves, (T, 50), % dF/F."""
+        return self.driven + self.spontaneous + self.drift + self.noise
+
+    @threadpool_limits.wrap(limits=1)  # a product in several threads may round differently
+    def components(self):
+        """ROI traces of each component by itself, dict of (T, 50), % dF/F; their sum is the signal."""
+        place = self.anatomy
+        activity, blood = place.mixing()
+        parts = {name: getattr(self, name) @ activity.T for name in ("driven", "spontaneous", "drift", "noise")}
+        parts["blood"] = -self.blood @ blood.T
+        parts["motion"] = 100.0 * self.shift_px @ place.roi_mean(place.relative_gradient()).T
+        return parts
+
+    def signal(self):
+        """The 50 ROI traces, shape (T, 50), float32, % dF/F."""
+        return sum(self.components().values()).astype(np.float32)
+
+    def shares(self):
+        """Share of the variance of each ROI that comes from each component, dict of (50,)."""
+        parts = self.components()
+        total = sum(parts.values()).var(axis=0)
+        return {name: part.var(axis=0) / total for name, part in parts.items()}
+
+    @threadpool_limits.wrap(limits=1)
+    def maps(self):
+        """What the animal's own running puts into each pixel: dict of (128, 128), float32, SD over time in % dF/F.
+
+        ``driven`` by neurons, ``blood`` and ``motion``; zero in a world where the brain follows another run.
+        """
+        place, linked = self.anatomy, float(self.settings.parts.linked)
+        by_pixel = place.parcels.reshape(len(place.parcels), -1).T
+        down, right = place.relative_gradient()
+        (vv, vh), (_, hh) = np.cov(self.shift_px.T)
+        maps = {
+            "driven": _sd_of_mixture(by_pixel, self.driven),
+            "blood": _sd_of_mixture(by_pixel, self.blood) * place.blood_weight().reshape(-1),
+            "motion": 100.0 * np.sqrt(vv * down**2 + 2 * vh * down * right + hh * right**2),
+        }
+        return {name: (linked * m).reshape(place.brain.shape).astype(np.float32) for name, m in maps.items()}
+
+    def movie(self):
+        """All frames at once, (T, 128, 128), uint16; :func:`~calcium_decoding.simulation.widefield.render` makes a
+        part of them."""
+        return render(self)
+
+    def recording(self):
+        """The session as the ordinary reader would give it."""
+        return Recording(self.signal(), {"run": self.run, "speed_cm_s": self.speed_cm_s}, RATE_HZ,
+                         f"mouse {self.animal}", self.name, simulated=True, source=f"simulated {self.name}")
+
+
+def simulate_session(settings, animal, session):
+    """Simulate one session of one animal.
+
+    Parameters
+    ----------
+    settings : SimulationSettings
+    animal : int
+        1 to 5.
+    session : int
+        Counted from 0. It does not depend on how many others there are.
+
+    Returns
+    -------
+    SimulatedSession
+    """
+    world, n = settings.parts, settings.frames_per_session
+    behaviour, brain, other, blood, motion = (generator(settings.seed, animal, session, part) for part in range(5))
+    share = wanted_run_share(animal, session)
+    speed = simulate_speed(n, share, behaviour, world.share_drift)
+    # In a world without a link the brain follows a run the animal never made.
+    felt = speed if world.linked else simulate_speed(n, share, other, world.share_drift)
+    drive = area_drive(felt, brain, world.lag_s)
+    gain = generator(settings.seed, animal, ALL_SESSIONS, 0).lognormal(0.0, 0.15, size=drive.shape[1])
+    gain *= brain.lognormal(0.0, 0.15) * (ODD_GAIN if world.odd_animal == animal else 1.0)
+    return SimulatedSession(
+        settings, animal, session, speed,
+        driven=settings.drive * world.neural * driven_groups(world) * gain * indicator(drive),
+        spontaneous=gain * indicator(spontaneous(n, settings.arousal, brain)),
+        drift=baseline_drift(n, settings.drift, brain, world.brain_drift),
+        noise=brain.normal(0.0, settings.noise, size=drive.shape),
+        blood=world.haemodynamics * blood_absorption(felt, blood),
+        shift_px=world.motion * brain_shift(felt, motion),
+        gain=gain,
+    )
+
+
+def driven_groups(world):
+    """1 for each ROI whose neurons running can drive in a world, else 0, shape (50,)."""
+    groups = roi_table()["group"].to_numpy()
+    return np.ones(len(groups)) if not world.only_group else (groups == world.only_group).astype(float)
+
+
+def brain_shift(speed_cm_s, rng):
+    """Movement of the brain under the camera, (T, 2), pixels down and right.
+
+    A damped swing of about half a pixel, mostly along the body axis, when a run begins; a lasting shift, because the
+    animal holds itself otherwise, and small jitter while it runs. The lasting shift sets in over half a second, of
+    which the first half lies before the run label: the animal gets ready.
+    """
+    running = speed_cm_s > RUN_THRESHOLD_CM_S
+    onsets = np.flatnonzero(np.diff(running.astype(int), prepend=int(running[0])) > 0)
+    push = np.zeros((len(running), 2))
+    size = ONSET_SHIFT_PX * rng.lognormal(0.0, 0.4, size=len(onsets))
+    angle = rng.normal(0.4, 0.3, size=len(onsets))
+    push[onsets] = size[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+    t = np.arange(round(1.5 * RATE_HZ)) / RATE_HZ
+    swing = np.exp(-t / 0.3) * np.cos(2 * np.pi * 1.5 * t)
+    swings = np.column_stack([np.convolve(push[:, axis], swing)[: len(running)] for axis in range(2)])
+    jitter = lfilter([0.5], [1.0, -0.5], rng.normal(size=(len(running), 2)), axis=0)
+    held = uniform_filter1d(running.astype(float), round(0.5 * RATE_HZ))
+    posture = POSTURE_SHIFT_PX * held[:, None] * np.array([np.cos(0.4), np.sin(0.4)])
+    return swings + posture + 0.06 * jitter * running[:, None]
+
+
+def dataset(settings, name=None):
+    """All sessions in memory, ROI traces only, without any file.
+
+    Parameters
+    ----------
+    settings : SimulationSettings
+    name : str, optional
+        Name of the data set; the world if left out.
+
+    Returns
+    -------
+    Dataset
+    """
+    recordings = tuple(simulate_session(settings, *which).recording() for which in settings.sessions())
+    return Dataset(name or f"simulated {settings.world}", recordings, caution=f"Simulated: {settings.parts.says}.")
+
+
+def informative_areas(settings):
+    """What running does to each ROI, by kernel: dict of (50,), and ``lag_s``; zero where nothing links them."""
+    world = settings.parts
+    gains = area_gains()
+    scale = settings.drive * world.neural * world.linked * driven_groups(world)
+    truth = {name: gains[name].to_numpy() * scale for name in gains if name not in ("lag_s", "blood")}
+    lag_s = gains["lag_s"].to_numpy() if world.lag_s is None else np.full(len(gains), world.lag_s)
+    return truth | {"lag_s": lag_s, "blood": gains["blood"].to_numpy() * world.haemodynamics * world.linked}
+
+
+def _sd_of_mixture(weights, traces):
+    """SD over time of ``traces @ weights.T``, (n,), from the covariance of the traces."""
+    return np.sqrt(np.einsum("ni,ij,nj->n", weights, np.cov(traces.T), weights, optimize=True).clip(min=0))

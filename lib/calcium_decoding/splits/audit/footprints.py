@@ -1,0 +1,315 @@
+"""Which frames a sample touches: window, label shift, smoothing of the label, reach of preprocessing.
+
+Also the audit for arrays: intervals of frames, one a sample, whatever made the samples.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from calcium_decoding.errors import DataError, LeakError
+from calcium_decoding.preprocessing.transforms import whole_number
+from calcium_decoding.preprocessing.windows import valid_centres
+from calcium_decoding.splits.gap import label_reach
+
+
+@dataclass(frozen=True, eq=False)
+class Intervals:
+    """For each sample the frames that it touches: ``start .. stop - 1`` of a recording.
+
+    Make it from start and stop, or around centre frames with :meth:`around`.
+
+    Parameters
+    ----------
+    recording : str or array_like of str, shape (n,)
+        Recording of each sample, or the one recording of all.
+    start, stop : array_like of int, shape (n,)
+        Half-open ranges of frames.
+    reach : dict of str to (float, float)
+        Frames that each step looks back and ahead, by name; named in a refusal.
+
+    Raises
+    ------
+    DataError
+        Lengths that disagree, or an empty or reversed range.
+    """
+
+    recording: pd.Categorical
+    start: np.ndarray
+    stop: np.ndarray
+    reach: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        start, stop = np.atleast_1d(self.start), np.atleast_1d(self.stop)
+        recording = self.recording
+        if not isinstance(recording, pd.Categorical):
+            # Codes instead of names: a study has a million windows.
+            names = np.broadcast_to(recording, start.shape) if np.ndim(recording) == 0 else np.asarray(recording)
+            recording = pd.Categorical(names.astype(str))
+        for name, values in (("start", start), ("stop", stop)):
+            if values.dtype.kind not in "iu" and not np.array_equal(values, np.floor(values)):
+                raise DataError("intervals", f"{name} of type {values.dtype}", "whole numbers of frames",
+                                "give frame numbers, not seconds")
+            object.__setattr__(self, name, values.astype(np.int64))
+        if not len(recording) == len(start) == len(stop) or start.ndim != 1 or stop.ndim != 1:
+            raise DataError("intervals", f"shapes ({len(recording)},), {start.shape} and {stop.shape}",
+                            "one recording, start and stop a sample", "give arrays of one length")
+        if len(start) and (self.stop <= self.start).any():
+            i = int(np.argmax(self.stop <= self.start))
+            raise DataError(f"sample {i}", f"frames {start[i]} .. {stop[i]}", "a start before the stop (half-open)",
+                            "add 1 to an inclusive stop")
+        object.__setattr__(self, "recording", recording)
+
+    @classmethod
+    def around(cls, recording, centre, n_frames=None, **reach):
+        """Intervals around centre frames, each step adding what it looks back and ahead.
+
+        Parameters
+        ----------
+        recording : str or array_like of str, shape (n,)
+        centre : array_like of int, shape (n,)
+        n_frames : int or array_like of int, optional
+            Length of the recordings: intervals are cut off at its ends. Needed for a reach that is infinite.
+        **reach : (float, float)
+            Frames that a step looks back and ahead, such as ``window=(31, 0), baseline=(500, 499)``.
+        """
+        centre = np.atleast_1d(np.asarray(centre))
+        back, ahead = (sum(pair[i] for pair in reach.values()) for i in (0, 1))
+        if n_frames is None:
+            if not np.isfinite(back + ahead):
+                raise DataError("intervals", f"reach {reach}", "a finite reach, or the number of frames",
+                                "give n_frames, the length of each recording")
+            return cls(recording, centre - int(back), centre + int(ahead) + 1, reach)
+        start = np.maximum(centre - back, 0)
+        return cls(recording, start.astype(np.int64), np.minimum(centre + ahead + 1, n_frames).astype(np.int64), reach)
+
+    def __len__(self):
+        return len(self.start)
+
+    def __getitem__(self, which):
+        """Recording, start and stop of one sample (an integer), or the intervals of some (anything else)."""
+        if isinstance(which, int | np.integer):
+            return str(self.recording[which]), int(self.start[which]), int(self.stop[which])
+        return Intervals(self.recording[which], self.start[which], self.stop[which], self.reach)
+
+    def merged(self):
+        """Frames that any sample touches: dict of recording to (starts, stops) of ranges that do not meet."""
+        found = {}
+        for code, name in enumerate(self.recording.categories):
+            here = self.recording.codes == code
+            if here.any():
+                found[name] = _merge(self.start[here], self.stop[here])
+        return found
+
+    def overlapping(self, other, embargo_frames=0):
+        """Which samples touch a frame of ``other``, or one closer than ``embargo_frames`` to it: bool, shape (n,)."""
+        found = np.zeros(len(self), bool)
+        for name, (starts, stops) in other.merged().items():
+            if name not in self.recording.categories:
+                continue
+            here = np.flatnonzero(self.recording.codes == self.recording.categories.get_loc(name))
+            # The last range of the other that starts before this sample stops is the only one that can be met.
+            last = np.searchsorted(starts - embargo_frames, self.stop[here], side="left") - 1
+            found[here] = (last >= 0) & (stops[last] + embargo_frames > self.start[here])
+        return found
+
+
+def common_frames(one, other):
+    """Frames touched by both: list of (recording, first, last), inclusive, in order."""
+    others, found = other.merged(), []
+    for name, mine in one.merged().items():
+        theirs = others.get(name)
+        i = j = 0
+        while theirs is not None and i < len(mine[0]) and j < len(theirs[0]):
+            low, high = max(mine[0][i], theirs[0][j]), min(mine[1][i], theirs[1][j])
+            if low < high:
+                found.append((name, int(low), int(high) - 1))
+            i, j = (i + 1, j) if mine[1][i] < theirs[1][j] else (i, j + 1)
+    return found
+
+
+def sample_intervals(segments, spec, pipeline, n_frames, label_smoothing_frames=0, of_centres=False):
+    """The interval of frames that each sample of some segments touches.
+
+    Parameters
+    ----------
+    segments : sequence of Segment
+    spec : WindowSpec
+    pipeline : Pipeline
+        Its reach counts from the window; labels are not preprocessed.
+    n_frames : dict of str to int
+        Length of each recording.
+    label_smoothing_frames : int or (int, int)
+        See :func:`calcium_decoding.splits.label_reach`.
+    of_centres : bool
+        The segments hold centres of windows; see :class:`calcium_decoding.splits.Split`.
+
+    Returns
+    -------
+    Intervals
+        One a window, in the order of the segments. A shifted label widens the interval to the label's frame.
+    """
+    # Segments of centres are made of neighbouring centres, whatever the stride.
+    by_segment = [np.arange(s.start, s.stop) if of_centres else valid_centres(s.start, s.stop, spec) for s in segments]
+    centres = np.concatenate([np.empty(0, np.int64), *by_segment])
+    names = list(dict.fromkeys(s.recording for s in segments))
+    code = {name: i for i, name in enumerate(names)}
+    codes = np.repeat(np.array([code[s.recording] for s in segments], int), [len(c) for c in by_segment])
+    low, high = _around(centres, centres, spec, pipeline, label_smoothing_frames)
+    start = np.maximum(low, 0).astype(np.int64)
+    stop = np.minimum(high, np.array([n_frames[name] for name in names], int)[codes]).astype(np.int64)
+    reach = {"window": (spec.reach_back, spec.reach_ahead)}
+    reach |= {type(s).__name__: (s.look_back_frames, s.look_ahead_frames) for s in pipeline.steps
+              if s.look_back_frames or s.look_ahead_frames}
+    if any(label_reach(label_smoothing_frames)):
+        reach["smoothing of the label"] = label_reach(label_smoothing_frames)
+    return Intervals(pd.Categorical.from_codes(codes, names), start, stop, reach)
+
+
+def footprint(segment, spec, pipeline, n_frames, label_smoothing_frames=0):
+    """Frames of its recording that the windows of a segment touch, through window, label and preprocessing.
+
+    Steps fitted on training frames see all frames of the segment, whether or not a window covers them.
+
+    Parameters
+    ----------
+    segment : Segment
+    spec : WindowSpec
+    pipeline : Pipeline
+    n_frames : int
+        Length of the recording.
+    label_smoothing_frames : int or (int, int)
+        See :func:`calcium_decoding.splits.label_reach`.
+
+    Returns
+    -------
+    (int, int)
+        Half-open range within the recording.
+    """
+    low, high = segment.start - pipeline.look_back_frames, segment.stop + pipeline.look_ahead_frames
+    centres = valid_centres(segment.start, segment.stop, spec)
+    if len(centres):
+        of_samples = _around(centres[0], centres[-1], spec, pipeline, label_smoothing_frames)
+        is_fitted = any(step.fitted_on == "training frames" for step in pipeline.steps)
+        low, high = (min(low, of_samples[0]), max(high, of_samples[1])) if is_fitted else of_samples
+    return int(max(0, low)), int(min(n_frames, high))
+
+
+def _around(first, last, spec, pipeline, label_smoothing_frames):
+    """Half-open range that the samples with centres ``first`` to ``last`` touch."""
+    back, ahead = label_reach(label_smoothing_frames)
+    shift = spec.label_shift_frames
+    low = np.minimum(first - spec.past_frames - pipeline.look_back_frames, first + shift - back)
+    high = np.maximum(last + spec.future_frames + pipeline.look_ahead_frames, last + shift + ahead) + 1
+    return low, high
+
+
+def _merge(start, stop):
+    order = np.argsort(start, kind="stable")
+    start, reached = start[order], np.maximum.accumulate(stop[order])
+    begins = np.concatenate([[True], start[1:] > reached[:-1]])
+    return start[begins], reached[np.concatenate([begins[1:], [True]])]
+
+
+def check_samples(train, test, embargo_frames=0, fitted=None, where="samples"):
+    """Refuse training and test samples that touch the same frames; for any arrays, any decoder.
+
+    Parameters
+    ----------
+    train, test : Intervals
+        Frames that each sample touches.
+    embargo_frames : int
+        Least number of frames between a training and a test sample of one recording.
+    fitted : dict of str to Intervals, optional
+        What else was fitted or chosen, and on which samples or frames: ``{"scaler": train, "threshold": valid}``.
+    where : str
+        Which fold, for the error message.
+
+    Returns
+    -------
+    int or None
+        Frames between the nearest training and test sample; None if they share no recording.
+
+    Raises
+    ------
+    LeakError
+        Names the step, the recording and the frames.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ends = np.arange(31, 1000)
+    >>> windows = Intervals.around("session 1", ends, window=(31, 0))
+    >>> check_samples(windows[:600], windows[700:])
+    69
+    """
+    embargo = whole_number("embargo_frames", embargo_frames, 0)
+    _refuse("training", train, test, embargo, where)
+    for name, intervals in (fitted or {}).items():
+        _refuse(f"step '{name}'", intervals, test, 0, where)
+    return least_distance(train, test)
+
+
+def check_cv(cv, intervals, X=None, y=None, groups=None, embargo_frames=0):
+    """:func:`check_samples` on each fold of a scikit-learn splitter.
+
+    Parameters
+    ----------
+    cv : splitter with ``split``, or iterable of (train indices, test indices)
+    intervals : Intervals
+        Frames that each row of X touches.
+    X, y, groups : array_like, optional
+        What ``cv.split`` needs; the intervals themselves stand in for X if it is left out.
+    embargo_frames : int
+
+    Returns
+    -------
+    list of int or None
+        Least distance in frames of each fold.
+
+    Raises
+    ------
+    LeakError
+        The first fold that leaks.
+    """
+    folds = cv.split(range(len(intervals)) if X is None else X, y, groups) if hasattr(cv, "split") else cv
+    return [check_samples(intervals[train], intervals[test], embargo_frames, where=f"fold {i} of {cv}")
+            for i, (train, test) in enumerate(folds)]
+
+
+def least_distance(one, other):
+    """Frames between the nearest two samples of different sides in one recording: negative if they overlap, None if
+    they share no recording."""
+    distances, others = [], other.merged()
+    for name, (starts, stops) in one.merged().items():
+        for low, high in zip(*others.get(name, ((), ())), strict=True):
+            distances.append(int(min(max(a, low) - min(b, high) for a, b in zip(starts, stops, strict=True))))
+    return min(distances, default=None)
+
+
+def _refuse(role, one, test, embargo, where):
+    hit = test.overlapping(one, embargo)
+    if not hit.any():
+        return
+    shared = common_frames(one, test)
+    if shared:
+        name, first, last = shared[0]
+        found = (f"{hit.sum()} of {len(test)} test samples touch frames that {role} touches too, in recording {name} "
+                 f"frames {first} .. {last}{_others(shared)}{_in_words({**one.reach, **test.reach})}")
+    else:
+        name, start, stop = test[int(hit.argmax())]
+        found = (f"{hit.sum()} of {len(test)} test samples closer than {embargo} frames to {role}, in recording {name} "
+                 f"frames {start} .. {stop - 1}")
+    raise LeakError(where, found, "no frame touched by both, and the embargo between them",
+                    "split time first and make samples inside the parts, with a gap (splits.blocked, splits.Blocked); "
+                    "fit and choose on training and validation samples only")
+
+
+def _others(shared):
+    return f" and {len(shared) - 1} more ranges" if len(shared) > 1 else ""
+
+
+def _in_words(reach):
+    steps = [f"{name} ({back} back, {ahead} ahead)" for name, (back, ahead) in reach.items() if back or ahead]
+    return f"; steps that reach: {', '.join(steps)}" if steps else ""

@@ -1,0 +1,219 @@
+"""Leak audit: what a split claims, checked against the frames that its windows really touch."""
+
+import hashlib
+import itertools
+
+import numpy as np
+
+from calcium_decoding.errors import DataError, LeakError
+from calcium_decoding.preprocessing.transforms import whole_number
+from calcium_decoding.splits.audit.fitted import refuse_fitted, steps_of, units
+from calcium_decoding.splits.audit.footprints import common_frames, footprint, sample_intervals
+from calcium_decoding.splits.audit.repeats import duplicates
+from calcium_decoding.splits.audit.report import Audit, FoldAudit
+from calcium_decoding.splits.core import ROLES
+from calcium_decoding.splits.gap import label_reach, widest_step
+
+
+def audit(split, spec, pipeline, dataset, label_smoothing_frames=0, fitted=(), embargo_frames=0, allow_leak=False):
+    """Check every fold of a split; return only if nothing leaks.
+
+    Parameters
+    ----------
+    split : Split
+    spec : WindowSpec
+    pipeline : Pipeline
+    dataset : Dataset
+    label_smoothing_frames : int or (int, int)
+        What the smoothing of the label reaches; see :func:`calcium_decoding.splits.label_reach`.
+    fitted : sequence of FittedStep
+        Steps beside those of the pipeline, with what they were fitted on or chosen on: a PCA, the threshold, the epoch
+        at which training stopped.
+    embargo_frames : int
+        Least number of frames that must lie between what two roles touch in one recording.
+    allow_leak : bool
+        Let a split pass that is marked as leaky (claim ``"none (LEAKY)"``), and list what was found. No other split
+        may leak, whatever this says.
+
+    Returns
+    -------
+    Audit
+
+    Raises
+    ------
+    DataError
+        A recording that the data set does not have, a segment out of range, a role without a window.
+    LeakError
+        An animal or session on both sides of a claim across them; preprocessing fitted on each recording in a
+        claim within sessions; a step fitted or chosen on test frames; frames touched by two roles, or closer than the
+        embargo; the same signal, or a stretch of it, at two places in two roles; a split marked as leaky.
+    """
+    recordings = {recording.id: recording for recording in dataset.recordings}
+    n_frames = {name: recording.n_frames for name, recording in recordings.items()}
+    smoothing, embargo = label_reach(label_smoothing_frames), whole_number("embargo_frames", embargo_frames, 0)
+    own, hashes, folds, leaks = steps_of(pipeline), {}, [], []
+    for fold in split.folds:
+        _check_segments(fold, recordings, dataset.name)
+        samples = {role: sample_intervals(getattr(fold, role), spec, pipeline, n_frames, smoothing, split.of_centres)
+                   for role in ROLES}
+        for role in ROLES:
+            if not len(samples[role]):
+                raise DataError(f"fold {fold.name}, {role}", "no window at all",
+                                f"a segment of at least {spec.frames_needed} frames",
+                                "use longer segments, shorter windows or a smaller label shift")
+        distance = spare = None
+        try:
+            _check_claim(fold, split.claim, recordings)
+            for step in own:
+                if "each recording" in step.fitted_on:
+                    refuse_fitted(step, fold, split.claim, samples["test"], recordings, pipeline)
+            _check_content(fold, recordings, hashes)
+            if split.of_centres:
+                _check_samples(fold, samples)
+            else:
+                distance, spare = _check_frames(fold, spec, pipeline, n_frames, smoothing, embargo)
+            for step in (*own, *fitted):
+                refuse_fitted(step, fold, split.claim, samples["test"], recordings, pipeline)
+            _check_duplicates(fold, samples, dataset)
+        except LeakError as error:
+            if not (allow_leak and split.is_leaky):
+                raise
+            leaks.append(str(error))
+        folds.append(FoldAudit(fold.name, {role: len(samples[role]) for role in ROLES}, distance, spare))
+    if split.is_leaky and not allow_leak:
+        raise LeakError(f"split '{split.regime}'", "a split marked as leaky", "a split that claims something",
+                        "use another regime, or allow_leak=True to show what the leak does")
+    return Audit(split.hash(), split.regime, split.claim, pipeline.describe(), tuple(folds), (*own, *fitted),
+                 smoothing, tuple(leaks), (split, spec, pipeline, n_frames))
+
+
+def signal_hash(recording):
+    """Hexadecimal SHA-256 of a recording's signal alone, so that a copy under another name is found."""
+    digest = hashlib.sha256(str(recording.signal.shape).encode())
+    digest.update(recording.signal.data)
+    return digest.hexdigest()
+
+
+def _check_segments(fold, recordings, dataset_name):
+    for role in ROLES:
+        for segment in getattr(fold, role):
+            where = f"fold {fold.name}, {role}, recording {segment.recording}"
+            if segment.recording not in recordings:
+                raise DataError(where, "a recording the data set does not have",
+                                f"one of {', '.join(list(recordings)[:5])}, ... of {dataset_name}",
+                                "make the split from this data set")
+            if segment.stop > recordings[segment.recording].n_frames:
+                raise DataError(where, f"frames {segment.start} .. {segment.stop}",
+                                f"frames inside 0 .. {recordings[segment.recording].n_frames}",
+                                "make the split from this data set")
+
+
+def _check_claim(fold, claim, recordings):
+    both = sorted(units(fold.test, claim, recordings) & units((*fold.train, *fold.valid), claim, recordings))
+    if both:
+        noun = "animal" if claim == "across animals" else "session"
+        raise LeakError(
+            f"fold {fold.name}",
+            f"{noun} {', '.join(both)} in the test and in training or validation",
+            f"no {noun} on both sides of a claim {claim}",
+            f"take the {noun} out of one side, or make a smaller claim",
+        )
+
+
+def _check_content(fold, recordings, hashes):
+    seen = {}
+    for role in ROLES:
+        for name in dict.fromkeys(segment.recording for segment in getattr(fold, role)):
+            if name not in hashes:
+                hashes[name] = signal_hash(recordings[name])
+            for other, other_role in seen.setdefault(hashes[name], {}).items():
+                if other != name and other_role != role:
+                    raise LeakError(f"fold {fold.name}",
+                                    f"the same signal as {other} ({other_role}) and as {name} ({role})",
+                                    "each signal once", "leave one of the two recordings out of the data set")
+            seen[hashes[name]][name] = role
+
+
+def _check_frames(fold, spec, pipeline, n_frames, smoothing, embargo):
+    distances, spares = [], []
+    for role, other_role in itertools.combinations(ROLES, 2):
+        others = {}
+        for segment in getattr(fold, other_role):
+            others.setdefault(segment.recording, []).append(segment)
+        for segment in getattr(fold, role):
+            n = n_frames[segment.recording]
+            ours = footprint(segment, spec, pipeline, n, smoothing)
+            for other in others.get(segment.recording, ()):
+                theirs = footprint(other, spec, pipeline, n, smoothing)
+                distances.append(max(segment.start, other.start) - min(segment.stop, other.stop))
+                spares.append(max(ours[0], theirs[0]) - min(ours[1], theirs[1]))
+                if spares[-1] < 0:
+                    raise _overlap(fold, (role, segment, ours), (other_role, other, theirs), spec, pipeline, smoothing)
+                if spares[-1] < embargo:
+                    raise LeakError(f"fold {fold.name}, recording {segment.recording}",
+                                    f"{spares[-1]} frames between what {role} and {other_role} touch",
+                                    f"an embargo of {embargo} frames or more",
+                                    "widen the gap between segments (embargo_frames of splits.build)")
+    return min(distances, default=None), min(spares, default=None)
+
+
+def _overlap(fold, one, two, spec, pipeline, smoothing):
+    (role, segment, ours), (other_role, other, theirs) = one, two
+    where = f"fold {fold.name}, recording {segment.recording}"
+    first, last = max(segment.start, other.start), min(segment.stop, other.stop) - 1
+    if first <= last:
+        return LeakError(where, f"frames {first} .. {last} in segments of both {role} and {other_role}",
+                         "each frame in one role", "mend the split")
+    first, last = max(ours[0], theirs[0]), min(ours[1], theirs[1]) - 1
+    bare = [footprint(s, spec, pipeline, max(ours[1], theirs[1])) for s in (segment, other)]
+    if max(bare[0][0], bare[1][0]) >= min(bare[0][1], bare[1][1]):
+        step, (back, ahead) = "smoothing of the label", smoothing
+    else:
+        widest = widest_step(pipeline)
+        step = f"preprocessing step {type(widest).__name__}"
+        back, ahead = widest.look_back_frames, widest.look_ahead_frames
+    return LeakError(
+        where,
+        f"frames {first} .. {last} touched by both {role} ({segment.start} .. {segment.stop - 1}) and "
+        f"{other_role} ({other.start} .. {other.stop - 1}) through {step}, "
+        f"which reaches {back} frames back and {ahead} ahead",
+        "frames touched by one role only",
+        "widen the gap between segments (splits.purge_gap_frames), or use preprocessing of shorter reach",
+    )
+
+
+def _check_samples(fold, samples):
+    for role, other_role in itertools.combinations(ROLES, 2):
+        shared = common_frames(samples[role], samples[other_role])
+        if shared:
+            name, first, last = shared[0]
+            n = int(samples[other_role].overlapping(samples[role]).sum())
+            raise LeakError(f"fold {fold.name}, recording {name}",
+                            f"frames {first} .. {last} touched by windows of both {role} and {other_role}: "
+                            f"{n} of {len(samples[other_role])} {other_role} windows overlap windows of {role}",
+                            "windows of one role only on each frame",
+                            "split time before windows are made: the regime 'blocked'")
+
+
+def _check_duplicates(fold, samples, dataset):
+    found = duplicates(dataset)
+    touched = {role: samples[role].merged() for role in ROLES} if found else {}
+    for copy in found:
+        for role, other_role in itertools.permutations(ROLES, 2):
+            both = np.flatnonzero(_is_touched(copy.one, touched[role]) & _is_touched(copy.other, touched[other_role]))
+            if len(both):
+                first, last = int(both[0]), int(both[-1])
+                raise LeakError(
+                    f"fold {fold.name}",
+                    f"frames {copy.one.start + first} .. {copy.one.start + last} of {copy.one.recording} ({role}) "
+                    f"{'equal to' if copy.how == 'equal' else 'a rescaled copy of'} frames {copy.other.start + first} "
+                    f".. {copy.other.start + last} of {copy.other.recording} ({other_role})",
+                    "each stretch of activity once", "leave one of the two stretches out of the data set")
+
+
+def _is_touched(segment, merged):
+    """For each frame of a segment, whether one of the merged ranges holds it: bool, shape (len(segment),)."""
+    starts, stops = merged.get(segment.recording, (np.empty(0, int), np.empty(0, int)))
+    frames = np.arange(segment.start, segment.stop)
+    last = np.searchsorted(starts, frames, side="right") - 1
+    return (last >= 0) & (frames < stops[last]) if len(starts) else np.zeros(len(frames), bool)

@@ -1,0 +1,302 @@
+"""What a chapter calls: check the parameters, open the data, plan the experiment, file the result."""
+
+import ast
+import random
+import textwrap
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from calcium_decoding import preprocessing, splits
+from calcium_decoding.data import readers
+from calcium_decoding.data.catalog import folds_folder, project_root
+from calcium_decoding.data.recording import Dataset
+from calcium_decoding.errors import DataError
+from calcium_decoding.evaluation import cards
+from calcium_decoding.experiments import compare, engine, tasks
+from calcium_decoding.models import training
+from calcium_decoding.plotting.style import use_style
+from calcium_decoding.preprocessing.windows import WindowSpec
+from calcium_decoding.simulation import widefield
+from calcium_decoding.simulation.footsteps import world_files
+from calcium_decoding.splits import audit
+from calcium_decoding.utils.files import hash_content
+from decoding_book import movie_plan
+from decoding_book.parameters import Parameters
+from decoding_book.validation import schema_of, validate
+
+_TRAINING = ("train_every", "epochs", "batch_size", "min_updates", "learning_rate", "seed", "device")
+# What `recipe = "auto"` means: the published preprocessing sees whole sessions, which a split within sessions forbids.
+AUTO_RECIPE = {"animal_pairs": "published", "leave_one_session_out": "published", "blocked": "scaled",
+               "last_part": "events", "nested_animals": "published", "random_windows": "raw"}
+
+
+@dataclass(frozen=True, eq=False)
+class Chapter:
+    """A chapter that has been started: its parameters and its data.
+
+    Attributes
+    ----------
+    name : str
+    parameters : Parameters
+    dataset : Dataset
+    """
+
+    name: str
+    parameters: Parameters
+    dataset: Dataset
+
+    @property
+    def store(self):
+        """Folder where finished folds are kept between runs."""
+        return folds_folder()
+
+    @property
+    def rate_hz(self):
+        """Frames per second of the recordings; DataError if they do not all have the same."""
+        return _one_rate(self.dataset)
+
+    def plan(self, dataset=None, recipe=None, n_folds=0, spec=None, changes=None, say=True, target="run",
+             target_smoothing="none"):
+        """The experiment that the parameters describe, on this chapter's data; prints the split.
+
+        Parameters
+        ----------
+        dataset : Dataset, optional
+            Other data.
+        recipe : str, optional
+            Another preprocessing.
+        n_folds : int
+            Keep only so many folds, spread evenly; 0: all.
+        spec : WindowSpec, optional
+            Another window or label shift.
+        changes : dict, optional
+            Other arguments of :func:`calcium_decoding.preprocessing.build`, beside those the parameters give.
+        say : bool
+            Print what was planned; a sweep says it once.
+        target, target_smoothing : str
+            What is decoded; see :func:`calcium_decoding.experiments.tasks.target_of`.
+
+        Raises
+        ------
+        ParameterError, LeakError, DataError
+            The split cannot be made on these data, or it leaks; a recording does not have the target.
+        """
+        p = self.parameters
+        dataset = dataset or self.dataset
+        for recording in dataset.recordings:
+            tasks.target_of(recording, target, target_smoothing)
+        reach = tasks.reach(target_smoothing)
+        regime = dataset.regime if p.regime == "auto" else p.regime
+        name = recipe or (AUTO_RECIPE[regime] if p.recipe == "auto" else p.recipe)
+        rate_hz = _one_rate(dataset)
+        recipe = {"name": name, "rate_hz": rate_hz, "baseline_frames": p.baseline_frames, **(changes or {})}
+        spec = spec or WindowSpec(p.past_frames, p.future_frames)
+        pipeline = preprocessing.build(**recipe)
+        options = {"n_blocks": p.n_blocks} if regime == "blocked" else {}
+        split = splits.build(regime, dataset, spec, pipeline, label_smoothing_frames=reach, **options)
+        planned = len(split.folds)
+        split = replace(split, folds=_spread(split.folds, n_folds))
+        audit.audit(split, spec, pipeline, dataset, label_smoothing_frames=reach)
+        # A chapter on movies trains no network on traces, and has no parameters of such a training.
+        settings = training.TrainingSettings(**{name: getattr(p, name) for name in _TRAINING if hasattr(p, name)})
+        if say:
+            self._say_plan(regime, split, planned, name, spec, settings)
+        return engine.Experiment(dataset, split, spec, recipe, settings, target, target_smoothing)
+
+    def plan_images(self, dataset=None, n_folds=0, changes=None, say=True):
+        """The experiment on movies that the parameters describe; prints the split.
+
+        ``dataset``, ``n_folds`` and ``say`` as for :meth:`plan`; for ``changes`` and what is raised see
+        :func:`decoding_book.movie_plan.plan`.
+        """
+        experiment = movie_plan.plan(self.parameters, dataset or self.dataset, changes)
+        split, planned = experiment.split, len(experiment.split.folds)
+        experiment = replace(experiment, split=replace(split, folds=_spread(split.folds, n_folds)))
+        experiment.audit()
+        if say:
+            self._say_split(split.regime, experiment.split, planned, movie_plan.described(experiment, self.rate_hz))
+        return experiment
+
+    def _say_plan(self, regime, split, planned, name, spec, settings):
+        self._say_split(regime, split, planned, [
+            ("input", f"{preprocessing.RECIPES[name]}; windows of {spec.length} frames, "
+                      f"{spec.look_ahead_ms(self.rate_hz):.0f} ms of them after the labelled frame"),
+            ("device", str(settings.torch_device()))])
+
+    def _say_split(self, regime, split, planned, lines):
+        folds = f"{planned} folds" if planned == len(split.folds) else f"{len(split.folds)} of {planned} folds"
+        _say("split", f"{regime}: {folds}, a claim {split.claim}, hash {split.hash()}, audit passed")
+        for label, text in lines:
+            _say(label, text)
+        for left_out, reason in split.skipped:
+            _say("skipped", f"{left_out}: {reason}")
+
+    def decode(self, experiment, names=None):
+        """Train and test models on every fold, those that the parameters name if left out; see
+        :func:`experiments.run`."""
+        return engine.run(experiment, names or self.parameters.models.split(","), self.store,
+                          self.parameters.jobs or None, label="decoders")
+
+    def decode_null(self, way="repairing"):
+        """Refit on data whose sessions have behaviour of other sessions.
+
+        Parameters
+        ----------
+        way : {"repairing", "published"}
+            Names in :data:`calcium_decoding.evaluation.nulls.NULLS`: one draw without fixed points, or the study's
+            permutation.
+
+        Returns
+        -------
+        results : list of FoldResult
+            Empty if there is no such null.
+        statement : str
+            Which null it is, or why there is none.
+        """
+        names = [name for name in self.parameters.null_models.split(",") if name]
+        if not names:
+            return [], "none: no model was asked for"
+        drawn, statement = compare.drawn(self.dataset, self.parameters.seed, way)
+        if drawn is None:
+            return [], statement
+        experiment = self.plan(drawn, say=False)
+        planned = experiment.split.folds
+        split = replace(experiment.split, folds=_spread(planned, self.parameters.null_folds))
+        folds = engine.run(replace(experiment, split=split), names, self.store, self.parameters.jobs or None,
+                           label="null")
+        return folds, f"{statement}, refitted on {len(split.folds)} of {len(planned)} folds"
+
+    def card(self, experiment=None, folds=(), nulls=(), null="none: nothing is decoded here", scores=()):
+        """Make the result card and write it to the folder that the parameter ``out_dir`` names.
+
+        Parameters
+        ----------
+        experiment : Experiment, ImageExperiment or sequence of them, optional
+            What was run; left out where nothing is decoded. Of several, the card names every claim and every split.
+        folds, nulls : sequence of FoldResult
+        null : str
+            What :meth:`decode_null` says about the null.
+        scores : sequence of Score
+            Further numbers.
+
+        Returns
+        -------
+        ResultCard
+        """
+        plans = (experiment,) if hasattr(experiment, "split") else tuple(experiment or ())
+        planned = [plan.split for plan in plans]
+        refused = [cards.Refused(session=r.session, reason=r.reason) for r in self.dataset.refused]
+        refused += [cards.Refused(session=name, reason=reason) for split in planned
+                    for name, reason in split.skipped]
+        card = cards.ResultCard(
+            chapter=self.name, dataset=self.dataset.name, simulated=self.dataset.simulated,
+            kind="decoding" if planned else "data", null=null,
+            claim=", ".join(dict.fromkeys(split.claim for split in planned)) or "none",
+            scores=[*scores, *cards.fold_scores(folds), *cards.fold_scores(nulls, suffix=" null")],
+            refused=refused,
+            not_evaluable=[cards.NotEvaluable(fold=f"{f.fold} ({f.model})", reason=f.reason)
+                           for f in folds if f.reason],
+            provenance=cards.provenance(self.dataset, _one_hash(planned), self.parameters.seed,
+                                        self.parameters.model_dump(exclude={"data_dir", "out_dir"})),
+        )
+        folder = Path(self.parameters.out_dir) if self.parameters.out_dir else project_root() / "_build" / "cards"
+        card.save(folder / f"{self.name}.card.json")
+        return card
+
+
+def start(chapter, namespace, movies=False):
+    """Begin a chapter: check its parameters, seed, open its data, print what they are.
+
+    Parameters
+    ----------
+    chapter : str
+        A name in :data:`decoding_book.parameters.CHAPTERS`.
+    namespace : dict
+        ``globals()`` of the notebook, right after the cell of parameters.
+    movies : bool
+        Open the movies of the recordings too, and see that the first weights of the networks can be had.
+
+    Returns
+    -------
+    Chapter
+
+    Raises
+    ------
+    ParameterError
+        A parameter is unknown, missing, of the wrong type or out of range; or movies of data that have none.
+    DataError
+        The data set is not here or not usable, or the weights cannot be had.
+    """
+    known = schema_of(chapter).model_fields
+    given = {name: namespace[name] for name in known if name in namespace}
+    given |= {name: namespace.get(name) for name in _injected(namespace)}
+    parameters = validate(chapter, given)
+    random.seed(parameters.seed)
+    np.random.seed(parameters.seed)  # noqa: NPY002  for libraries that still draw from the global state
+    use_style()
+    if movies:
+        movie_plan.require_movies(parameters.dataset)
+    world_files.ensure(parameters.dataset) or widefield.ensure(parameters.dataset)
+    dataset = readers.load(parameters.dataset, parameters.data_dir or None, **({"movies": True} if movies else {}))
+    dataset, movie_notes = (dataset, []) if not movies else movie_plan.open_movies(
+        dataset, folds_folder() / "movies")
+    _describe(dataset, movie_notes)
+    if movies and (fetched := movie_plan.ensure_weights(parameters.weights)):
+        _say("weights", fetched)
+    _say("seed", str(parameters.seed))
+    return Chapter(chapter, parameters, dataset)
+
+
+def _one_hash(planned):
+    """Hash of a split, or one hash over those of several."""
+    if len(planned) < 2:
+        return planned[0].hash() if planned else "none"
+    return hash_content([split.hash() for split in planned])
+
+
+def _spread(folds, n):
+    """``n`` folds spread evenly over all of them; all if ``n`` is 0."""
+    which = np.unique(np.linspace(0, len(folds), n or len(folds), endpoint=False, dtype=int))
+    return tuple(folds[i] for i in which)
+
+
+def _injected(namespace):
+    """Names that papermill set in its own cell, which nothing else checks: it only warns of unknown ones."""
+    for source in reversed(namespace.get("In", [])):
+        if source.startswith("# Parameters\n"):
+            return [target.id for node in ast.parse(source).body if isinstance(node, ast.Assign)
+                    for target in node.targets if isinstance(target, ast.Name)]
+    return []
+
+
+def _describe(dataset, movie_notes=()):
+    kind = "SIMULATED, no animal was recorded" if dataset.simulated else "recorded"
+    minutes = sum(r.duration_s for r in dataset.recordings) / 60
+    n_rois = sorted({r.n_roi for r in dataset.recordings})
+    rois = f"{n_rois[0]}" if len(n_rois) == 1 else f"{n_rois[0]} to {n_rois[-1]}"
+    rates = "/".join(f"{rate:g}" for rate in sorted({r.rate_hz for r in dataset.recordings}))
+    movies = [*movie_plan.movies_of(dataset), *movie_notes]
+    _say("data", f"{dataset.name} ({kind}), content {dataset.content_hash()}")
+    _say("", f"{len(dataset.animals)} animals, {len(dataset.recordings)} recordings, {minutes:.0f} min at {rates} Hz, "
+             f"{rois} ROIs")
+    for line in movies:
+        _say("movies", line)
+    for refusal in dataset.refused:
+        _say("refused", f"{refusal.session}: {refusal.reason}")
+    if dataset.caution:
+        _say("caution", dataset.caution)
+
+
+def _say(label, text, width=78):
+    """Print one labelled fact, wrapped to the width of a page."""
+    print(textwrap.fill(text, width, initial_indent=f"{label:<9}", subsequent_indent=" " * 9))
+
+
+def _one_rate(dataset):
+    rates = sorted({r.rate_hz for r in dataset.recordings})
+    if len(rates) > 1:
+        raise DataError(dataset.name, f"imaging rates {', '.join(f'{r:g}' for r in rates)} Hz", "one rate",
+                        "resample, or decode the recordings of each rate by themselves")
+    return rates[0]

@@ -1,0 +1,1 @@
+"""What one chapter alone needs and no cell can hold."""

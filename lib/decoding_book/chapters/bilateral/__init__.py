@@ -1,0 +1,1 @@
+"""Chapter 40: steps of both forelimbs from one motor cortex."""

@@ -1,0 +1,280 @@
+"""Tables of what a study found: scores by animal, advantages with intervals, what goes on the result card."""
+
+import numpy as np
+import pandas as pd
+
+from calcium_decoding.errors import DataError
+from calcium_decoding.evaluation.cards import Score, summarise
+from calcium_decoding.evaluation.confidence import t_interval
+from calcium_decoding.evaluation.metrics import footsteps
+from calcium_decoding.evaluation.statistics import sign_flip
+from calcium_decoding.explain import cell_importance
+from calcium_decoding.models.names import FOOTSTEP_LINEAR
+
+CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc")
+MODEL_LABELS = {"hybrid": "hybrid", "no_attention": "without attention", "no_convolution": "without convolution",
+                "no_bilstm": "without BiLSTM", "lstm": "LSTM", "logistic": "logistic, 1 frame",
+                "logistic_window": "logistic, window", "majority": "majority", "aligned": "linear alignment",
+                "read-in": "read-in alone", "all layers": "all layers", "within": "within animal"}
+_ONE_ANIMAL = "one animal: none"
+
+
+def score_table(results):
+    """A row a result: what it is called by, and its scores."""
+    return pd.DataFrame([{**r.names, **r.outcome.facts["scores"]} for r in results])
+
+
+def by_animal(results, metric, value=None):
+    """Mean score of each model on each animal over blocks and seeds: DataFrame of animals by models.
+
+    Parameters
+    ----------
+    results : sequence of Result
+    metric : str
+    value : float, optional
+        Only results of this condition of a sweep.
+
+    Raises
+    ------
+    DataError
+        No result has the score.
+    """
+    table = score_table(results)
+    if value is not None:
+        table = table[table["value"] == value]
+    if metric not in table or table[metric].isna().all():
+        raise DataError(f"score {metric}", "no result has it", "a test block in which it is defined",
+                        "test on longer blocks")
+    found = table.pivot_table(index="animal", columns="model", values=metric, sort=False)
+    return found[[m for m in dict.fromkeys(table["model"]) if m in found]]
+
+
+def has(results, metric):
+    """Whether any result has a score."""
+    return any(metric in r.outcome.facts["scores"] for r in results)
+
+
+def summary(results, metrics=CLASS_METRICS):
+    """A row a model: mean over animals of each score, with its SD over animals."""
+    if not has(results, metrics[0]):
+        return pd.DataFrame({"note": [f"no {metrics[0]} on these data"]})
+    rows = {}
+    for metric in metrics:
+        wide = by_animal(results, metric)
+        rows[footsteps.METRIC_LABELS.get(metric, metric.replace("_", " "))] = [
+            f"{mean:.3f}" + (f" ± {sd:.3f}" if np.isfinite(sd) else "")
+            for mean, sd in zip(wide.mean(), wide.std(ddof=1), strict=True)]
+    return pd.DataFrame({"model": [MODEL_LABELS[m] for m in wide.columns], **rows})
+
+
+def feet(results):
+    """A row a model: accuracy of each foot against the rest beside what always saying the more frequent gets, and F1.
+
+    Means over animals.
+    """
+    table = {}
+    for foot in ("contralateral", "ipsilateral"):
+        for metric in ("accuracy", "majority", "balanced_accuracy", "f1", "auc"):
+            table[f"{foot[:-7]}. {metric.replace('_', ' ')}"] = by_animal(results, f"{foot}_{metric}").mean()
+    return pd.DataFrame(table).rename(index=MODEL_LABELS).round(3).rename_axis("model").reset_index()
+
+
+def advantages(results, reference="hybrid", metric="balanced_accuracy"):
+    """What a model is ahead of each other one, paired by animal, block and seed, with every spread there is.
+
+    Parameters
+    ----------
+    results : sequence of Result
+    reference, metric : str
+
+    Returns
+    -------
+    DataFrame
+        A row a model: ``ahead by`` (mean over animals), ``95 % over animals`` (Student's t), ``SD over blocks``,
+        ``SD over seeds`` (of the mean over the rest), ``animals ahead``, ``sign-flip p``. A spread over one is named.
+    """
+    table = score_table(results)
+    wide = table.pivot_table(index=["animal", "block", "seed"], columns="model", values=metric, sort=False)
+    rows = []
+    for model in [m for m in dict.fromkeys(table["model"]) if m != reference and m in wide]:
+        other = wide[model]
+        if model in FOOTSTEP_LINEAR:  # needs no seed: compared with the reference of every seed
+            other = other.groupby(["animal", "block"]).transform("first")
+        difference = (wide[reference] - other).dropna()
+        animal = difference.groupby("animal", sort=False).mean()
+        rows.append({"model": MODEL_LABELS[model], "ahead by": round(float(animal.mean()), 3),
+                     "95 % over animals": _interval(animal), "SD over blocks": _spread(difference, "block"),
+                     "SD over seeds": _spread(difference, "seed"),
+                     "animals ahead": f"{int((animal > 0).sum())} of {len(animal)}",
+                     "sign-flip p": f"{sign_flip(animal.to_numpy()).p:.3f}" if len(animal) > 1 else _ONE_ANIMAL})
+    return pd.DataFrame(rows)
+
+
+def _interval(values):
+    if len(values) < 2:
+        return _ONE_ANIMAL
+    found = t_interval(values.to_numpy())
+    return f"{found.low:+.3f} to {found.high:+.3f}"
+
+
+def _spread(difference, level):
+    values = difference.groupby(level).mean()
+    return f"{values.std(ddof=1):.3f} ({len(values)})" if len(values) > 1 else f"one {level}: none"
+
+
+def frame_intervals(results, model, rate_hz, block_s=6.0, n_draws=500):
+    """A row an animal: balanced accuracy on its first test block, with a block bootstrap interval over its frames.
+
+    Parameters
+    ----------
+    results : sequence of Result
+    model : str
+    rate_hz : float
+    block_s : float
+        Length of a block of the bootstrap, s.
+    n_draws : int
+    """
+    rows = []
+    for r in results:
+        if (r.names["model"], r.names["block"], r.names["seed"]) != (model, 0, 0):
+            continue
+        labels, decided = r.outcome.arrays["labels"], r.outcome.arrays["footstep"].argmax(1)
+        block = min(round(block_s * rate_hz), len(labels) // 4)
+        found = footsteps.block_bootstrap(
+            lambda rows, y=labels, d=decided: footsteps.balanced_accuracy_of(y[rows], d[rows]), len(labels), block,
+            n_draws)
+        rows.append({"animal": r.names["animal"], "test frames": len(labels),
+                     "balanced accuracy": round(found.estimate, 3), "95 % over blocks of frames":
+                     f"{found.low:.3f} to {found.high:.3f}"})
+    return pd.DataFrame(rows)
+
+
+def sweep_table(sweeps, metric="balanced_accuracy"):
+    """A row a value of each sweep, a column a model: mean over animals of a score.
+
+    Parameters
+    ----------
+    sweeps : sequence of (sequence of Result, str)
+        Results, and what was varied; sweeps that were not run, or have no such score, are left out.
+    metric : str
+
+    Returns
+    -------
+    DataFrame
+        ``varied``, ``value``, then a column a model. Empty if nothing was run.
+    """
+    tables = []
+    for results, varied in sweeps:
+        if has(results, metric):
+            table = score_table(results).pivot_table(index="value", columns="model", values=metric, sort=False)
+            table = table.sort_index().rename(columns=MODEL_LABELS).rename_axis(columns=None).reset_index()
+            tables.append(table.assign(value=[f"{v:g}" for v in table["value"]]).assign(varied=varied))
+    if not tables:
+        return pd.DataFrame()
+    whole = pd.concat(tables, ignore_index=True)
+    return whole[["varied", "value", *(name for name in whole if name not in ("varied", "value"))]]
+
+
+def deletions(results):
+    """Deletion curves of all animals: DataFrame with ``animal``, ``order``, ``share`` gone, and scores."""
+    return pd.concat([pd.DataFrame(r.outcome.facts["deletion"]).assign(animal=r.names["animal"]) for r in results],
+                     ignore_index=True)
+
+
+def kept_cells(study, animal):
+    """Which cells of an animal a study uses, as column numbers of the recording, in order."""
+    whole, used = study.frames(animal, True).signal, study.frames(animal).signal
+    if whole.shape == used.shape:
+        return np.arange(whole.shape[1])
+    return np.sort(np.random.default_rng(study.settings.seed).permutation(whole.shape[1])[: used.shape[1]])
+
+
+def recovery(results, study, truth):
+    """A row an animal, foot and ranking: are the cells found that were made to follow the foot?
+
+    Parameters
+    ----------
+    results : sequence of Result
+        Of :meth:`decoding_book.chapters.bilateral.study.Study.information`.
+    study : Study
+    truth : dict of str to AnimalTruth, or None
+        None where it is not known.
+
+    Returns
+    -------
+    DataFrame
+        Empty without truth. ``precision`` and ``by chance`` as of
+        :func:`calcium_decoding.explain.cell_importance.recovered`; ``rank correlation`` of the ranking with the planted
+        gain on this foot.
+    """
+    rows = []
+    for r in results if truth is not None else ():
+        cells = truth[r.names["animal"]].cells.iloc[kept_cells(study, r.names["animal"])]
+        tuning = dict(zip((*cell_importance.FEET, "either"), r.outcome.arrays["tuning"].T, strict=True))
+        for foot, ranking, values in ((*cell_importance.FEET[:1], "tuning", tuning["contralateral"]),
+                                      (*cell_importance.FEET[1:], "tuning", tuning["ipsilateral"]),
+                                      ("either", "tuning", tuning["either"]),
+                                      ("either", "decoder", r.outcome.arrays["relevance"])):
+            wanted = cells["tuning"].isin(["contralateral", "ipsilateral", "both"] if foot == "either"
+                                          else [foot, "both"]).to_numpy()
+            found = cell_importance.recovered(values, wanted)
+            rows.append({"animal": r.names["animal"], "foot": foot, "ranked by": ranking,
+                         "precision": found["precision"], "by chance": found["by_chance"],
+                         "rank correlation": cell_importance.rank_correlation(values, cells["gain_hz"] * wanted)})
+    return pd.DataFrame(rows)
+
+
+def card_scores(results, metrics, suffix="", value=None, details=()):
+    """Scores for the result card: of each model the mean over animals, and each animal's.
+
+    Parameters
+    ----------
+    results : sequence of Result
+    metrics : sequence of str
+        Those that no result has are left out.
+    suffix : str
+        Added to the model's name.
+    value : float, optional
+        Only results of this condition of a sweep.
+    details : sequence of str
+        Further scores, of which only each animal's goes on the card.
+
+    Returns
+    -------
+    list of Score
+    """
+    found = []
+    for metric in (m for m in (*metrics, *details) if has(results, m)):
+        wide = by_animal(results, metric, value)
+        for model in wide:
+            values = wide[model].dropna()
+            found += summarise(model + suffix, values, metric, unit="animals")[:1] if metric in metrics else []
+            found += [Score(model=model + suffix, metric=metric, scope=f"animal {animal}", value=float(v))
+                      for animal, v in values.items()]
+    return found
+
+
+def sweep_scores(results, metrics, name):
+    """:func:`card_scores` of every value of a sweep, as ``<model> at <name> <value>``."""
+    values = sorted({r.names["value"] for r in results})
+    return [score for v in values for score in card_scores(results, metrics, f" at {name} {v:g}", v)]
+
+
+def not_evaluable(results):
+    """A row a note: scores that do not exist, and why."""
+    rows = [{"animal": r.names["animal"], "model": r.names["model"], "note": note}
+            for r in results for note in r.outcome.facts["notes"]]
+    return pd.DataFrame(rows or [{"note": "every score exists in every test block"}])
+
+
+def recovery_scores(table):
+    """Scores for the result card of what :func:`recovery` found; none without rows."""
+    found = []
+    for (foot, ranked_by), rows in () if table.empty else table.groupby(["foot", "ranked by"], sort=False):
+        name = f"{foot} by {ranked_by}"
+        found += summarise(name, rows["precision"], "precision", unit="animals")[:1]
+        if (foot, ranked_by) == ("either", "tuning"):
+            found += summarise(name, rows["by chance"], "precision_by_chance", unit="animals")[:1]
+        found += [Score(model=name, metric="rank_correlation", scope=f"animal {animal}", value=float(value))
+                  for animal, value in zip(rows["animal"], rows["rank correlation"], strict=True)]
+    return found

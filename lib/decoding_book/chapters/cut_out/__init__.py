@@ -1,0 +1,1 @@
+"""Chapter 22: which places in the image a decoder needs."""

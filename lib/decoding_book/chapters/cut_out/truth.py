@@ -1,0 +1,145 @@
+"""What lies where in the pictures that pieces are cut out of: brain, edge, vessels, and what a simulation planted."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from calcium_decoding.data import catalog
+from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.evaluation import cards
+from calcium_decoding.explain import cut_masks
+from calcium_decoding.preprocessing import brain_masks
+from calcium_decoding.utils.progress import progress
+from decoding_book.chapters.cut_out import occlusion_tables
+
+PLANTED = {"driven": "neurons, planted", "blood": "blood, planted", "motion": "movement, planted"}
+
+
+@dataclass(frozen=True, eq=False)
+class Backdrop:
+    """The pictures of one animal, in pixels of its movies.
+
+    Attributes
+    ----------
+    mean : ndarray, shape (H, W), float64, camera counts
+        Mean picture of one session.
+    brain : ndarray, shape (H, W), bool
+    parcels : ndarray, shape (n_roi, H, W), or None
+        Weight of each ROI in each pixel, where that is known.
+    landmarks : dict of str to ndarray, shape (H, W)
+        Brightness, edge and vessels of the brain; in a simulation also what running puts into each pixel through
+        neurons, blood and movement, SD over time in % dF/F.
+    """
+
+    mean: np.ndarray
+    brain: np.ndarray
+    parcels: np.ndarray | None = None
+    landmarks: dict = field(default_factory=dict)
+
+
+def backdrops(dataset, animals):
+    """Pictures of animals, from the first session of each.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With movies.
+    animals : sequence of str
+
+    Returns
+    -------
+    found : dict of str to Backdrop
+    statement : str
+        Where the planted truth comes from, or why there is none.
+    """
+    truth, statement = _truth(dataset)
+    found = {}
+    for animal in progress(list(animals), desc="mean pictures", unit="animal", leave=False):
+        movie = next(r.movie for r in dataset.recordings if r.animal == animal)
+        mean = brain_masks.mean_image(movie)
+        brain = brain_masks.brain_mask(mean)
+        landmarks = {"brightness": mean, "brain's edge": brain_masks.edge_mask(brain).astype(float)}
+        try:
+            landmarks["vessels"] = brain_masks.vessel_mask(mean, brain).astype(float)
+        except DataError as error:
+            statement += f"; no vessels of {animal}: {error.found}"
+        landmarks |= {name: truth[f"map_{key}/{animal}"] for key, name in PLANTED.items()
+                      if f"map_{key}/{animal}" in truth}
+        found[animal] = Backdrop(mean, brain, truth.get(f"parcels/{animal}"), landmarks)
+    return found, statement
+
+
+def _truth(dataset):
+    """What the simulation wrote beside its files, dict of str to ndarray; empty where there is none."""
+    if not dataset.simulated:
+        return {}, "no planted truth: the data are not simulated"
+    try:
+        entry = catalog.load_manifest().entry(dataset.name)
+        path = catalog.folder(entry) / "truth.npz"
+    except (DataError, ParameterError):
+        return {}, f"no planted truth: '{dataset.name}' is not a simulated set of the manifest"
+    if entry.kind != "simulated" or not path.exists():
+        return {}, f"no planted truth beside '{dataset.name}'"
+    with np.load(path, allow_pickle=False) as truth:
+        wanted = {name: truth[name] for name in truth.files if name.startswith(("map_", "parcels/"))}
+    return wanted, f"planted truth of the world '{entry.world}', from the data set's own truth file"
+
+
+def as_cells(picture):
+    """A picture seen through the squares: mean of each of the 64, then cells as for importance; shape (8, 8)."""
+    return cut_masks.cell_map([picture[cut.mask].mean() for cut in cut_masks.squares(picture.shape)])
+
+
+def agreement(cuts, found):
+    """Does the map of an animal go with a landmark of its pictures?
+
+    Parameters
+    ----------
+    cuts : sequence of FoldCut
+    found : dict of str to Backdrop
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row an animal and landmark: ``r``, Spearman's rank correlation over the 64 cells, both seen through the same
+        squares; ``shifts as high``, share of all 64 shifts of the landmark on the torus, itself among them, with an r
+        as high. Neighbouring cells share squares, so that 64 cells are far fewer places.
+    """
+    rows = []
+    for animal, cells in occlusion_tables.by_animal(cuts).items() if occlusion_tables.usable(cuts) else ():
+        for name, picture in found[animal].landmarks.items():
+            landmark = as_cells(picture)
+            if np.ptp(landmark) == 0 or np.ptp(cells) == 0:
+                continue  # a world without it, or a decoder that loses nothing anywhere: there are no ranks
+            a, b = (stats.rankdata(each).reshape(each.shape) for each in (cells, landmark))
+            shifted = [float(np.corrcoef(a.ravel(), np.roll(b, (i, j), (0, 1)).ravel())[0, 1])
+                       for i in range(8) for j in range(8)]
+            rows.append({"tested on": animal, "landmark": name, "r": shifted[0],
+                         "shifts as high": float(np.mean(np.array(shifted) >= shifted[0] - 1e-12))})
+    return pd.DataFrame(rows, columns=["tested on", "landmark", "r", "shifts as high"])
+
+
+def agreement_table(table):
+    """Mean over animals of :func:`agreement`, a row a landmark."""
+    if table.empty:
+        return table
+    rows = []
+    for name, mine in table.groupby("landmark", sort=False):
+        rows.append({"landmark": name, "animals": len(mine), "rank correlation, mean": mine["r"].mean(),
+                     "lowest": mine["r"].min(), "highest": mine["r"].max(),
+                     "shifts as high, mean": mine["shifts as high"].mean()})
+    return pd.DataFrame(rows)
+
+
+def card_scores(table):
+    """Scores for the result card from :func:`agreement`: mean over animals of each rank correlation.
+
+    Ranks of nearly equal cells change with the last digit of an AUC, so that a regression test passes over them.
+    """
+    scores = []
+    for name, mine in table.groupby("landmark", sort=False):
+        (mean, _) = cards.summarise(f"map with {name}", mine["r"], "rank_r", unit="test groups")
+        scores.append(mean.model_copy(update={"scope": f"over {len(mine)} test groups, mean"}))
+    return scores

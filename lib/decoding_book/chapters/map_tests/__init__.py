@@ -1,0 +1,1 @@
+"""Chapter 24: do the maps mean anything?"""

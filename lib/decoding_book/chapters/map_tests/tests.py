@@ -1,0 +1,249 @@
+"""Do maps mean anything? Each method held against truth, random weights, random maps, other folds and flat time.
+
+Every test gives numbers by test animal; the table has their mean over animals with a 95 % t interval. What is wanted of
+each stands in :data:`TESTS`.
+"""
+
+import textwrap
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from calcium_decoding.evaluation import confidence, statistics
+from calcium_decoding.evaluation.cards import Score, summarise
+from calcium_decoding.explain import attribution
+from calcium_decoding.explain.attribution import METHODS
+from decoding_book.chapters import shap
+from decoding_book.chapters.map_tests.scenarios import planted_lag_frames
+
+DRIVEN = 8  # ROIs that running drives in the world single_area; as many are looked for elsewhere
+# Name of a test: what it measures, and what is wanted.
+TESTS = {
+    "planted": ("rank correlation with the planted drive", "near 1"),
+    "precision": ("of the 8 most driven ROIs, share among the 8 largest", "1; 0.16 by chance"),
+    "single_area": ("the same where running drives 8 ROIs only", "1; 0.16 by chance"),
+    "haemodynamics_only": ("rank correlation with blood, where blood alone follows running", "says what maps follow"),
+    "motion_artefact_only": ("rank correlation with movement, where that alone follows", "says what maps follow"),
+    "lag": ("shift of the centre between the worlds lead and lag, of that planted", "1"),
+    "asymmetry": ("left-right asymmetry more than planted", "near 0"),
+    "readout": ("rank correlation with the map of a shuffled read-out", "near 0"),
+    "all": ("rank correlation with the map of shuffled weights", "near 0"),
+    "labels": ("rank correlation with the map of labels of other sessions", "near 0"),
+    "deletion": ("AUC lost beyond smooth random maps, largest ROIs left out first", "above 0"),
+    "insertion": ("AUC won beyond smooth random maps, largest ROIs put in first", "above 0"),
+    "animals": ("rank correlation between test animals", "near 1"),
+    "folds": ("rank correlation between folds of a test animal", "near 1"),
+    "seeds": ("rank correlation between first weights of a fold", "near 1"),
+    "late": ("where all frames say the same: last third over first", "1"),
+}
+
+
+def rows_of(found, truth=None, nulls=(), again=(), seeds=(), worlds=None, flat=()):
+    """Every test of every method on every test animal.
+
+    Parameters
+    ----------
+    found : list of Examined
+        The decoders of the chapter, with shuffled weights and curves where asked for.
+    truth : ndarray, shape (n_roi,), optional
+        Planted drive.
+    nulls : list of Examined
+        The same folds, trained on labels of other sessions.
+    again, seeds : list of Examined
+        Other folds of the same test animals; the same folds from other first weights.
+    worlds : dict, optional
+        Of :func:`decoding_book.chapters.map_tests.scenarios.examine`.
+    flat : list of Examined
+        Where all frames say the same.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``test``, ``method``, ``animal``, ``value``. Tests for which there is nothing have no rows.
+    """
+    found, nulls, again, seeds, flat = (_known(some) for some in (found, nulls, again, seeds, flat))
+    rows = []
+    for method in METHODS:
+        def add(test, animal, value, method=method):
+            rows.append({"test": test, "method": method, "animal": animal, "value": float(value)})
+
+        for one in found:
+            mine = one.by_roi(method)
+            if truth is not None:
+                add("planted", one.animal, attribution.rank_agreement(mine, truth))
+                add("precision", one.animal, attribution.precision_at(mine, truth, DRIVEN))
+                add("asymmetry", one.animal, attribution.asymmetry(mine) - attribution.asymmetry(truth))
+            for state in [s for s in one.maps if s != "trained"]:
+                add(state, one.animal, attribution.rank_agreement(mine, one.by_roi(method, state)))
+            if one.curves:
+                deletion, insertion = (np.mean(one.curves[method], axis=1) - np.mean(one.curves[f"smooth {method}"],
+                                                                                     axis=1))
+                add("deletion", one.animal, -deletion)
+                add("insertion", one.animal, insertion)
+        for test, others in (("labels", nulls), ("folds", again), ("seeds", seeds)):
+            for one, other in _pairs(test, found, others):
+                add(test, one.animal, attribution.rank_agreement(one.by_roi(method), other.by_roi(method)))
+        for one, other in combinations(found, 2):
+            if one.animal != other.animal:
+                for animal in (one.animal, other.animal):
+                    add("animals", animal, attribution.rank_agreement(one.by_roi(method), other.by_roi(method)))
+        for test, animal, value in _in_worlds(method, worlds or {}):
+            add(test, animal, value)
+        for one in flat:
+            if (by_frame := one.by_frame(method)) is not None:
+                add("late", one.animal, attribution.late_over_early(by_frame))
+    return pd.DataFrame(rows, columns=["test", "method", "animal", "value"])
+
+
+def _in_worlds(method, worlds):
+    for name, (found, truth) in worlds.items():
+        for one in _known(found):
+            if name == "single_area":
+                yield name, one.animal, attribution.precision_at(one.by_roi(method), truth, DRIVEN)
+            elif planted_lag_frames(name) is None:
+                yield name, one.animal, attribution.rank_agreement(one.by_roi(method), truth)
+    if {"lead", "lag"} <= set(worlds):
+        lead, lag = ({one.animal: one for one in _known(worlds[name][0])} for name in ("lead", "lag"))
+        planted = planted_lag_frames("lag") - planted_lag_frames("lead")
+        for animal in [a for a in lead if a in lag]:
+            frames = [one[animal].by_frame(method) for one in (lead, lag)]
+            if frames[0] is not None:
+                centres = [attribution.centre_of_frames(f, 0) for f in frames]
+                yield "lag", animal, (centres[1] - centres[0]) / planted
+
+
+def _pairs(test, found, others):
+    """Pairs to compare: the same fold, or for "folds" another fold of the same test animal."""
+    return [(one, other) for one in found for other in others if one.animal == other.animal
+            and (one.fold == other.fold) == (test != "folds")]
+
+
+def _known(some):
+    return [one for one in some if not one.reason]
+
+
+def by_animal(rows):
+    """Mean and 95 % t interval over animals of each test and method.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``test``, ``method``, ``mean``, ``low``, ``high`` (None with one animal) and ``animals``.
+    """
+    found = []
+    for (test, method), some in rows.groupby(["test", "method"], sort=False):
+        values = statistics.by_animal(some["value"].to_numpy(), some["animal"].to_numpy()).to_numpy()
+        interval = confidence.t_interval(values) if len(values) > 1 else None
+        found.append({"test": test, "method": method, "mean": float(values.mean()),
+                      "low": interval and interval.low, "high": interval and interval.high, "animals": len(values)})
+    return pd.DataFrame(found, columns=["test", "method", "mean", "low", "high", "animals"])
+
+
+def table(rows):
+    """The table of the chapter: a row a test, a column a method; mean with its interval over animals.
+
+    A method that cannot take a test, as one frame has no lag, has a dash.
+    """
+    means, lines = by_animal(rows), []
+    for test, (says, wanted) in TESTS.items():
+        some = means[means["test"] == test].set_index("method")
+        if some.empty:
+            continue
+        line = {"test": says, "wanted": wanted, "animals": int(some["animals"].max())}
+        for method, label in METHODS.items():
+            line[label] = _cell(some.loc[method]) if method in some.index else "–"
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _cell(row):
+    # Two animals have an interval by Student's t, and it says nothing: thirteen times as wide as their distance.
+    return f"{row['mean']:.2f}" + ("" if row["animals"] < 3 else f" ({row['low']:.2f} to {row['high']:.2f})")
+
+
+def score_table(named):
+    """AUC of the decoders behind the maps, with a warning where they are not above chance.
+
+    Parameters
+    ----------
+    named : dict of str to list of Examined
+    """
+    rows = []
+    for name, found in named.items():
+        known = _known(found)
+        if known:
+            rows.append({"decoders": name, "folds": len(known), "AUC, network": np.mean([one.auc for one in known]),
+                         "AUC, logistic": np.mean([one.auc_logistic for one in known]),
+                         "warning": shap.warning(found)})
+        else:
+            rows.append({"decoders": name, "folds": 0, "warning": shap.warning(found)})
+    return pd.DataFrame(rows)
+
+
+def advice(rows):
+    """What to do, as it follows from the table; every sentence has its rule and its numbers.
+
+    Returns
+    -------
+    str
+        Lines of 84 characters; empty without rows.
+    """
+    means = by_animal(rows).set_index(["test", "method"])
+    tests = {test for test, _ in means.index}
+    said = []
+
+    def of(test, key="mean"):
+        return means.loc[test][key]
+
+    def names(methods):
+        return ", ".join(METHODS[m] for m in methods) or "none"
+
+    if "planted" in tests:
+        ranked = of("planted").sort_values(ascending=False)
+        said.append(f"To ask where the brain follows behaviour, begin with {METHODS[ranked.index[0]]}: its order comes "
+                    f"nearest to the planted one (r = {ranked.iloc[0]:.2f}; {METHODS[ranked.index[-1]]} is last with "
+                    f"{ranked.iloc[-1]:.2f}).")
+    if "all" in tests:
+        blind = [m for m in means.loc["all"].index if of("all")[m] > 0.5]
+        said.append(f"To ask what a network learnt, do not use a method whose map outlives shuffled weights "
+                    f"(r above 0.5): {names(blind)}." if blind else
+                    "No method's map outlives shuffled weights (all r at most 0.5), so none shows the input alone.")
+    if "readout" in tests:
+        kept = [m for m in means.loc["readout"].index if of("readout")[m] > 0.5]
+        if kept:
+            said.append(f"Shuffle all weights for that test: a shuffled read-out alone leaves much of the map (r above "
+                        f"0.5) by {names(kept)}.")
+    if "deletion" in tests and len(of("deletion", "low").dropna()):
+        better = [m for m in means.loc["deletion"].index if of("deletion", "low")[m] > 0]
+        others = [m for m in means.loc["deletion"].index if m not in better]
+        said.append(f"Left out first, the ROIs of these methods cost surely more AUC than those of smooth random maps: "
+                    f"{names(better)}"
+                    + ("; of the others that cannot be told from these folds." if others else "."))
+    if {"animals", "seeds"} <= tests:
+        seeds, animals = of("seeds")["deep_shap"], of("animals")["deep_shap"]
+        said.append(f"Deep SHAP of one fold from other first weights agrees at r = {seeds:.2f}, of other animals at "
+                    f"{animals:.2f}: average over several first weights and all folds before naming a ROI"
+                    + (", and show the spread." if min(seeds, animals) < 0.9 else "."))
+    worlds = [w for w in ("haemodynamics_only", "motion_artefact_only") if w in tests]
+    if worlds:
+        follows = "; ".join(f"{w.split('_')[0]} r = {of(w)['deep_shap']:.2f}" for w in worlds)
+        said.append(f"Where blood or movement alone follows running there is a map all the same (Deep SHAP with the "
+                    f"truth of that world: {follows}): a map never tells neurons from these. Measure them, and decode "
+                    f"from them alone.")
+    if "late" in tests:
+        late = of("late")["deep_shap"]
+        said.append(f"Where all frames say the same, Deep SHAP gives the last third {late:.1f} times the first: "
+                    + ("do not read a late peak as timing before the network was also trained on the film played "
+                       "backwards." if late > 1.25 else "late frames are not favoured by much here."))
+    return textwrap.fill(" ".join(said), 84)
+
+
+def card_scores(rows, found):
+    """Scores for the result card; what varies with rounding has a scope that a regression test passes over."""
+    scores = summarise("decoder", [one.auc for one in _known(found)])[:1]
+    scores += summarise("logistic", [one.auc_logistic for one in _known(found)])[:1]
+    for row in by_animal(rows).to_dict("records"):
+        scores.append(Score(model=METHODS[row["method"]], metric=f"map_{row['test']}", n=row["animals"],
+                            scope=f"over {row['animals']} animals, mean", value=row["mean"]))
+    return scores

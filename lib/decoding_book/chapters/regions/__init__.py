@@ -1,0 +1,1 @@
+"""Chapter 12: which areas of the cortex running shows in."""

@@ -1,0 +1,209 @@
+"""Looking into a simulated data set: its pieces, its worlds, and how near it comes to the published figures."""
+
+import numpy as np
+import pandas as pd
+
+from calcium_decoding import preprocessing, splits
+from calcium_decoding.data import catalog, published
+from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.evaluation.cards import Score, summarise
+from calcium_decoding.experiments import engine
+from calcium_decoding.models.training import TrainingSettings
+from calcium_decoding.preprocessing.windows import WindowSpec
+from calcium_decoding.simulation import widefield
+from decoding_book.chapters import data_tour
+
+WORLD_SIZE = {"animals": 3, "sessions_per_animal": 3, "frames_per_session": 3600}
+REST_S, RUN_S = 2.0, 3.0  # around an onset that counts
+
+
+def session_of(name, animal, session):
+    """One session of a simulated data set of the manifest, with all its components.
+
+    Parameters
+    ----------
+    name : str
+        Name of the entry.
+    animal : int
+        Counted from 1.
+    session : int
+        Counted from 0.
+
+    Raises
+    ------
+    ParameterError
+        The data set is not simulated, or has no such session.
+    """
+    entry = catalog.load_manifest().entry(name)
+    if entry.kind != "simulated":
+        raise ParameterError("dataset", f"'{name}', which was recorded", "a simulated data set, whose truth is known",
+                             "name one that `calcium-decoding data list` calls simulated")
+    settings = widefield.settings_of(entry)
+    if (animal, session) not in settings.sessions():
+        raise ParameterError("animal, session", f"{animal}, {session}", f"a session of '{name}'",
+                             "choose smaller numbers")
+    return widefield.simulate_session(settings, animal, session)
+
+
+def onset_average(session, movie, times_s):
+    """Change of the picture around the onsets of running, % of the rest before.
+
+    Parameters
+    ----------
+    session : SimulatedSession
+    movie : array, shape (T, 128, 128)
+    times_s : sequence of float
+        Times from onset, s; each picture is the mean of a third of a second.
+
+    Returns
+    -------
+    change : ndarray, shape (n_times, 128, 128), %
+    n_onsets : int
+        Onsets with 2 s of rest before and 3 s of running after.
+
+    Raises
+    ------
+    DataError
+        The session has no such onset.
+    """
+    rate_hz, run = widefield.RATE_HZ, session.run
+    before, after, half = round(REST_S * rate_hz), round(RUN_S * rate_hz), 5
+    onsets = [t for t in np.flatnonzero(np.diff(run.astype(int)) == 1) + 1
+              if before <= t < len(run) - after - half and not run[t - before : t].any() and run[t : t + after].all()]
+    if not onsets:
+        raise DataError(session.name, "no run of 3 s after a rest of 2 s", "at least one", "choose another session")
+    rest = np.mean([movie[t - before : t - before // 4].mean(axis=0) for t in onsets], axis=0)
+    shown = [np.mean([movie[t + round(s * rate_hz) - half : t + round(s * rate_hz) + half].mean(axis=0)
+                      for t in onsets], axis=0) for s in times_s]
+    return 100.0 * (np.array(shown) - rest) / rest, len(onsets)
+
+
+def two_views(session, movie):
+    """ROI traces taken from the movie against the ROI view of the same session.
+
+    Returns
+    -------
+    DataFrame
+        A row a ROI: ``r`` and ``slope`` of the movie's trace against the ROI view.
+    traces : ndarray, shape (T, 50), % dF/F
+        Those of the movie.
+    """
+    traces = widefield.roi_traces(movie, session.anatomy.masks())
+    signal = session.signal() - session.signal().mean(axis=0)
+    seen = traces - traces.mean(axis=0)
+    slope = (signal * seen).sum(axis=0) / (signal**2).sum(axis=0)
+    r = slope * signal.std(axis=0) / seen.std(axis=0)
+    return pd.DataFrame({"roi": np.arange(1, len(r) + 1), "r": r, "slope": slope}), traces
+
+
+def agreement_table(views):
+    """Least, median and largest agreement of the two views over ROIs."""
+    rows = {"correlation": views["r"], "slope": views["slope"]}
+    return pd.DataFrame([{"over 50 ROIs": name, "least": v.min(), "median": v.median(), "largest": v.max()}
+                         for name, v in rows.items()])
+
+
+def world_table():
+    """What holds in each world."""
+    return pd.DataFrame([{"world": name, "what holds in it": world.says} for name, world in widefield.WORLDS.items()])
+
+
+def world_scores(seed, models=("logistic", "time_only"), store=None, jobs=None):
+    """Decode a small data set of each world across animals with cheap decoders.
+
+    Returns
+    -------
+    DataFrame
+        ``world``, ``model``, ``fold``, ``auc``: six folds of three animals.
+    """
+    spec, recipe = WindowSpec(0, 0), {"name": "published", "rate_hz": widefield.RATE_HZ}
+    rows = []
+    for world in widefield.WORLDS:
+        dataset = widefield.dataset(widefield.SimulationSettings(world, seed, **WORLD_SIZE), f"world {world}")
+        split = splits.build("animal_pairs", dataset, spec, preprocessing.build(**recipe))
+        experiment = engine.Experiment(dataset, split, spec, recipe, TrainingSettings(seed=seed))
+        folds = engine.run(experiment, models, store, jobs, label=world)
+        rows += [{"world": world, "model": f.model, "fold": f.fold, "auc": f.scores["auc"]} for f in folds if f.scores]
+    return pd.DataFrame(rows)
+
+
+def world_means(table):
+    """Mean AUC of each decoder in each world, as scores of a result card."""
+    return [summarise(f"{model} in {world}", rows["auc"])[0]
+            for (world, model), rows in table.groupby(["world", "model"], sort=False)]
+
+
+def calibration_scores(dataset, folds, raw_folds):
+    """What is held against published figures, as scores of a result card.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    folds, raw_folds : list of FoldResult
+        Decoders on traces with the baseline subtracted, and without.
+    """
+    scores = []
+    for number, animal in enumerate(dataset.animals, start=1):
+        shares = [r.run.mean() for r in dataset.of_animal(animal)]
+        scores.append(Score(model=f"mouse {number}", metric="run_share", scope=f"mean of {len(shares)} sessions",
+                            value=float(np.mean(shares))))
+    r = data_tour.correlations_with_running(dataset).mean().to_numpy()
+    scores += summarise("ROI", r, "pearson_r", "ROIs")[:1]
+    for label, results in (("logistic", folds), ("gru", folds), ("gru raw", raw_folds)):
+        values = [f.scores["auc"] for f in results if f.model == label.split()[0] and f.scores]
+        if values:
+            scores += summarise(label, values)[:1]
+    return scores
+
+
+# Quantity, (model, metric) of the score, published value, what is wanted, and what was put in to reach it.
+def _wanted():
+    shares = [(f"running frames, mouse {a}", (f"mouse {a}", "run_share"), published.run_share(a), "within 0.10",
+               "shares of the sessions") for a in range(1, 6)]
+    r = published.roi_table()["mean_run_correlation"]
+    return [
+        *shares,
+        ("correlation of ROIs with running, mean", ("ROI", "pearson_r"), r.mean(), "0.18 to 0.24", "size of the drive"),
+        ("the same, SD over ROIs", ("ROI", "pearson_r", "sd"), r.std(ddof=1), "", "pattern over ROIs"),
+        ("AUC, logistic on one frame", ("logistic", "auc"), _auc("roi_linear", "LogisticRegression", "preprocessed"),
+         "0.75 to 0.85", "arousal, alike to running"),
+        ("AUC, GRU on a window", ("gru", "auc"), _auc("roi_rnn_architecture", "GRU", "preprocessed"), "0.95 to 0.985",
+         "strides, fidgets"),
+        ("AUC, GRU, baseline not subtracted", ("gru raw", "auc"), _auc("roi_rnn_raw", "GRU", "raw"),
+         "below the one above", "drift"),
+    ]
+
+
+def _auc(*key):
+    return published.reported(*key)[0]
+
+
+def calibration_table(scores, stored=None):
+    """Published figures beside those of the simulation.
+
+    Parameters
+    ----------
+    scores : list of Score
+        See :func:`calibration_scores`.
+    stored : ResultCard, optional
+        The same from a larger simulation.
+
+    Returns
+    -------
+    DataFrame
+    """
+    rows = []
+    for quantity, key, real, wanted, put_in in _wanted():
+        row = {"quantity": quantity, "published, real mice": real, "wanted": wanted, "simulated": _find(scores, key)}
+        if stored is not None:
+            row["simulated, large"] = _find(stored.scores, key)
+        rows.append(row | {"put in by": put_in})
+    return pd.DataFrame(rows)
+
+
+def _find(scores, key):
+    model, metric, *which = key
+    found = [s for s in scores if s.model == model and s.metric == metric and s.scope.startswith("mean of ")]
+    if not found:
+        return None
+    return found[0].sd if which else found[0].value

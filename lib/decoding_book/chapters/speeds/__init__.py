@@ -1,0 +1,1 @@
+"""Chapter 30: speed as what is decoded."""

@@ -1,0 +1,176 @@
+"""Figures of decoded speeds: over time, against the truth, what a score is made of, how often intervals hold."""
+
+import numpy as np
+import seaborn as sns
+
+from calcium_decoding.evaluation.conformal import ACROSS, WITHIN
+from calcium_decoding.plotting.style import NULL_COLOUR, SIGNAL, running_spans, simulated_mark, time_axis
+from decoding_book.chapters.speeds.speed_tables import LABELS, PARTS
+
+COLOURS = dict(zip(LABELS, ("#56B4E9", "#0072B2", "#E69F00", "#009E73"), strict=True))
+WAY_COLOURS = {ACROSS: "#D55E00", WITHIN: "#0072B2"}
+
+
+def middle_session(found, n_frames):
+    """A stretch to show: of the fold with the median R2 of the first condition, where the animal runs about half.
+
+    Parameters
+    ----------
+    found : sequence of ConditionResult
+    n_frames : int
+        Length of the stretch.
+
+    Returns
+    -------
+    fold : str
+    recording : str
+    first : int
+        Centre of the first window shown.
+
+    Raises
+    ------
+    ValueError
+        No fold has a score.
+    """
+    folds = sorted(found[0].evaluable(), key=lambda fold: fold.scores["r2"])
+    if not folds:
+        raise ValueError("no fold has a score")
+    fold = folds[(len(folds) - 1) // 2]
+    best = None
+    for name in fold.recordings:
+        centre, speed, _ = fold.trace(name)
+        for start in range(0, max(1, len(speed) - n_frames), max(1, n_frames // 2)):
+            # Most changes of speed: rest by itself, and steady running by itself, show little.
+            change = np.std(speed[start:start + n_frames])
+            if best is None or change > best[0]:
+                best = (change, name, int(centre[start]))
+    return fold.fold, best[1], best[2]
+
+
+def trace(found, place, n_frames, rate_hz, ax, unit, band=None, simulated=False):
+    """True and decoded speed over a stretch of one test recording; running is shaded.
+
+    Parameters
+    ----------
+    found : sequence of ConditionResult
+    place : (str, str, int)
+        Of :func:`middle_session`.
+    n_frames : int
+    rate_hz : float
+    unit : str
+        Of the speed.
+    band : (Band, str), optional
+        Prediction intervals of the first condition, and what they are called.
+    simulated : bool
+    """
+    name, recording, first = place
+    for i, result in enumerate(found):
+        fold = next(fold for fold in result.folds if fold.fold == name)
+        centre, speed, decoded = fold.trace(recording)
+        here = (centre >= first) & (centre < first + n_frames)
+        time_s, colour = centre[here] / rate_hz, COLOURS[fold.model]
+        if i == 0:
+            if len(fold.running):
+                running_spans(ax, time_s, fold.running[fold.recording == fold.recordings.index(recording)][here])
+            ax.plot(time_s, speed[here], color=SIGNAL, lw=1.6, label="true")
+        if i == 0 and band is not None:
+            low, high = band[0].around(decoded[here])
+            ax.fill_between(time_s, low, high, color=colour, alpha=0.2, lw=0, label=band[1])
+        ax.plot(time_s, decoded[here], color=colour, lw=1.2, label=result.name)
+    time_axis(ax, time_s).set(ylabel=f"speed ({unit})")
+    ax.set_title(f"{recording} ({name})", fontsize=10)
+    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return simulated_mark(ax, simulated)
+
+
+def decoded_by_speed(table, ax, unit, simulated=False):
+    """Mean decoded speed at each true speed; thin lines are test groups (animals), dots their bins, thick the mean."""
+    _by_speed(table, "decoded", ax, simulated)
+    ends = [0, table["speed"].max()] if len(table) else [0, 1]
+    ax.plot(ends, ends, color=NULL_COLOUR, ls="--", lw=1, label="as true")
+    ax.set(xlabel=f"true speed ({unit})", ylabel=f"mean decoded speed ({unit})")
+    return ax
+
+
+def error_by_speed(table, ax, unit, simulated=False):
+    """Mean absolute error at each true speed; thin lines are test groups (animals), dots their bins, thick the mean."""
+    _by_speed(table, "error", ax, simulated)
+    ax.set(xlabel=f"true speed ({unit})", ylabel=f"mean absolute error ({unit})", ylim=(0, None))
+    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return ax
+
+
+def _by_speed(table, what, ax, simulated):
+    colours = {LABELS[model]: colour for model, colour in COLOURS.items()}
+    for decoder, mine in table.groupby("decoder", sort=False):
+        for _, group in mine.groupby("tested_on", sort=False):
+            ax.plot(group["speed"], group[what], ".-", color=colours[decoder], lw=0.5, ms=3, alpha=0.4)
+        mean = mine.groupby("speed")[what].mean()
+        ax.plot(mean.index, mean, color=colours[decoder], lw=2.4, label=decoder)
+    return simulated_mark(ax, simulated)
+
+
+def parts(table, ax, simulated=False):
+    """What R2 is made of: a dot a fold, the bar their mean; what lies below the axis is a triangle at its edge.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of :func:`decoding_book.chapters.speeds.speed_tables.parts`.
+    simulated : bool
+    """
+    decoders, least = list(dict.fromkeys(table["decoder"])), -1.0
+    colours = {LABELS[model]: colour for model, colour in COLOURS.items()}
+    width = 0.8 / max(1, len(decoders))
+    for x, key in enumerate(PARTS):
+        for i, decoder in enumerate(decoders):
+            values = table.loc[table["decoder"] == decoder, key].dropna().to_numpy(dtype=float)
+            middle = x + (i - (len(decoders) - 1) / 2) * width
+            spread = middle + np.linspace(-0.25, 0.25, len(values)) * width
+            low = values < least
+            ax.plot(spread[~low], values[~low], "o", color=colours[decoder], ms=4, alpha=0.6,
+                    label=decoder if x == 0 else None)
+            ax.plot(spread[low], np.full(low.sum(), least), "v", color=colours[decoder], ms=5, clip_on=False)
+            if len(values):
+                ax.hlines(max(values.mean(), least), middle - 0.4 * width, middle + 0.4 * width, color=SIGNAL, zorder=3,
+                          lw=1.8, ls="-" if values.mean() >= least else ":")
+    ax.axhline(0, color=NULL_COLOUR, ls="--", lw=1, label="nothing explained", zorder=0)
+    ax.set_xticks(range(len(PARTS)), [words.replace(", ", ",\n") for words in PARTS.values()])
+    ax.set(ylabel="share of variance explained\n(a dot is a fold)", ylim=(least, 1.02))
+    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return simulated_mark(ax, simulated)
+
+
+def coverage(table, ax, score="absolute", simulated=False):
+    """Measured against nominal coverage: thin lines are test groups (animals), thick ones their mean.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of :func:`calcium_decoding.evaluation.conformal.coverage`.
+    score : str
+    simulated : bool
+    """
+    for way, mine in table[table["score"] == score].groupby("calibrated_on", sort=False):
+        groups = mine.groupby(["tested_on", "level"], sort=False)["coverage"].mean().unstack("level")
+        for _, row in groups.iterrows():
+            ax.plot(row.index, row, ".-", color=WAY_COLOURS[way], lw=0.6, ms=4, alpha=0.5)
+        ax.plot(groups.columns, groups.mean(), color=WAY_COLOURS[way], lw=2.4, label=way)
+    ax.plot([0, 1], [0, 1], color=NULL_COLOUR, ls="--", lw=1, label="as asked for")
+    ax.set(xlabel="nominal coverage", ylabel="measured coverage", xlim=(0.4, 1), ylim=(0, 1.01),
+           title=f"{score} scores")
+    ax.legend(fontsize=8, loc="lower right", title="calibrated on")
+    return simulated_mark(ax, simulated)
+
+
+def coverage_by_animal(table, level, ax, score="absolute", simulated=False):
+    """Coverage at one level: a dot a fold in each test group (an animal, a day)."""
+    mine = table[(table["score"] == score) & np.isclose(table["level"], level)]
+    sns.stripplot(mine, x="coverage", y="tested_on", hue="calibrated_on", palette=WAY_COLOURS, dodge=True, jitter=0.12,
+                  size=5, alpha=0.8, ax=ax)
+    ax.axvline(level, color=NULL_COLOUR, ls="--", lw=1)
+    ax.set(xlabel=f"measured coverage (a dot is a fold; dashed: {level:g}, as asked for)", ylabel="",
+           xlim=(min(0.5, mine["coverage"].min() - 0.02), 1.01))
+    if ax.get_legend() is not None:
+        ax.get_legend().remove()
+    return simulated_mark(ax, simulated)

@@ -1,0 +1,307 @@
+"""Speed as what is decoded: jumps of the tracker, and what a score of a speed is made of."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from calcium_decoding.errors import ParameterError
+from calcium_decoding.evaluation import cards, metrics
+from calcium_decoding.experiments import tasks
+from calcium_decoding.experiments.compare import Condition
+
+LABELS = {"speed_gru": "GRU, published", "speed_gru_scaled": "GRU, scaled", "linear": "linear, 1 frame",
+          "ridge_window": "ridge, window"}
+FENCE = 3.0  # interquartile ranges above the upper quartile: Tukey's outer fence
+LEAST_RUNNING = 20  # frames, for quartiles to mean something
+LEAST_IN_BIN = 30  # frames
+PUBLISHED = {"speed_gru": ("roi_speed", "GRU", "all_50"), "linear": ("roi_speed", "LinearRegression", "all_50")}
+SMOOTHING = "moving_mean_30"  # the published one
+
+
+def outer_fence(recording):
+    """The speed beyond which a frame is taken for a jump of the tracker, or None.
+
+    The upper quartile of the speed of running frames plus three times its interquartile range (Tukey 1977,
+    Exploratory Data Analysis). Quartiles do not move when a few frames jump. Each recording has its own.
+
+    Returns
+    -------
+    float or None
+        Unit of the speed. None without a run label, or with fewer than 20 running frames.
+    """
+    running = tasks.target_of(recording, "speed")[recording.behaviour.get("run", np.zeros(recording.n_frames)) == 1]
+    if len(running) < LEAST_RUNNING:
+        return None
+    lower, upper = np.quantile(running, (0.25, 0.75))
+    return float(upper + FENCE * (upper - lower))
+
+
+def repaired(dataset, target="speed", outliers="replace"):
+    """The data set with jumps of the tracker replaced in the speed, and what was flagged.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    target : str
+        Only ``"speed"`` is looked through; any other behaviour is left alone.
+    outliers : {"replace", "keep"}
+        A flagged frame gets the speed between its nearest neighbours that were not flagged (linear in time), or stays.
+        No frame is left out either way.
+
+    Returns
+    -------
+    dataset : Dataset
+    flagged : pandas.DataFrame
+        A row a session with flagged frames: ``session``, ``frames``, ``flagged``, ``fence`` and ``largest`` (unit of
+        the speed).
+    statement : str
+
+    Raises
+    ------
+    ParameterError
+        Unknown ``outliers``.
+    DataError
+        A recording has no speed.
+    """
+    if outliers not in ("replace", "keep"):
+        raise ParameterError("outliers", repr(outliers), "'replace' or 'keep'", "name one of these")
+    if target != "speed":
+        return dataset, pd.DataFrame(), f"{target} is taken as it is, without a search for outliers"
+    rows, recordings = {}, []
+    for recording in dataset.recordings:
+        fence, speed = outer_fence(recording), tasks.target_of(recording, "speed")
+        jumps = speed > fence if fence is not None else np.zeros(len(speed), bool)
+        if jumps.any():
+            name = "/".join((recording.animal, recording.session))
+            row = rows.setdefault(name, {"session": name, "frames": 0, "flagged": 0, "fence": np.inf, "largest": 0.0})
+            row |= {"frames": row["frames"] + len(speed), "flagged": row["flagged"] + int(jumps.sum()),
+                    "fence": min(row["fence"], fence), "largest": max(row["largest"], float(speed.max()))}
+        recordings.append(_replaced(recording, speed, jumps) if outliers == "replace" and jumps.any() else recording)
+    n, total = sum(row["flagged"] for row in rows.values()), sum(r.n_frames for r in dataset.recordings)
+    done = "replaced by interpolation" if outliers == "replace" else "kept"
+    statement = (f"{n} of {total} frames lie beyond the outer fence of running speed and were {done}" if n else
+                 "no frame lies beyond the outer fence of running speed")
+    return replace(dataset, recordings=tuple(recordings)), pd.DataFrame(list(rows.values())), statement
+
+
+def _replaced(recording, speed, jumps):
+    frames = np.arange(len(speed))
+    # Sizes, not signed velocities: to and fro would cancel.
+    speed = np.interp(frames, frames[~jumps], speed[~jumps])
+    name = next(name for name in tasks.SPEEDS if name in recording.behaviour)
+    note = f"{np.count_nonzero(jumps)} frames of '{name}' beyond the outer fence replaced by interpolation"
+    return replace(recording, behaviour={**recording.behaviour, name: speed}, notes=(*recording.notes, note))
+
+
+def conditions_of(experiment, models, ending=""):
+    """A condition for each decoder of a speed.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    models : sequence of str
+        Names in :data:`calcium_decoding.models.SPEED_MODELS`.
+    ending : str
+        Added to the name of each, such as ``", causal"``.
+
+    Returns
+    -------
+    list of Condition
+        Published figures stand beside the published decoders, if the target is smoothed as published.
+    """
+    beside = PUBLISHED if experiment.target_smoothing == SMOOTHING else {}
+    return [Condition(LABELS[model] + ending, experiment, model, published=beside.get(model))
+            for model in models]
+
+
+def score_table(found):
+    """A row a condition: R2 and mean absolute error over folds, published figures beside where they may stand.
+
+    Parameters
+    ----------
+    found : sequence of ConditionResult
+
+    Returns
+    -------
+    pandas.DataFrame
+        Mean, sample SD and median over folds; "none" where there is no number.
+    """
+    rows = []
+    beside = any(result.condition.beside_published for result in found)
+    for result in found:
+        row = {"decoder": result.name, "folds": len(result.evaluable())}
+        for metric, name in (("r2", "R2"), ("mae", "error")):
+            values = list(result.values(metric).values())
+            row[name] = _mean_sd(values)
+            row[f"median {name}"] = f"{np.median(values):.2f}" if values else "none"
+            if beside:
+                row[f"published {name}, real mice"] = (
+                    "{:.2f} ± {:.2f}".format(*result.condition.published_score(metric))
+                    if result.condition.beside_published else "")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def group_table(found):
+    """R2 and mean absolute error of each test group (an animal, a day): a row a group, two columns a condition."""
+    rows = {}
+    for result in found:
+        for metric, name in (("r2", "R2"), ("mae", "error")):
+            for group, value in result.by_animal(metric).items():
+                rows.setdefault(group, {"tested on": group})[f"{name}, {result.name}"] = f"{value:.2f}"
+    return pd.DataFrame(list(rows.values())).fillna("none")
+
+
+def beyond_classes(scores):
+    """Share of what the class means leave unexplained that a decoder explains; below 0 if it does worse than they.
+
+    Parameters
+    ----------
+    scores : dict of str to float
+        With ``r2`` and ``r2_class_mean``; see :func:`calcium_decoding.evaluation.metrics.speed_scores`.
+
+    Returns
+    -------
+    float or None
+        None where the class means are not known, or leave nothing.
+    """
+    classes = scores.get("r2_class_mean")
+    return None if classes is None or classes >= 1 else (scores["r2"] - classes) / (1 - classes)
+
+
+# Columns of `parts`: what the score of a fold is set against.
+PARTS = {"r2": "all frames", "r2_class_mean": "class mean, run known", "beyond_classes": "beyond the class mean",
+         "r2_running": "running frames only"}
+
+
+def parts(found):
+    """What R2 is made of: a row a fold and a column each of :data:`PARTS`; None where it does not exist."""
+    rows = [{"decoder": result.name, "fold": fold.fold, "tested on": fold.test_group, "r2": fold.scores["r2"],
+             "r2_class_mean": fold.scores.get("r2_class_mean"), "beyond_classes": beyond_classes(fold.scores),
+             "r2_running": fold.scores.get("r2_running"), "mae_running": fold.scores.get("mae_running")}
+            for result in found for fold in result.evaluable()]
+    return pd.DataFrame(rows, columns=["decoder", "fold", "tested on", *PARTS, "mae_running"])
+
+
+def parts_table(table):
+    """:func:`parts` for a page: mean and sample SD over folds, a row a decoder; "none" where there is no number."""
+    names = {**{key: f"R2, {words}" if key != "beyond_classes" else words for key, words in PARTS.items()},
+             "mae_running": "error, running frames"}
+    return pd.DataFrame([{"decoder": decoder, "folds": len(mine),
+                          **{name: _mean_sd(mine[key].dropna().astype(float)) for key, name in names.items()}}
+                         for decoder, mine in table.groupby("decoder", sort=False)])
+
+
+def _mean_sd(values):
+    values = np.asarray(values, dtype=float)
+    if len(values) < 2:
+        return f"{values[0]:.2f}" if len(values) else "none"
+    return f"{values.mean():.2f} ± {values.std(ddof=1):.2f}"
+
+
+def by_speed(found, n_bins=8):
+    """Error of a decoded speed at each true speed: a row a condition, test group and bin.
+
+    Parameters
+    ----------
+    found : sequence of ConditionResult
+    n_bins : int
+        Bins of equal width from 0 to the 99.5 % quantile of the true speeds of all folds. The last holds all beyond.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``decoder``, ``tested_on``, ``speed`` (middle of the bin), ``decoded`` (mean), ``error`` (mean absolute),
+        ``frames``. Bins of fewer than 30 frames have no row.
+    """
+    every = [fold.labels for result in found for fold in result.evaluable()]
+    if not every:
+        return pd.DataFrame(columns=["decoder", "tested_on", "speed", "decoded", "error", "frames"])
+    edges = np.linspace(min(0.0, *(speed.min() for speed in every)), np.quantile(np.concatenate(every), 0.995),
+                        n_bins + 1)
+    rows = []
+    for result in found:
+        for group in dict.fromkeys(fold.test_group for fold in result.evaluable()):
+            mine = [fold for fold in result.evaluable() if fold.test_group == group]
+            speed = np.concatenate([fold.labels for fold in mine])
+            decoded = np.concatenate([fold.predicted for fold in mine])
+            which = np.clip(np.searchsorted(edges, speed, side="right") - 1, 0, n_bins - 1)
+            for i in range(n_bins):
+                here = which == i
+                if np.count_nonzero(here) >= LEAST_IN_BIN:
+                    rows.append((result.name, group, (edges[i] + edges[i + 1]) / 2, decoded[here].mean(),
+                                 np.abs(decoded - speed)[here].mean(), np.count_nonzero(here)))
+    return pd.DataFrame(rows, columns=["decoder", "tested_on", "speed", "decoded", "error", "frames"])
+
+
+def against_recorded(found, dataset):
+    """The same predictions scored against the speed as it was recorded, jumps of the tracker included.
+
+    Parameters
+    ----------
+    found : sequence of ConditionResult
+        Decoded from the repaired data set.
+    dataset : Dataset
+        As recorded.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a fold whose test frames differ: ``decoder``, ``fold``, ``R2 as repaired``, ``R2 as recorded``.
+    """
+    of, rows = {r.id: r for r in dataset.recordings}, []
+    for result in found:
+        plan = result.condition.experiment
+        for fold in result.evaluable():
+            recorded = np.empty(len(fold.labels))
+            for i, name in enumerate(fold.recordings):
+                here = fold.recording == i
+                speed = tasks.target_of(of[name], plan.target, plan.target_smoothing)
+                recorded[here] = speed[fold.centre[here] + plan.spec.label_shift_frames]
+            if not np.array_equal(recorded.astype(np.float32), fold.labels.astype(np.float32)):
+                rows.append({"decoder": result.name, "fold": fold.fold, "R2 as repaired": fold.scores["r2"],
+                             "R2 as recorded": metrics.speed_scores(recorded, fold.predicted)[0]["r2"]})
+    return pd.DataFrame(rows)
+
+
+def notes_table(found):
+    """What does not exist in a fold, and why, and folds without any score: a row each, every note once."""
+    rows = {}
+    for result in found:
+        for fold in result.folds:
+            for note in (*fold.notes, *((f"no score: {fold.reason}",) if fold.reason else ())):
+                rows.setdefault((fold.fold, note), {"fold": fold.fold, "note": note})
+    return pd.DataFrame(list(rows.values()))
+
+
+def card_scores(found, ending=""):
+    """Scores of the result card by the decoder's own name, with what lies beyond the class means.
+
+    Parameters
+    ----------
+    found : sequence of ConditionResult
+    ending : str
+        Added to the name, such as ``" causal_30"``.
+    """
+    folds = [fold for result in found for fold in result.folds]
+    scores = cards.fold_scores(folds, ending)
+    for result in found:
+        values = [beyond_classes(fold.scores) for fold in result.evaluable()]
+        values = [value for value in values if value is not None]
+        scores += cards.summarise(result.condition.model + ending, values, "beyond_classes") if values else []
+    return scores
+
+
+def coverage_scores(table, model):
+    """Measured coverage of prediction intervals as scores of the result card, over folds."""
+    scores = []
+    for (way, score, level), mine in table.groupby(["calibrated_on", "score", "level"], sort=False):
+        name = f"coverage {100 * level:g} %, {score}, {way}"
+        scores += cards.summarise(model, mine["coverage"], name)[:1]
+    return scores
+
+
+def unit_of(dataset, target="speed"):
+    """Unit of a target in a data set, for axes; the units of all recordings if they differ."""
+    return " or ".join(dict.fromkeys(tasks.unit_of(recording, target) for recording in dataset.recordings))

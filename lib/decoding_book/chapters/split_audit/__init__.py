@@ -1,0 +1,1 @@
+"""Chapter 41: how much of a footstep score the split made."""

@@ -1,0 +1,48 @@
+"""Networks under the published split and under blocks in time, with true and with shifted labels."""
+
+import pandas as pd
+
+from calcium_decoding.experiments import engine
+from calcium_decoding.experiments.footstep_folds import DecodeTask, Frames
+from decoding_book.chapters.split_audit.compare import folds_of
+
+
+def compare_networks(datasets, models, length, settings, n_blocks=1, seed=0, within=1, store=None, jobs=None,
+                     size="small"):
+    """Train networks under both splits.
+
+    Networks see the cells themselves, scaled on training frames under either split: the published scaling over
+    everything is left out here, so that the difference is that of the windows alone.
+
+    Parameters
+    ----------
+    datasets : dict of str to Dataset
+        The same recordings by kind of trace.
+    models : sequence of str
+        Names in :data:`calcium_decoding.models.names.FOOTSTEP_MODELS`.
+    length : int
+        Frames of a window.
+    settings : FitSettings
+    n_blocks, seed, within
+        As for :func:`decoding_book.chapters.split_audit.compare.folds_of`.
+    store : str or Path, optional
+        Where finished trainings are kept.
+    jobs : int, optional
+    size : str
+        A name in :data:`calcium_decoding.models.hybrid.SIZES`.
+
+    Returns
+    -------
+    DataFrame
+        Columns as of :func:`decoding_book.chapters.split_audit.compare.compare`, without ``majority``.
+    """
+    folds = [fold for trace, dataset in datasets.items()
+             for fold in folds_of(dataset, ("published", "blocked"), length, n_blocks, seed, within, trace)]
+    tasks = [DecodeTask(Frames(fold.samples.frames, fold.samples.labels), fold.rows, model, length, settings, size)
+             for fold in folds for model in models]
+    outcomes = engine.run_tasks(tasks, store, jobs, "networks")
+    return pd.DataFrame([
+        {**fold.names, "decoder": model, "accuracy": outcome.facts["scores"]["accuracy"],
+         "balanced_accuracy": outcome.facts["scores"]["balanced_accuracy"], "train": len(fold.rows.train),
+         "test": len(fold.rows.test)}
+        for (fold, model), outcome in zip(((f, m) for f in folds for m in models), outcomes, strict=True)])

@@ -1,0 +1,127 @@
+"""The part of the command ``calcium-decoding`` that runs chapters and builds the book."""
+
+import argparse
+import sys
+
+from calcium_decoding.errors import ParameterError
+
+
+def add_book(areas, place):
+    """Add ``calcium-decoding book`` to the command; an entry point, see :data:`calcium_decoding.cli.COMMANDS`.
+
+    Parameters
+    ----------
+    areas : argparse subparsers
+    place : argparse.ArgumentParser
+        Parent parser with ``--data-dir``.
+    """
+    book = areas.add_parser("book", help="run chapters, build the book, remake the test references")
+    commands = book.add_subparsers(required=True, metavar="run|build|collect|reference|parameters|ledger")
+    profile = argparse.ArgumentParser(add_help=False)
+    profile.add_argument("--profile", default="demo", help="smoke, demo or paper (default: demo)")
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument("--executor", choices=("processes", "dask"),
+                       help="where folds are trained: processes of this machine, or a Dask cluster (default: the "
+                            "cluster that $CALCIUM_DECODING_SCHEDULER names, else processes)")
+    where.add_argument("--scheduler", metavar="ADDRESS",
+                       help="of a running Dask scheduler, such as tcp://10.0.0.5:8786; with --executor dask")
+    command = commands.add_parser("run", parents=[place, profile, where], help="execute one chapter")
+    command.add_argument("chapter", help="such as 10_roi_rnn")
+    command.add_argument("--dataset", help="name in data_manifest.yaml")
+    command.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="overrides",
+                         help="set a parameter of the chapter; may be given more than once")
+    command.add_argument("--out", default="_build/runs", help="folder for the results (default: _build/runs)")
+    command.set_defaults(action=_run)
+    command = commands.add_parser("build", parents=[place, profile, where],
+                                  help="execute what changed and render the book")
+    command.set_defaults(action=_build)
+    command = commands.add_parser("pdf", help="print the rendered book into _build/book.pdf; needs Chromium")
+    command.set_defaults(action=_pdf)
+    command = commands.add_parser("reference", help="remake tests/reference for nbval")
+    command.add_argument("chapters", nargs="*", metavar="chapter", help="such as 10_roi_rnn (default: all)")
+    command.set_defaults(action=_reference)
+    command = commands.add_parser("collect", help="gather result cards of many runs into one CSV file")
+    command.add_argument("folders", nargs="+", metavar="folder", help="searched with all below, such as results")
+    command.add_argument("--out", default="scores.csv", help="the file to write (default: scores.csv)")
+    command.add_argument("--every", action="store_true", help="also medians and single folds, not only means")
+    command.set_defaults(action=_collect)
+    command = commands.add_parser("parameters", help="write book/parameters.md: every parameter of every chapter")
+    command.set_defaults(action=_parameters)
+    command = commands.add_parser("ledger", help="write book/reproduction.md from the stored result cards")
+    command.set_defaults(action=_ledger)
+
+
+def _run(options):
+    from decoding_book import execute
+    from decoding_book.validation import is_text
+
+    overrides = {name: text if is_text(options.chapter, name) else _value(text) for name, text in options.overrides}
+    paths = execute.run(options.chapter, options.profile, options.dataset, overrides, options.out, options.data_dir,
+                        _scheduler(options))
+    for path in paths.values():
+        print(path)
+
+
+def _scheduler(options):
+    """Address of the scheduler, empty for processes, None if nothing was said; refused if the options disagree."""
+    if options.executor == "dask" and not options.scheduler:
+        raise ParameterError("--executor", "dask without --scheduler", "the address of its scheduler",
+                             "add --scheduler ADDRESS (start one by: dask scheduler; then dask worker ADDRESS)")
+    if options.scheduler and options.executor != "dask":
+        raise ParameterError("--scheduler", f"'{options.scheduler}' without --executor dask", "both or none",
+                             "add --executor dask, or leave --scheduler out")
+    return options.scheduler if options.executor == "dask" else "" if options.executor else None
+
+
+def _value(text):
+    """A parameter as typed: a whole number, a number, true or false, or else text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _build(options):
+    from decoding_book import build
+
+    index = build.build(options.profile, options.data_dir, _scheduler(options))
+    print(f"\nThe book: {index}\nOpen it in a browser: {index.as_uri()}")
+
+
+def _pdf(options):
+    from decoding_book.pages import printed
+
+    print(printed.write())
+
+
+def _reference(options):
+    from decoding_book import references
+
+    for path, varying, n_scores in references.make(options.chapters):
+        loose = sum(not printed for _, printed in varying)
+        print(f"{path}: of {n_scores} numbers {n_scores - len(varying)} compared to the last digit, "
+              f"{len(varying) - loose} within what the processor may change, {loose} not at all")
+
+
+def _collect(options):
+    from decoding_book.pages import collected
+
+    print(collected.write(options.folders, options.out, options.every))
+
+
+def _parameters(options):
+    from decoding_book.pages import parameter_list
+
+    print(parameter_list.write())
+
+
+def _ledger(options):
+    from decoding_book import ledger
+
+    path, unresolved = ledger.write()
+    print(path)
+    for line in unresolved:
+        print(f"claims.yaml asks for what no card holds: {line}", file=sys.stderr)
+    return 1 if unresolved else 0

@@ -1,0 +1,209 @@
+"""From percent notebooks to pages: convert, execute with parameters."""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from calcium_decoding.data import catalog
+from calcium_decoding.errors import CalciumDecodingError, ParameterError
+from calcium_decoding.evaluation.cards import ResultCard
+from calcium_decoding.utils.files import whole_file, write_text
+from calcium_decoding.utils.parallel import SCHEDULER_VARIABLE
+from calcium_decoding.utils.progress import BATCH_VARIABLE
+from decoding_book.validation import schema_of, validate
+
+PROFILES = ("smoke", "demo", "paper")
+INJECTED_TAG = "injected-parameters"
+# glibc hands large blocks back to the kernel after each use; keeping them makes training up to 1.3 times faster.
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": "268435456"}
+
+
+class ChapterError(CalciumDecodingError, RuntimeError):
+    """A chapter stopped with an error, or the book could not be rendered; the text is that of the first cause."""
+
+    def __init__(self, text):
+        Exception.__init__(self, text)
+
+    def __str__(self):
+        return self.args[0]
+
+
+def source_path(chapter):
+    """The percent notebook of a chapter.
+
+    Raises
+    ------
+    ParameterError
+        There is no such chapter.
+    """
+    schema_of(chapter)
+    return catalog.project_root() / "book" / f"{chapter}.py"
+
+
+def profile_parameters(chapter, profile):
+    """Parameters that a profile sets: the content of ``book/params/<chapter>.<profile>.yaml``."""
+    if profile not in PROFILES:
+        raise ParameterError("profile", repr(profile), f"one of {', '.join(PROFILES)}", "name one of these")
+    path = catalog.project_root() / "book" / "params" / f"{chapter}.{profile}.yaml"
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+
+
+def notebook_of(chapter):
+    """The chapter as a notebook without outputs, with its kernel set."""
+    import jupytext
+
+    notebook = jupytext.read(source_path(chapter))
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return notebook
+
+
+def defaults(chapter):
+    """Parameters and values in the chapter's own ``parameters`` cell."""
+    cell = next(c for c in notebook_of(chapter).cells if "parameters" in c.metadata.get("tags", []))
+    values = {}
+    exec(compile(cell.source, str(source_path(chapter)), "exec"), {}, values)
+    return values
+
+
+def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs", data_dir=None, scheduler=None):
+    """Execute one chapter and leave ``<chapter>.ipynb``, ``.html`` and ``.card.json`` in a folder.
+
+    Parameters
+    ----------
+    chapter : str
+        Such as ``"10_roi_rnn"``.
+    profile : {"smoke", "demo", "paper"}
+    dataset : str, optional
+        Name in the manifest, in place of the profile's.
+    overrides : dict, optional
+        Further parameters by name.
+    out : str or Path
+        Folder for the three files.
+    data_dir : str or Path, optional
+        Folder of data sets.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers train the folds. Empty: processes here, whatever the environment
+        variable ``CALCIUM_DECODING_SCHEDULER`` says, which counts if this is left out.
+
+    Returns
+    -------
+    dict of str to Path
+        ``notebook``, ``html``, ``card``.
+
+    Raises
+    ------
+    ParameterError
+        Unknown chapter, profile or parameter, or a value out of range: before anything runs.
+    ChapterError
+        A cell failed; the message is the cell's error. Nothing is left in ``out`` from this run.
+    """
+    out = Path(out).resolve()
+    parameters = merged_parameters(chapter, profile, dataset, overrides, data_dir)
+    from calcium_decoding.simulation import widefield
+    from calcium_decoding.simulation.footsteps import world_files  # seconds, which looking up a parameter need not take
+
+    if (world_files.ensure(parameters["dataset"]) or widefield.ensure(parameters["dataset"])) is None:
+        catalog.require(catalog.load_manifest().entry(parameters["dataset"]), parameters["data_dir"])
+    endings = {"notebook": "ipynb", "html": "html", "card": "card.json"}
+    paths = {kind: out / f"{chapter}.{ending}" for kind, ending in endings.items()}
+    with tempfile.TemporaryDirectory() as scratch:
+        own = defaults(chapter)
+        changed = {name: value for name, value in parameters.items() if value != own[name]}
+        with environment({BATCH_VARIABLE: "1", SCHEDULER_VARIABLE: scheduler}):
+            executed = _execute(notebook_of(chapter), changed | {"out_dir": scratch}, Path(scratch))
+        _tidy(executed)
+        card = ResultCard.load(Path(scratch) / paths["card"].name)
+        write_notebook(executed, paths["notebook"])
+        write_text(paths["html"], _html(executed))
+        card.save(paths["card"])
+    return paths
+
+
+def merged_parameters(chapter, profile, dataset=None, overrides=None, data_dir=None):
+    """All parameters of a run, checked: the chapter's defaults, the profile's, then what the user typed."""
+    typed = dict(overrides or {})
+    if dataset is not None:
+        typed["dataset"] = dataset
+    if data_dir is not None:
+        typed["data_dir"] = str(Path(data_dir).resolve())
+    merged = defaults(chapter) | profile_parameters(chapter, profile) | typed
+    merged = validate(chapter, merged).model_dump()
+    entry = catalog.load_manifest().entry(merged["dataset"])
+    if entry.kind == "weights":
+        raise ParameterError("dataset", f"'{entry.name}', which holds pretrained weights", "a data set of recordings",
+                             "see calcium-decoding data list")
+    return merged
+
+
+def _execute(notebook, parameters, scratch):
+    import nbformat
+    import papermill
+
+    source, target = scratch / "source.ipynb", scratch / "executed.ipynb"
+    nbformat.write(notebook, source)
+    os.environ.update({k: v for k, v in MALLOC.items() if k not in os.environ})
+    if os.environ.get(catalog.DATA_VARIABLE):  # the kernel works in another folder: a relative path would mislead
+        os.environ[catalog.DATA_VARIABLE] = str(catalog.data_dir().resolve())
+    try:
+        # papermill passes on what the kernel writes to standard error: the progress bars of the chapter.
+        papermill.execute_notebook(source, target, parameters, kernel_name="python3", progress_bar=False,
+                                   stderr_file=sys.stderr, cwd=catalog.project_root(),
+                                   # Its own log (an unencrypted loopback port, an interrupt) helps nobody here; what
+                                   # fails in a cell comes as an exception all the same.
+                                   extra_arguments=["--IPKernelApp.log_level=CRITICAL"])
+    except papermill.PapermillExecutionError as error:
+        raise ChapterError(f"code cell {error.exec_count} stopped with {error.ename}: {error.evalue}") from None
+    return nbformat.read(target, as_version=4)
+
+
+@contextlib.contextmanager
+def environment(values):
+    """Environment variables for kernels, as they were again afterwards; one that is None is left alone."""
+    values = {name: value for name, value in values.items() if value is not None}
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _tidy(notebook):
+    """Take out of a page what belongs to one run: progress bars, papermill's record, folders of this machine."""
+    for cell in notebook.cells:
+        cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags" and v}
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if not _is_progress(o)]
+        if INJECTED_TAG in cell.metadata.get("tags", []):
+            cell.source = re.sub(r"^(data_dir|out_dir) = .*\n?", "", cell.source, flags=re.M).rstrip()
+            cell.source = cell.source.replace("# Parameters", "# Set for this run")
+    notebook.cells = [cell for cell in notebook.cells if cell.source != "# Set for this run"]
+    notebook.metadata.pop("papermill", None)
+
+
+def _is_progress(output):
+    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", output.get("text", ""))  # a bar within a bar moves the cursor
+    return output.get("name") == "stderr" and (not text.strip() or re.search(r"\d+%\|", text) is not None)
+
+
+def write_notebook(notebook, path):
+    """Write a notebook, whole or not at all."""
+    import nbformat
+
+    with whole_file(path) as temporary:
+        nbformat.write(notebook, temporary)
+
+
+def _html(notebook):
+    from nbconvert import HTMLExporter
+
+    return HTMLExporter(template_name="lab").from_notebook_node(notebook)[0]

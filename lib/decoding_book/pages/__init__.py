@@ -1,0 +1,1 @@
+"""Pages that are made, what each page is given, and the book as one PDF."""

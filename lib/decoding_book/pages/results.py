@@ -1,0 +1,318 @@
+"""Pages of the book that are made, not written; and what each page is given before it is rendered."""
+
+import base64
+import io
+import json
+import re
+import shutil
+from dataclasses import dataclass
+
+import nbformat
+import pandas as pd
+
+from calcium_decoding.data import catalog
+from calcium_decoding.errors import DataError
+from calcium_decoding.evaluation.cards import ResultCard, stored_folder
+from calcium_decoding.plotting import script
+from calcium_decoding.utils.files import write_text
+from decoding_book.pages import glossary
+
+MADE = ("90_results", "execution")
+FILTERED = ("chapter", "metric", "data set", "data", "card")  # columns of the results with a list to choose from
+FIGURE_OF_THE_BOOK = ("10_roi_rnn", "decoded_trace")  # chapter and a word of the cell that draws it
+LAB_PORT = 8990  # as in the Makefile; a port of its own, so that the address leads to the JupyterLab of this project
+WRITTEN_FOR = "demo"  # the profile that the prose of the chapters is about
+# Paper has no next page to click on. What was shown comes back after printing.
+_ALL_ROWS_ON_PAPER = """<script type="module">
+  const { jQuery: $ } = await window.BUNDLE;
+  let shown;
+  const show = (rows) => $("#results").DataTable().page.len(rows).draw();
+  window.addEventListener("beforeprint", () => {
+    shown = $("#results").DataTable().page.len();
+    show(-1);
+  });
+  window.addEventListener("afterprint", () => show(shown));
+</script>"""
+_QUOTE = re.compile(r"\[\[([^|\]]+)\|([^|\]]+)\|([^|\]]+)\]\]")
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A result card with where it comes from.
+
+    Attributes
+    ----------
+    name : str
+        Of its file, without the ending.
+    source : str
+        ``"this build"``, or ``"stored"``: measured before and shipped in ``book/stored``.
+    card : ResultCard
+    """
+
+    name: str
+    source: str
+    card: ResultCard
+
+
+def cards(executed, chapters):
+    """Cards of the executed chapters, then those that ship with the book.
+
+    Parameters
+    ----------
+    executed : Path
+        Folder with ``<chapter>.card.json``.
+    chapters : sequence of str
+
+    Returns
+    -------
+    list of Kept
+
+    Raises
+    ------
+    DataError
+        A card is missing or damaged.
+    """
+    built = [Kept(name, "this build", ResultCard.load(executed / f"{name}.card.json")) for name in chapters]
+    stored = [Kept(path.name.removesuffix(".card.json"), "stored", ResultCard.load(path))
+              for path in sorted(stored_folder().glob("*.card.json"))]
+    return built + stored
+
+
+def quote(text, known):
+    """Prose with its numbers put in: ``[[card|model|metric]]`` becomes the mean in that card, two decimals.
+
+    A card stored with the book comes before one of this build, which may be of a quick profile.
+
+    Raises
+    ------
+    DataError
+        No card of that name, or no such mean in it.
+    """
+    by_name = {kept.name: kept.card for kept in known}  # a stored card stands later in the list
+
+    def value(match):
+        name, model, metric = match.groups()
+        means = by_name[name].summary() if name in by_name else []
+        found = [s for s in means if (s.model, s.metric) == (model, metric)]
+        if not found:
+            raise DataError("a page of the book", f"the quote {match.group(0)}", "a mean in a result card of that name",
+                            "correct the quote, or store the card")
+        return f"{found[0].value:.2f}"
+
+    return _QUOTE.sub(value, text)
+
+
+def results_table(known, every=False):
+    """Scores of all cards, a row a score.
+
+    Parameters
+    ----------
+    known : list of Kept
+    every : bool
+        Also medians and single folds.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    return pd.DataFrame([{
+        "chapter": kept.card.chapter, "what": s.model, "metric": s.metric, "value": s.value, "SD": s.sd,
+        "over": s.scope, "data set": kept.card.dataset, "data": "simulated" if kept.card.simulated else "real",
+        "claim": kept.card.claim, "card": ", ".join([kept.source, *kept.name.split(".")[1:]])}
+        for kept in known for s in (kept.card.scores if every else kept.card.summary())])
+
+
+def results_page(known, profile):
+    """The page with every card in one table that sorts, filters and is saved as CSV, without a network."""
+    import itables
+    from itables import options, to_html_datatable
+    from itables.javascript import generate_init_offline_itables_html
+
+    table = results_table(known)
+    filtered = [{"targets": [i], "columnControl": ["order", ["searchList"]]}
+                for i, name in enumerate(table.columns) if name in FILTERED]
+    table["SD"] = table["SD"].map("{:.3f}".format).replace("nan", "")
+    html = to_html_datatable(
+        table.round(3), connected=False, table_id="results", showIndex=False, classes="display compact", maxBytes=0,
+        style="width:100%", pageLength=25, lengthMenu=[25, 100, {"label": "all", "value": -1}], columnDefs=filtered,
+        columnControl=["order"], display_logo_when_loading=False, ordering={"indicators": False, "handler": True},
+        layout={"topStart": "pageLength", "topEnd": "search", "bottomStart": "info", "bottomEnd": "paging",
+                "bottom2Start": {"buttons": [{"extend": "csvHtml5", "text": "Download the rows shown as CSV",
+                                              "filename": "calcium_decoding_results"}]}})
+    simulated = sum(kept.card.simulated for kept in known)
+    stored = sum(kept.source == "stored" for kept in known)
+    return f"""---
+html_theme.sidebar_secondary.remove: true
+---
+
+# Every result in one table
+
+The summary scores of {len(known)} result cards: {len(known) - stored} of this build (profile *{profile}*), and
+{stored} that are stored with the book because they take longer than a page may. {simulated} of the cards were
+measured on **simulated** recordings, {len(known) - simulated} on real ones; the column *data* says which. A simulated
+number speaks neither for nor against a published one. Each row is a mean with its sample SD over what *over* names.
+
+A click on the head of a column sorts by it. The list in the head of {", ".join(FILTERED)} filters. Medians and single
+folds stand in [all scores (CSV)](files/all_scores.csv), {len(results_table(known, every=True))} rows.
+
+```{{raw}} html
+<div class="results-table">
+{generate_init_offline_itables_html(options.dt_bundle)}
+{html}
+{_ALL_ROWS_ON_PAPER.replace("BUNDLE", "_itables_" + itables.__version__.replace(".", "_"))}
+</div>
+```
+"""
+
+
+def execution_page(stamps, known, profile):
+    """The page that says how this build was made: time, memory, versions, data.
+
+    Parameters
+    ----------
+    stamps : dict of str to dict
+        By chapter: ``seconds``, ``peak_mb`` and ``made`` (the day), as :func:`decoding_book.build.build` keeps
+        them.
+    known : list of Kept
+    profile : str
+    """
+    built = {kept.name: kept.card for kept in known if kept.source == "this build"}
+    rows = [(f"[{name}]({name})", built[name].dataset, f"{stamp['seconds']:.0f}", f"{stamp['peak_mb']:.0f}",
+             stamp["made"]) for name, stamp in stamps.items()]
+    total = sum(stamp["seconds"] for stamp in stamps.values())
+    data = {(c.dataset, c.provenance.data_hash): c for c in built.values()}
+    entries = catalog.load_manifest()
+    sets = [(f"`{name}`", "**simulated**" if card.simulated else "real", f"`{digest}`", entries.entry(name).title)
+            for (name, digest), card in sorted(data.items())]
+    versions = sorted({(what, version) for c in built.values() for what, version in c.provenance.versions.items()})
+    code = sorted({c.provenance.code_version for c in built.values()})
+    return f"""# How was this book made?
+
+Each chapter is a notebook that was executed from top to bottom, by `calcium-decoding book build --profile {profile}`.
+Nothing on a page was run by hand. *Smoke* is a look at whether everything works, on small data; *demo* is what the
+chapters describe; *paper* is the published protocol.
+
+## Time and memory
+
+{_table(("chapter", "data set", "seconds", "peak memory (MB)", "executed on"), rows)}
+
+Together {total / 60:.1f} minutes. Seconds are those of the execution that made the page; folds that were kept from an
+earlier run are not trained again and take no time. Memory is the most that the notebook and its worker processes held
+at one time, looked at each half second; workers of a cluster are not counted. Other work on the machine makes both
+larger.
+
+## Data
+
+{_table(("data set", "data", "content", "what"), sets)}
+
+The content hash is over every recording as the chapters read it. `data_manifest.yaml` says where each set comes from.
+
+## Versions
+
+{_table(("what", "version"), [(what, f"`{version}`") for what, version in versions])}
+
+Code: {"; ".join(f"`{version}`" for version in code)}.
+"""
+
+
+def _table(head, rows):
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def in_jupyterlab(chapter):
+    """Address of a chapter in the JupyterLab that ``make lab`` starts on the reader's machine."""
+    return f"http://localhost:{LAB_PORT}/lab/tree/book/{chapter}.ipynb"
+
+
+def chapter_page(notebook, chapter, profile, names):
+    """An executed chapter as it is rendered: links to its files and to the glossary, figures with their descriptions.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        Changed in place and returned.
+    chapter, profile : str
+    names : dict of str to str
+        Terms of the glossary, as :func:`decoding_book.pages.glossary.terms` gives them.
+    """
+    seen = set()
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = glossary.linked(cell.source, names, seen)
+    files = ", ".join(f"{{download}}`{word} <files/{chapter}.{ending}>`" for word, ending in
+                      (("notebook", "ipynb"), ("source", "py"), ("result card", "card.json")))
+    line = (f"Files of this page: {files}. Profile *{profile}*; [how it was made](execution).\n\n"
+            f"```{{button-link}} {in_jupyterlab(chapter)}\n:color: primary\n:outline:\n"
+            "Open in JupyterLab (while `make lab` runs)\n```")
+    if profile != WRITTEN_FOR:
+        line += (f"\n\n```{{note}}\nNumbers and figures here are of the profile *{profile}*; what the text says was "
+                 f"found is of the profile *{WRITTEN_FOR}*.\n```")
+    # With an id of its own: the random one of a new cell would make each page a new one, to be rendered again.
+    notebook.cells.insert(1, nbformat.v4.new_markdown_cell(line, id="page-files", metadata={"tags": ["page-files"]}))
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
+                cell.metadata["mystnb"] = {"image": {"alt": alt}}
+            if "text/html" in output.get("data", {}):
+                output.data["text/html"] = script.linked("".join(output.data["text/html"]))
+    return notebook
+
+
+def stage(root, executed, chapters, profile, pages):
+    """Everything that is rendered, laid into one folder.
+
+    Parameters
+    ----------
+    root : Path
+        The project.
+    executed : Path
+        Folder of executed chapters with cards and stamps.
+    chapters : sequence of str
+    profile : str
+    pages : Path
+        Emptied first.
+
+    Raises
+    ------
+    DataError
+        A card is missing, a quote is wrong, or the figure of the first page is not in its chapter.
+    """
+    shutil.rmtree(pages, ignore_errors=True)
+    (pages / "files").mkdir(parents=True)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(root / name, pages)
+    for name in ("references.bib", "logo.svg"):
+        shutil.copy(root / "book" / name, pages)
+    shutil.copytree(root / "book" / "_static", pages / "_static")
+    known = cards(executed, chapters)
+    names = glossary.terms((root / "book" / "glossary.md").read_text(encoding="utf-8"))
+    for path in (root / "book").glob("*.md"):
+        text = quote(path.read_text(encoding="utf-8"), known)
+        write_text(pages / path.name, glossary.page(text) if path.stem == "glossary" else text)
+    stamps = {name: json.loads((executed / f"{name}.key.json").read_text()) for name in chapters}
+    write_text(pages / "execution.md", execution_page(stamps, known, profile))
+    write_text(pages / "90_results.md", results_page(known, profile))
+    every = io.StringIO()
+    results_table(known, every=True).to_csv(every, index=False)
+    write_text(pages / "files" / "all_scores.csv", every.getvalue())
+    write_text(pages / "extra" / script.LINKED, script.text())
+    for name in chapters:
+        shutil.copy(root / "book" / f"{name}.py", pages / "files")
+        for ending in ("ipynb", "card.json"):
+            shutil.copy(executed / f"{name}.{ending}", pages / "files")
+        notebook = nbformat.read(executed / f"{name}.ipynb", as_version=4)
+        if name == FIGURE_OF_THE_BOOK[0]:
+            (pages / "figure.png").write_bytes(_figure(notebook))
+        nbformat.write(chapter_page(notebook, name, profile, names), pages / f"{name}.ipynb")
+
+
+def _figure(notebook):
+    """The picture on the first page, as the chapter of this build drew it."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and FIGURE_OF_THE_BOOK[1] in cell.source:
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):
+                    return base64.b64decode(output.data["image/png"])
+    raise DataError(FIGURE_OF_THE_BOOK[0], "no figure of a decoded trace", "the figure of the first page",
+                    "name another cell in pages.FIGURE_OF_THE_BOOK")

@@ -1,0 +1,454 @@
+"""Sets of ROIs, the restriction to one, masking without a refit, and what groups are worth, against known truth."""
+
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from calcium_decoding import preprocessing, splits
+from calcium_decoding.data import published
+from calcium_decoding.data.recording import Dataset, Recording
+from calcium_decoding.errors import ParameterError
+from calcium_decoding.experiments import compare, engine, nested
+from calcium_decoding.experiments.compare import Condition, ConditionResult
+from calcium_decoding.experiments.engine import Experiment
+from calcium_decoding.experiments.folds import FoldResult
+from calcium_decoding.explain import masking
+from calcium_decoding.models.loop import History
+from calcium_decoding.models.training import TrainingSettings
+from calcium_decoding.preprocessing.windows import WindowSpec
+from calcium_decoding.simulation import widefield
+from decoding_book.chapters.regions import figures, group_effects, roi_sets
+
+ALONE, REFIT, ZERO, MEAN = (group_effects.ALONE, group_effects.REFIT, group_effects.FILLS["zero"],
+                            group_effects.FILLS["mean"])
+NAMES = ("A_1", "A_2", "B_1", "B_2", "C_1", "C_2")
+GROUPS = {"A": (1, 2), "B": (3, 4), "C": (5, 6)}
+
+
+def make_dataset(effect, shared=(), animals=3, n_frames=500, names=NAMES, seed=0, simulated=False, noise=0.6):
+    """``effect`` of running on each ROI; ROIs in ``shared`` get the same noise, so that one is as good as all."""
+    rng = np.random.default_rng(seed)
+    recordings = []
+    for animal in range(animals):
+        for session in range(2):
+            run = (np.sin(np.arange(n_frames) / 15 + rng.uniform(0, 6)) > 0).astype(np.uint8)
+            signal = rng.normal(0, noise, size=(n_frames, len(effect)))
+            signal[:, list(shared)] = signal[:, list(shared)[:1]]
+            signal += 0.05 * rng.normal(size=signal.shape) + np.outer(run, effect)
+            recordings.append(Recording(signal, {"run": run}, 30.0, f"a{animal}", f"s{session}", roi_names=names,
+                                        simulated=simulated))
+    return Dataset("made", tuple(recordings))
+
+
+def make_experiment(dataset, recipe="scaled", spec=None, **training):
+    return Experiment(dataset, splits.animal_pairs(dataset), spec or WindowSpec(0, 0),
+                      {"name": recipe, "rate_hz": 30.0}, TrainingSettings(**training))
+
+
+def noise(n_frames=60, n_roi=6, seed=0):
+    return np.random.default_rng(seed).normal(size=(n_frames, n_roi)).astype(np.float32)
+
+
+# The restriction
+
+
+@pytest.mark.parametrize("recipe", preprocessing.RECIPES)
+def test_the_restriction_is_every_recipe_with_zeros_in_the_other_columns(recipe):
+    signal, kept = noise(), [5, 2]
+    whole, some = (preprocessing.build(recipe, 30.0, 20, only_rois=only) for only in ((), kept))
+    for pipeline in (whole, some):
+        pipeline.fit([(signal, [(0, 40)])], ["r"])
+    expected = whole.transform(signal)
+    expected[:, [0, 2, 3, 5]] = 0
+    np.testing.assert_array_equal(some.transform(signal), expected)
+    assert some.look_ahead_frames == whole.look_ahead_frames and some.look_back_frames == whole.look_back_frames
+    assert some.fitted_on == whole.fitted_on and some.is_causal == whole.is_causal
+    assert len(some.steps) == len(whole.steps) + 1
+
+
+def test_nothing_of_the_others_is_left():
+    one, other = noise(seed=1), noise(seed=2)
+    other[:, [0, 3]] = one[:, [0, 3]]
+    pipeline = preprocessing.build("published", 30.0, 20, only_rois=[1, 4])
+    np.testing.assert_array_equal(pipeline.transform(one), pipeline.transform(other))
+    assert (preprocessing.build("published", 30.0, 20).transform(one) !=
+            preprocessing.build("published", 30.0, 20).transform(other)).any()
+
+
+def test_the_restriction_says_what_it_is():
+    last = preprocessing.build("published", 30.0, only_rois=np.array([6, 8])).describe()[-1]
+    assert last == {"step": "OnlyRois", "parameters": {"rois": (6, 8)}, "look_back_frames": 0, "look_ahead_frames": 0,
+                    "fitted_on": "nothing", "causal": True}
+
+
+@pytest.mark.parametrize("rois", [[0], [-1], [1.0], [True], ["1"], [2, 2], "12", 3, None, {"a": 1}])
+def test_bad_numbers_are_refused(rois):
+    with pytest.raises(ParameterError):
+        preprocessing.build("raw", 30.0, only_rois=rois)
+
+
+def test_a_roi_that_is_not_there_is_refused_with_the_recording():
+    with pytest.raises(ParameterError, match=r"ROI 7.*1 to 6.*mouse 1/day 2"):
+        preprocessing.build("raw", 30.0, only_rois=[1, 7]).transform(noise(), "mouse 1/day 2")
+
+
+# Sets
+
+
+@pytest.fixture(scope="module")
+def study_like():
+    recordings = [Recording(noise(40, 50, i), {"run": np.arange(40) % 2}, 30.0, f"m{i}", "s", simulated=True)
+                  for i in range(3)]
+    return Dataset("study-like", tuple(recordings))
+
+
+def test_the_studys_sets(study_like):
+    # Typed from the paper's legends: left side first, homologues 25 later.
+    left = {"M2&M1": (1, 4), "FL&HL": (6, 9), "PT&RS": (14, 17), "V1&Vm": (18, 21), "Vl&A1": (22, 25)}
+    sets = roi_sets.sets_of(study_like)
+    for group, (first, last) in left.items():
+        one_side = list(range(first, last + 1))
+        assert sorted(sets.groups[group]) == one_side + [roi + 25 for roi in one_side]
+        assert sorted(sets.without(group) + sets.groups[group]) == list(range(1, 51))
+    assert list(sets.groups) == list(left)
+    assert sets.limbs["FLa&HLa"] == (6, 8, 31, 33) and len(sets.limbs["Other"]) == 46
+    assert not set(sets.limbs["Other"]) & {6, 8, 31, 33}
+    assert sets.sides == {"left": tuple(range(1, 26)), "right": tuple(range(26, 51))}
+    assert len(sets.everything()) == 1 + 2 + 5 + 5 + 2 and sets.everything()["all 50"] == ()
+
+
+def test_fifty_rois_of_somebody_else_are_not_given_the_studys_areas(study_like):
+    recordings = tuple(replace(r, simulated=False) for r in study_like.recordings)
+    sets = roi_sets.sets_of(Dataset("mine", recordings))
+    assert not sets.groups and not sets.limbs and "do not tell areas" in sets.statement
+    assert roi_sets.sets_of(Dataset("the study", recordings, compare_with_study=True)).groups
+    named = tuple(replace(r, roi_names=tuple(f"x{i}" for i in range(50))) for r in study_like.recordings)
+    assert not roi_sets.sets_of(Dataset("named", named)).groups
+
+
+@pytest.mark.parametrize(("names", "groups"), [
+    (("M1_left", "V1_left", "M1_right", "V1_right"), {"M1": (1, 3), "V1": (2, 4)}),
+    (("M1-1", "M1-2", "V1.1", "V1 2"), {"M1": (1, 2), "V1": (3, 4)}),
+    (("1", "2", "3", "4"), {}),  # numbers only
+    (("roi_1", "roi_2", "roi_3", "roi_4"), {}),  # one group is no comparison
+    (("a", "b", "c", "d"), {}),  # a group of its own each
+    (tuple(f"{chr(97 + i // 2)}_{i}" for i in range(40)), {}),  # 20 areas
+])
+def test_groups_from_names(names, groups):
+    sets = roi_sets.sets_of(make_dataset([0.0] * len(names), names=names, animals=1))
+    assert sets.groups == groups and sets.n_roi == len(names)
+    assert sets.statement.startswith("no groups") == (not groups)
+
+
+def test_recordings_with_different_rois_have_no_sets_but_all():
+    one, two = make_dataset([0.0] * 6, animals=1), make_dataset([0.0] * 4, animals=1, names=NAMES[:4])
+    recordings = one.recordings + tuple(replace(r, animal="b") for r in two.recordings)
+    sets = roi_sets.sets_of(Dataset("mixed", recordings))
+    assert sets.n_roi is None and sets.everything() == {"all ROIs": ()}
+    table = roi_sets.correlations(Dataset("mixed", recordings))
+    by_roi = roi_sets.correlation_table(table, sets, Dataset("mixed", recordings))
+    assert by_roi.empty and roi_sets.correlation_summary(by_roi).empty
+    assert roi_sets.card_scores(table, by_roi)[0].n == 2 * 6 + 2 * 4
+
+
+def test_conditions_of_the_sets(study_like):
+    experiment, sets = make_experiment(study_like, "raw"), roi_sets.sets_of(study_like)
+    asked = {c.name: c for c in roi_sets.conditions_of(experiment, sets)}
+    assert asked["all 50"].experiment is experiment
+    assert asked["FLa&HLa"].experiment.recipe == {**experiment.recipe, "only_rois": [6, 8, 31, 33]}
+    assert len(asked["without PT&RS"].experiment.recipe["only_rois"]) == 42
+    assert asked["M2&M1"].published_score() == (0.869, 0.037)
+    assert asked["all 50"].published_score()[0] == pytest.approx(0.974, abs=1e-3)
+    linear = roi_sets.conditions_of(experiment, sets, "logistic", ["left", "FL&HL"])
+    assert [(c.name, c.published) for c in linear] == [("FL&HL", None), ("left", None)]
+    found = [ConditionResult(c, []) for c in linear]
+    assert [r.name for r in roi_sets.pick(found, ["left", "nowhere", "FL&HL"])] == ["left", "FL&HL"]
+
+
+def test_a_decoder_restricted_to_silent_rois_is_at_chance_and_to_the_driven_ones_as_good_as_by_itself():
+    dataset = make_dataset([1.0, 1.0, 0, 0, 0, 0])
+    experiment, sets = make_experiment(dataset), roi_sets.sets_of(dataset)
+    found = {r.name: r.by_animal() for r in
+             compare.run(roi_sets.conditions_of(experiment, sets, "logistic"), jobs=1)}
+    alone = replace(dataset, recordings=tuple(replace(r, signal=r.signal[:, :2], roi_names=NAMES[:2])
+                                              for r in dataset.recordings))
+    by_itself = compare.run([Condition("A", make_experiment(alone), "logistic")], jobs=1)[0].by_animal()
+    assert found["A"] == pytest.approx(by_itself, abs=1e-6)  # the columns of zeros change nothing
+    assert all(0.4 < auc < 0.6 for name in ("B", "C", "without A") for auc in found[name].values())
+
+
+# Tests of pairs
+
+
+def as_folds(experiment, variant, shift=0.0):
+    """The published folds as if they were ours."""
+    nothing = np.empty(0)
+    return [FoldResult(f"test={row.test_mouse},valid={row.valid_mouse}", f"mouse {row.test_mouse}", "gru",
+                       {"auc": row.value + shift}, "", History(), (), nothing, nothing, nothing, nothing)
+            for row in published.per_fold(experiment, "GRU", variant).itertuples()]
+
+
+@pytest.mark.parametrize(("panel", "names", "n_pairs"), [("Fig6D", ["all 50", "FLa&HLa", "Other"], 3),
+                                                         ("Fig6F", list(published.GROUPS), 10)])
+def test_fed_with_the_published_folds_our_tests_give_the_published_ones(study_like, panel, names, n_pairs):
+    asked = roi_sets.conditions_of(make_experiment(study_like, "raw"), roi_sets.sets_of(study_like))
+    names = [name.replace("_", "&") for name in names]
+    found = [ConditionResult(c, as_folds(c.published[0], c.published[2])) for c in asked if c.name in names]
+    for order in (found, found[::-1]):
+        rows = compare.short_tests(order)
+        assert len(rows) == n_pairs
+        assert list(rows["rank-sum p, Holm"]) == list(rows["published, real mice"])
+    assert "n = 5" in rows["over animals"][0] and "(0.062)" in rows["sign-flip p (least possible)"][0]
+
+
+def test_where_published_figures_may_not_stand_there_is_no_column():
+    dataset = make_dataset([1.0, 1.0, 0, 0, 0, 0])
+    sets = roi_sets.sets_of(dataset)
+    found = compare.run(roi_sets.conditions_of(make_experiment(dataset), sets, "logistic", ["A", "B"]), jobs=1)
+    assert "published, real mice" not in compare.short_tests(found)
+    assert compare.short_tests(found[:1]).empty
+
+
+# Correlation with running
+
+
+def test_correlations_are_pearsons_of_the_trace_less_its_centred_moving_mean():
+    dataset = make_dataset([1.0, 0.3, 0, 0, -0.5, 0], n_frames=300)
+    table = roi_sets.correlations(dataset, baseline_frames=100)
+    for recording in dataset.recordings:
+        baseline = np.array([recording.signal[max(0, i - 50):i + 50].mean(axis=0) for i in range(300)])
+        expected = [stats.pearsonr(recording.signal[:, k] - baseline[:, k], recording.run).statistic for k in range(6)]
+        mine = table[table["recording"] == recording.id].sort_values("roi")
+        np.testing.assert_allclose(mine["r"], expected, atol=1e-5)
+    by_roi = roi_sets.correlation_table(table, roi_sets.sets_of(dataset), dataset)
+    first = table[table["roi"] == 1]
+    means = [first.loc[first["animal"] == a, "r"].mean() for a in dataset.animals]
+    row = by_roi.iloc[0]
+    assert row["mean"] == pytest.approx(np.mean(first["r"]))
+    assert row["sd_population"] == pytest.approx(np.std(first["r"]))
+    assert row["sd_animals"] == pytest.approx(np.std(means, ddof=1)) and (row["sessions"], row["animals"]) == (6, 3)
+    assert list(by_roi["group"]) == ["A", "A", "B", "B", "C", "C"] and "published" not in by_roi
+    assert roi_sets.card_scores(table, by_roi)[0].value == pytest.approx(by_roi["mean"].mean())
+    summary = roi_sets.correlation_summary(by_roi).set_index("group")
+    assert summary.loc["A", "mean r"] == pytest.approx(by_roi["mean"][:2].mean()) and summary.loc["all", "ROIs"] == 6
+
+
+def test_what_has_no_correlation_is_left_out():
+    run = np.arange(60) % 2
+    silent = noise(60, 3)
+    silent[:, 1] = 4.0
+    dataset = Dataset("d", (Recording(silent, {"run": run}, 30.0, "a", "s1"),
+                            Recording(noise(60, 3), {"run": 0 * run}, 30.0, "a", "s2")))
+    table = roi_sets.correlations(dataset)
+    assert list(table["roi"]) == [1, 3] and set(table["recording"]) == {"a/s1"} and np.isfinite(table["r"]).all()
+    by_roi = roi_sets.correlation_table(table, roi_sets.sets_of(dataset), dataset)
+    assert list(by_roi["roi"]) == [1, 3] and by_roi[["sd_animals", "sd_population"]].isna().all(axis=None)
+    ax = figures.correlations(table, by_roi, dataset, plt.figure().subplots())
+    assert ax.get_ylabel() == "correlation with running (r)"
+
+
+def test_published_correlations_stand_beside(study_like):
+    table = roi_sets.correlations(study_like, 10)
+    by_roi = roi_sets.correlation_table(table, roi_sets.sets_of(study_like), study_like)
+    assert by_roi["published"].iloc[0] == 0.32154338 and by_roi["published"].mean() == pytest.approx(0.212, abs=5e-4)
+    known = published.roi_table()["mean_run_correlation"]
+    np.testing.assert_allclose(published.roi_run_correlation(), known, atol=1e-6)
+    ax = figures.correlations(table, by_roi, study_like, plt.figure().subplots())
+    assert "published, real mice" in [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+# Masking without a refit
+
+
+@pytest.fixture(scope="module")
+def redundant():
+    """A and B carry the same; C carries nothing."""
+    return make_dataset([0.5, 0.5, 0.5, 0.5, 0, 0], shared=(0, 1, 2, 3), n_frames=800)
+
+
+def test_masked_scores_are_those_of_the_weights_without_the_group(redundant):
+    experiment = make_experiment(redundant)
+    found = masking.run(experiment, GROUPS, "logistic", jobs=1).set_index(["fold", "group", "fill"])["auc"]
+    by_id = {r.id: r for r in redundant.recordings}
+    for fold in experiment.split.folds:
+        train = np.concatenate([by_id[s.recording].signal for s in fold.train]).astype(float)
+        run = np.concatenate([by_id[s.recording].run for s in fold.train])
+        offset, scale = train.mean(axis=0), train.std(axis=0)
+        weights = LogisticRegression(max_iter=1000).fit((train - offset) / scale, run).coef_[0]
+        test = np.concatenate([by_id[s.recording].signal for s in fold.test])
+        labels = np.concatenate([by_id[s.recording].run for s in fold.test])
+        for group, rois in {"": (), **GROUPS}.items():
+            others = np.ones(6)
+            others[[roi - 1 for roi in rois]] = 0
+            expected = roc_auc_score(labels, ((test - offset) / scale) @ (weights * others))
+            for fill in ("zero", "mean") if group else ("none",):  # a constant does not move the order of outputs
+                assert found[fold.name, group, fill] == pytest.approx(expected, abs=1e-4)
+
+
+def test_unmasked_it_is_the_fold_itself_to_the_bit_also_in_processes(redundant):
+    experiment = make_experiment(redundant, "raw", WindowSpec(2, 2), epochs=1)
+    experiment = replace(experiment, split=replace(experiment.split, folds=experiment.split.folds[:2]))
+    found = masking.run(experiment, {"A": (1, 2)}, "gru", jobs=2)
+    whole = found[found["group"] == ""].set_index("fold")["auc"].to_dict()
+    assert whole == {f.fold: f.scores["auc"] for f in engine.run(experiment, ["gru"], jobs=1)}
+    pd.testing.assert_frame_equal(found, masking.run(experiment, {"A": (1, 2)}, "gru", jobs=1))
+
+
+def test_finished_folds_are_read_and_only_those_that_ask_the_same(redundant, tmp_path):
+    experiment = make_experiment(redundant)
+    found = masking.run(experiment, GROUPS, "logistic", tmp_path, jobs=1)
+    files = sorted(tmp_path.glob("*.masked.json"))
+    assert len(files) == len(experiment.split.folds)
+    files[0].write_text(files[0].read_text().replace('"auc": 0.', '"auc": 0.0'))
+    again = masking.run(experiment, GROUPS, "logistic", tmp_path, jobs=1)
+    assert (again["auc"] < 0.1).sum() == 7 and len(again) == len(found)  # one fold: whole, three groups, two fills
+    other = masking.run(experiment, {"A": GROUPS["A"]}, "logistic", tmp_path, jobs=1)
+    assert (other["auc"] > 0.1).all() and len(sorted(tmp_path.glob("*.masked.json"))) == 2 * len(files)
+    assert masking.run(experiment, {}, "logistic", tmp_path).empty
+
+
+def test_a_fold_with_one_class_has_no_rows():
+    dataset = make_dataset([1.0] * 6)
+    recordings = tuple(replace(r, behaviour={"run": 0 * r.run}) if r.animal == "a0" else r for r in dataset.recordings)
+    found = masking.run(make_experiment(replace(dataset, recordings=recordings)), GROUPS, "logistic", jobs=1)
+    assert set(found["animal"]) == {"a1", "a2"} and np.isfinite(found["auc"]).all()
+
+
+# What groups are worth
+
+
+def worth(dataset):
+    experiment, sets = make_experiment(dataset), roi_sets.sets_of(dataset)
+    found = compare.run(roi_sets.conditions_of(experiment, sets, "logistic"), jobs=1)
+    return found, sets, group_effects.effects(found, sets, masking.run(experiment, sets.groups, "logistic", jobs=1))
+
+
+def test_redundant_groups_decode_alone_and_are_not_missed(redundant):
+    found, sets, table = worth(redundant)
+    mean = table.groupby(["way", "group"])["value"].mean()
+    assert mean[ALONE, "A"] > 0.7 and mean[ALONE, "B"] > 0.7 and abs(mean[ALONE, "C"] - 0.5) < 0.06
+    assert abs(mean[REFIT]).max() < 0.02
+    by_name = {r.name: r for r in found}
+    a, whole = by_name["without A"].values(), by_name["all 6"].values()
+    for animal in redundant.animals:
+        mine = [whole[f] - a[f] for f in whole if f.startswith(f"test={animal}")]
+        row = table[(table["group"] == "A") & (table["way"] == REFIT) & (table["animal"] == animal)]
+        assert row["value"].item() == pytest.approx(np.mean(mine))
+    assert sets.all == "all 6"
+
+
+def test_a_group_that_cancels_the_noise_of_another_is_leant_on_yet_replaceable():
+    # A follows running under noise that B and C both know. Refitted without B the decoder reads the noise from C.
+    rng, dataset = np.random.default_rng(5), make_dataset([1.0, 1.0, 0, 0, 0, 0], noise=0.3)
+    recordings = []
+    for r in dataset.recordings:
+        common = 2.0 * rng.normal(size=(r.n_frames, 1))
+        recordings.append(replace(r, signal=r.signal + common))
+    table = worth(replace(dataset, recordings=tuple(recordings)))[2]
+    mean = table.groupby(["way", "group"])["value"].mean()
+    assert mean[ALONE, "A"] < 0.7 and mean[REFIT, "A"] > 0.3  # alone it says little, and nothing goes without it
+    for group in ("B", "C"):
+        assert abs(mean[ALONE, group] - 0.5) < 0.06 and abs(mean[REFIT, group]) < 0.03
+        assert mean[ZERO, group] > mean[REFIT, group] + 0.1 and mean[MEAN, group] == pytest.approx(mean[ZERO, group])
+
+
+def test_the_table_gives_t_intervals_over_animals():
+    table = pd.DataFrame({"group": "A", "way": REFIT, "animal": list("abc"), "value": [0.1, 0.2, 0.3]})
+    half = stats.t.ppf(0.975, 2) * 0.1 / np.sqrt(3)
+    assert group_effects.effect_table(table).iloc[0, 1] == f"+0.200 ({0.2 - half:+.3f} to {0.2 + half:+.3f})"
+    assert group_effects.effect_table(table.iloc[:1]).iloc[0, 1] == "+0.100"
+    assert group_effects.effect_table(table.iloc[:0]).empty
+
+
+def test_where_one_area_is_driven_only_that_is_found_and_only_that_is_missed():
+    found, table = group_effects.one_area_world(123, jobs=1)
+    mean = table.groupby(["way", "group"])["value"].mean()
+    alone, lost = mean[ALONE], mean[REFIT]
+    assert alone.idxmax() == "FL&HL" and alone["FL&HL"] > 0.6 and alone.drop("FL&HL").between(0.43, 0.57).all()
+    assert lost.idxmax() == "FL&HL" and lost["FL&HL"] > 0.2 and lost.drop("FL&HL").abs().max() < 0.05
+    # The others know the arousal that hides running in the driven area.
+    scores = {s.model: s.value for s in group_effects.world_scores(found)}
+    names = ("all 50", "FL&HL", "without FL&HL")
+    whole, alone, rest = (scores[f"{name} (simulated, one driven area)"] for name in names)
+    assert whole > alone + 0.05 and rest < 0.6 and len(scores) == 3
+    ax = figures.effects(table, plt.figure().subplots(), [ALONE], simulated=True)
+    assert "AUC" in ax.get_ylabel() and "simulated" in [text.get_text() for text in ax.texts]
+    dots = sum(len(c.get_offsets()) for c in ax.collections if len(c.get_offsets()) == 3)
+    assert dots == 15  # five groups of three animals
+
+
+def test_what_was_planted_is_what_the_simulation_says():
+    widefield.ensure("simulated-small")
+    settings = widefield.SimulationSettings(seed=6, animals=3, sessions_per_animal=2, frames_per_session=2100,
+                                            drive=2.5, noise=0.1, arousal=0.15, drift=0.3)
+    dataset = Dataset("simulated-small", widefield.dataset(replace(settings, animals=1)).recordings)
+    sets = roi_sets.sets_of(dataset)
+    truth, statement = group_effects.planted(dataset, sets)
+    assert "paper_like" in statement and list(truth["group"]) == list(sets.groups)
+    stride = widefield.informative_areas(settings)["stride"]
+    shares = np.mean([widefield.simulate_session(settings, *s).shares()["driven"] for s in settings.sessions()], axis=0)
+    for row in truth.itertuples():
+        columns = np.array(sets.groups[row.group]) - 1
+        assert row.stride == pytest.approx(stride[columns].mean())
+        assert row.share_driven == pytest.approx(shares[columns].mean(), abs=1e-6)
+    table = pd.DataFrame({"group": truth["group"], "way": ALONE, "animal": "a", "value": truth["share_driven"] ** 2})
+    table = pd.concat([table, table.assign(way=REFIT, value=-table["value"])])
+    found = group_effects.agreement(table, truth).set_index("way")["share_driven"]
+    assert found[ALONE] == pytest.approx(1) and found[REFIT] == pytest.approx(-1)
+    ax = figures.against_truth(table, truth, "share_driven", ALONE, plt.figure().subplots(), "planted")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == list(sets.groups)
+
+
+def test_without_truth_it_says_so(study_like, redundant):
+    for dataset, why in ((study_like, "study-like"), (redundant, "not simulated")):
+        truth, statement = group_effects.planted(dataset, roi_sets.sets_of(dataset))
+        assert truth.empty and why in statement
+    assert group_effects.agreement(pd.DataFrame(), truth).empty
+    ax = figures.against_truth(pd.DataFrame(), truth, "stride", ALONE, plt.figure().subplots(), "planted")
+    assert "no planted truth" in ax.texts[0].get_text()
+
+
+def test_without_groups_nothing_is_compared_and_nothing_breaks():
+    dataset = make_dataset([1.0, 0, 0, 0], names=("1", "2", "3", "4"))
+    found, _, table = worth(dataset)
+    assert [r.name for r in found] == ["all 4"] and table.empty and compare.short_tests(found).empty
+    ax = figures.effects(table, plt.figure().subplots())
+    assert "no groups" in ax.texts[0].get_text()
+
+
+# The price of choosing
+
+
+def test_price_of_choosing_by_hand():
+    def result(name, values):
+        folds = [FoldResult(f"test={animal}", animal, "gru", {"auc": auc}, "", History(), (), *[np.empty(0)] * 4)
+                 for animal, auc in values.items()]
+        return ConditionResult(Condition(name, None), folds)
+
+    found = [result("A", {"a": 0.9, "b": 0.6}), result("B", {"a": 0.7, "b": 0.9})]
+    scores = [nested.NestedScore("a", "B", {}, 0.5, {"auc": 0.7}, ()),
+              nested.NestedScore("b", "A", {}, 0.5, {"auc": 0.6}, ())]
+    table = group_effects.price_of_choosing(scores, found)
+    assert list(table["AUC"]) == pytest.approx([0.65, 0.8, 0.9]) and list(table["set"]) == ["B, A", "B", "A, B"]
+    assert group_effects.price_of_choosing([], found).empty
+
+
+def test_inner_animals_choose_the_driven_group():
+    dataset = make_dataset([1.0, 1.0, 0.2, 0, 0, 0])
+    asked = roi_sets.conditions_of(make_experiment(dataset), roi_sets.sets_of(dataset), "logistic", ["A", "B", "C"])
+    scores = nested.run(dataset, group_effects.candidates(asked), jobs=1)
+    assert {s.chosen for s in scores} == {"A"}
+    table = group_effects.price_of_choosing(scores, compare.run(asked, jobs=1))
+    assert table["AUC"].max() == pytest.approx(table["AUC"].min())  # one group far ahead: choosing costs nothing
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")

@@ -1,0 +1,68 @@
+"""Targets against loops over frames, and what they reach against what they change when a frame changes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calcium_decoding.data.recording import Recording
+from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.experiments import tasks
+
+
+def recording(n=80, seed=0, **behaviour):
+    rng = np.random.default_rng(seed)
+    behaviour = behaviour or {"run": rng.random(n) > 0.5, "speed_cm_s": rng.gamma(1, 5, n)}
+    return Recording(rng.normal(size=(n, 2)), behaviour, 30.0, "a", "s")
+
+
+@given(frames=st.integers(1, 50), n=st.integers(1, 80))
+def test_smoothed_speed_is_the_mean_over_the_frames_it_says(frames, n):
+    r = recording(n)
+    speed = r.behaviour["speed_cm_s"].astype(float)
+    centred = tasks.target_of(r, "speed", f"moving_mean_{frames}")
+    causal = tasks.target_of(r, "speed", f"causal_{frames}")
+    for i in range(n):
+        assert centred[i] == pytest.approx(speed[max(0, i - frames // 2):i + (frames - 1) // 2 + 1].mean(), rel=1e-5)
+        assert causal[i] == pytest.approx(speed[max(0, i - frames + 1):i + 1].mean(), rel=1e-5)
+
+
+def test_the_published_target_covers_15_frames_before_and_14_after():
+    speed = np.zeros(100)
+    speed[50] = 30.0
+    found = tasks.target_of(recording(speed_cm_s=speed, n=100), "speed", "moving_mean_30")
+    assert np.flatnonzero(found).tolist() == list(range(36, 66)) and found[50] == 1.0
+
+
+@pytest.mark.parametrize("smoothing", ["none", "moving_mean_30", "moving_mean_7", "causal_30", "causal_1"])
+def test_the_declared_reach_is_what_a_changed_frame_changes(smoothing):
+    speed = np.random.default_rng(1).gamma(1, 5, 200)
+    before = tasks.target_of(recording(200, speed_cm_s=speed), "speed", smoothing)
+    speed[100] += 100
+    changed = np.flatnonzero(tasks.target_of(recording(200, speed_cm_s=speed), "speed", smoothing) != before)
+    back, ahead = tasks.reach(smoothing)
+    assert changed.tolist() == list(range(100 - ahead, 100 + back + 1))
+
+
+def test_targets_by_name():
+    r = recording(4, velocity=np.array([-2.0, 1, 0, 3]), run=np.array([1, 1, 0, 1]))
+    assert tasks.target_of(r).dtype == np.uint8 and tasks.target_of(r).tolist() == [1, 1, 0, 1]
+    assert tasks.target_of(r, "speed").tolist() == [2, 1, 0, 3]  # there and back count alike
+    assert tasks.target_of(r, "velocity").tolist() == [-2, 1, 0, 3]
+    both = recording(4, velocity=np.zeros(4), speed_cm_s=np.ones(4))
+    assert tasks.target_of(both, "speed").tolist() == [1] * 4
+    assert [tasks.unit_of(x) for x in (both, r)] == ["cm/s", "the recording's own unit"]
+    assert (tasks.task_of("run"), tasks.task_of("velocity")) == ("run", "speed")
+
+
+def test_what_is_not_there_or_has_no_meaning_is_refused():
+    r = recording(4, run=np.array([1, 1, 0, 1]))
+    with pytest.raises(DataError, match="recording a/s: found behaviour run; expected a speed, in speed_cm_s or veloc"):
+        tasks.target_of(r, "speed")
+    with pytest.raises(DataError, match="wheel"):
+        tasks.target_of(r, "wheel")
+    with pytest.raises(ParameterError, match="decode speed instead"):
+        tasks.target_of(r, "run", "causal_30")
+    for bad in ("moving_mean", "causal_0", "median_3", "", "moving_mean_30_x", 30):
+        with pytest.raises(ParameterError, match="moving_mean_30 or causal_30"):
+            tasks.reach(bad)

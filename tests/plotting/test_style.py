@@ -1,0 +1,203 @@
+"""Figures and tables: what is drawn is what was measured, simulated data say so, odd input does not break them."""
+
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from scipy.stats import pearsonr
+from sklearn.metrics import auc
+
+from calcium_decoding import models, preprocessing, splits
+from calcium_decoding.data import published
+from calcium_decoding.data.recording import Dataset
+from calcium_decoding.errors import ParameterError
+from calcium_decoding.evaluation import cards
+from calcium_decoding.experiments import engine
+from calcium_decoding.models.training import TrainingSettings
+from calcium_decoding.plotting import style
+from calcium_decoding.preprocessing import moving_mean
+from calcium_decoding.preprocessing.windows import WindowSpec
+from decoding_book.chapters import data_tour, tables
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def folds(tiny_dataset):
+    spec, recipe = WindowSpec(4, 4), {"name": "raw", "rate_hz": 30.0}
+    split = splits.build("animal_pairs", tiny_dataset, spec, preprocessing.build(**recipe))
+    experiment = engine.Experiment(tiny_dataset, split, spec, recipe, TrainingSettings(epochs=2))
+    return engine.run(experiment, ["gru", "logistic"], jobs=1), experiment
+
+
+def words_on(ax):
+    return " ".join(text.get_text() for text in ax.texts)
+
+
+def test_every_plot_returns_its_axes_and_says_simulated(tiny_dataset, folds):
+    results, _ = folds
+    recording = tiny_dataset.recordings[0]
+    correlations = data_tour.correlations_with_running(tiny_dataset).values
+    plots = [
+        lambda ax: style.traces(recording, [0, 2], 0, 5, ax),
+        lambda ax: style.behaviour_trace(recording, "run", 0, 5, ax),
+        lambda ax: style.run_shares(tiny_dataset, ax),
+        lambda ax: style.correlation_with_running(tiny_dataset, correlations, ax),
+        lambda ax: style.learning_curves(results, ax, True),
+        lambda ax: style.roc_by_group(results, ax, True),
+        lambda ax: style.roc_by_role(results, ax, True),
+        lambda ax: style.decoded_trace(tables.folds_testing(results, recording)[0], recording, 0, 5, ax),
+        lambda ax: style.fold_scores(results, [], ax, None, True),
+        lambda ax: style.histogram(np.arange(9), "x", ax, True),
+    ]
+    for plot in plots:
+        ax = plt.figure().add_subplot()
+        assert plot(ax) is ax and "simulated" in words_on(ax)
+        assert ax.get_xlabel() or ax.get_ylabel()
+
+
+def test_recorded_data_are_not_called_simulated(tiny_dataset):
+    ax = style.traces(replace(tiny_dataset.recordings[0], simulated=False), [0], 0, 5, plt.figure().add_subplot())
+    assert "simulated" not in words_on(ax)
+
+
+def test_running_is_shaded_where_the_animal_runs():
+    ax = plt.figure().add_subplot()
+    style.running_spans(ax, np.arange(10) * 0.5, [0, 1, 1, 0, 0, 0, 0, 1, 1, 1])
+    spans = [(p.get_x(), p.get_x() + p.get_width()) for p in ax.patches]
+    assert spans == [(0.5, 1.5), (3.5, 5.0)]
+
+
+def test_folds_drawn_are_the_folds_scored(folds):
+    results, _ = folds
+    ax = style.fold_scores(results, [], plt.figure().add_subplot())
+    drawn = sorted(y for line in ax.lines if line.get_marker() == "o" and len(line.get_ydata()) == 6
+                   for y in line.get_ydata())
+    assert drawn == pytest.approx(sorted(r.scores["auc"] for r in results))
+
+
+def test_roc_by_role_tells_apart_what_was_trained_on_from_what_was_not(folds):
+    results, _ = folds
+    ax = style.roc_by_role(results, plt.figure().add_subplot())
+    said = dict(text.get_text().split() for text in ax.get_legend().get_texts())
+    gru = [r.scores for r in results if r.model == "gru"]
+    for role, score in (("training", "auc_train"), ("validation", "auc_valid"), ("test", "auc")):
+        assert said[role] == f"{np.mean([s[score] for s in gru]):.3f}"
+    # The curve over training windows belongs to the AUC over training windows.
+    for r in results:
+        assert auc(np.linspace(0, 1, 200), r.train_roc) == pytest.approx(r.scores["auc_train"], abs=0.01)
+
+
+def test_every_model_has_a_name_and_a_colour():
+    known = {**models.MODELS, **models.IMAGE_MODELS}
+    assert set(style.MODEL_LABELS) == set(style.MODEL_COLOURS) == set(known)
+    assert len(set(style.MODEL_COLOURS.values())) == len(known)
+
+
+def test_no_network_no_curve(folds):
+    results, _ = folds
+    ax = style.learning_curves([r for r in results if r.model == "logistic"], plt.figure().add_subplot())
+    assert "no network" in ax.get_title(loc="left") + ax.get_title()
+
+
+def test_score_table_has_means_and_published_only_where_they_belong(folds, tiny_dataset):
+    results, _ = folds
+    table = tables.score_table(results, [], tiny_dataset)
+    values = [r.scores["auc"] for r in results if r.model == "gru"]
+    assert table["auc mean"][0] == pytest.approx(np.mean(values))
+    assert table["auc SD"][0] == pytest.approx(np.std(values, ddof=1))
+    assert table["published AUC, real mice"][0] == "0.974 ± 0.014"
+    recorded = Dataset("r", tuple(replace(r, simulated=False) for r in tiny_dataset.recordings))
+    assert "published AUC, real mice" not in tables.score_table(results, [], recorded)
+    assert tables.published_scores(tiny_dataset) == {}
+    assert tables.published_scores(replace(recorded, compare_with_study=True))["gru"] == (0.974, 0.014)
+
+
+def test_group_table_is_the_mean_over_the_folds_of_a_group(folds):
+    results, _ = folds
+    table = tables.group_table(results).set_index("tested on")
+    expected = np.mean([r.scores["auc"] for r in results if r.model == "logistic" and r.test_group == "a1"])
+    assert table.loc["a1", "logistic, 1 frame"] == pytest.approx(expected)
+
+
+def test_folds_without_a_score_are_listed_once(folds):
+    results, _ = folds
+    broken = [replace(r, scores={}, reason="test frames: only rest") if r.fold == results[0].fold else r
+              for r in results]
+    assert tables.not_evaluable_table(broken).values.tolist() == [[results[0].fold, "test frames: only rest"]]
+    assert "none" in tables.show(tables.not_evaluable_table(results)).to_html()
+
+
+def test_correlations_agree_with_scipy(clear_dataset):
+    found = data_tour.correlations_with_running(clear_dataset)
+    recordings = clear_dataset.of_animal("mouse 2")
+    expected = np.mean([pearsonr(r.signal[:, 7], r.run)[0] for r in recordings])
+    assert found.loc["mouse 2"].iloc[7] == pytest.approx(expected, abs=1e-6)
+
+
+def test_slow_share_agrees_with_its_definition(tiny_dataset, monkeypatch):
+    monkeypatch.setattr(data_tour, "BASELINE_FRAMES", 50)
+    r = tiny_dataset.recordings[0]
+    one = Dataset("one", (r,))
+    slow = moving_mean(r.signal, 50)
+    wanted = 100 * slow.var(axis=0) / r.signal.var(axis=0, dtype=float)
+    assert data_tour.slow_share(one) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_silent_roi_is_left_out_and_not_nan(tiny_dataset):
+    r = tiny_dataset.recordings[0]
+    signal = r.signal.copy()
+    signal[:, 1] = 0.0
+    dataset = Dataset("d", (replace(r, signal=signal), *tiny_dataset.recordings[1:]))
+    assert np.isfinite(data_tour.correlations_with_running(dataset).values).all()
+    assert np.isfinite(data_tour.slow_share(dataset)).all()
+
+
+def test_run_share_table_by_hand(tiny_dataset):
+    table = data_tour.run_share_table(tiny_dataset)
+    shares = [100 * r.run.mean() for r in tiny_dataset.of_animal("a1")]
+    assert table["run_share_percent"][1] == pytest.approx(np.mean(shares))
+    assert "published_percent" not in table
+    assert "published_percent" in data_tour.run_share_table(replace(tiny_dataset, compare_with_study=True))
+
+
+def test_published_tables_are_the_paper_s():
+    assert published.reported("roi_rnn_architecture", "GRU", "preprocessed")[:3] == (0.974, 0.014, 20)
+    folds = published.per_fold("roi_rnn_architecture", "GRU", "preprocessed")
+    assert len(folds) == 20 and folds["value"].mean() == pytest.approx(0.97377, abs=1e-5)
+    assert published.run_share(5) == pytest.approx(0.80, abs=0.01)
+    assert list(published.roi_table().query("group == 'FL_HL'")["roi"]) == [6, 7, 8, 9, 31, 32, 33, 34]
+    with pytest.raises(KeyError):
+        published.reported("roi_rnn_architecture", "GPT", "preprocessed")
+
+
+def test_the_stretch_shown_holds_running_and_rest(clear_dataset):
+    for r in clear_dataset.recordings:
+        start = round(data_tour.interesting_start_s(r, 20) * r.rate_hz)
+        share = r.run[start : start + 600].mean()
+        every = [r.run[s : s + 600].mean() for s in range(0, r.n_frames - 600 + 1)]
+        assert abs(share - 0.5) == pytest.approx(min(abs(np.array(every) - 0.5)))
+
+
+def test_a_recording_the_data_set_lacks_is_refused(tiny_dataset):
+    assert data_tour.recording_at(tiny_dataset, 5) is tiny_dataset.recordings[5]
+    with pytest.raises(ParameterError, match="0 to 5"):
+        data_tour.recording_at(tiny_dataset, 6)
+
+
+def test_the_summary_of_a_stored_card_is_its_means_and_what_folds_took(folds):
+    found, _ = folds
+    provenance = {"data_hash": "d", "split_hash": "s", "code_version": "v", "seed": 1, "parameters": {}, "versions": {}}
+    timed = [replace(fold, seconds=90.0 if fold.model == "gru" else 6.0) for fold in found]
+    card = cards.ResultCard(chapter="c", dataset="d", simulated=True, claim="x", null="none", provenance=provenance,
+                            scores=cards.fold_scores(timed))
+    table = tables.stored_summary(card).set_index("decoder")
+    of_gru = [fold.scores["auc"] for fold in found if fold.model == "gru"]
+    assert table.loc["gru", "AUC"] == f"{np.mean(of_gru):.3f} ± {np.std(of_gru, ddof=1):.3f}"
+    assert table.loc["gru", "folds"] == 6 and list(table["minutes a fold"]) == ["1.5", "0.1"]
+    assert tables.stored_summary(None).empty and tables.stored_origin(None).empty
