@@ -122,49 +122,26 @@ def test_contributing_is_one_page_and_names_files_that_exist():
         assert all((ROOT / place).exists() for place in places), name
 
 
-# One check for each item of each checklist: true of everything that is there. The tests below go through them.
-
-
-def chapter_source(name):
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_is_named_wherever_a_reader_looks_for_it(name):
     assert execute.notebook_of(name).cells[0].source.splitlines()[0].endswith("?")
-
-
-def chapter_parameters(name):
     assert all(field.description for field in schema_of(name).model_fields.values())
     assert f"]({name})" in (ROOT / "book" / "parameters.md").read_text(encoding="utf-8")
-
-
-def chapter_profiles(name):
-    for profile in execute.PROFILES:
-        assert execute.merged_parameters(name, profile)
-
-
-def chapter_contents(name):
+    assert all(execute.merged_parameters(name, profile) for profile in execute.PROFILES)
     assert f"- file: {name}\n" in (ROOT / "_toc.yml").read_text(encoding="utf-8")
     assert re.search(rf"^\| \[.*?\]\({name}\) \|", (ROOT / "book" / "intro.md").read_text(encoding="utf-8"), re.M)
     assert re.search(rf"^\| `{name}` \|", README, re.M)
-
-
-def chapter_reference(name):
     assert (ROOT / "tests" / "reference" / f"{name}.ipynb").is_file()
 
 
-def chapter_claims(name):
-    # A claim names the chapter that answers it; that name has to be one there is, or one that is still to come.
+def test_claims_name_chapters_that_there_are():
     named = {chapter for study in claims.load().studies for group in study.groups for claim in group.claims
              for side in (claim.ours, claim.sound) if side for chapter in side.chapters}
-    same_number = {other for other in named if other[:2] == name[:2]}
-    assert same_number <= {name}, "claims.yaml names this chapter otherwise"
+    assert named <= set(CHAPTERS)
 
 
-def model_name(name):
-    every = models.MODELS | models.SPEED_MODELS | models.IMAGE_MODELS
-    assert len(str(every[name])) > 10
-
-
-def model_signature(name):
-    if name in models.IMAGE_MODELS:
-        return  # tests/models/test_cnn_rnn.py: its inputs are movies
+@pytest.mark.parametrize("name", [*models.MODELS, *models.SPEED_MODELS])
+def test_a_decoder_of_traces_takes_windows_and_gives_a_number_each(name):
     decoder = models.build(name, 3, 5, seed=1)
     assert decoder.task == models.task_of(name)
     if isinstance(decoder, torch.nn.Module):
@@ -173,62 +150,26 @@ def model_signature(name):
         assert callable(decoder.fit) and callable(decoder.output)
 
 
-def model_suites(name):
-    kind = next(k for k in ("IMAGE_MODELS", "SPEED_MODELS", "MODELS") if name in getattr(models, k))
-    suite = {"IMAGE_MODELS": "test_image_models", "SPEED_MODELS": "test_speed_models", "MODELS": "test_models"}[kind]
-    assert re.search(rf'@pytest\.mark\.parametrize\("name", (models\.)?{kind}\)',
-                     (ROOT / "tests" / f"{suite}.py").read_text(encoding="utf-8"))
-
-
-def model_chapters(name):
+@pytest.mark.parametrize("name", [*models.MODELS, *models.SPEED_MODELS, *models.IMAGE_MODELS])
+def test_some_chapter_takes_a_decoder_of_this_name(name):
     taken = [chapter for chapter, schema in CHAPTERS.items()
              if any(re.search(rf"[(|]{name}[|)]", getattr(part, "pattern", None) or "")
                     for field in schema.model_fields.values() for part in field.metadata)]
     assert taken or name == "cnn"  # chapter 20 is about this one alone
 
 
-def data_entry(name):
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_a_data_set_says_what_it_is_and_where_it_comes_from(name):
     entry = MANIFEST.entry(name)
     assert entry.title and entry.licence and entry.role and entry.caution and entry.rate_hz and entry.regime
-
-
-def data_source(name):
-    entry = MANIFEST.entry(name)
     assert {"doi": lambda: entry.doi, "repository": lambda: entry.repository and len(entry.commit) == 40,
             "simulated": lambda: entry.seed}[entry.kind]()
     if entry.kind == "repository":
         assert entry.files and all(file.bytes and file.sha256 for file in entry.files)
+    assert entry.format in readers.FORMATS and f"`{name}`" in README
 
 
-def data_reader(name):
-    assert MANIFEST.entry(name).format in readers.FORMATS
-
-
-def data_not_in_the_repository(name):
-    ignored = (ROOT / ".gitignore").read_text().split()
-    assert {"data/", "_build/"} <= set(ignored) and f"`{name}`" in README
-    entry = MANIFEST.entry(name)
-    if entry.folder if entry.kind != "simulated" else False:
-        tracked = subprocess.run(["git", "ls-files", f"data/{entry.folder}"], cwd=ROOT, capture_output=True, text=True)
-        assert tracked.stdout == ""
-
-
-CHECKS = {"A chapter": (chapter_source, chapter_parameters, chapter_profiles, chapter_contents, chapter_reference,
-                        chapter_claims),
-          "A model": (model_name, model_signature, model_suites, model_chapters),
-          "A data set": (data_entry, data_source, data_reader, data_not_in_the_repository)}
-THERE = {"A chapter": tuple(CHAPTERS), "A model": (*models.MODELS, *models.SPEED_MODELS, *models.IMAGE_MODELS),
-         "A data set": tuple(DATA_SETS)}
-
-
-def test_every_item_of_the_checklists_has_its_check():
-    sections = {part.splitlines()[0]: re.findall(r"^- \[ \] \*\*(.+?)\*\*", part, re.M)
-                for part in CONTRIBUTING.split("\n## ")[1:]}
-    assert sections == {title: [check.__name__.split("_", 1)[1].replace("_", " ") for check in checks]
-                        for title, checks in CHECKS.items()}
-
-
-@pytest.mark.parametrize(("check", "name"), [(check, name) for title, checks in CHECKS.items() for check in checks
-                                             for name in THERE[title]], ids=lambda x: getattr(x, "__name__", x))
-def test_a_checklist_holds_for_what_is_there(check, name):
-    check(name)
+def test_no_data_are_in_the_repository():
+    assert {"data/", "_build/"} <= set((ROOT / ".gitignore").read_text().split())
+    tracked = subprocess.run(["git", "ls-files", "data", "_build"], cwd=ROOT, capture_output=True, text=True)
+    assert tracked.stdout == ""
