@@ -23,7 +23,7 @@
 # null without fixed points, tests over animals, and a run at the full size of the study.
 
 # %%
-from calcium_decoding.evaluation import cards
+from calcium_decoding.evaluation import cards, onsets
 from calcium_decoding.experiments import compare, variants
 from calcium_decoding.plotting import comparisons, interactive, style
 from decoding_book.chapter import start
@@ -125,6 +125,21 @@ for ax, fold in zip(axes, testing, strict=True):
 # %%
 rois = data_tour.spread_of_rois(example)
 interactive.recording(example, rois, testing, start_s)
+
+# %% [markdown]
+# ## How soon, and how often in vain?
+#
+# An AUC over frames does not tell a decoder that is late at every onset from one that misses a few bouts; for a closed
+# loop the difference is all. An **onset** of running is a step from a second of rest to a second of running. It is
+# *detected* if the decoded probability crosses one half from half a second before it to a second after it; the *delay*
+# is the median over detected onsets, negative where the decoder is early, as one that looks ahead may be. A **false
+# alarm** is a crossing during rest, away from every onset. Means over test animals; the threshold was not tuned, and a
+# decoder that hardly ever crosses it has few false alarms and few detections.
+
+# %%
+of_onsets = onsets.by_fold(decoded, chapter.rate_hz)
+by_animal = of_onsets.drop(columns="fold").groupby(["model", "animal"], sort=False)
+tables.show(by_animal.mean().groupby("model", sort=False).mean().reset_index())
 
 # %% [markdown]
 # ## The null: what does the same network score when there is nothing to find?
@@ -278,7 +293,7 @@ tables.show(tables.stored_origin(stored))
 # %%
 others = [r for r in compared if r.name not in models.split(",")]
 card = chapter.card(experiment, decoded, nulls, null_statement, scores=[
-    *cards.fold_scores(theirs, " published null"),
+    *cards.fold_scores(theirs, " published null"), *onsets.card_scores(of_onsets),
     *compare.card_scores(others), *compare.card_scores(filtered)])
 tables.show(card.origin())
 

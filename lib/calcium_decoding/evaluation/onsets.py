@@ -7,9 +7,14 @@ loop the difference is all.
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.evaluation.cards import summarise
 from calcium_decoding.evaluation.metrics import checked_frames
+
+# Columns of :func:`by_fold`, and what the same is called on a result card.
+METRICS = {"detected": "onsets_detected", "delay (s)": "onset_delay_s", "false alarms a minute": "false_alarms_per_min"}
 
 
 @dataclass(frozen=True)
@@ -196,6 +201,54 @@ def pool(scores):
         raise DataError("events", "nothing to pool", "one recording at least", "check which fold tests the animal")
     return EventScores(sum(s.n_onsets for s in scores), np.concatenate([s.onset_delay_s for s in scores]),
                        sum(s.n_false_alarms for s in scores), sum(s.rest_s for s in scores))
+
+
+def by_fold(folds, rate_hz, settings=None):
+    """Onset scores of the test recordings of each fold, pooled.
+
+    Parameters
+    ----------
+    folds : sequence of FoldResult
+        Of decoders of running; those without scores are left out.
+    rate_hz : float
+        Frames per second.
+    settings : EventSettings, optional
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a fold: ``model``, ``fold``, ``animal`` (the test group), ``onsets``, ``detected`` (share, 0 to 1),
+        ``delay (s)`` (median of the detected ones) and ``false alarms a minute``. What is undefined in a fold, as the
+        delay where nothing was detected, is NaN.
+
+    Raises
+    ------
+    DataError
+        A speed was decoded.
+    """
+    rows = []
+    for fold in folds:
+        if not fold.scores:
+            continue
+        of = [fold.recording == i for i in range(len(fold.recordings))]
+        found = pool(event_scores(fold.centre[at], fold.labels[at], fold.p_run[at], rate_hz, settings) for at in of)
+        detected = found.share_detected if found.n_onsets else None
+        rows.append({"model": fold.model, "fold": fold.fold, "animal": fold.test_group, "onsets": found.n_onsets,
+                     "detected": detected, "delay (s)": found.median_delay_s if detected else None,
+                     "false alarms a minute": found.false_alarms_per_min if found.rest_s else None})
+    columns = ["model", "fold", "animal", "onsets", *METRICS]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(METRICS, float))
+
+
+def card_scores(table):
+    """Onset scores of :func:`by_fold` for the result card: mean over test animals of each decoder, where defined."""
+    by_animal = table.groupby(["model", "animal"], sort=False)[list(METRICS)].mean()
+    scores = []
+    for model, means in by_animal.groupby("model", sort=False):
+        for column, metric in METRICS.items():
+            defined = means[column].dropna()
+            scores += summarise(model, defined, metric, unit="test animals")[:1] if len(defined) else []
+    return scores
 
 
 def _steps(frames, state, min_off, min_on):
