@@ -9,7 +9,8 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    ["data", "evaluation", "experiments", "explain", "models", "plotting", "preprocessing", "simulation", "splits"],
+    ["data", "evaluation", "experiments", "explain", "models", "plotting", "preprocessing", "simulation", "splits",
+     "streaming"],
     {
         "data": ["Dataset", "Movie", "Recording", "read"],
         "evaluation": ["ResultCard"],

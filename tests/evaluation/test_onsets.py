@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import onsets
 from calcium_decoding.evaluation.onsets import EventSettings, true_onsets
+from calcium_decoding.experiments import FoldResult
+from calcium_decoding.models.loop import History
 
 RATE_HZ = 10.0  # so 1 s is 10 frames
 
@@ -189,25 +191,20 @@ def test_input_that_cannot_be_scored_is_refused():
         onsets.event_scores(*good, 0.1)
 
 
-class Fold:
-    """What a fold result has of two test recordings, whose windows lie one after the other."""
-
-    fold, test_group, model, scores, recordings = "a1 tests", "a1", "gru", {"auc": 0.9}, ("s1", "s2")
-
-    def __init__(self, labels, decoded):
-        self.centre = np.concatenate([7 + np.arange(len(part)) for part in labels])
-        self.recording = np.repeat([0, 1], [len(part) for part in labels])
-        self.labels, self.p_run = np.concatenate(labels), 0.1 + 0.8 * np.concatenate(decoded)
+def fold_of(model, labels, decoded):
+    """A fold that tested two recordings."""
+    return FoldResult("a1 tests", "a1", model, {"auc": 0.9}, "", History(), ("s1", "s2"),
+                      np.repeat([0, 1], [len(part) for part in labels]),
+                      np.concatenate([7 + np.arange(len(part)) for part in labels]), np.concatenate(labels),
+                      0.1 + 0.8 * np.concatenate(decoded))
 
 
 def test_a_fold_is_scored_recording_by_recording_and_pooled():
     # The first recording ends at rest and the second begins running: that is no onset, nor is its decoding late.
     labels = [trace(300, [(100, 150), (200, 240)]), trace(200, [(0, 60), (120, 170)])]
     decoded = [trace(300, [(104, 150), (202, 240), (270, 272)]), trace(200, [(0, 60)])]
-    nothing = Fold(labels, [0 * part for part in decoded])
-    nothing.model, empty = "silent", Fold(labels, decoded)
-    empty.scores = {}
-    table = onsets.by_fold([Fold(labels, decoded), nothing, empty], RATE_HZ)
+    heard, nothing = fold_of("gru", labels, decoded), fold_of("silent", labels, [0 * part for part in decoded])
+    table = onsets.by_fold([heard, nothing, replace(heard, scores={})], RATE_HZ)
     assert list(table["model"]) == ["gru", "silent"] and list(table["onsets"]) == [3, 3]
     found = table.iloc[0]
     assert found["detected"] == pytest.approx(2 / 3) and found["delay (s)"] == pytest.approx(0.3)
@@ -220,3 +217,5 @@ def test_a_fold_is_scored_recording_by_recording_and_pooled():
         ("gru", "false_alarms_per_min"): found["false alarms a minute"], ("silent", "onsets_detected"): 0.0,
         ("silent", "false_alarms_per_min"): 0.0}
     assert onsets.card_scores(table[:0]) == []
+    with pytest.raises(DataError, match="a decoded speed"):
+        onsets.by_fold([replace(heard, task="speed")], RATE_HZ)

@@ -230,8 +230,10 @@ def by_fold(folds, rate_hz, settings=None):
     for fold in folds:
         if not fold.scores:
             continue
-        of = [fold.recording == i for i in range(len(fold.recordings))]
-        found = pool(event_scores(fold.centre[at], fold.labels[at], fold.p_run[at], rate_hz, settings) for at in of)
+        if fold.task != "run":
+            raise DataError(f"fold {fold.fold}", f"a decoded {fold.task}", "decoded probabilities of running",
+                            "give folds of decoders of running")
+        found = pool(event_scores(*fold.trace(name), rate_hz, settings) for name in fold.recordings)
         detected = found.share_detected if found.n_onsets else None
         rows.append({"model": fold.model, "fold": fold.fold, "animal": fold.test_group, "onsets": found.n_onsets,
                      "detected": detected, "delay (s)": found.median_delay_s if detected else None,

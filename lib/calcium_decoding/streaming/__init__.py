@@ -1,0 +1,7 @@
+"""A trained decoder, frame by frame: the value of each window as soon as its last frame is there."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+    "decoder": ["Decoded", "StreamDecoder"],
+})
