@@ -105,7 +105,7 @@ occlusion_tables.show(occlusion_tables.fold_table(cuts), cuts, nulls)
 # in which the animal only runs, or only rests, has no AUC. It is in no mean, and named here:
 
 # %%
-occlusion_tables.show(occlusion_tables.undefined_table(cuts))
+tables.show(occlusion_tables.undefined_table(cuts))
 
 # %% [markdown]
 # ## Over models
@@ -252,7 +252,7 @@ occlusion_tables.show(truth.agreement_table(agreement), cuts, nulls)
 # - **Not the published map**, in the demo: another network, a sixteenth of the pixels, one window in four.
 
 # %%
-occlusion_tables.show(tables.not_evaluable_table(decoders))
+tables.show(tables.not_evaluable_table(decoders))
 
 # %% [markdown]
 # ## Result card
@@ -264,7 +264,7 @@ occlusion_tables.show(tables.not_evaluable_table(decoders))
 scores = [*occlusion_tables.card_scores(cuts, pairs),
           *truth.card_scores(agreement)]
 card = chapter.card(experiment, decoders, nulls, null_statement, scores)
-occlusion_tables.show(card.origin())
+tables.show(card.origin())
 
 # %% tags=["nbval-check-output"]
 print(card.rounded())

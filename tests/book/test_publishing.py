@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -122,6 +123,20 @@ def test_contributing_is_one_page_and_names_files_that_exist():
         assert all((ROOT / place).exists() for place in places), name
 
 
+def test_the_rooms_in_the_readme_are_those_there_are():
+    rooms = {path.parent.name for path in (ROOT / "lib" / "calcium_decoding").glob("*/__init__.py")}
+    listed = re.findall(r"^\| `(\w+)` \|", README.partition("## The library")[2], re.M)
+    assert set(listed) == rooms and len(listed) == 11
+
+
+def test_the_script_in_the_readme_runs():
+    script, = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    scores = {(line.split()[0], line.split()[1]): float(line.split()[2]) for line in done.stdout.splitlines()}
+    assert len(scores) > 2 and all(0.5 < score <= 1 for score in scores.values())
+
+
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_chapter_is_named_wherever_a_reader_looks_for_it(name):
     assert execute.notebook_of(name).cells[0].source.splitlines()[0].endswith("?")
@@ -170,6 +185,6 @@ def test_a_data_set_says_what_it_is_and_where_it_comes_from(name):
 
 
 def test_no_data_are_in_the_repository():
-    assert {"data/", "_build/"} <= set((ROOT / ".gitignore").read_text().split())
+    assert {"/data/", "/_build/"} <= set((ROOT / ".gitignore").read_text().split())
     tracked = subprocess.run(["git", "ls-files", "data", "_build"], cwd=ROOT, capture_output=True, text=True)
     assert tracked.stdout == ""
