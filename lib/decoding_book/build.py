@@ -41,22 +41,9 @@ def build(profile="demo", data_dir=None, scheduler=None):
     data sets run beside each other, as far as there are processors; one that is left over takes the last chapters of
     the longest row. A chapter can be read in ``_build/executed/PROFILE`` as soon as it is done.
 
-    Parameters
-    ----------
-    profile : {"smoke", "demo", "paper"}
-    data_dir : str or Path, optional
-    scheduler : str, optional
-        As for :func:`decoding_book.execute.run`.
-
-    Returns
-    -------
-    Path
-        The landing page, ``_build/html/index.html``.
-
-    Raises
-    ------
-    ChapterError
-        A chapter stopped, which stops the others too, or the pages have faults. What was finished is kept.
+    ``profile``: {"smoke", "demo", "paper"}. ``scheduler``: as for :func:`decoding_book.execute.run`. Returns Path: the
+    landing page, ``_build/html/index.html``. Raises ChapterError: a chapter stopped, which stops the others too, or the
+    pages have faults. What was finished is kept.
     """
     root = catalog.project_root()
     executed = root / "_build" / "executed" / profile

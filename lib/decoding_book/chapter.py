@@ -61,27 +61,12 @@ class Chapter:
              target_smoothing="none"):
         """The experiment that the parameters describe, on this chapter's data; prints the split.
 
-        Parameters
-        ----------
-        dataset : Dataset, optional
-            Other data.
-        recipe : str, optional
-            Another preprocessing.
-        n_folds : int
-            Keep only so many folds, spread evenly; 0: all.
-        spec : WindowSpec, optional
-            Another window or label shift.
-        changes : dict, optional
-            Other arguments of :func:`calcium_decoding.preprocessing.build`, beside those the parameters give.
-        say : bool
-            Print what was planned; a sweep says it once.
-        target, target_smoothing : str
-            What is decoded; see :func:`calcium_decoding.experiments.tasks.target_of`.
-
-        Raises
-        ------
-        ParameterError, LeakError, DataError
-            The split cannot be made on these data, or it leaks; a recording does not have the target.
+        ``dataset``: other data. ``recipe``: another preprocessing. ``n_folds``: keep only so many folds, spread evenly;
+        0: all. ``spec``: another window or label shift. ``changes``: other arguments of
+        :func:`calcium_decoding.preprocessing.build`, beside those the parameters give. ``say``: print what was planned;
+        a sweep says it once. ``target``, ``target_smoothing``: what is decoded; see
+        :func:`calcium_decoding.experiments.tasks.target_of`. Raises ParameterError, LeakError, DataError: the split
+        cannot be made on these data, or it leaks; a recording does not have the target.
         """
         p = self.parameters
         dataset = dataset or self.dataset
@@ -142,18 +127,9 @@ class Chapter:
     def decode_null(self, way="repairing"):
         """Refit on data whose sessions have behaviour of other sessions.
 
-        Parameters
-        ----------
-        way : {"repairing", "published"}
-            Names in :data:`calcium_decoding.evaluation.nulls.NULLS`: one draw without fixed points, or the study's
-            permutation.
-
-        Returns
-        -------
-        results : list of FoldResult
-            Empty if there is no such null.
-        statement : str
-            Which null it is, or why there is none.
+        ``way`` ({"repairing", "published"}): names in :data:`calcium_decoding.evaluation.nulls.NULLS`: one draw without
+        fixed points, or the study's permutation. Returns ``results`` (list of FoldResult): empty if there is no such
+        null; ``statement``: which null it is, or why there is none.
         """
         names = [name for name in self.parameters.null_models.split(",") if name]
         if not names:
@@ -171,19 +147,10 @@ class Chapter:
     def card(self, experiment=None, folds=(), nulls=(), null="none: nothing is decoded here", scores=()):
         """Make the result card and write it to the folder that the parameter ``out_dir`` names.
 
-        Parameters
-        ----------
-        experiment : Experiment, ImageExperiment or sequence of them, optional
-            What was run; left out where nothing is decoded. Of several, the card names every claim and every split.
-        folds, nulls : sequence of FoldResult
-        null : str
-            What :meth:`decode_null` says about the null.
-        scores : sequence of Score
-            Further numbers.
-
-        Returns
-        -------
-        ResultCard
+        ``experiment`` (Experiment, ImageExperiment or sequence of them): what was run; left out where nothing is
+        decoded. Of several, the card names every claim and every split. ``folds``, ``nulls``: sequence of FoldResult.
+        ``null``: what :meth:`decode_null` says about the null. ``scores`` (sequence of Score): further numbers. Returns
+        ResultCard.
         """
         plans = (experiment,) if hasattr(experiment, "split") else tuple(experiment or ())
         planned = [plan.split for plan in plans]
@@ -209,25 +176,11 @@ class Chapter:
 def start(chapter, namespace, movies=False):
     """Begin a chapter: check its parameters, seed, open its data, print what they are.
 
-    Parameters
-    ----------
-    chapter : str
-        A name in :data:`decoding_book.parameters.CHAPTERS`.
-    namespace : dict
-        ``globals()`` of the notebook, right after the cell of parameters.
-    movies : bool
-        Open the movies of the recordings too, and see that the first weights of the networks can be had.
-
-    Returns
-    -------
-    Chapter
-
-    Raises
-    ------
-    ParameterError
-        A parameter is unknown, missing, of the wrong type or out of range; or movies of data that have none.
-    DataError
-        The data set is not here or not usable, or the weights cannot be had.
+    ``chapter``: a name in :data:`decoding_book.parameters.CHAPTERS`. ``namespace``: ``globals()`` of the notebook,
+    right after the cell of parameters. ``movies``: open the movies of the recordings too, and see that the first
+    weights of the networks can be had. Returns Chapter. Raises ParameterError: a parameter is unknown, missing, of the
+    wrong type or out of range; or movies of data that have none. Raises DataError: the data set is not here or not
+    usable, or the weights cannot be had.
     """
     known = schema_of(chapter).model_fields
     given = {name: namespace[name] for name in known if name in namespace}

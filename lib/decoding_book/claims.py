@@ -181,10 +181,7 @@ class Claims(_Strict):
 def load():
     """The claims that come with the library.
 
-    Raises
-    ------
-    DataError
-        The file does not fit its schema.
+    Raises DataError: the file does not fit its schema.
     """
     return parse((files("decoding_book") / "claims.yaml").read_text(encoding="utf-8"))
 
@@ -201,18 +198,9 @@ def parse(text):
 def look_up(name, where):
     """A number in a published table.
 
-    Parameters
-    ----------
-    name : str
-        A table; see :func:`calcium_decoding.data.published.names`.
-    where : dict
-        Column to value. Several rows that match are summarised as mean and sample SD; with ``take: min`` the smallest
-        is taken. Percentages become shares of one.
-
-    Raises
-    ------
-    DataError
-        No such table or column, no row that matches, or several summaries that match.
+    ``name``: a table; see :func:`calcium_decoding.data.published.names`. ``where``: column to value. Several rows that
+    match are summarised as mean and sample SD; with ``take: min`` the smallest is taken. Percentages become shares of
+    one. Raises DataError: no such table or column, no row that matches, or several summaries that match.
     """
     where = dict(where)
     take = where.pop("take", "mean")
@@ -244,21 +232,12 @@ def labels(direction):
 def holds(direction, values, error=None):
     """Does an order hold?
 
-    Parameters
-    ----------
-    direction : str
-        ``"a, b > c > d"``: every value on one side above every one on the next. ``"a ~ b ~ c"``: all within
-        :data:`LEVEL`.
-    values : dict of str to float
-        By label. A word that is a number stands for itself.
-    error : callable, optional
-        Standard error of the difference of two labels, or of one label from a number; 0 if left out.
-
-    Returns
-    -------
-    {"holds", "undecided", "does not hold"}
-        Undecided: some difference that the order needs is no larger than :data:`UNDECIDED`, or than its standard error,
-        either way; or one between values that should be level is larger than :data:`LEVEL` but not than its error.
+    ``direction``: ``"a, b > c > d"``: every value on one side above every one on the next. ``"a ~ b ~ c"``: all within
+    :data:`LEVEL`. ``values`` (dict of str to float): by label. A word that is a number stands for itself. ``error``:
+    standard error of the difference of two labels, or of one label from a number; 0 if left out. Returns {"holds",
+    "undecided", "does not hold"}: undecided: some difference that the order needs is no larger than :data:`UNDECIDED`,
+    or than its standard error, either way; or one between values that should be level is larger than :data:`LEVEL` but
+    not than its error.
     """
     error = error or (lambda a, b: 0.0)
 

@@ -9,11 +9,7 @@ from calcium_decoding.errors import ParameterError
 def add_book(areas, place):
     """Add ``calcium-decoding book`` to the command; an entry point, see :data:`calcium_decoding.cli.COMMANDS`.
 
-    Parameters
-    ----------
-    areas : argparse subparsers
-    place : argparse.ArgumentParser
-        Parent parser with ``--data-dir``.
+    ``areas``: argparse subparsers. ``place``: parent parser with ``--data-dir``.
     """
     book = areas.add_parser("book", help="run chapters, build the book, remake the test references")
     commands = book.add_subparsers(required=True, metavar="run|build|collect|reference|parameters|ledger")

@@ -36,10 +36,7 @@ class ChapterError(CalciumDecodingError, RuntimeError):
 def source_path(chapter):
     """The percent notebook of a chapter.
 
-    Raises
-    ------
-    ParameterError
-        There is no such chapter.
+    Raises ParameterError: there is no such chapter.
     """
     schema_of(chapter)
     return catalog.project_root() / "book" / f"{chapter}.py"
@@ -73,34 +70,13 @@ def defaults(chapter):
 def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs", data_dir=None, scheduler=None):
     """Execute one chapter and leave ``<chapter>.ipynb``, ``.html`` and ``.card.json`` in a folder.
 
-    Parameters
-    ----------
-    chapter : str
-        Such as ``"10_roi_rnn"``.
-    profile : {"smoke", "demo", "paper"}
-    dataset : str, optional
-        Name in the manifest, in place of the profile's.
-    overrides : dict, optional
-        Further parameters by name.
-    out : str or Path
-        Folder for the three files.
-    data_dir : str or Path, optional
-        Folder of data sets.
-    scheduler : str, optional
-        Address of a Dask scheduler whose workers train the folds. Empty: processes here, whatever the environment
-        variable ``CALCIUM_DECODING_SCHEDULER`` says, which counts if this is left out.
-
-    Returns
-    -------
-    dict of str to Path
-        ``notebook``, ``html``, ``card``.
-
-    Raises
-    ------
-    ParameterError
-        Unknown chapter, profile or parameter, or a value out of range: before anything runs.
-    ChapterError
-        A cell failed; the message is the cell's error. Nothing is left in ``out`` from this run.
+    ``chapter``: such as ``"10_roi_rnn"``. ``profile``: {"smoke", "demo", "paper"}. ``dataset``: name in the manifest,
+    in place of the profile's. ``overrides``: further parameters by name. ``out``: folder for the three files.
+    ``data_dir``: folder of data sets. ``scheduler``: address of a Dask scheduler whose workers train the folds. Empty:
+    processes here, whatever the environment variable ``CALCIUM_DECODING_SCHEDULER`` says, which counts if this is left
+    out. Returns dict of str to Path: ``notebook``, ``html``, ``card``. Raises ParameterError: unknown chapter, profile
+    or parameter, or a value out of range: before anything runs. Raises ChapterError: a cell failed; the message is the
+    cell's error. Nothing is left in ``out`` from this run.
     """
     out = Path(out).resolve()
     parameters = merged_parameters(chapter, profile, dataset, overrides, data_dir)

@@ -19,10 +19,7 @@ _GLUE = "\N{NO-BREAK SPACE}"  # a narrow column breaks between values, not insid
 def unresolved(cards, known=None):
     """Scores that claims ask of chapters which have a stored card, and that no card of these chapters holds.
 
-    Returns
-    -------
-    list of str
-        A line each.
+    Returns a list of str: a line each.
     """
     lines = []
     for study in (known or claims.load()).studies:
@@ -69,17 +66,8 @@ class Verdict(StrEnum):
 def verdict(claim, study, ours, sound):
     """The rule: from a claim and what was found, a verdict and its reason. Nothing else decides.
 
-    Parameters
-    ----------
-    claim : Claim
-    study : Study
-    ours, sound : Found or None
-        Scores under their protocol and under the sound one.
-
-    Returns
-    -------
-    verdict : Verdict
-    reason : str
+    ``claim``: Claim. ``study``: Study. ``ours``, ``sound``: scores under their protocol and under the sound one.
+    Returns ``verdict`` (Verdict); ``reason``.
     """
     if claim.no_check:
         return Verdict.CANNOT, claim.no_check
@@ -190,16 +178,8 @@ def _origins(rows):
 def write(path=None):
     """Write the page, whole or not at all.
 
-    Parameters
-    ----------
-    path : Path, optional
-        ``book/reproduction.md`` if left out.
-
-    Returns
-    -------
-    path : Path
-    unresolved : list of str
-        See :func:`unresolved`.
+    ``path``: ``book/reproduction.md`` if left out. Returns ``path`` (Path); ``unresolved`` (list of str): see
+    :func:`unresolved`.
     """
     path = path or project_root() / "book" / PAGE
     cards = load_cards()
@@ -262,10 +242,7 @@ class Found:
 def load_cards(folder=None):
     """Stored result cards, sorted by file name.
 
-    Parameters
-    ----------
-    folder : Path, optional
-        ``book/stored`` if left out.
+    ``folder``: ``book/stored`` if left out.
     """
     folder = folder or stored_folder()
     return [Stored(path.name, ResultCard.load(path)) for path in sorted(folder.glob("*.card.json"))]
@@ -289,17 +266,8 @@ def _summaries(side, card):
 def find(side, cards, dataset):
     """The card that answers best: the study's own recordings first, then most folds, then order of chapters and names.
 
-    Parameters
-    ----------
-    side : Ours
-    cards : sequence of Stored
-    dataset : str or None
-        The study's own recordings.
-
-    Returns
-    -------
-    Found or None
-        None if no card holds all scores.
+    ``side``: Ours. ``cards``: sequence of Stored. ``dataset``: the study's own recordings. Returns Found or None: None
+    if no card holds all scores.
     """
     found = []
     for stored in cards:

@@ -24,26 +24,11 @@ _NAMED = 5  # notes on movies that a page shows
 def plan(parameters, dataset, changes=None):
     """The experiment that the parameters of a chapter on movies describe.
 
-    Parameters
-    ----------
-    parameters : Parameters
-        Of :class:`decoding_book.parameters.Cnn` or :class:`~decoding_book.parameters.CnnRnn`.
-    dataset : Dataset
-    changes : dict, optional
-        Other values of fields of :class:`~calcium_decoding.experiments.movies.ImageSettings`.
-
-    Returns
-    -------
-    ImageExperiment
-        On all folds of the split, not audited yet. Frames are scaled by their session where the split lies across
-        recordings, by the training frames where it lies within.
-
-    Raises
-    ------
-    ParameterError, LeakError
-        The split cannot be made on these data.
-    DataError
-        A recording without a movie.
+    ``parameters``: of :class:`decoding_book.parameters.Cnn` or :class:`~decoding_book.parameters.CnnRnn`. ``changes``:
+    other values of fields of :class:`~calcium_decoding.experiments.movies.ImageSettings`. Returns ImageExperiment: on
+    all folds of the split, not audited yet. Frames are scaled by their session where the split lies across recordings,
+    by the training frames where it lies within. Raises ParameterError, LeakError: the split cannot be made on these
+    data. Raises DataError: a recording without a movie.
     """
     regime = dataset.regime if parameters.regime == "auto" else parameters.regime
     settings = replace(_settings(parameters), frame_scaling="training" if regime in _WITHIN else "session")
@@ -73,15 +58,7 @@ def _sequence(p, frozen):
 def described(experiment, rate_hz):
     """What an experiment on movies feeds to its network, in words for a page.
 
-    Parameters
-    ----------
-    experiment : ImageExperiment
-    rate_hz : float
-
-    Returns
-    -------
-    list of (str, str)
-        Label and text.
+    ``experiment``: ImageExperiment. Returns a list of (str, str): label and text.
     """
     settings = experiment.settings
     _, rows, columns = experiment.dataset.recordings[0].movie.shape
@@ -100,24 +77,10 @@ def described(experiment, rate_hz):
 def open_movies(dataset, folder):
     """The data set with movies that map and were looked through once.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        With a movie of every recording.
-    folder : str or Path
-        For copies of movies that cannot be memory-mapped as they lie.
-
-    Returns
-    -------
-    dataset : Dataset
-        Recordings whose movie cannot be read, is saturated, or has many frames without a picture are among the refused.
-    lines : list of str
-        Which movies were converted or have pixels at the ceiling of the camera, in words for a page.
-
-    Raises
-    ------
-    DataError
-        No movie can be used.
+    ``dataset``: with a movie of every recording. ``folder``: for copies of movies that cannot be memory-mapped as they
+    lie. Returns ``dataset`` (Dataset): recordings whose movie cannot be read, is saturated, or has many frames without
+    a picture are among the refused; ``lines`` (list of str): which movies were converted or have pixels at the ceiling
+    of the camera, in words for a page. Raises DataError: no movie can be used.
     """
     intake, lines = Intake(strict=False), []
     for recording in progress(dataset.recordings, desc="look through movies", unit="movie", leave=False):
@@ -146,20 +109,8 @@ def movies_of(dataset):
 def ensure_weights(name):
     """See that first weights can be had before anything is trained; fetch them on first use, and say so.
 
-    Parameters
-    ----------
-    name : str
-        A name in :data:`calcium_decoding.models.cnn.WEIGHTS`.
-
-    Returns
-    -------
-    str
-        What was fetched, for a page; empty if nothing was.
-
-    Raises
-    ------
-    DataError
-        The weights cannot be had; the message names others.
+    ``name``: a name in :data:`calcium_decoding.models.cnn.WEIGHTS`. Returns str: what was fetched, for a page; empty if
+    nothing was. Raises DataError: the weights cannot be had; the message names others.
     """
     known = catalog.load_manifest()
     if name == "imagenet" and catalog.status(known.entry(HUB_ENTRY)) != "present":
@@ -181,9 +132,7 @@ def ensure_weights(name):
 def require_movies(name):
     """Refuse a data set of the manifest that is made without movies, before its sessions are refused one by one.
 
-    Raises
-    ------
-    ParameterError
+    Raises ParameterError.
     """
     known = catalog.load_manifest()
     entry = known.entry(name)

@@ -35,20 +35,9 @@ def make(names=None, folder=None):
     Each chapter is executed with every arithmetic of :data:`ARITHMETIC`, all folds anew. What its card prints comes
     from the first; what could be printed otherwise is listed in ``varying.cfg``.
 
-    Parameters
-    ----------
-    names : sequence of str, optional
-        Chapters; all of them if left out.
-    folder : str or Path, optional
-        ``tests/reference`` if left out.
-
-    Yields
-    ------
-    path : Path
-    varying : list of (Score, list of str)
-        As :meth:`calcium_decoding.evaluation.cards.ResultCard.varying` has it.
-    n_scores : int
-        How many the card prints.
+    ``names`` (sequence of str): chapters; all of them if left out. ``folder``: ``tests/reference`` if left out. Yields
+    ``path`` (Path); ``varying`` (list of (Score, list of str)): as
+    :meth:`calcium_decoding.evaluation.cards.ResultCard.varying` has it; ``n_scores``: how many the card prints.
     """
     folder = Path(folder) if folder else catalog.project_root() / "tests" / "reference"
     for chapter in names or CHAPTERS:

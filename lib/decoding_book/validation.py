@@ -12,20 +12,8 @@ from decoding_book.parameters import CHAPTERS
 def validate(chapter, values):
     """Check the parameters of a chapter.
 
-    Parameters
-    ----------
-    chapter : str
-        A name in :data:`CHAPTERS`.
-    values : dict
-
-    Returns
-    -------
-    Parameters
-
-    Raises
-    ------
-    ParameterError
-        Unknown, missing, of the wrong type or out of range; the first trouble is named with the remedy.
+    ``chapter``: a name in :data:`CHAPTERS`. Returns Parameters. Raises ParameterError: unknown, missing, of the wrong
+    type or out of range; the first trouble is named with the remedy.
     """
     schema = schema_of(chapter)
     for name in values:
@@ -60,10 +48,7 @@ def _remedy(name, trouble, values):
 def schema_of(chapter):
     """The parameter schema of a chapter.
 
-    Raises
-    ------
-    ParameterError
-        There is no such chapter.
+    Raises ParameterError: there is no such chapter.
     """
     if chapter not in CHAPTERS:
         raise ParameterError("chapter", repr(chapter), f"one of {', '.join(CHAPTERS)}", "name one of these")

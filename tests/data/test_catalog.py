@@ -14,11 +14,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import ROOT
 from calcium_decoding.data import catalog, download
 from calcium_decoding.data.intact import ExpectedFile, check_file, members
 from calcium_decoding.data.manifest_schema import check_relative
 from calcium_decoding.errors import DataError
+from tests.conftest import ROOT
 
 CONTENT = b"ten bytes!"
 DATA = {"title": "t", "licence": "l", "role": "r", "format": "study", "rate_hz": 30, "regime": "blocked"}

@@ -9,16 +9,15 @@ import sys
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 import yaml
 
-from tests.conftest import ROOT
 from calcium_decoding.data import catalog
 from calcium_decoding.data.download import Hosts, fetch
 from calcium_decoding.errors import DataError, WriteError
+from tests.conftest import ROOT
 
 COMMIT = "0123456789" * 4
 FILES = {"a b.mat": b"first" * 1000, "sub/c#1.mat": b"second" * 50_000, "d.csv": b"x,y\n1,2\n"}

@@ -3,19 +3,27 @@
 :mod:`calcium_decoding.data.download` gets what is missing. Nothing here reaches for the network or writes a file.
 """
 
-from fnmatch import fnmatchcase
-from pathlib import Path
-from pathlib import PurePosixPath
 import difflib
 import json
 import os
-import yaml
-from calcium_decoding.utils.code import code_digest
-from calcium_decoding.data.intact import ExpectedFile, Finding, check_file, members
-from calcium_decoding.data.manifest_schema import Entry, EntryName, OneKeyLoader, PinnedFile, Strict, check_relative, validated
-from calcium_decoding.errors import DataError
-from calcium_decoding.utils.files import file_digest, hash_content, tree_digest
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 
+import yaml
+
+from calcium_decoding.data.intact import ExpectedFile, Finding, check_file, members
+from calcium_decoding.data.manifest_schema import (
+    Entry,
+    EntryName,
+    OneKeyLoader,
+    PinnedFile,
+    Strict,
+    check_relative,
+    validated,
+)
+from calcium_decoding.errors import DataError
+from calcium_decoding.utils.code import code_digest
+from calcium_decoding.utils.files import hash_content
 
 MANIFEST_NAME = "data_manifest.yaml"
 LOCK_NAME = "data_manifest.lock.json"

@@ -3,10 +3,6 @@
 A file that is there and intact is not fetched again, so an interrupted fetch goes on where it stopped.
 """
 
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import Path
-from urllib.parse import quote
 import json
 import shutil
 import subprocess
@@ -14,13 +10,17 @@ import sys
 import tempfile
 import zipfile
 import zlib
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from urllib.parse import quote
+
 from calcium_decoding.data.catalog import LOCK_NAME, MANIFEST_NAME, files_of, folder, inside, matches, pins, status
 from calcium_decoding.data.intact import ExpectedFile, check_file, digest, members
 from calcium_decoding.data.manifest_schema import PinnedFile, validated
 from calcium_decoding.errors import DataError, WriteError
 from calcium_decoding.utils.files import whole_file, write_json
 from calcium_decoding.utils.progress import progress
-
 
 
 @dataclass(frozen=True)

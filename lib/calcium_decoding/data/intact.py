@@ -1,14 +1,13 @@
 """Whether a file is the one it should be: sizes, digests and the members of zip archives."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from pathlib import PurePosixPath
 import zipfile
 import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
 from calcium_decoding.data.manifest_schema import check_relative
 from calcium_decoding.errors import DataError
 from calcium_decoding.utils.files import file_digest
-
 
 
 def digest(path, algorithm):

@@ -1,23 +1,24 @@
 """Types of the entries in ``data_manifest.yaml`` and readable errors for what does not fit them."""
 
-from pathlib import Path
-from pydantic import AfterValidator
-from pydantic import BaseModel
-from pydantic import ConfigDict
-from pydantic import Field
-from pydantic import NonNegativeInt
-from pydantic import PositiveFloat
-from pydantic import PositiveInt
-from pydantic import PrivateAttr
-from pydantic import ValidationError
-from pydantic import model_validator
-from typing import Annotated
-from typing import Any
-from typing import Literal
 import re
-import yaml
-from calcium_decoding.errors import DataError
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+
+from calcium_decoding.errors import DataError
 
 
 def check_relative(path):

@@ -6,25 +6,25 @@ epoch; it is converted once. The copy is uncompressed, keeps the type of the pix
 have changed, the former one goes.
 """
 
-from dataclasses import dataclass
-from functools import cache
-from functools import cached_property
-from pathlib import Path
 import contextlib
 import fcntl
 import hashlib
 import itertools
 import math
-import numpy as np
 import re
 import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
 import tifffile
-from calcium_decoding.utils.code import code_digest
+
 from calcium_decoding.data.stacks import open_stack
 from calcium_decoding.errors import DataError, WriteError
-from calcium_decoding.utils.files import hash_content, source_digest, whole_file
+from calcium_decoding.utils.code import code_digest
+from calcium_decoding.utils.files import hash_content, whole_file
 from calcium_decoding.utils.progress import progress
-
 
 STRETCH_BYTES = 2**23  # 256 frames of 128 x 128 pixels, 16 bits: fits a processor's cache, few calls a movie
 

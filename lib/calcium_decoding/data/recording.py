@@ -1,12 +1,12 @@
 """The one noun of this book: a recording of activity with the behaviour that went with it."""
 
-from dataclasses import dataclass
-from dataclasses import field
 import hashlib
+from dataclasses import dataclass, field
+
 import numpy as np
+
 from calcium_decoding.data.movies import Movie
 from calcium_decoding.errors import DataError
-
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,14 +1,15 @@
 """The frames in one file, TIFF or ``.npy``: how many, where they lie, and how to read a stretch of them."""
 
-from dataclasses import dataclass
-from pathlib import Path
 import json
 import math
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import tifffile
+
 from calcium_decoding.data.tiff import cut, page_table, unreadable
 from calcium_decoding.errors import DataError
-
 
 _SEVERAL_FILES = ("ome", "mmstack", "ndtiff")  # kinds that tifffile puts together from several files
 

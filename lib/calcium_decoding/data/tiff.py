@@ -4,11 +4,12 @@ tifffile reads what is left of a damaged file and says so in its log. A movie th
 so the chain of pages is followed to its end. What the tags mean is left to tifffile.
 """
 
-from dataclasses import dataclass
-import numpy as np
 import os
-from calcium_decoding.errors import DataError
+from dataclasses import dataclass
 
+import numpy as np
+
+from calcium_decoding.errors import DataError
 
 # Bytes of a value of each kind of tag, 1 (byte) to 18 (64-bit offset); the last stands for kinds that nobody knows.
 _BYTES = np.array([1, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 1, 1, 8, 8, 8, 1])

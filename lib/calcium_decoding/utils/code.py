@@ -17,16 +17,9 @@ def code_digest(*places):
 
     Comments, docstrings and layout do not count; tables (``.csv``) beside the code do.
 
-    Parameters
-    ----------
-    *places : str, Path or callable
-        Rooms, such as ``"models"`` or ``"simulation/widefield"``; other folders or files; of a function, the room in
-        which it is defined, or its file where that lies outside this library.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such room.
+    *places: rooms, such as ``"models"`` or ``"simulation/widefield"``; other folders or files; of a function, the room
+    in which it is defined, or its file where that lies outside this library. Raises FileNotFoundError: there is no such
+    room.
     """
     found = {}
     for place in places:

@@ -16,20 +16,9 @@ from calcium_decoding.errors import WriteError
 def whole_file(path):
     """Yield a temporary path beside ``path``; on success rename it into place, on any error delete it.
 
-    Parameters
-    ----------
-    path : str or Path
-        The file to make. Its folder is made if needed. An existing file is replaced only on success.
-
-    Yields
-    ------
-    Path
-        Write here. Same folder and ending as ``path``, so libraries that look at the ending work.
-
-    Raises
-    ------
-    WriteError
-        The folder cannot be written or the disk is full. The former content of ``path`` is untouched.
+    ``path``: the file to make. Its folder is made if needed. An existing file is replaced only on success. Yields Path:
+    write here. Same folder and ending as ``path``, so libraries that look at the ending work. Raises WriteError: the
+    folder cannot be written or the disk is full. The former content of ``path`` is untouched.
     """
     path = Path(path)
     temporary = None
@@ -75,10 +64,7 @@ def write_text(path, text):
 def write_json(path, content):
     """Write ``content`` as JSON, whole or not at all; NaN and infinity are refused.
 
-    Raises
-    ------
-    ValueError
-        A value is NaN or infinite: results say why a number is missing instead.
+    Raises ValueError: a value is NaN or infinite: results say why a number is missing instead.
     """
     write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
@@ -86,11 +72,7 @@ def write_json(path, content):
 def file_digest(path, algorithm="sha256"):
     """Hexadecimal digest of a file's bytes, read in pieces.
 
-    Parameters
-    ----------
-    path : str or Path
-    algorithm : str
-        Name that :func:`hashlib.new` knows; ``md5`` for checksums that a repository gives in that form.
+    ``algorithm``: name that :func:`hashlib.new` knows; ``md5`` for checksums that a repository gives in that form.
     """
     digest = hashlib.new(algorithm)
     with open(path, "rb") as file:
@@ -102,14 +84,7 @@ def file_digest(path, algorithm="sha256"):
 def source_digest(path):
     """Short hash (16 hexadecimal digits) of what a Python file does: without comments, docstrings and layout.
 
-    Parameters
-    ----------
-    path : str or Path
-
-    Raises
-    ------
-    SyntaxError
-        The file is not Python.
+    Raises SyntaxError: the file is not Python.
     """
     tree = ast.parse(Path(path).read_text(encoding="utf-8"))
     for node in ast.walk(tree):

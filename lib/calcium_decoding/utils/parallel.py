@@ -26,13 +26,8 @@ class ClusterError(CalciumDecodingError, RuntimeError):
 def in_processes(function, calls, jobs=None):
     """Call a function in processes of one thread each, and yield what it returns, in the order of finishing.
 
-    Parameters
-    ----------
-    function : callable
-    calls : sequence of tuple
-        Arguments of each call.
-    jobs : int, optional
-        Processes; all processors if left out. With one, everything runs in this process.
+    ``calls`` (sequence of tuple): arguments of each call. ``jobs``: processes; all processors if left out. With one,
+    everything runs in this process.
     """
     if not calls:
         return
@@ -50,25 +45,12 @@ def on_cluster(function, calls, pieces, address, identity):
     What a worker was doing when it died is done again by another one. The workers need this library in the same
     version and nothing of this machine's disk. Of the threads of a worker one works at a time.
 
-    Parameters
-    ----------
-    function : callable
-        ``function(argument, pieces)``, of a module that the workers have.
-    calls : sequence of (object, dict of str to str)
-        For each call the argument, and the names under which the function gets pieces.
-    pieces : dict of str to ndarray
-        Large arrays that several calls need; each is sent once.
-    address : str
-        Of the scheduler, such as ``"tcp://10.0.0.5:8786"``.
-    identity : callable
-        Says as a dict of str what results depend on, such as versions; a worker must answer as this process does.
-
-    Raises
-    ------
-    ParameterError
-        No scheduler answers, or Dask is not installed here.
-    ClusterError
-        No workers, other versions there than here, or the cluster was lost.
+    ``function``: ``function(argument, pieces)``, of a module that the workers have. ``calls`` (sequence of (object,
+    dict of str to str)): for each call the argument, and the names under which the function gets pieces. ``pieces``
+    (dict of str to ndarray): large arrays that several calls need; each is sent once. ``address``: of the scheduler,
+    such as ``"tcp://10.0.0.5:8786"``. ``identity``: says as a dict of str what results depend on, such as versions; a
+    worker must answer as this process does. Raises ParameterError: no scheduler answers, or Dask is not installed here.
+    Raises ClusterError: no workers, other versions there than here, or the cluster was lost.
     """
     if not calls:
         return
@@ -169,23 +151,10 @@ def _once(function):
 def run(calls, save, jobs, bar):
     """Run tasks in processes, and store what each finds as soon as it is done.
 
-    Parameters
-    ----------
-    calls : sequence of (str, object, Path or None)
-        A key, which no other call has; a task with ``run(checkpoint, report)``; the file of its outcome, if it is to
-        be stored. The checkpoint, of which an interrupted task goes on, lies beside that file.
-    save : callable
-        ``save(outcome, path)``, of a module.
-    jobs : int, optional
-        Processes; all processors if left out.
-    bar : tqdm
-        Shows the epochs of what is running.
-
-    Yields
-    ------
-    key : str
-    outcome : object
-        In the order of finishing.
+    ``calls`` (sequence of (str, object, Path or None)): a key, which no other call has; a task with ``run(checkpoint,
+    report)``; the file of its outcome, if it is to be stored. The checkpoint, of which an interrupted task goes on,
+    lies beside that file. ``save``: ``save(outcome, path)``, of a module. ``jobs``: processes; all processors if left
+    out. ``bar``: shows the epochs of what is running. Yields ``key``; ``outcome`` (object): in the order of finishing.
     """
     with tempfile.TemporaryDirectory() as steps, steps_shown(bar, steps, "epochs"):
         told = [(*call, save, StepFile(Path(steps) / call[0])) for call in calls]

@@ -48,14 +48,7 @@ class StepFile:
 def steps_in(folder):
     """Steps done and planned of all jobs at work.
 
-    Parameters
-    ----------
-    folder : str or Path
-        Of :class:`StepFile`.
-
-    Returns
-    -------
-    (int, int)
+    ``folder``: of :class:`StepFile`. Returns (int, int).
     """
     done = planned = 0
     for path in Path(folder).iterdir():
@@ -69,13 +62,7 @@ def steps_in(folder):
 def steps_shown(bar, folder, unit):
     """Show behind a bar the steps of the jobs at work, while the context lasts.
 
-    Parameters
-    ----------
-    bar : tqdm
-    folder : str or Path
-        Of :class:`StepFile`.
-    unit : str
-        What the steps are, such as ``"epochs"``.
+    ``bar``: tqdm. ``folder``: of :class:`StepFile`. ``unit``: what the steps are, such as ``"epochs"``.
     """
     over = threading.Event()
 

@@ -46,11 +46,7 @@ class AnimalChance:
 def score_animals(dataset, n_draws, seed, recipe=None, names=PAIRINGS, jobs=None):
     """Score every animal that has two sessions or more among draws of nulls; see :func:`linear_null.refit`.
 
-    Returns
-    -------
-    scored : list of AnimalChance
-    left_out : list of Refused
-        Animals without a score, and why.
+    Returns ``scored`` (list of AnimalChance); ``left_out`` (list of Refused): animals without a score, and why.
     """
     scored, left_out = [], []
     for animal in dataset.animals:
@@ -167,14 +163,8 @@ def level_table(level):
 def what_nulls_do(dataset, animal, names, seed, ax):
     """Mean activity of a session, and below it when the animal runs: really, and by one draw of each null.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    animal : str
-        Its first session is shown.
-    names : sequence of str
-        Names in :data:`calcium_decoding.evaluation.nulls.NULLS`.
-    seed : int
+    ``animal``: its first session is shown. ``names`` (sequence of str): names in
+    :data:`calcium_decoding.evaluation.nulls.NULLS`.
     """
     dataset = replace(dataset, recordings=dataset.of_animal(animal))
     first = dataset.recordings[0]
@@ -203,9 +193,7 @@ def _bouts(ax, row, run, start, rate_hz, colour):
 def distribution(found, ax, simulated=False):
     """One animal: AUC of each draw of a null as a histogram, the observed AUC as a line, and the p-value.
 
-    Parameters
-    ----------
-    found : LinearNull
+    ``found``: LinearNull.
     """
     sns.histplot(found.null_aucs, binwidth=0.01, ax=ax, color=NULL_COLOUR, edgecolor="white", lw=0.3)
     ax.axvline(found.observed, color=DECODED, lw=2.5)
@@ -220,12 +208,7 @@ def distribution(found, ax, simulated=False):
 def animals(scored, name, ax, simulated=False):
     """Each animal: the observed AUC, the range of 95 % of a null's draws with their mean, and what time alone scores.
 
-    Parameters
-    ----------
-    scored : list of AnimalChance
-        Of :func:`decoding_book.chapters.chance.score_animals`.
-    name : str
-        Which null.
+    ``scored`` (list of AnimalChance): of :func:`decoding_book.chapters.chance.score_animals`. ``name``: which null.
     """
     if not scored:
         ax.set_title("no animal has two whole sessions")
@@ -248,11 +231,7 @@ def animals(scored, name, ax, simulated=False):
 def level(measured, cells, ax):
     """Measured share of data sets in which each null rejects at 5 %, with its exact 95 % interval.
 
-    Parameters
-    ----------
-    measured : NullLevel
-    cells : sequence of str
-        Names of its cells, each a colour.
+    ``measured``: NullLevel. ``cells`` (sequence of str): names of its cells, each a colour.
     """
     tests = list(dict.fromkeys((r.null, r.test) for r in measured.rows))
     for k, (colour, cell) in enumerate(zip(sns.color_palette("colorblind", len(cells)), cells, strict=True)):

@@ -13,10 +13,7 @@ BASELINE_FRAMES = 1000  # as in the study
 def recording_at(dataset, number):
     """Recording by its place in the data set, counted from 0.
 
-    Raises
-    ------
-    ParameterError
-        The data set has fewer recordings.
+    Raises ParameterError: the data set has fewer recordings.
     """
     if not 0 <= number < len(dataset.recordings):
         raise ParameterError("example", number, f"0 to {len(dataset.recordings) - 1}, a recording of {dataset.name}",
@@ -64,11 +61,8 @@ def note_table(dataset):
 def run_share_table(dataset):
     """Share of running frames by animal, percent: mean and sample SD over recordings; published where comparable.
 
-    Returns
-    -------
-    DataFrame
-        ``animal``, ``recordings``, ``run_share_percent``, ``sd_percent``, and ``published_percent`` if the data are
-        the study's own.
+    Returns a DataFrame: ``animal``, ``recordings``, ``run_share_percent``, ``sd_percent``, and ``published_percent`` if
+    the data are the study's own.
     """
     rows = []
     for number, animal in enumerate(dataset.animals, start=1):
@@ -87,10 +81,8 @@ def correlations_with_running(dataset):
     Recordings without both classes have no correlation and are left out of the mean, as are ROIs that are silent in a
     recording. Where animals have different ROIs, each animal and ROI is a column of its own.
 
-    Returns
-    -------
-    DataFrame, shape (n_animals, n_roi)
-        Mean over the recordings of an animal; one row called "all" if animals or days differ in their ROIs.
+    Returns DataFrame, shape (n_animals, n_roi): mean over the recordings of an animal; one row called "all" if animals
+    or days differ in their ROIs.
     """
     same = len({r.n_roi for r in dataset.recordings}) == 1
     rows = {}
@@ -110,10 +102,8 @@ def correlations_with_running(dataset):
 def slow_share(dataset):
     """Share of variance slower than the study's 1,000-frame baseline, percent, one value a ROI and animal or day.
 
-    Returns
-    -------
-    ndarray, shape (n,)
-        ROIs that are silent in a recording have no variance to share and are left out of its mean.
+    Returns ndarray, shape (n,): ROIs that are silent in a recording have no variance to share and are left out of its
+    mean.
     """
     shares = {}
     for recording in dataset.recordings:

@@ -21,17 +21,8 @@ RISE_S, DECAY_S = 0.05, 0.35  # GCaMP6f, Chen et al. 2013, DOI 10.1038/nature123
 def indicator_kernel(rate_hz, rise_s=RISE_S, decay_s=DECAY_S):
     """What one spike looks like: exponential rise and decay, of unit area, shape (n,), over six decay times.
 
-    Parameters
-    ----------
-    rate_hz : float
-        Frames per second.
-    rise_s, decay_s : float
-        Time constants, seconds; those of GCaMP6f if left out.
-
-    Raises
-    ------
-    ParameterError
-        A value that is not positive.
+    ``rate_hz``: frames per second. ``rise_s``, ``decay_s``: time constants, seconds; those of GCaMP6f if left out.
+    Raises ParameterError: a value that is not positive.
     """
     if not min(rate_hz, rise_s, decay_s) > 0:
         raise ParameterError("indicator", f"{rate_hz} Hz, rise {rise_s} s, decay {decay_s} s", "positive numbers",
@@ -44,24 +35,11 @@ def indicator_kernel(rate_hz, rise_s=RISE_S, decay_s=DECAY_S):
 def behaviour_correlation(recordings, shifts_frames, kernel=(1.0,)):
     """Correlation of running, seen through a kernel, with running that is shifted: all a curve shows without a brain.
 
-    Parameters
-    ----------
-    recordings : sequence of Recording
-        Of one animal; frames are pooled over them.
-    shifts_frames : sequence of int
-        Positive: later behaviour.
-    kernel : array_like, shape (n,)
-        See :func:`indicator_kernel`; if left out, the autocorrelation of running.
-
-    Returns
-    -------
-    ndarray, shape (n_shifts,)
-        Pearson correlation of ``(run * kernel)[t]`` with ``run[t + shift]``, over t for which both exist.
-
-    Raises
-    ------
-    DataError
-        Recordings not longer than the shifts, or in which running does not change.
+    ``recordings`` (sequence of Recording): of one animal; frames are pooled over them. ``shifts_frames`` (sequence of
+    int): positive: later behaviour. ``kernel`` (array_like, shape (n,)): see :func:`indicator_kernel`; if left out, the
+    autocorrelation of running. Returns ndarray, shape (n_shifts,): Pearson correlation of ``(run * kernel)[t]`` with
+    ``run[t + shift]``, over t for which both exist. Raises DataError: recordings not longer than the shifts, or in
+    which running does not change.
     """
     runs = [recording.run.astype(float) for recording in recordings]
     seen = [np.convolve(run, kernel)[: len(run)] for run in runs]
@@ -79,10 +57,7 @@ def behaviour_correlation(recordings, shifts_frames, kernel=(1.0,)):
 def peak(x, y):
     """Where a curve has its maximum, by a cubic spline through its points; None if that is at an end.
 
-    Parameters
-    ----------
-    x, y : array_like, shape (n,)
-        At least four points, ``x`` rising.
+    ``x``, ``y`` (array_like, shape (n,)): at least four points, ``x`` rising.
     """
     spline = CubicSpline(x, y)
     inside = spline.derivative().roots(extrapolate=False)
@@ -95,10 +70,7 @@ def peak(x, y):
 def worlds(seed, sessions_per_animal=3, frames_per_session=3000):
     """Simulated data sets with one planted lag for all areas, in memory: ``lead`` by 0.5 s, and ``lag``.
 
-    Returns
-    -------
-    dict of str to Dataset
-        By world. Behaviour is the same in both.
+    Returns dict of str to Dataset: by world. Behaviour is the same in both.
     """
     return {world: widefield.dataset(_settings(world, sessions_per_animal=sessions_per_animal, seed=seed,
                                                frames_per_session=frames_per_session)) for world in ("lead", "lag")}
@@ -118,21 +90,9 @@ def curves(plan, datasets, shifts_frames, store=None, jobs=None, n_folds=0, mode
 
     A window would blur the curve by its own length. A decoder of one frame cannot undo the indicator's delay either.
 
-    Parameters
-    ----------
-    plan : callable
-        As in :mod:`calcium_decoding.experiments.timing`.
-    datasets : dict of str to Dataset
-    shifts_frames : sequence of int
-    store, jobs, n_folds
-        As elsewhere.
-    model : str
-        A decoder of the labelled frame.
-
-    Returns
-    -------
-    dict of str to list of ConditionResult
-        By name of the data set, in the order of the shifts.
+    ``plan``: as in :mod:`calcium_decoding.experiments.timing`. ``datasets``: dict of str to Dataset. ``shifts_frames``:
+    sequence of int. ``store``, ``jobs``, ``n_folds``: as elsewhere. ``model``: a decoder of the labelled frame. Returns
+    dict of str to list of ConditionResult: by name of the data set, in the order of the shifts.
     """
     planned = [condition for name, dataset in datasets.items() for condition in
                timing.label_shifts(plan, 0, 0, shifts_frames, model, f"{name} ", dataset=dataset, n_folds=n_folds)]
@@ -144,17 +104,10 @@ def curves(plan, datasets, shifts_frames, store=None, jobs=None, n_folds=0, mode
 def peaks(found, metric="auc"):
     """Where the label-shift curve of each test animal peaks, and where behaviour through the indicator alone does.
 
-    Parameters
-    ----------
-    found : sequence of ConditionResult
-        One a shift, with the shift in seconds as ``value``.
-    metric : str
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a test group (an animal): ``animal``, ``peak_s``, ``indicator_s`` and ``lag_s``, their difference
-        ``indicator_s - peak_s``. Groups whose curve has no score at some shift, or peaks at an end, are left out.
+    ``found`` (sequence of ConditionResult): one a shift, with the shift in seconds as ``value``. Returns
+    pandas.DataFrame: a row a test group (an animal): ``animal``, ``peak_s``, ``indicator_s`` and ``lag_s``, their
+    difference ``indicator_s - peak_s``. Groups whose curve has no score at some shift, or peaks at an end, are left
+    out.
     """
     found = sorted(found, key=lambda result: result.condition.value)
     shifts_s = [result.condition.value for result in found]
@@ -183,20 +136,11 @@ def recordings_of(result, group):
 def table(by_dataset, planted=None, metric="auc"):
     """Lags with intervals over animals, and what was planted: a row a data set.
 
-    Parameters
-    ----------
-    by_dataset : dict of str to list of ConditionResult
-        Of :func:`curves`.
-    planted : dict of str to float, optional
-        Planted lag by name of the data set, seconds. Where two sets have one, a last row gives the difference between
-        the first and the second, from which the indicator's delay cancels.
-    metric : str
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``data``, ``animals``, ``peak (s)``, ``indicator alone (s)``, ``lag (s)``, its 95 % t interval ``low`` and
-        ``high``, ``planted (s)`` and ``error (s)``. None where there are fewer than two animals or nothing is planted.
+    ``by_dataset`` (dict of str to list of ConditionResult): of :func:`curves`. ``planted`` (dict of str to float):
+    planted lag by name of the data set, seconds. Where two sets have one, a last row gives the difference between the
+    first and the second, from which the indicator's delay cancels. Returns a DataFrame: ``data``, ``animals``,
+    ``peak (s)``, ``indicator alone (s)``, ``lag (s)``, its 95 % t interval ``low`` and ``high``, ``planted (s)`` and
+    ``error (s)``. None where there are fewer than two animals or nothing is planted.
     """
     planted = planted or {}
     rows, found = [], {}
@@ -238,14 +182,8 @@ def _estimate(lags_s, planted_s):
 def behaviour_alone(found, most_s, ax, simulated=False):
     """Correlation of running with shifted running, itself and seen through the indicator: thin lines are test animals.
 
-    Parameters
-    ----------
-    found : ConditionResult
-        Says which recordings test which animal.
-    most_s : float
-        Largest shift, seconds.
-    simulated : bool
-        Mark the panel as simulated.
+    ``found``: says which recordings test which animal. ``most_s``: largest shift, seconds. ``simulated``: mark the
+    panel as simulated.
     """
     rate_hz = found.condition.experiment.recipe["rate_hz"]
     frames = np.arange(-round(most_s * rate_hz), round(most_s * rate_hz) + 1)
@@ -265,15 +203,8 @@ def behaviour_alone(found, most_s, ax, simulated=False):
 def lag_curve(found, ax, planted_s=None, simulated=False):
     """A label-shift curve with its peak, and where the indicator and a planted lag would put that.
 
-    Parameters
-    ----------
-    found : sequence of ConditionResult
-        One a shift; see :func:`decoding_book.chapters.lags.curves`.
-    ax : matplotlib.axes.Axes
-    planted_s : float, optional
-        Planted lag, seconds, if there is one.
-    simulated : bool
-        Mark the panel as simulated.
+    ``found`` (sequence of ConditionResult): one a shift; see :func:`decoding_book.chapters.lags.curves`. ``planted_s``:
+    planted lag, seconds, if there is one. ``simulated``: mark the panel as simulated.
     """
     place = ax.get_subplotspec()
     lowest = place is None or place.is_last_row()

@@ -38,18 +38,9 @@ def unrelated(seed, n_frames=6000, n_traces=N_TRACES, tau_frames=TAU_FRAMES):
 
     All are first-order autoregressive; a latent cut at -1 and +1 SD makes the label.
 
-    Parameters
-    ----------
-    seed : int
-    n_frames, n_traces : int
-    tau_frames : float
-        Autocorrelation time of traces and latent, frames.
-
-    Returns
-    -------
-    signal : ndarray, shape (n_frames, n_traces), float32
-    label : ndarray, shape (n_frames,), int64
-        0, 1 or 2; the middle class has two thirds of the frames.
+    ``tau_frames``: autocorrelation time of traces and latent, frames. Returns ``signal`` (ndarray, shape (n_frames,
+    n_traces), float32); ``label`` (ndarray, shape (n_frames,), int64): 0, 1 or 2; the middle class has two thirds of
+    the frames.
     """
     rng = np.random.default_rng(seed)
     keep = np.exp(-1 / tau_frames)
@@ -62,17 +53,8 @@ def unrelated(seed, n_frames=6000, n_traces=N_TRACES, tau_frames=TAU_FRAMES):
 def deal(scheme, n_frames, window_frames, seed):
     """Last frames of the training and test windows of a scheme.
 
-    Parameters
-    ----------
-    scheme : str
-        A name in :data:`SCHEMES`.
-    n_frames, window_frames : int
-    seed : int
-
-    Returns
-    -------
-    train, test : ndarray of int
-        Windows are frames ``t - window_frames + 1 .. t``.
+    ``scheme``: a name in :data:`SCHEMES`. Returns ``train, test`` (ndarray of int): windows are frames ``t -
+    window_frames + 1 .. t``.
     """
     rng, ends = np.random.default_rng(seed), np.arange(window_frames - 1, n_frames)
     if scheme == "random windows":
@@ -96,21 +78,10 @@ def deal(scheme, n_frames, window_frames, seed):
 def score_schemes(seed, draws=5, n_frames=6000, window_frames=32, trees=0):
     """Score decoders on unrelated data under each scheme.
 
-    Parameters
-    ----------
-    seed : int
-    draws : int
-        Independent data sets.
-    n_frames, window_frames : int
-    trees : int
-        Of a random forest, which is slow and runs on the first and the last scheme only; 0: none. The nearest
-        neighbour (1-NN) runs on all.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``draw``, ``scheme``, ``decoder``, ``accuracy``, ``balanced_accuracy`` (chance: 1/3), ``train``,
-        ``test`` (windows) and ``sharing`` (share of test windows that share a frame with a training window).
+    ``draws``: independent data sets. ``trees``: of a random forest, which is slow and runs on the first and the last
+    scheme only; 0: none. The nearest neighbour (1-NN) runs on all. Returns a DataFrame: columns ``draw``, ``scheme``,
+    ``decoder``, ``accuracy``, ``balanced_accuracy`` (chance: 1/3), ``train``, ``test`` (windows) and ``sharing`` (share
+    of test windows that share a frame with a training window).
     """
     rows = []
     for draw in progress(range(draws), desc="draws of unrelated data", unit="draw"):
@@ -135,22 +106,11 @@ def score_schemes(seed, draws=5, n_frames=6000, window_frames=32, trees=0):
 def score_by_distance(seed, draws=5, n_frames=6000, lengths=(1, 8, 32), distances=DISTANCES, n_test=500):
     """Score of the nearest neighbour when only windows so far away in time may be neighbours.
 
-    Parameters
-    ----------
-    seed, draws, n_frames
-        As in :func:`score_schemes`.
-    lengths : sequence of int
-        Window lengths, frames.
-    distances : sequence of int
-        Least distance in frames between a test window and the training windows, from end to end of the windows:
-        1 is the next window; below the window length they share frames.
-    n_test : int
-        Windows tested in each draw, at random places.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``draw``, ``window_frames``, ``distance_frames``, ``balanced_accuracy``.
+    ``seed``, ``draws``, ``n_frames``: as in :func:`score_schemes`. ``lengths`` (sequence of int): window lengths,
+    frames. ``distances`` (sequence of int): least distance in frames between a test window and the training windows,
+    from end to end of the windows: 1 is the next window; below the window length they share frames. ``n_test``: windows
+    tested in each draw, at random places. Returns a DataFrame: columns ``draw``, ``window_frames``, ``distance_frames``,
+    ``balanced_accuracy``.
     """
     rows = []
     for draw in progress(range(draws), desc="score by distance", unit="draw"):
@@ -173,17 +133,9 @@ def score_by_distance(seed, draws=5, n_frames=6000, lengths=(1, 8, 32), distance
 def contributions(scores, decoder="1-NN"):
     """What each leak adds to the balanced accuracy: differences between schemes, draw by draw.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        Of :func:`score_schemes`.
-    decoder : str
-
-    Returns
-    -------
-    DataFrame
-        Columns ``leak``, ``adds`` (mean over draws) and ``SD`` (sample SD over draws, missing for a single one); the
-        first row and what the leaks add to it sum to the score of random windows.
+    ``scores``: of :func:`score_schemes`. Returns a DataFrame: columns ``leak``, ``adds`` (mean over draws) and ``SD``
+    (sample SD over draws, missing for a single one); the first row and what the leaks add to it sum to the score of
+    random windows.
     """
     mine = scores[scores["decoder"] == decoder].pivot_table(index="draw", columns="scheme", values="balanced_accuracy")
     steps = {
@@ -199,14 +151,7 @@ def contributions(scores, decoder="1-NN"):
 def card_scores(scores):
     """Mean balanced accuracy over draws for each scheme and decoder, as scores of a result card.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        Of :func:`score_schemes`.
-
-    Returns
-    -------
-    list of Score
+    ``scores``: of :func:`score_schemes`. Returns a list of Score.
     """
     return [score for (scheme, decoder), part in scores.groupby(["scheme", "decoder"], sort=False)
             for score in cards.summarise(decoder, part["balanced_accuracy"], "balanced_accuracy",
@@ -244,10 +189,7 @@ CLAIM_LABELS = {"within session": "within session", "across sessions": "across s
 def leak_schemes(scores, ax, metric="balanced_accuracy"):
     """Score from unrelated data by scheme: each dot a draw of the data, the bar their mean.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        Of :func:`decoding_book.chapters.leakage.score_schemes`.
+    ``scores``: of :func:`decoding_book.chapters.leakage.score_schemes`.
     """
     schemes, decoders = list(dict.fromkeys(scores["scheme"])), list(dict.fromkeys(scores["decoder"]))
     for colour, decoder in zip(sns.color_palette("colorblind", len(decoders)), decoders, strict=True):
@@ -271,12 +213,8 @@ def plot_score_by_distance(scores, ax, tau_frames=TAU_FRAMES):
 
     Filled marks: test and training windows share frames. Open marks: they share none.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        Of :func:`decoding_book.chapters.leakage.score_by_distance`.
-    tau_frames : float
-        Autocorrelation time, marked.
+    ``scores``: of :func:`decoding_book.chapters.leakage.score_by_distance`. ``tau_frames``: autocorrelation time,
+    marked.
     """
     lengths = list(dict.fromkeys(scores["window_frames"]))
     for colour, length in zip(sns.color_palette("viridis", len(lengths)), lengths, strict=True):
@@ -304,10 +242,7 @@ def plot_score_by_distance(scores, ax, tau_frames=TAU_FRAMES):
 def regimes(scores, ax, simulated=False):
     """Score by claim and decoder: each dot an animal, lines join the scores of one animal, bars are means over animals.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        Of :func:`calcium_decoding.experiments.by_regime.animal_scores`.
+    ``scores``: of :func:`calcium_decoding.experiments.by_regime.animal_scores`.
     """
     scores = scores.dropna(subset="score")
     claims = [claim for claim in CLAIM_LABELS if claim in set(scores["claim"])]

@@ -124,10 +124,7 @@ class NullLevel(_Strict):
     def merged(self, other):
         """This measurement with the rows of another one, which replace those of the same cell, null and test.
 
-        Raises
-        ------
-        DataError
-            Other code, seed or number of draws.
+        Raises DataError: other code, seed or number of draws.
         """
         mine, theirs = ((level.draws, level.seed, level.code_hash, level.versions) for level in (self, other))
         if mine != theirs:
@@ -144,10 +141,7 @@ class NullLevel(_Strict):
     def load(cls, path):
         """Read a stored measurement.
 
-        Raises
-        ------
-        DataError
-            The file is missing, not JSON, or not a measurement.
+        Raises DataError: the file is missing, not JSON, or not a measurement.
         """
         try:
             return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
@@ -168,33 +162,14 @@ def measure(n_datasets=400, n_draws=39, seed=1, jobs=None, store=None, cells=("n
             names=NULL_NAMES, make_dataset=simulated):
     """Measure how often each null rejects at 5 %.
 
-    Parameters
-    ----------
-    n_datasets : int or dict of str to int
-        Data sets a cell, or of each cell by name; ``cells`` is then not needed.
-    n_draws : int
-        Draws of each null a data set; 39 is the fewest with which every test can reject.
-    seed : int
-        With the cell and its number it seeds a data set and its draws.
-    jobs : int, optional
-        Processes; all processors if left out. Results do not depend on it.
-    store : str or Path, optional
-        Folder of finished data sets: an interrupted measurement, or one of more data sets, goes on from there.
-    cells : sequence of str
-        Names in :data:`CELLS`, or whatever ``make_dataset`` knows.
-    names : sequence of str
-        Names in :data:`calcium_decoding.evaluation.nulls.NULLS`.
-    make_dataset : callable
-        ``make_dataset(cell, seed) -> Dataset`` of one animal; a function of a module, so that processes find it.
-
-    Returns
-    -------
-    NullLevel
-
-    Raises
-    ------
-    ParameterError
-        Too few draws to reject at all, or an unknown null.
+    ``n_datasets`` (int or dict of str to int): data sets a cell, or of each cell by name; ``cells`` is then not needed.
+    ``n_draws``: draws of each null a data set; 39 is the fewest with which every test can reject. ``seed``: with the
+    cell and its number it seeds a data set and its draws. ``jobs``: processes; all processors if left out. Results do
+    not depend on it. ``store``: folder of finished data sets: an interrupted measurement, or one of more data sets,
+    goes on from there. ``cells`` (sequence of str): names in :data:`CELLS`, or whatever ``make_dataset`` knows.
+    ``names`` (sequence of str): names in :data:`calcium_decoding.evaluation.nulls.NULLS`. ``make_dataset``:
+    ``make_dataset(cell, seed) -> Dataset`` of one animal; a function of a module, so that processes find it. Returns
+    NullLevel. Raises ParameterError: too few draws to reject at all, or an unknown null.
     """
     counts = n_datasets if isinstance(n_datasets, dict) else dict.fromkeys(cells, n_datasets)
     counts = {cell: whole_number("n_datasets", count, 1) for cell, count in counts.items()}

@@ -46,17 +46,9 @@ def warning(maps):
 def roi_table(maps, nulls=(), dataset=None):
     """Sum over the window by ROI, with the study's test against the null.
 
-    Parameters
-    ----------
-    maps, nulls : sequence of FoldMap
-    dataset : Dataset, optional
-        Published values stand beside where it is the study's own.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``roi`` (from 1), ``mean`` and ``sd`` over folds, and with a null ``null``, ``p_holm`` and ``stars``: rank-sum
-        over folds, Holm over ROIs. A ROI whose values are all equal, such as a silent one, has no p.
+    ``maps``, ``nulls``: sequence of FoldMap. ``dataset``: published values stand beside where it is the study's own.
+    Returns a DataFrame: ``roi`` (from 1), ``mean`` and ``sd`` over folds, and with a null ``null``, ``p_holm`` and
+    ``stars``: rank-sum over folds, Holm over ROIs. A ROI whose values are all equal, such as a silent one, has no p.
     """
     sums, null_sums = (np.array([m.by_roi for m in some if not m.reason]) for some in (maps, nulls))
     if not len(sums):
@@ -94,11 +86,8 @@ def fold_table(maps):
 def planted(dataset):
     """Share of the variance of each ROI that running drives through neurons, as planted.
 
-    Returns
-    -------
-    table : pandas.DataFrame
-        A row a ROI; see :func:`decoding_book.chapters.regions.group_effects.planted`. Empty where there is no truth.
-    statement : str
+    Returns ``table`` (DataFrame): a row a ROI; see :func:`decoding_book.chapters.regions.group_effects.planted`.
+    Empty where there is no truth; ``statement``.
     """
     n_roi = dataset.recordings[0].n_roi
     sets = roi_sets.RoiSets(n_roi, {str(roi): (roi,) for roi in range(1, n_roi + 1)})
@@ -108,17 +97,9 @@ def planted(dataset):
 def agreement(maps, truth):
     """How well the ROIs with large values are those with large planted drive.
 
-    Parameters
-    ----------
-    maps : sequence of FoldMap
-    truth : DataFrame
-        Of :func:`planted`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Spearman's rank correlation over ROIs, and of the eight ROIs with the largest planted share how many are among
-        the eight with the largest values (``n * 8 / n_roi`` by chance). Empty without truth or maps.
+    ``maps``: sequence of FoldMap. ``truth``: of :func:`planted`. Returns a DataFrame: spearman's rank correlation
+    over ROIs, and of the eight ROIs with the largest planted share how many are among the eight with the largest values
+    (``n * 8 / n_roi`` by chance). Empty without truth or maps.
     """
     mean = mean_map(maps)
     if truth.empty or mean is None:
@@ -138,19 +119,10 @@ def agreement_code():
 def stored_agreement():
     """Deep SHAP against sampled interventional Shapley values on a trained network, as it was measured and stored.
 
-    Returns
-    -------
-    table : pandas.DataFrame
-        ``players`` (what is switched together), ``output``, ``windows`` explained, ``r`` over windows and players,
-        ``reliability`` (of the sampled values: the largest r that can be expected is its root), ``r_of_maps`` (of mean
-        absolute values), ``rms_error_over_rms`` and others.
-    about : dict
-        Model, data, seed and code.
-
-    Raises
-    ------
-    DataError
-        The file is missing or not such a measurement.
+    Returns ``table`` (DataFrame): ``players`` (what is switched together), ``output``, ``windows`` explained,
+    ``r`` over windows and players, ``reliability`` (of the sampled values: the largest r that can be expected is its
+    root), ``r_of_maps`` (of mean absolute values), ``rms_error_over_rms`` and others; ``about`` (dict): model, data,
+    seed and code. Raises DataError: the file is missing or not such a measurement.
     """
     path = cards.stored_folder() / "shapley_agreement.json"
     try:
@@ -196,12 +168,7 @@ UNIT = "mean |SHAP|, in units of the output"
 def roi_by_frame(maps, spec, rate_hz, ax, simulated=False):
     """Mean over folds, a row a ROI, a column a frame, ms from the labelled one, as Fig 6A of the study.
 
-    Parameters
-    ----------
-    maps : sequence of FoldMap
-        Of :func:`calcium_decoding.explain.shap_maps.run`.
-    spec : WindowSpec
-    rate_hz : float
+    ``maps`` (sequence of FoldMap): of :func:`calcium_decoding.explain.shap_maps.run`. ``spec``: WindowSpec.
     """
     if (mean := mean_map(maps)) is None:
         return _nothing(maps, ax)
@@ -237,11 +204,7 @@ def by_frame(maps, nulls, spec, rate_hz, ax, dataset):
 def bars(maps, table, ax, simulated=False):
     """Sum over the window by ROI, as Fig 6B: bars are means, dots folds, grey ticks the null, stars against it.
 
-    Parameters
-    ----------
-    maps : sequence of FoldMap
-    table : DataFrame
-        Of :func:`decoding_book.chapters.shap.roi_table`, in the order to show.
+    ``maps``: sequence of FoldMap. ``table``: of :func:`decoding_book.chapters.shap.roi_table`, in the order to show.
     """
     known = [m.by_roi for m in maps if not m.reason]
     if not known:

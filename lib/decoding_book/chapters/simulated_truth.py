@@ -20,19 +20,8 @@ REST_S, RUN_S = 2.0, 3.0  # around an onset that counts
 def session_of(name, animal, session):
     """One session of a simulated data set of the manifest, with all its components.
 
-    Parameters
-    ----------
-    name : str
-        Name of the entry.
-    animal : int
-        Counted from 1.
-    session : int
-        Counted from 0.
-
-    Raises
-    ------
-    ParameterError
-        The data set is not simulated, or has no such session.
+    ``name``: name of the entry. ``animal``: counted from 1. ``session``: counted from 0. Raises ParameterError: the
+    data set is not simulated, or has no such session.
     """
     entry = catalog.load_manifest().entry(name)
     if entry.kind != "simulated":
@@ -48,23 +37,10 @@ def session_of(name, animal, session):
 def onset_average(session, movie, times_s):
     """Change of the picture around the onsets of running, % of the rest before.
 
-    Parameters
-    ----------
-    session : SimulatedSession
-    movie : array, shape (T, 128, 128)
-    times_s : sequence of float
-        Times from onset, s; each picture is the mean of a third of a second.
-
-    Returns
-    -------
-    change : ndarray, shape (n_times, 128, 128), %
-    n_onsets : int
-        Onsets with 2 s of rest before and 3 s of running after.
-
-    Raises
-    ------
-    DataError
-        The session has no such onset.
+    ``session``: SimulatedSession. ``movie``: array, shape (T, 128, 128). ``times_s`` (sequence of float): times from
+    onset, s; each picture is the mean of a third of a second. Returns ``change`` (ndarray, shape (n_times, 128, 128),
+    %); ``n_onsets``: onsets with 2 s of rest before and 3 s of running after. Raises DataError: the session has no such
+    onset.
     """
     rate_hz, run = widefield.RATE_HZ, session.run
     before, after, half = round(REST_S * rate_hz), round(RUN_S * rate_hz), 5
@@ -81,12 +57,8 @@ def onset_average(session, movie, times_s):
 def two_views(session, movie):
     """ROI traces taken from the movie against the ROI view of the same session.
 
-    Returns
-    -------
-    DataFrame
-        A row a ROI: ``r`` and ``slope`` of the movie's trace against the ROI view.
-    traces : ndarray, shape (T, 50), % dF/F
-        Those of the movie.
+    Returns a DataFrame: a row a ROI: ``r`` and ``slope`` of the movie's trace against the ROI view; ``traces`` (ndarray,
+    shape (T, 50), % dF/F): those of the movie.
     """
     traces = widefield.roi_traces(movie, session.anatomy.masks())
     signal = session.signal() - session.signal().mean(axis=0)
@@ -111,10 +83,7 @@ def world_table():
 def world_scores(seed, models=("logistic", "time_only"), store=None, jobs=None):
     """Decode a small data set of each world across animals with cheap decoders.
 
-    Returns
-    -------
-    DataFrame
-        ``world``, ``model``, ``fold``, ``auc``: six folds of three animals.
+    Returns a DataFrame: ``world``, ``model``, ``fold``, ``auc``: six folds of three animals.
     """
     spec, recipe = WindowSpec(0, 0), {"name": "published", "rate_hz": widefield.RATE_HZ}
     rows = []
@@ -136,11 +105,7 @@ def world_means(table):
 def calibration_scores(dataset, folds, raw_folds):
     """What is held against published figures, as scores of a result card.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    folds, raw_folds : list of FoldResult
-        Decoders on traces with the baseline subtracted, and without.
+    ``folds``, ``raw_folds`` (list of FoldResult): decoders on traces with the baseline subtracted, and without.
     """
     scores = []
     for number, animal in enumerate(dataset.animals, start=1):
@@ -181,16 +146,8 @@ def _auc(*key):
 def calibration_table(scores, stored=None):
     """Published figures beside those of the simulation.
 
-    Parameters
-    ----------
-    scores : list of Score
-        See :func:`calibration_scores`.
-    stored : ResultCard, optional
-        The same from a larger simulation.
-
-    Returns
-    -------
-    DataFrame
+    ``scores`` (list of Score): see :func:`calibration_scores`. ``stored``: the same from a larger simulation. Returns
+    DataFrame.
     """
     rows = []
     for quantity, key, real, wanted, put_in in _wanted():

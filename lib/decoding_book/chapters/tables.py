@@ -87,14 +87,8 @@ def folds_testing(folds, recording):
 def stored_summary(card):
     """Mean scores of a stored card with what training and testing a fold took; empty if there is no card.
 
-    Parameters
-    ----------
-    card : ResultCard or None
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a decoder: ``folds``, AUC on test, training and validation windows, ``minutes a fold``.
+    ``card``: ResultCard or None. Returns a DataFrame: a row a decoder: ``folds``, AUC on test, training and
+    validation windows, ``minutes a fold``.
     """
     if card is None:
         return pd.DataFrame()

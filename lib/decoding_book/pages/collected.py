@@ -13,24 +13,12 @@ from calcium_decoding.utils.files import write_text
 def table(folders, every=False):
     """Scores of all result cards in some folders, a row a score.
 
-    Parameters
-    ----------
-    folders : sequence of str or Path
-        Searched with all that lies below them; a card found twice counts once.
-    every : bool
-        Also medians and single folds, not only means.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``card`` (its file, without the ending), ``chapter``, ``data set``, ``data`` ("simulated" or "real"),
-        ``claim``; a column ``-p NAME`` for every parameter that is not the same in all cards, empty where a chapter
-        does not have it; ``model``, ``metric``, ``over``, ``value``, ``SD``, ``n``; ``split``, ``code``.
-
-    Raises
-    ------
-    DataError
-        There is no card, or one of them is damaged.
+    ``folders`` (sequence of str or Path): searched with all that lies below them; a card found twice counts once.
+    ``every``: also medians and single folds, not only means. Returns a DataFrame: ``card`` (its file, without the
+    ending), ``chapter``, ``data set``, ``data`` ("simulated" or "real"), ``claim``; a column ``-p NAME`` for every
+    parameter that is not the same in all cards, empty where a chapter does not have it; ``model``, ``metric``,
+    ``over``, ``value``, ``SD``, ``n``; ``split``, ``code``. Raises DataError: there is no card, or one of them is
+    damaged.
     """
     paths = sorted({path.resolve(): path for folder in folders for path in Path(folder).rglob("*.card.json")}.values())
     if not paths:

@@ -10,10 +10,7 @@ _KEPT = re.compile(r"```.*?```|:::.*?:::|<!--.*?-->|\{\w+\}`[^`]*`|`[^`]*`|\[[^\
 def terms(text):
     """Names in a glossary written as definition list, each with the entry it stands in.
 
-    Returns
-    -------
-    dict of str to str
-        "Frozen, fine-tuned" is one entry with two names.
+    Returns dict of str to str: "Frozen, fine-tuned" is one entry with two names.
     """
     entries = re.findall(r"^(\S.*)\n: ", text, re.M)
     return {name: entry for entry in entries for name in entry.split(", ")}
@@ -28,14 +25,8 @@ def page(text):
 def linked(text, names, seen):
     """Prose with the first mention of each term as a link.
 
-    Parameters
-    ----------
-    text : str
-        Markdown.
-    names : dict of str to str
-        As :func:`terms` gives it.
-    seen : set of str
-        Entries that the page has linked to already; added to.
+    ``text``: markdown. ``names`` (dict of str to str): as :func:`terms` gives it. ``seen`` (set of str): entries that
+    the page has linked to already; added to.
     """
     by_lower = {name.lower(): entry for name, entry in names.items()}
     # The longest first: "blocked split" is not a split.

@@ -33,10 +33,7 @@ def page():
 def write(path=None):
     """Write the page, whole or not at all, and return its path.
 
-    Parameters
-    ----------
-    path : Path, optional
-        ``book/parameters.md`` if left out.
+    ``path``: ``book/parameters.md`` if left out.
     """
     path = path or project_root() / "book" / PAGE
     write_text(path, page())
@@ -46,13 +43,7 @@ def write(path=None):
 def unit_of(field):
     """Unit of a parameter, as its description says it; empty where there is none, as of a rate or a seed.
 
-    Parameters
-    ----------
-    field : pydantic.fields.FieldInfo
-
-    Returns
-    -------
-    str
+    ``field``: pydantic.fields.FieldInfo. Returns str.
     """
     if field.annotation is bool:
         return ""
@@ -73,13 +64,7 @@ def unit_of(field):
 def allowed(field):
     """The values that a parameter may have, in words.
 
-    Parameters
-    ----------
-    field : pydantic.fields.FieldInfo
-
-    Returns
-    -------
-    str
+    ``field``: pydantic.fields.FieldInfo. Returns str.
     """
     if field.annotation is bool:
         return "`true`, `false`"

@@ -21,10 +21,7 @@ WAIT_MS = 10_000  # of the page's own time, for its scripts
 def browser():
     """Path of the first known browser on this machine.
 
-    Raises
-    ------
-    DataError
-        There is none.
+    Raises DataError: there is none.
     """
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
@@ -36,10 +33,7 @@ def browser():
 def contents():
     """Pages in reading order.
 
-    Returns
-    -------
-    list of (str, list of str)
-        Title of each part, the first one empty, and names of its pages without ending.
+    Returns a list of (str, list of str): title of each part, the first one empty, and names of its pages without ending.
     """
     toc = yaml.safe_load((catalog.project_root() / "_toc.yml").read_text(encoding="utf-8"))
     return [("", [toc["root"]])] + [(part["caption"], [page["file"] for page in part["chapters"]])
@@ -49,25 +43,9 @@ def contents():
 def write(html=None, path=None, parts=None):
     """Print the rendered pages into one file.
 
-    Parameters
-    ----------
-    html : Path, optional
-        Folder of rendered pages, ``_build/html`` if left out.
-    path : Path, optional
-        ``_build/book.pdf`` if left out.
-    parts : list of (str, list of str), optional
-        :func:`contents` if left out.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    DataError
-        There is no Chromium, or the book has not been rendered.
-    ChapterError
-        A page could not be printed.
+    ``html``: folder of rendered pages, ``_build/html`` if left out. ``path``: ``_build/book.pdf`` if left out.
+    ``parts`` (list of (str, list of str)): :func:`contents` if left out. Returns Path. Raises DataError: there is no
+    Chromium, or the book has not been rendered. Raises ChapterError: a page could not be printed.
     """
     from pypdf import PdfReader, PdfWriter
 

@@ -57,20 +57,8 @@ class Kept:
 def cards(executed, chapters):
     """Cards of the executed chapters, then those that ship with the book.
 
-    Parameters
-    ----------
-    executed : Path
-        Folder with ``<chapter>.card.json``.
-    chapters : sequence of str
-
-    Returns
-    -------
-    list of Kept
-
-    Raises
-    ------
-    DataError
-        A card is missing or damaged.
+    ``executed``: folder with ``<chapter>.card.json``. ``chapters``: sequence of str. Returns a list of Kept. Raises
+    DataError: a card is missing or damaged.
     """
     built = [Kept(name, "this build", ResultCard.load(executed / f"{name}.card.json")) for name in chapters]
     stored = [Kept(path.name.removesuffix(".card.json"), "stored", ResultCard.load(path))
@@ -83,10 +71,7 @@ def quote(text, known):
 
     A card stored with the book comes before one of this build, which may be of a quick profile.
 
-    Raises
-    ------
-    DataError
-        No card of that name, or no such mean in it.
+    Raises DataError: no card of that name, or no such mean in it.
     """
     by_name = {kept.name: kept.card for kept in known}  # a stored card stands later in the list
 
@@ -105,15 +90,7 @@ def quote(text, known):
 def results_table(known, every=False):
     """Scores of all cards, a row a score.
 
-    Parameters
-    ----------
-    known : list of Kept
-    every : bool
-        Also medians and single folds.
-
-    Returns
-    -------
-    pandas.DataFrame
+    ``known``: list of Kept. ``every``: also medians and single folds. Returns pandas.DataFrame.
     """
     return pd.DataFrame([{
         "chapter": kept.card.chapter, "what": s.model, "metric": s.metric, "value": s.value, "SD": s.sd,
@@ -168,13 +145,8 @@ folds stand in [all scores (CSV)](files/all_scores.csv), {len(results_table(know
 def execution_page(stamps, known, profile):
     """The page that says how this build was made: time, memory, versions, data.
 
-    Parameters
-    ----------
-    stamps : dict of str to dict
-        By chapter: ``seconds``, ``peak_mb`` and ``made`` (the day), as :func:`decoding_book.build.build` keeps
-        them.
-    known : list of Kept
-    profile : str
+    ``stamps`` (dict of str to dict): by chapter: ``seconds``, ``peak_mb`` and ``made`` (the day), as
+    :func:`decoding_book.build.build` keeps them. ``known``: list of Kept.
     """
     built = {kept.name: kept.card for kept in known if kept.source == "this build"}
     rows = [(f"[{name}]({name})", built[name].dataset, f"{stamp['seconds']:.0f}", f"{stamp['peak_mb']:.0f}",
@@ -228,13 +200,8 @@ def in_jupyterlab(chapter):
 def chapter_page(notebook, chapter, profile, names):
     """An executed chapter as it is rendered: links to its files and to the glossary, figures with their descriptions.
 
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-        Changed in place and returned.
-    chapter, profile : str
-    names : dict of str to str
-        Terms of the glossary, as :func:`decoding_book.pages.glossary.terms` gives them.
+    ``notebook``: changed in place and returned. ``names`` (dict of str to str): terms of the glossary, as
+    :func:`decoding_book.pages.glossary.terms` gives them.
     """
     seen = set()
     for cell in notebook.cells:
@@ -262,21 +229,9 @@ def chapter_page(notebook, chapter, profile, names):
 def stage(root, executed, chapters, profile, pages):
     """Everything that is rendered, laid into one folder.
 
-    Parameters
-    ----------
-    root : Path
-        The project.
-    executed : Path
-        Folder of executed chapters with cards and stamps.
-    chapters : sequence of str
-    profile : str
-    pages : Path
-        Emptied first.
-
-    Raises
-    ------
-    DataError
-        A card is missing, a quote is wrong, or the figure of the first page is not in its chapter.
+    ``root``: the project. ``executed``: folder of executed chapters with cards and stamps. ``chapters``: sequence of
+    str. ``pages``: emptied first. Raises DataError: a card is missing, a quote is wrong, or the figure of the first
+    page is not in its chapter.
     """
     shutil.rmtree(pages, ignore_errors=True)
     (pages / "files").mkdir(parents=True)

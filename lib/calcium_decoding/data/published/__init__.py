@@ -7,8 +7,8 @@ produced here. ``published/README.md`` gives sources and units.
 
 from functools import cache
 from importlib.resources import files
-import pandas as pd
 
+import pandas as pd
 
 GROUPS = ("M2_M1", "FL_HL", "PT_RS", "V1_Vm", "Vl_A1")
 

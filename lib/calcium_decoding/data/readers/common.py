@@ -1,12 +1,13 @@
 """What the readers share: collecting sessions, checking the run label and the clock, safe paths."""
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
-import contextlib
+
 import numpy as np
+
 from calcium_decoding.data.recording import Dataset, Refusal
 from calcium_decoding.errors import DataError
-
 
 RUN_THRESHOLD_CM_S = 0.5  # running is faster than this (Ajioka et al. 2024, doi:10.1371/journal.pcbi.1011074)
 

@@ -5,15 +5,16 @@ one ``.csv``. Forms and names of variables are facts of the public repository ``
 data are not public.
 """
 
+import re
 from pathlib import Path
+
 import numpy as np
 import pandas as pd
-import re
+
 from calcium_decoding.data.readers.common import Intake, check_folder, check_rate, check_steps
 from calcium_decoding.data.readers.mat import check_array, load_mat
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError, ParameterError
-
 
 VARIABLES = {"deconvolved": "DeconvMat_wanted", "dff": "deltaf_cells_not_excluded"}
 UNITS = {"deconvolved": "deconvolved (a.u.)", "dff": "dF/F"}

@@ -6,6 +6,7 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
 from calcium_decoding.data.readers.footsteps import read_footsteps
 from calcium_decoding.data.readers.isfn import read_isfn
 from calcium_decoding.data.readers.multiple_maps import read_multiple_maps
@@ -13,7 +14,6 @@ from calcium_decoding.data.readers.npz_csv import read_csv, read_files, read_npz
 from calcium_decoding.data.readers.study import read_study
 from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import ParameterError
-
 
 
 def _isfn_dataset(folder, rate_hz=10.0, strict=True):

@@ -1,12 +1,12 @@
 """A public widefield recording of one mouse with its pupil, wheel and whisking."""
 
-from scipy.ndimage import gaussian_filter1d
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
 from calcium_decoding.data.readers.common import check_folder, check_rate, check_steps, count_bouts
 from calcium_decoding.data.readers.mat import check_array, check_cells, load_mat
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError
-
 
 WHEEL_THRESHOLD = 0.5  # in the wheel's own unit: well above its noise at rest, far below its maximum, 7.8
 WHEEL_SMOOTHING_FRAMES = 5  # standard deviation

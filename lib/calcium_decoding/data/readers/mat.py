@@ -1,13 +1,14 @@
 """MATLAB files of either generation behind one function, with errors a reader can act on."""
 
-from pathlib import Path
 import contextlib
+from pathlib import Path
+
 import h5py
 import numpy as np
 import scipy.io
 import scipy.sparse
-from calcium_decoding.errors import DataError
 
+from calcium_decoding.errors import DataError
 
 
 def load_mat(path, names, optional=()):

@@ -1,14 +1,15 @@
 """Public recordings of hippocampal cells in mice that run to and fro on a linear track."""
 
-from scipy.ndimage import median_filter
+import re
+
 import numpy as np
 import pandas as pd
-import re
+from scipy.ndimage import median_filter
+
 from calcium_decoding.data.readers.common import Intake, check_folder
 from calcium_decoding.data.readers.mat import check_array, check_cells, load_mat
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError
-
 
 # On a log scale |velocity| of all trials has two humps, rest near 0.6 and running near 35, and its valley at
 # 10 to 13. The median is taken before the absolute value, because tracking noise changes sign from frame to

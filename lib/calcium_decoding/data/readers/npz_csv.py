@@ -1,17 +1,18 @@
 """A plain format for your own recordings: one .npz or one .csv file a session."""
 
+import csv
+import warnings
 from dataclasses import replace
 from pathlib import Path
-import csv
+
 import numpy as np
 import pandas as pd
-import warnings
+
 from calcium_decoding.data.movies import Movie
 from calcium_decoding.data.readers.common import Intake, check_rate, check_steps, with_run_label
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError
 from calcium_decoding.utils.files import whole_file
-
 
 REQUIRED = ("signal", "rate_hz", "animal")
 TEXTS = ("animal", "session", "part", "signal_unit")

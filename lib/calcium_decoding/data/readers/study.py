@@ -1,15 +1,16 @@
 """The files of Ajioka et al. 2024: 50 ROI traces a session with run label and speed, and the table of sessions."""
 
+import re
 from pathlib import Path
+
 import numpy as np
 import pandas as pd
-import re
+
 from calcium_decoding.data.movies import Movie
 from calcium_decoding.data.readers.common import Intake, check_folder, path_below, with_run_label
 from calcium_decoding.data.readers.mat import check_array, check_cells, load_mat, mat_variables
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError
-
 
 N_ROI = 50
 SUBTRACTED = "assembled file without _raw in its name: its authors have subtracted a moving mean already"

@@ -35,12 +35,7 @@ def step_spans(ax, time_s, labels):
 def activity(recording, cells, start_s, length_s, ax):
     """Activity of some cells, each in units of its SD, one above another, with the steps shaded.
 
-    Parameters
-    ----------
-    recording : Recording
-    cells : sequence of int
-        Columns of the signal.
-    start_s, length_s : float
+    ``cells`` (sequence of int): columns of the signal.
     """
     frames = slice(round(start_s * recording.rate_hz), round((start_s + length_s) * recording.rate_hz))
     signal = recording.signal[frames][:, list(cells)] / recording.signal[:, list(cells)].std(0)
@@ -69,10 +64,7 @@ def decoded_feet(result, rate_hz, start_s, length_s, ax, simulated=False):
 def decoded_kinematics(result, rate_hz, start_s, length_s, variable, ax, simulated=False):
     """True and decoded movement over test frames.
 
-    Parameters
-    ----------
-    variable : str
-        A name in :data:`calcium_decoding.data.readers.footsteps.KINEMATICS`.
+    ``variable``: a name in :data:`calcium_decoding.data.readers.footsteps.KINEMATICS`.
     """
     if _nothing([result], "r2", ax):
         return ax
@@ -107,10 +99,7 @@ def confusions(results, model, ax, simulated=False):
 def strip(results, ax, metric="balanced_accuracy", nulls=(), simulated=False):
     """A score by model: a dot is an animal, the bar is their mean with its SD; the null and chance beside.
 
-    Parameters
-    ----------
-    results, nulls : sequence of Result
-    metric : str
+    ``results``, ``nulls``: sequence of Result.
     """
     if _nothing(results, metric, ax):
         return ax
@@ -127,15 +116,8 @@ def strip(results, ax, metric="balanced_accuracy", nulls=(), simulated=False):
 def by_part(results, parts, ax, ylabel, models=None, chance=None, simulated=False):
     """Several scores side by side, each by model: a dot is an animal.
 
-    Parameters
-    ----------
-    results : sequence of Result
-    parts : dict of str to str
-        Metric by the name it has on the axis.
-    ylabel : str
-    models : sequence of str, optional
-    chance : (float, str), optional
-        Where a decoder that knows nothing stands, and its name.
+    ``results``: sequence of Result. ``parts`` (dict of str to str): metric by the name it has on the axis. ``models``:
+    sequence of str. ``chance`` ((float, str)): where a decoder that knows nothing stands, and its name.
     """
     if _nothing(results, next(iter(parts.values())), ax):
         return ax
@@ -158,16 +140,8 @@ def by_part(results, parts, ax, ylabel, models=None, chance=None, simulated=Fals
 def curve(results, xlabel, ax, metric="balanced_accuracy", nulls=(), logarithmic=False, zero="", simulated=False):
     """A score along a changed condition, by model: thin lines are animals, thick ones their mean.
 
-    Parameters
-    ----------
-    results : sequence of Result
-        Each with a ``value``.
-    xlabel : str
-    metric : str
-    nulls : sequence of Result
-    logarithmic : bool
-    zero : str
-        What a value of 0 means ("all"); it stands last.
+    ``results`` (sequence of Result): each with a ``value``. ``nulls``: sequence of Result. ``zero``: what a value of 0
+    means ("all"); it stands last.
     """
     if _nothing(results, metric, ax):
         return ax
@@ -193,14 +167,9 @@ def curve(results, xlabel, ax, metric="balanced_accuracy", nulls=(), logarithmic
 def deletion_curves(results, ax, metric="balanced_accuracy", orders=None, simulated=False):
     """What is left without more and more cells, by the order in which they go: thin lines are animals.
 
-    Parameters
-    ----------
-    results : sequence of Result
-        Of :meth:`decoding_book.chapters.bilateral.study.Study.information`.
-    metric : str
-        ``"balanced_accuracy"``, ``"auc_contralateral"`` or ``"auc_ipsilateral"``.
-    orders : sequence of str, optional
-        All if left out.
+    ``results`` (sequence of Result): of :meth:`decoding_book.chapters.bilateral.study.Study.information`. ``metric``:
+    ``"balanced_accuracy"``, ``"auc_contralateral"`` or ``"auc_ipsilateral"``. ``orders`` (sequence of str): all if left
+    out.
     """
     table = summaries.deletions(results)
     orders = list(orders or dict.fromkeys(table["order"]))
@@ -218,12 +187,7 @@ def deletion_curves(results, ax, metric="balanced_accuracy", orders=None, simula
 def tunings(result, ax, cells=None, simulated=False):
     """Share of variance that each foot explains of each cell, on axes by root; colours: what was planted, if known.
 
-    Parameters
-    ----------
-    result : Result
-        Of one animal.
-    cells : DataFrame, optional
-        True tuning of the same cells.
+    ``result``: of one animal. ``cells``: True tuning of the same cells.
     """
     contra, ipsi = np.sqrt(np.maximum(result.outcome.arrays["tuning"][:, :2], 0)).T
     kinds = ["cell"] * len(contra) if cells is None else cells["tuning"].tolist()

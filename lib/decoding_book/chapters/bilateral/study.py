@@ -192,16 +192,8 @@ class Study:
     def sweep(self, kind, values, models, n_animals=0, known=None):
         """Models under one changed condition, on the first block and seed.
 
-        Parameters
-        ----------
-        kind : str
-            A name in :data:`SWEEPS`.
-        values : sequence of float
-        models : sequence of str
-        n_animals : int
-            Use so many of the study's; 0: all.
-        known : World, optional
-            Of ``"snr"``: the world the data set was simulated in.
+        ``kind``: a name in :data:`SWEEPS`. ``values``: sequence of float. ``models``: sequence of str. ``n_animals``:
+        use so many of the study's; 0: all. ``known``: of ``"snr"``: the world the data set was simulated in.
         """
         cases = []
         for v in values:
@@ -228,15 +220,9 @@ class Study:
     def across(self, minutes, ways=("aligned", "read-in", "all layers", "within", "logistic"), width=32):
         """Each animal in turn as the new one, the others train the trunk; see :mod:`.subjects`.
 
-        Parameters
-        ----------
-        minutes : sequence of float
-            Labelled minutes of the new animal; 0: all of its training frames.
-        ways : sequence of str
-            Names in :data:`calcium_decoding.experiments.transfer.WAYS`, or of linear decoders trained within the
-            animal.
-        width : int
-            Channels of a read-in.
+        ``minutes`` (sequence of float): labelled minutes of the new animal; 0: all of its training frames. ``ways``
+        (sequence of str): names in :data:`calcium_decoding.experiments.transfer.WAYS`, or of linear decoders trained
+        within the animal. ``width``: channels of a read-in.
         """
         if len(self.animals) < 2:
             raise DataError(self.dataset.name, f"{len(self.animals)} animal", "two or more, others to train on",

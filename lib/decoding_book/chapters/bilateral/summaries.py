@@ -27,17 +27,8 @@ def score_table(results):
 def by_animal(results, metric, value=None):
     """Mean score of each model on each animal over blocks and seeds: DataFrame of animals by models.
 
-    Parameters
-    ----------
-    results : sequence of Result
-    metric : str
-    value : float, optional
-        Only results of this condition of a sweep.
-
-    Raises
-    ------
-    DataError
-        No result has the score.
+    ``results``: sequence of Result. ``value``: only results of this condition of a sweep. Raises DataError: no result
+    has the score.
     """
     table = score_table(results)
     if value is not None:
@@ -82,16 +73,9 @@ def feet(results):
 def advantages(results, reference="hybrid", metric="balanced_accuracy"):
     """What a model is ahead of each other one, paired by animal, block and seed, with every spread there is.
 
-    Parameters
-    ----------
-    results : sequence of Result
-    reference, metric : str
-
-    Returns
-    -------
-    DataFrame
-        A row a model: ``ahead by`` (mean over animals), ``95 % over animals`` (Student's t), ``SD over blocks``,
-        ``SD over seeds`` (of the mean over the rest), ``animals ahead``, ``sign-flip p``. A spread over one is named.
+    ``results``: sequence of Result. Returns a DataFrame: a row a model: ``ahead by`` (mean over animals), ``95 % over
+    animals`` (Student's t), ``SD over blocks``, ``SD over seeds`` (of the mean over the rest), ``animals ahead``,
+    ``sign-flip p``. A spread over one is named.
     """
     table = score_table(results)
     wide = table.pivot_table(index=["animal", "block", "seed"], columns="model", values=metric, sort=False)
@@ -125,14 +109,7 @@ def _spread(difference, level):
 def frame_intervals(results, model, rate_hz, block_s=6.0, n_draws=500):
     """A row an animal: balanced accuracy on its first test block, with a block bootstrap interval over its frames.
 
-    Parameters
-    ----------
-    results : sequence of Result
-    model : str
-    rate_hz : float
-    block_s : float
-        Length of a block of the bootstrap, s.
-    n_draws : int
+    ``results``: sequence of Result. ``block_s``: length of a block of the bootstrap, s.
     """
     rows = []
     for r in results:
@@ -152,16 +129,9 @@ def frame_intervals(results, model, rate_hz, block_s=6.0, n_draws=500):
 def sweep_table(sweeps, metric="balanced_accuracy"):
     """A row a value of each sweep, a column a model: mean over animals of a score.
 
-    Parameters
-    ----------
-    sweeps : sequence of (sequence of Result, str)
-        Results, and what was varied; sweeps that were not run, or have no such score, are left out.
-    metric : str
-
-    Returns
-    -------
-    DataFrame
-        ``varied``, ``value``, then a column a model. Empty if nothing was run.
+    ``sweeps`` (sequence of (sequence of Result, str)): results, and what was varied; sweeps that were not run, or have
+    no such score, are left out. Returns a DataFrame: ``varied``, ``value``, then a column a model. Empty if nothing was
+    run.
     """
     tables = []
     for results, varied in sweeps:
@@ -192,20 +162,10 @@ def kept_cells(study, animal):
 def recovery(results, study, truth):
     """A row an animal, foot and ranking: are the cells found that were made to follow the foot?
 
-    Parameters
-    ----------
-    results : sequence of Result
-        Of :meth:`decoding_book.chapters.bilateral.study.Study.information`.
-    study : Study
-    truth : dict of str to AnimalTruth, or None
-        None where it is not known.
-
-    Returns
-    -------
-    DataFrame
-        Empty without truth. ``precision`` and ``by chance`` as of
-        :func:`calcium_decoding.explain.cell_importance.recovered`; ``rank correlation`` of the ranking with the planted
-        gain on this foot.
+    ``results`` (sequence of Result): of :meth:`decoding_book.chapters.bilateral.study.Study.information`. ``study``:
+    Study. ``truth`` (dict of str to AnimalTruth, or None): None where it is not known. Returns a DataFrame: empty without
+    truth. ``precision`` and ``by chance`` as of :func:`calcium_decoding.explain.cell_importance.recovered`; ``rank
+    correlation`` of the ranking with the planted gain on this foot.
     """
     rows = []
     for r in results if truth is not None else ():
@@ -227,21 +187,9 @@ def recovery(results, study, truth):
 def card_scores(results, metrics, suffix="", value=None, details=()):
     """Scores for the result card: of each model the mean over animals, and each animal's.
 
-    Parameters
-    ----------
-    results : sequence of Result
-    metrics : sequence of str
-        Those that no result has are left out.
-    suffix : str
-        Added to the model's name.
-    value : float, optional
-        Only results of this condition of a sweep.
-    details : sequence of str
-        Further scores, of which only each animal's goes on the card.
-
-    Returns
-    -------
-    list of Score
+    ``results``: sequence of Result. ``metrics`` (sequence of str): those that no result has are left out. ``suffix``:
+    added to the model's name. ``value``: only results of this condition of a sweep. ``details`` (sequence of str):
+    further scores, of which only each animal's goes on the card. Returns a list of Score.
     """
     found = []
     for metric in (m for m in (*metrics, *details) if has(results, m)):

@@ -11,16 +11,8 @@ from calcium_decoding.splits.footstep_samples import Rows
 def with_noise(frames, times, seed):
     """Frames with white noise added to every cell.
 
-    Parameters
-    ----------
-    frames : Frames
-    times : float
-        SD of the added noise over the cell's own SD (signal and noise together); 0 leaves the frames as they are.
-    seed : int
-
-    Returns
-    -------
-    Frames
+    ``frames``: Frames. ``times``: SD of the added noise over the cell's own SD (signal and noise together); 0 leaves
+    the frames as they are. Returns Frames.
     """
     if times < 0:
         raise ParameterError("times", times, "0 or more", "change the amount of noise")
@@ -36,15 +28,7 @@ def with_cells(frames, n, seed):
     Where ``n`` is more than there are, the rest are cells that know nothing: copies of recorded ones, each moved in
     time around the end by an offset of its own, a tenth of the recording at least.
 
-    Parameters
-    ----------
-    frames : Frames
-    n : int
-    seed : int
-
-    Returns
-    -------
-    Frames
+    ``frames``: Frames. Returns Frames.
     """
     n_frames, n_cells = frames.signal.shape
     if n < 1:
@@ -62,12 +46,7 @@ def with_cells(frames, n, seed):
 def with_training(part, share):
     """A split with the first share of its training frames.
 
-    Parameters
-    ----------
-    part : Rows
-        ``train`` in order of time.
-    share : float
-        Above 0, at most 1.
+    ``part``: ``train`` in order of time. ``share``: above 0, at most 1.
     """
     if not 0 < share <= 1:
         raise ParameterError("share", share, "above 0 and at most 1", "change the share of training frames")

@@ -34,20 +34,9 @@ def overlay(cells, backdrop, ax, title="", limits=None, said="", simulated=False
             size=10):
     """A map over the mean picture, with the outlines of the brain and of its ROIs where these are known.
 
-    Parameters
-    ----------
-    cells : ndarray, shape (8, 8), or None
-        Red: something is lost without the place; blue: something is won. None is drawn as a missing panel.
-    backdrop : Backdrop
-        Of one animal.
-    limits : (float, float), optional
-        Ends of the scale; those of this map if left out.
-    said : str
-        A warning, in red.
-    label : str
-        What the colours mean.
-    size : float
-        Of the title, points.
+    ``cells`` (ndarray, shape (8, 8), or None): red: something is lost without the place; blue: something is won. None
+    is drawn as a missing panel. ``backdrop``: of one animal. ``limits`` ((float, float)): ends of the scale; those of
+    this map if left out. ``said``: a warning, in red. ``label``: what the colours mean. ``size``: of the title, points.
     """
     rows, columns = backdrop.mean.shape
     ax.imshow(backdrop.mean, cmap="gray")
@@ -72,14 +61,8 @@ def overlay(cells, backdrop, ax, title="", limits=None, said="", simulated=False
 def animals(cuts, found, axes, simulated=False, nulls=(), pooled=False):
     """The map of each test animal over its own mean picture, one scale for all, as S1 Fig.
 
-    Parameters
-    ----------
-    cuts : sequence of FoldCut
-    found : dict of str to Backdrop
-    axes : sequence of Axes
-        One an animal.
-    nulls : sequence of FoldResult
-        For the warning.
+    ``cuts``: sequence of FoldCut. ``found``: dict of str to Backdrop. ``axes`` (sequence of Axes): one an animal.
+    ``nulls`` (sequence of FoldResult): for the warning.
     """
     said = occlusion_tables.warning(cuts, nulls)
     by = occlusion_tables.by_animal(cuts, pooled) if occlusion_tables.usable(cuts) else {}
@@ -93,13 +76,7 @@ def animals(cuts, found, axes, simulated=False, nulls=(), pooled=False):
 def models(cuts, backdrop, axes, simulated=False, nulls=(), name=""):
     """Mean over models, and their SD, over one animal's picture, as Fig 3B.
 
-    Parameters
-    ----------
-    cuts : sequence of FoldCut
-    backdrop : Backdrop
-    axes : (Axes, Axes)
-    name : str
-        Whose picture lies below.
+    ``cuts``: sequence of FoldCut. ``backdrop``: Backdrop. ``axes``: (Axes, Axes). ``name``: whose picture lies below.
     """
     said = occlusion_tables.warning(cuts, nulls)
     known = occlusion_tables.usable(cuts)
@@ -113,12 +90,8 @@ def models(cuts, backdrop, axes, simulated=False, nulls=(), name=""):
 def sessions(rows, found, axes, said="", simulated=False):
     """Maps of single sessions, one scale; a session without an AUC says so in its panel.
 
-    Parameters
-    ----------
-    rows : sequence of tuple
-        Of :func:`decoding_book.chapters.cut_out.occlusion_tables.session_maps`.
-    found : dict of str to Backdrop
-    axes : sequence of Axes
+    ``rows`` (sequence of tuple): of :func:`decoding_book.chapters.cut_out.occlusion_tables.session_maps`. ``found``:
+    dict of str to Backdrop. ``axes``: sequence of Axes.
     """
     limits = scale(*(cells for _, _, cells, _ in rows))
     for ax, (animal, name, cells, why) in zip(axes, rows, strict=True):
@@ -130,11 +103,8 @@ def sessions(rows, found, axes, said="", simulated=False):
 def pairs(folds, ax, simulated=False):
     """AUC of whole pictures, without the two patches of S3 Fig, and without the same patches in other rows.
 
-    Parameters
-    ----------
-    folds : sequence of FoldCut
-        Of :func:`calcium_decoding.explain.cut_masks.pairs`. A line is a fold; grey dots are the mean over the other
-        places.
+    ``folds`` (sequence of FoldCut): of :func:`calcium_decoding.explain.cut_masks.pairs`. A line is a fold; grey dots
+    are the mean over the other places.
     """
     for cut in occlusion_tables.usable(folds):
         values = [cut.auc, cut.auc - cut.pooled[0]]
@@ -169,10 +139,7 @@ def sides(cuts, ax, simulated=False):
 def landmarks(table, ax, said="", simulated=False):
     """How well maps go with what lies where: a dot an animal, the bar the mean.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Of :func:`decoding_book.chapters.cut_out.truth.agreement`.
+    ``table``: of :func:`decoding_book.chapters.cut_out.truth.agreement`.
     """
     if table.empty:
         ax.text(0.5, 0.5, "no map, or no landmarks", ha="center", va="center", transform=ax.transAxes)
@@ -194,10 +161,7 @@ def landmarks(table, ax, said="", simulated=False):
 def pieces(shape, ax):
     """How often each pixel is cut out: four squares hold each cell; one square, one over an edge, the pair drawn in.
 
-    Parameters
-    ----------
-    shape : (int, int)
-        Rows and columns of the picture.
+    ``shape`` ((int, int)): rows and columns of the picture.
     """
     drawn = {"a square": cut_masks.squares(shape)[10], "a square over the edge": cut_masks.edges(shape)[11],
              "a disc": cut_masks.discs(shape)[24], "the pair of S3 Fig": cut_masks.limb_pair(shape)}

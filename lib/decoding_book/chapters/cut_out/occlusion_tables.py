@@ -27,10 +27,7 @@ def warning(cuts, nulls=()):
     Above chance means that the 95 % t interval of the AUC of whole pictures over test animals (over folds, if one
     animal is tested) lies above 0.5; above the null, that the mean lies above every fold of the null.
 
-    Parameters
-    ----------
-    cuts : sequence of FoldCut
-    nulls : sequence of FoldResult
+    ``cuts``: sequence of FoldCut. ``nulls``: sequence of FoldResult.
     """
     known = usable(cuts)
     if not known:
@@ -56,12 +53,8 @@ def show(table, cuts, nulls=()):
 def maps(cuts, pooled=False):
     """Map of each usable fold, from the 64 squares: shape (n_folds, 8, 8).
 
-    Parameters
-    ----------
-    cuts : sequence of FoldCut
-        Of :func:`calcium_decoding.explain.cut_masks.squares`.
-    pooled : bool
-        From the AUC over all test windows, in place of the mean over sessions.
+    ``cuts`` (sequence of FoldCut): of :func:`calcium_decoding.explain.cut_masks.squares`. ``pooled``: from the AUC over
+    all test windows, in place of the mean over sessions.
     """
     return cut_masks.cell_map([cut.pooled if pooled else cut.importance for cut in usable(cuts)])
 
@@ -85,10 +78,7 @@ def by_animal(cuts, pooled=False):
 def session_maps(cuts):
     """Map of each test session, mean over the folds that test it, beside the sessions that can have none.
 
-    Returns
-    -------
-    list of (str, str, ndarray or None, str)
-        Animal, session, map (8, 8), and why there is none.
+    Returns a list of (str, str, ndarray or None, str): animal, session, map (8, 8), and why there is none.
     """
     found, missing = {}, {}
     for cut in usable(cuts):
@@ -108,18 +98,10 @@ def left_less_right(cell_maps):
 def peak_cells(cuts, elsewhere=False):
     """Largest cell of the left half and its mirror image, and what each fold has there.
 
-    Parameters
-    ----------
-    cuts : sequence of FoldCut
-    elsewhere : bool
-        Choose the cell for each fold by the folds that test other animals. As published it is chosen by the same
-        folds that it is then read from, which makes it large by chance alone, and larger than its mirror image.
-
-    Returns
-    -------
-    cells : list of (int, int)
-        Row and column of the left cell, by fold. Empty if all folds test one animal and ``elsewhere`` is asked for.
-    left, right : ndarray, shape (n_folds,)
+    ``cuts``: sequence of FoldCut. ``elsewhere``: choose the cell for each fold by the folds that test other animals. As
+    published it is chosen by the same folds that it is then read from, which makes it large by chance alone, and larger
+    than its mirror image. Returns ``cells`` (list of (int, int)): row and column of the left cell, by fold. Empty if
+    all folds test one animal and ``elsewhere`` is asked for; ``left, right`` (ndarray, shape (n_folds,)).
     """
     each, animals = maps(cuts), np.array([cut.animal for cut in usable(cuts)])
     cells, left, right = [], [], []
@@ -157,11 +139,8 @@ def undefined_table(cuts):
 def peak_table(cuts, dataset):
     """The left peak and its mirror image, chosen on the same folds as published and on other animals.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``cell``: where the left one lies, rows and columns of the map from 1. Published values stand beside where the
-        data are the study's own.
+    Returns a DataFrame: ``cell``: where the left one lies, rows and columns of the map from 1. Published values
+    stand beside where the data are the study's own.
     """
     rows = []
     for elsewhere, name in ((False, "the same folds, as published"), (True, "folds that test other animals")):
@@ -197,17 +176,10 @@ def animal_table(cuts):
 def pair_table(pairs):
     """Whole pictures against the two patches of S3 Fig, and against the same patches in other rows.
 
-    Parameters
-    ----------
-    pairs : sequence of FoldCut
-        Of :func:`calcium_decoding.explain.cut_masks.pairs`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``AUC`` mean and SD over folds (pooled, as published), the study's rank-sum test over folds, ours over animals
-        (sign flip, with the smallest p that so few animals allow), and of the seven other places, at how many the mean
-        loss is as large.
+    ``pairs`` (sequence of FoldCut): of :func:`calcium_decoding.explain.cut_masks.pairs`. Returns pandas.DataFrame:
+    ``AUC`` mean and SD over folds (pooled, as published), the study's rank-sum test over folds, ours over animals (sign
+    flip, with the smallest p that so few animals allow), and of the seven other places, at how many the mean loss is as
+    large.
     """
     known = usable(pairs)
     if not known:
@@ -231,16 +203,9 @@ def pair_table(pairs):
 def shape_table(cuts, discs):
     """Discs against the squares with the same centres, a row a fold that has both.
 
-    Parameters
-    ----------
-    cuts, discs : sequence of FoldCut
-        Of :func:`calcium_decoding.explain.cut_masks.squares` and :func:`~calcium_decoding.explain.cut_masks.discs`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``rank correlation`` over the 49 places, and mean and largest importance of each shape. A disc has 0.79 of the
-        area of a square.
+    ``cuts``, ``discs`` (sequence of FoldCut): of :func:`calcium_decoding.explain.cut_masks.squares` and
+    :func:`~calcium_decoding.explain.cut_masks.discs`. Returns a DataFrame: ``rank correlation`` over the 49
+    places, and mean and largest importance of each shape. A disc has 0.79 of the area of a square.
     """
     squares, rows = {cut.fold: cut for cut in usable(cuts)}, []
     for disc in usable(discs):
@@ -270,14 +235,8 @@ def example(cuts):
 def card_scores(cuts, pairs):
     """Scores for the result card: peak and mirror image, left against right by animal, the pair, the example session.
 
-    Parameters
-    ----------
-    cuts, pairs : sequence of FoldCut
-        Of :func:`calcium_decoding.explain.cut_masks.squares` and :func:`~calcium_decoding.explain.cut_masks.pairs`.
-
-    Returns
-    -------
-    list of Score
+    ``cuts``, ``pairs`` (sequence of FoldCut): of :func:`calcium_decoding.explain.cut_masks.squares` and
+    :func:`~calcium_decoding.explain.cut_masks.pairs`. Returns a list of Score.
     """
     scores, known = [], usable(cuts)
     if known:

@@ -42,17 +42,8 @@ class Backdrop:
 def backdrops(dataset, animals):
     """Pictures of animals, from the first session of each.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        With movies.
-    animals : sequence of str
-
-    Returns
-    -------
-    found : dict of str to Backdrop
-    statement : str
-        Where the planted truth comes from, or why there is none.
+    ``dataset``: with movies. ``animals``: sequence of str. Returns ``found`` (dict of str to Backdrop); ``statement``:
+    where the planted truth comes from, or why there is none.
     """
     truth, statement = _truth(dataset)
     found = {}
@@ -95,17 +86,10 @@ def as_cells(picture):
 def agreement(cuts, found):
     """Does the map of an animal go with a landmark of its pictures?
 
-    Parameters
-    ----------
-    cuts : sequence of FoldCut
-    found : dict of str to Backdrop
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row an animal and landmark: ``r``, Spearman's rank correlation over the 64 cells, both seen through the same
-        squares; ``shifts as high``, share of all 64 shifts of the landmark on the torus, itself among them, with an r
-        as high. Neighbouring cells share squares, so that 64 cells are far fewer places.
+    ``cuts``: sequence of FoldCut. ``found``: dict of str to Backdrop. Returns a DataFrame: a row an animal and
+    landmark: ``r``, Spearman's rank correlation over the 64 cells, both seen through the same squares; ``shifts as
+    high``, share of all 64 shifts of the landmark on the torus, itself among them, with an r as high. Neighbouring
+    cells share squares, so that 64 cells are far fewer places.
     """
     rows = []
     for animal, cells in occlusion_tables.by_animal(cuts).items() if occlusion_tables.usable(cuts) else ():

@@ -18,10 +18,7 @@ LINES = {"precision": DRIVEN / 50, "single_area": DRIVEN / 50, "lag": 1, "late":
 def maps_by_roi(found, truth, ax, simulated=False):
     """Mean map over folds, a row a method, each in shares of its largest ROI; the planted drive on top.
 
-    Parameters
-    ----------
-    found : sequence of Examined
-    truth : ndarray, shape (n_roi,), or None
+    ``found``: sequence of Examined. ``truth``: ndarray, shape (n_roi,), or None.
     """
     known = [one for one in found if not one.reason]
     if not known:
@@ -41,14 +38,9 @@ def maps_by_roi(found, truth, ax, simulated=False):
 def strip(rows, test, ax, simulated=False, found=None):
     """A test, a column a method: a dot an animal, a bar their mean; the dotted line is chance, or what is wanted.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Of :func:`decoding_book.chapters.map_tests.tests.rows_of`.
-    test : str
-        A name in :data:`decoding_book.chapters.map_tests.tests.TESTS`.
-    found : sequence of Examined, optional
-        A red warning stands above if their decoders are not above chance.
+    ``rows``: of :func:`decoding_book.chapters.map_tests.tests.rows_of`. ``test``: a name in
+    :data:`decoding_book.chapters.map_tests.tests.TESTS`. ``found`` (sequence of Examined): a red warning stands above
+    if their decoders are not above chance.
     """
     if test not in TESTS:
         raise ParameterError("test", repr(test), f"one of {', '.join(TESTS)}", "name one of these")
@@ -72,10 +64,7 @@ def strip(rows, test, ax, simulated=False, found=None):
 def curves(found, which, ax, simulated=False):
     """AUC of the network while ROIs are left out, or put in alone, the largest of each map first; mean over folds.
 
-    Parameters
-    ----------
-    found : sequence of Examined
-    which : {"deletion", "insertion"}
+    ``found``: sequence of Examined. ``which``: {"deletion", "insertion"}.
     """
     known = [one for one in found if not one.reason and one.curves]
     if not known:
@@ -100,15 +89,8 @@ def curves(found, which, ax, simulated=False):
 def by_frame(named, spec, rate_hz, ax, method="deep_shap", simulated=False, dashed=()):
     """Share of each frame in a map: a line a set of decoders, the mean over their folds; thin lines are folds.
 
-    Parameters
-    ----------
-    named : dict of str to sequence of Examined
-        By legend.
-    spec : WindowSpec
-    rate_hz : float
-    method : str
-    dashed : sequence of str
-        Names of sets whose lines are dashed, such as those of a film played backwards, turned back.
+    ``named`` (dict of str to sequence of Examined): by legend. ``spec``: WindowSpec. ``dashed`` (sequence of str):
+    names of sets whose lines are dashed, such as those of a film played backwards, turned back.
     """
     ms = np.arange(-spec.past_frames, spec.future_frames + 1) * 1000 / rate_hz
     everything = []
@@ -149,12 +131,7 @@ def against_truth(found, truth, label, ax, method="deep_shap"):
 def beeswarm(one, ax, simulated=False, most=10):
     """Deep SHAP of single windows of a fold, summed over frames, as shap's own beeswarm plot: a dot a window.
 
-    Parameters
-    ----------
-    one : Examined
-        With kept values.
-    most : int
-        ROIs to show.
+    ``one``: with kept values. ``most``: ROIs to show.
     """
     if one.reason or not one.kept:
         return _said(ax, "no values of single windows were kept")

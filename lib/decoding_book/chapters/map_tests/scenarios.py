@@ -20,24 +20,11 @@ FLAT_ROIS, FLAT_INFORMATIVE, FLAT_GAIN, BOUT = 8, 4, 0.3, 400
 def examine(names, experiment, model, asked, frames, seed, store=None, jobs=None):
     """Decoders and their maps in small simulated worlds, trained and explained as in an experiment.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Of :data:`TRUTH_OF`.
-    experiment : Experiment
-        Its window, preprocessing and training are used.
-    model, asked
-        As for :func:`calcium_decoding.explain.map_runs.run`.
-    frames : int
-        Of each of nine sessions of three animals, at 30 Hz.
-    seed : int
-    store, jobs
-        As for :func:`calcium_decoding.explain.map_runs.run`.
-
-    Returns
-    -------
-    dict of str to (list of Examined, ndarray of shape (50,))
-        By world: one fold a test animal; and the truth, each ROI's share of variance, mean over sessions.
+    ``names`` (sequence of str): of :data:`TRUTH_OF`. ``experiment``: its window, preprocessing and training are used.
+    ``model``, ``asked``: as for :func:`calcium_decoding.explain.map_runs.run`. ``frames``: of each of nine sessions of
+    three animals, at 30 Hz. ``store``, ``jobs``: as for :func:`calcium_decoding.explain.map_runs.run`. Returns dict of
+    str to (list of Examined, ndarray of shape (50,)): by world: one fold a test animal; and the truth, each ROI's share
+    of variance, mean over sessions.
     """
     if unknown := set(names) - set(TRUTH_OF):
         raise ParameterError("worlds", ", ".join(sorted(unknown)), f"of {', '.join(TRUTH_OF)}", "name these")
@@ -73,15 +60,7 @@ def flat(seed, n_frames=2400):
     animals, two sessions each, eight ROIs, four of which are higher while the animal runs. A window within a bout has
     the same distribution at each of its frames; of windows of 31 frames one in thirteen crosses a border.
 
-    Parameters
-    ----------
-    seed : int
-    n_frames : int
-        Of each session, at 30 Hz.
-
-    Returns
-    -------
-    Dataset
+    ``n_frames``: of each session, at 30 Hz. Returns Dataset.
     """
     rng, recordings = np.random.default_rng(seed), []
     for animal in range(1, 4):
@@ -104,11 +83,8 @@ def reversed_in_time(dataset):
 def played_backwards(experiment, model, asked, n, store=None, jobs=None):
     """The first ``n`` folds of an experiment, everything played backwards; frames are turned back in the maps.
 
-    Returns
-    -------
-    list of Examined
-        A frame that counts because of the data keeps its place; one that counts because the network reads it last
-        comes out first.
+    Returns a list of Examined: a frame that counts because of the data keeps its place; one that counts because the
+    network reads it last comes out first.
     """
     spec, split = experiment.spec, experiment.split
     spec = replace(spec, past_frames=spec.future_frames, future_frames=spec.past_frames,
@@ -128,10 +104,8 @@ def _turned(one):
 def on_flat(experiment, model, asked, seed, n_frames=2400, store=None, jobs=None):
     """What a network looks at where all frames say the same, and a network that reads the window from both ends.
 
-    Returns
-    -------
-    dict of str to list of Examined
-        By model; the second, ``bigru`` for ``gru``, is left out where there is none with the cell of ``model``.
+    Returns dict of str to list of Examined: by model; the second, ``bigru`` for ``gru``, is left out where there is
+    none with the cell of ``model``.
     """
     dataset = flat(seed, n_frames)
     both_ways = f"bi{model}"

@@ -42,25 +42,12 @@ TESTS = {
 def rows_of(found, truth=None, nulls=(), again=(), seeds=(), worlds=None, flat=()):
     """Every test of every method on every test animal.
 
-    Parameters
-    ----------
-    found : list of Examined
-        The decoders of the chapter, with shuffled weights and curves where asked for.
-    truth : ndarray, shape (n_roi,), optional
-        Planted drive.
-    nulls : list of Examined
-        The same folds, trained on labels of other sessions.
-    again, seeds : list of Examined
-        Other folds of the same test animals; the same folds from other first weights.
-    worlds : dict, optional
-        Of :func:`decoding_book.chapters.map_tests.scenarios.examine`.
-    flat : list of Examined
-        Where all frames say the same.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``test``, ``method``, ``animal``, ``value``. Tests for which there is nothing have no rows.
+    ``found`` (list of Examined): the decoders of the chapter, with shuffled weights and curves where asked for.
+    ``truth`` (ndarray, shape (n_roi,)): planted drive. ``nulls`` (list of Examined): the same folds, trained on labels
+    of other sessions. ``again``, ``seeds`` (list of Examined): other folds of the same test animals; the same folds
+    from other first weights. ``worlds``: of :func:`decoding_book.chapters.map_tests.scenarios.examine`. ``flat`` (list
+    of Examined): where all frames say the same. Returns a DataFrame: ``test``, ``method``, ``animal``, ``value``.
+    Tests for which there is nothing have no rows.
     """
     found, nulls, again, seeds, flat = (_known(some) for some in (found, nulls, again, seeds, flat))
     rows = []
@@ -126,10 +113,7 @@ def _known(some):
 def by_animal(rows):
     """Mean and 95 % t interval over animals of each test and method.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``test``, ``method``, ``mean``, ``low``, ``high`` (None with one animal) and ``animals``.
+    Returns a DataFrame: ``test``, ``method``, ``mean``, ``low``, ``high`` (None with one animal) and ``animals``.
     """
     found = []
     for (test, method), some in rows.groupby(["test", "method"], sort=False):
@@ -165,9 +149,7 @@ def _cell(row):
 def score_table(named):
     """AUC of the decoders behind the maps, with a warning where they are not above chance.
 
-    Parameters
-    ----------
-    named : dict of str to list of Examined
+    ``named``: dict of str to list of Examined.
     """
     rows = []
     for name, found in named.items():
@@ -184,10 +166,7 @@ def score_table(named):
 def advice(rows):
     """What to do, as it follows from the table; every sentence has its rule and its numbers.
 
-    Returns
-    -------
-    str
-        Lines of 84 characters; empty without rows.
+    Returns str: lines of 84 characters; empty without rows.
     """
     means = by_animal(rows).set_index(["test", "method"])
     tests = {test for test, _ in means.index}

@@ -21,10 +21,7 @@ def limit(*images):
 def colour_image(image, ax, title="", simulated=False):
     """Three frames as red, green and blue: grey where they agree, coloured where something changed between them.
 
-    Parameters
-    ----------
-    image : ndarray, shape (3, rows, columns)
-        Normalised frames in order of time; 0 is drawn as middle grey.
+    ``image`` (ndarray, shape (3, rows, columns)): normalised frames in order of time; 0 is drawn as middle grey.
     """
     ax.imshow(np.clip(0.5 + np.moveaxis(image, 0, -1) / (2 * limit(image)), 0, 1))
     ax.set(title=title, xticks=[], yticks=[])
@@ -35,9 +32,7 @@ def colour_image(image, ax, title="", simulated=False):
 def change(image, ax, title="", simulated=False):
     """A difference of normalised frames, red where it is above zero and blue below; None is said to be missing.
 
-    Parameters
-    ----------
-    image : ndarray, shape (rows, columns), or None
+    ``image``: ndarray, shape (rows, columns), or None.
     """
     if image is None:
         ax.text(0.5, 0.5, "running only,\nor rest only", transform=ax.transAxes, ha="center", va="center", fontsize=9)
@@ -50,10 +45,7 @@ def change(image, ax, title="", simulated=False):
 def sessions(folds, ax, simulated=False):
     """AUC of each test session, a dot a session and fold, and over all frames of the animal, a bar a fold.
 
-    Parameters
-    ----------
-    folds : sequence of FoldResult
-        Of one decoder; sessions without an AUC are counted in the title.
+    ``folds`` (sequence of FoldResult): of one decoder; sessions without an AUC are counted in the title.
     """
     table = movie_tables.by_session(folds)
     scored = table[table["reason"] == ""]
@@ -76,12 +68,8 @@ def sessions(folds, ax, simulated=False):
 def shares(full, controls, ax, simulated=False):
     """How much of a decoder's score each control reaches by itself: a dot a fold, the bar their mean.
 
-    Parameters
-    ----------
-    full : list of FoldResult
-        Of one decoder of images.
-    controls : dict of str to list of FoldResult
-        Of one decoder each, on the same folds.
+    ``full`` (list of FoldResult): of one decoder of images. ``controls`` (dict of str to list of FoldResult): of one
+    decoder each, on the same folds.
     """
     whole = {fold.fold: fold.scores["auc"] for fold in full if fold.scores}
     for place, folds in enumerate(controls.values()):
@@ -104,9 +92,7 @@ def shares(full, controls, ax, simulated=False):
 def validation_losses(folds, ax, simulated=False):
     """Validation loss by epoch of each decoder: thin lines folds, thick their mean, dots the kept epochs.
 
-    Parameters
-    ----------
-    folds : sequence of FoldResult
+    ``folds``: sequence of FoldResult.
     """
     models = dict.fromkeys(fold.model for fold in folds if fold.history.valid_loss)
     for model in models:
@@ -127,11 +113,7 @@ def validation_losses(folds, ax, simulated=False):
 def shared_features(images_each_side, ax, n_windows=8):
     """Which images successive windows hold: dark where features have to be computed, light where they are there.
 
-    Parameters
-    ----------
-    images_each_side : int
-        k of windows of 2k + 1 images.
-    n_windows : int
+    ``images_each_side``: k of windows of 2k + 1 images.
     """
     length = 2 * images_each_side + 1
     state = np.zeros((n_windows, n_windows + length - 1))

@@ -12,17 +12,10 @@ from calcium_decoding.preprocessing import confounds
 def by_session(folds):
     """Scores of each test session in each fold that tests it.
 
-    Parameters
-    ----------
-    folds : sequence of FoldResult
-        Of decoders of running.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``model``, ``fold``, ``tested on`` (a test group, as a rule an animal), ``session``, ``run share``, ``auc``,
-        ``accuracy`` (at 0.5), ``reason``: why there is no AUC; a session in which the animal always runs has none,
-        and an accuracy. Folds without scores have no rows.
+    ``folds`` (sequence of FoldResult): of decoders of running. Returns a DataFrame: ``model``, ``fold``, ``tested
+    on`` (a test group, as a rule an animal), ``session``, ``run share``, ``auc``, ``accuracy`` (at 0.5), ``reason``:
+    why there is no AUC; a session in which the animal always runs has none, and an accuracy. Folds without scores have
+    no rows.
     """
     rows = []
     for fold in folds:
@@ -42,18 +35,10 @@ def by_session(folds):
 def session_table(folds, dataset):
     """A row a test animal and decoder: the AUC over all its frames beside those of its sessions.
 
-    Parameters
-    ----------
-    folds : sequence of FoldResult
-    dataset : Dataset
-        If the published figures were measured on it, their means stand beside.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``tested on``, ``model``, ``folds``; ``AUC, pooled`` (over all test frames of the animal, as published; mean of
-        its folds), ``AUC, by session`` (mean over sessions that have one, each the mean of its folds), ``lowest`` and
-        ``highest`` of these, ``accuracy`` (mean of sessions), ``sessions without AUC``.
+    ``folds``: sequence of FoldResult. ``dataset``: if the published figures were measured on it, their means stand
+    beside. Returns a DataFrame: ``tested on``, ``model``, ``folds``; ``AUC, pooled`` (over all test frames of the
+    animal, as published; mean of its folds), ``AUC, by session`` (mean over sessions that have one, each the mean of
+    its folds), ``lowest`` and ``highest`` of these, ``accuracy`` (mean of sessions), ``sessions without AUC``.
     """
     rows = []
     sessions = by_session(folds)
@@ -85,16 +70,9 @@ def _published_sessions(model, mouse):
 def frame_table(folds):
     """What an AUC does not say, a row a test group and decoder, means over folds.
 
-    Parameters
-    ----------
-    folds : sequence of FoldResult
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``tested on``, ``model``, ``AUC``, ``balanced accuracy``, ``accuracy``; ``average precision`` with ``run
-        share``, what it is without any skill; ``Brier score`` with ``Brier, share only``, that of always saying the
-        animal's own share of running.
+    ``folds``: sequence of FoldResult. Returns a DataFrame: ``tested on``, ``model``, ``AUC``, ``balanced
+    accuracy``, ``accuracy``; ``average precision`` with ``run share``, what it is without any skill; ``Brier score``
+    with ``Brier, share only``, that of always saying the animal's own share of running.
     """
     rows = {}
     for fold in folds:
@@ -114,16 +92,9 @@ def frame_table(folds):
 def epoch_table(folds):
     """Mean losses by epoch, a row a decoder and epoch (Fig 2D).
 
-    Parameters
-    ----------
-    folds : sequence of FoldResult
-        Those that could not be evaluated are left out.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``model``, ``epoch`` from 1, ``folds``, ``training loss``, ``validation loss`` (mean over folds), ``kept in``:
-        how many folds kept that epoch.
+    ``folds`` (sequence of FoldResult): those that could not be evaluated are left out. Returns pandas.DataFrame:
+    ``model``, ``epoch`` from 1, ``folds``, ``training loss``, ``validation loss`` (mean over folds), ``kept in``: how
+    many folds kept that epoch.
     """
     rows = []
     for model, histories in _histories(folds).items():
@@ -138,10 +109,7 @@ def epoch_table(folds):
 def loss_scores(folds):
     """Validation loss after the first and after the last epoch, over folds, for the result card.
 
-    Returns
-    -------
-    list of Score
-        Metrics ``valid_loss_first`` and ``valid_loss_last``.
+    Returns a list of Score: metrics ``valid_loss_first`` and ``valid_loss_last``.
     """
     scores = []
     for model, histories in _histories(folds).items():
@@ -153,16 +121,9 @@ def loss_scores(folds):
 def explained_scores(full, controls):
     """Share of a decoder's score that each control reaches by itself, over folds, for the result card.
 
-    Parameters
-    ----------
-    full : list of FoldResult
-    controls : dict of str to list of FoldResult
-
-    Returns
-    -------
-    list of Score
-        Metric ``share_explained``; see :func:`calcium_decoding.preprocessing.confounds.explained`. None of a control
-        without a fold that has a share.
+    ``full``: list of FoldResult. ``controls``: dict of str to list of FoldResult. Returns a list of Score: metric
+    ``share_explained``; see :func:`calcium_decoding.preprocessing.confounds.explained`. None of a control without a
+    fold that has a share.
     """
     whole = {fold.fold: fold.scores["auc"] for fold in full if fold.scores}
     scores = []

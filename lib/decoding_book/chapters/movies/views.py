@@ -39,21 +39,8 @@ class View:
 def view(experiment, recording):
     """Look at one recording the way an experiment feeds it to its network.
 
-    Parameters
-    ----------
-    experiment : ImageExperiment
-    recording : Recording
-        With a movie.
-
-    Returns
-    -------
-    View
-        The image is that half a second into the longest bout of running, or in the middle where there is none.
-
-    Raises
-    ------
-    DataError
-        The movie cannot be normalised.
+    ``experiment``: ImageExperiment. ``recording``: with a movie. Returns View: the image is that half a second into the
+    longest bout of running, or in the middle where there is none. Raises DataError: the movie cannot be normalised.
     """
     settings, name = experiment.settings, recording.id
     ranges = None
@@ -90,16 +77,9 @@ def _in_longest_bout(recording):
 def scaling_table(views):
     """Sizes of what frames are normalised by, and of what is left, a row a recording.
 
-    Parameters
-    ----------
-    views : sequence of View
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``recording``; in camera counts ``mean``, ``SD of all pixels`` (over time and space: the one divisor) and ``SD
-        of the mean picture`` (over space alone); in units of the divisor ``SD over time, normalised``, of a pixel, and
-        ``run less rest, largest``.
+    ``views``: sequence of View. Returns a DataFrame: ``recording``; in camera counts ``mean``, ``SD of all
+    pixels`` (over time and space: the one divisor) and ``SD of the mean picture`` (over space alone); in units of the
+    divisor ``SD over time, normalised``, of a pixel, and ``run less rest, largest``.
     """
     return pd.DataFrame([{
         "recording": v.recording.id, "mean": float(v.scaling.mean.mean()), "SD of all pixels": v.scaling.sd,

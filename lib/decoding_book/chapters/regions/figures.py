@@ -16,12 +16,8 @@ def correlations(table, by_roi, dataset, ax):
 
     Open diamonds are published means, where they may stand. Where recordings differ in their ROIs, a histogram.
 
-    Parameters
-    ----------
-    table, by_roi : DataFrame
-        Of :func:`decoding_book.chapters.regions.roi_sets.correlations` and
-        :func:`decoding_book.chapters.regions.roi_sets.correlation_table`.
-    dataset : Dataset
+    ``table``, ``by_roi``: of :func:`decoding_book.chapters.regions.roi_sets.correlations` and
+    :func:`decoding_book.chapters.regions.roi_sets.correlation_table`.
     """
     if by_roi.empty:
         return style.histogram(table["r"], "correlation with running (r)", ax, dataset.simulated)
@@ -46,13 +42,8 @@ def correlations(table, by_roi, dataset, ax):
 def effects(table, ax, ways=None, simulated=False):
     """What each group is worth: a dot is a test animal, the bar their mean.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Of :func:`decoding_book.chapters.regions.group_effects.effects`.
-    ways : sequence of str, optional
-        Ways of leaving a group out; all that are there if left out. Give :data:`ALONE` by itself: it is no loss.
-    simulated : bool
+    ``table``: of :func:`decoding_book.chapters.regions.group_effects.effects`. ``ways`` (sequence of str): ways of
+    leaving a group out; all that are there if left out. Give :data:`ALONE` by itself: it is no loss.
     """
     ways = [way for way in WAY_COLOURS if way in set(table["way"]) and (way in ways if ways else way != ALONE)]
     if not ways:
@@ -80,16 +71,9 @@ def effects(table, ax, ways=None, simulated=False):
 def against_truth(table, truth, quantity, way, ax, label):
     """What a group is worth against what was planted in it: mean over animals with its 95 % t interval.
 
-    Parameters
-    ----------
-    table, truth : DataFrame
-        Of :func:`decoding_book.chapters.regions.group_effects.effects` and
-        :func:`decoding_book.chapters.regions.group_effects.planted`.
-    quantity : str
-        Column of ``truth``.
-    way : str
-    label : str
-        Of the axis of what was planted, with unit.
+    ``table``, ``truth``: of :func:`decoding_book.chapters.regions.group_effects.effects` and
+    :func:`decoding_book.chapters.regions.group_effects.planted`. ``quantity``: column of ``truth``. ``label``: of the
+    axis of what was planted, with unit.
     """
     if truth.empty or table.empty:
         return _nothing(ax, "no planted truth")

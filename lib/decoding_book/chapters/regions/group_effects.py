@@ -33,19 +33,11 @@ DRIVEN = widefield.WORLDS["single_area"].only_group
 def effects(found, sets, without_refit=None):
     """What each group is worth on each test animal.
 
-    Parameters
-    ----------
-    found : sequence of ConditionResult
-        Of the conditions that :func:`decoding_book.chapters.regions.roi_sets.conditions_of` makes.
-    sets : RoiSets
-    without_refit : DataFrame, optional
-        Of :func:`calcium_decoding.explain.masking.run`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``group``, ``way``, ``animal`` and ``value``: for :data:`ALONE` the AUC of the group by itself; for the other
-        ways the AUC lost, on folds matched by name. Mean over the folds that test the animal.
+    ``found`` (sequence of ConditionResult): of the conditions that
+    :func:`decoding_book.chapters.regions.roi_sets.conditions_of` makes. ``sets``: RoiSets. ``without_refit``: of
+    :func:`calcium_decoding.explain.masking.run`. Returns a DataFrame: ``group``, ``way``, ``animal`` and
+    ``value``: for :data:`ALONE` the AUC of the group by itself; for the other ways the AUC lost, on folds matched by
+    name. Mean over the folds that test the animal.
     """
     by_name = {result.name: result for result in found}
     whole, rows = by_name[sets.all].values(), []
@@ -87,18 +79,9 @@ def effect_table(table):
 def planted(dataset, sets):
     """What the simulation put into each group, where its truth can be had.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    sets : RoiSets
-
-    Returns
-    -------
-    table : pandas.DataFrame
-        ``group``; ``share_driven``, share of the variance of its ROIs that running drives through neurons, mean over
-        ROIs and sessions; ``sustained`` and ``stride``, mean gains in % dF/F. Empty where there is no truth.
-    statement : str
-        Where the truth comes from, or why there is none.
+    ``sets``: RoiSets. Returns ``table`` (DataFrame): ``group``; ``share_driven``, share of the variance of its
+    ROIs that running drives through neurons, mean over ROIs and sessions; ``sustained`` and ``stride``, mean gains in %
+    dF/F. Empty where there is no truth; ``statement``: where the truth comes from, or why there is none.
     """
     if not dataset.simulated or not sets.groups:
         return pd.DataFrame(), "no planted truth: " + ("the data are not simulated" if not dataset.simulated
@@ -125,18 +108,9 @@ def _by_group(values, sets):
 def agreement(table, truth):
     """Does the order of the groups agree with what was planted?
 
-    Parameters
-    ----------
-    table : DataFrame
-        Of :func:`effects`.
-    truth : DataFrame
-        Of :func:`planted`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a way, a column a planted quantity: Spearman's rank correlation over groups of the mean over animals.
-        Empty without truth. Five groups give no p worth printing.
+    ``table``: of :func:`effects`. ``truth``: of :func:`planted`. Returns a DataFrame: a row a way, a column a
+    planted quantity: Spearman's rank correlation over groups of the mean over animals. Empty without truth. Five groups
+    give no p worth printing.
     """
     if truth.empty or table.empty:
         return pd.DataFrame()
@@ -153,19 +127,8 @@ def one_area_world(seed, frames=1200, store=None, jobs=None):
 
     Three animals, three sessions each, in memory; logistic regression on one frame, which takes seconds.
 
-    Parameters
-    ----------
-    seed : int
-    frames : int
-        Of each session.
-    store, jobs
-        As for :func:`calcium_decoding.experiments.engine.run`.
-
-    Returns
-    -------
-    found : list of ConditionResult
-    table : pandas.DataFrame
-        Of :func:`effects`.
+    ``frames``: of each session. ``store``, ``jobs``: as for :func:`calcium_decoding.experiments.engine.run`. Returns
+    ``found`` (list of ConditionResult); ``table`` (DataFrame): of :func:`effects`.
     """
     settings = widefield.SimulationSettings(seed=seed, frames_per_session=frames, **WORLD)
     dataset = widefield.dataset(settings)
@@ -187,18 +150,11 @@ def candidates(asked):
 def price_of_choosing(scores, found):
     """What is lost by choosing on other animals, and what is feigned by choosing on the tested ones.
 
-    Parameters
-    ----------
-    scores : sequence of NestedScore
-        Of :func:`calcium_decoding.experiments.nested.run`; those without scores are passed over.
-    found : sequence of ConditionResult
-        The candidates on all folds, under the names they have in ``scores``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``choice``, ``set`` and ``AUC`` (mean over animals): chosen on the others; the one set that is best in
-        hindsight, on the mean over the tested animals; the best for each animal in hindsight. Empty without scores.
+    ``scores`` (sequence of NestedScore): of :func:`calcium_decoding.experiments.nested.run`; those without scores are
+    passed over. ``found`` (sequence of ConditionResult): the candidates on all folds, under the names they have in
+    ``scores``. Returns a DataFrame: ``choice``, ``set`` and ``AUC`` (mean over animals): chosen on the others; the
+    one set that is best in hindsight, on the mean over the tested animals; the best for each animal in hindsight. Empty
+    without scores.
     """
     scores = [s for s in scores if s.scores]
     if not scores:

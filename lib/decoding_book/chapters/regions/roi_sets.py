@@ -73,13 +73,7 @@ def sets_of(dataset):
     Elsewhere they are read from names of ROIs such as ``"M1_left"`` or ``"V1-2"``: what stands before the first of
     ``- _ . : /`` or a blank is the area. Recordings that have neither get no groups, and the statement says why.
 
-    Parameters
-    ----------
-    dataset : Dataset
-
-    Returns
-    -------
-    RoiSets
+    Returns RoiSets.
     """
     names = {r.roi_names for r in dataset.recordings}
     if len(names) > 1:
@@ -127,11 +121,7 @@ def _groups_by_name(names):
 def restricted(experiment, rois):
     """The same experiment with all other ROIs set to 0, in training, validation and test.
 
-    Parameters
-    ----------
-    experiment : Experiment
-    rois : sequence of int
-        Counted from 1; empty: all stay, and it is the same experiment.
+    ``rois`` (sequence of int): counted from 1; empty: all stay, and it is the same experiment.
     """
     if not len(rois):
         return experiment
@@ -141,19 +131,8 @@ def restricted(experiment, rois):
 def conditions_of(experiment, sets, model="gru", names=None):
     """A condition for each set of ROIs; see :meth:`RoiSets.everything` for their names.
 
-    Parameters
-    ----------
-    experiment : Experiment
-        On all ROIs.
-    sets : RoiSets
-    model : str
-        A name in :data:`calcium_decoding.models.MODELS`. Published figures stand beside a GRU alone.
-    names : sequence of str, optional
-        Only these sets.
-
-    Returns
-    -------
-    list of Condition
+    ``experiment``: on all ROIs. ``sets``: RoiSets. ``model``: a name in :data:`calcium_decoding.models.MODELS`.
+    Published figures stand beside a GRU alone. ``names`` (sequence of str): only these sets. Returns a list of Condition.
     """
     return [Condition(name, restricted(experiment, rois), model,
                       published=sets.published.get(name) if model == "gru" else None)
@@ -171,16 +150,8 @@ def correlations(dataset, baseline_frames=1000):
 
     Ajioka et al. 2024, S6 Fig. The baseline is the centred moving mean of the study.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    baseline_frames : int
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``animal``, ``recording``, ``roi`` (counted from 1) and ``r``. No row for a recording without both classes and
-        for a ROI that is silent in a recording: they have no correlation.
+    Returns a DataFrame: ``animal``, ``recording``, ``roi`` (counted from 1) and ``r``. No row for a recording
+    without both classes and for a ROI that is silent in a recording: they have no correlation.
     """
     rows = []
     for recording in dataset.recordings:
@@ -196,20 +167,11 @@ def correlations(dataset, baseline_frames=1000):
 def correlation_table(table, sets, dataset):
     """Correlation with running by ROI, as published (over sessions) and by animal.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Of :func:`correlations`.
-    sets : RoiSets
-    dataset : Dataset
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a ROI: ``roi``, ``group`` (``"none"`` if in no group), ``sessions``, ``mean`` and ``sd_population`` over
-        sessions (as published; no SD of a single one), ``animals``, ``mean_of_animals`` and ``sd_animals`` (sample SD
-        over the means of animals; none of a single one), and ``published`` where the data are the study's or imitate
-        its design. Empty where recordings differ in their ROIs.
+    ``table``: of :func:`correlations`. ``sets``: RoiSets. Returns a DataFrame: a row a ROI: ``roi``, ``group``
+    (``"none"`` if in no group), ``sessions``, ``mean`` and ``sd_population`` over sessions (as published; no SD of a
+    single one), ``animals``, ``mean_of_animals`` and ``sd_animals`` (sample SD over the means of animals; none of a
+    single one), and ``published`` where the data are the study's or imitate its design. Empty where recordings differ
+    in their ROIs.
     """
     if sets.n_roi is None:
         return pd.DataFrame()

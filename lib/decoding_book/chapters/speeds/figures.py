@@ -14,23 +14,8 @@ WAY_COLOURS = {ACROSS: "#D55E00", WITHIN: "#0072B2"}
 def middle_session(found, n_frames):
     """A stretch to show: of the fold with the median R2 of the first condition, where the animal runs about half.
 
-    Parameters
-    ----------
-    found : sequence of ConditionResult
-    n_frames : int
-        Length of the stretch.
-
-    Returns
-    -------
-    fold : str
-    recording : str
-    first : int
-        Centre of the first window shown.
-
-    Raises
-    ------
-    ValueError
-        No fold has a score.
+    ``found``: sequence of ConditionResult. ``n_frames``: length of the stretch. Returns ``fold``; ``recording``;
+    ``first``: centre of the first window shown. Raises ValueError: no fold has a score.
     """
     folds = sorted(found[0].evaluable(), key=lambda fold: fold.scores["r2"])
     if not folds:
@@ -50,18 +35,8 @@ def middle_session(found, n_frames):
 def trace(found, place, n_frames, rate_hz, ax, unit, band=None, simulated=False):
     """True and decoded speed over a stretch of one test recording; running is shaded.
 
-    Parameters
-    ----------
-    found : sequence of ConditionResult
-    place : (str, str, int)
-        Of :func:`middle_session`.
-    n_frames : int
-    rate_hz : float
-    unit : str
-        Of the speed.
-    band : (Band, str), optional
-        Prediction intervals of the first condition, and what they are called.
-    simulated : bool
+    ``found``: sequence of ConditionResult. ``place`` ((str, str, int)): of :func:`middle_session`. ``unit``: of the
+    speed. ``band`` ((Band, str)): prediction intervals of the first condition, and what they are called.
     """
     name, recording, first = place
     for i, result in enumerate(found):
@@ -113,11 +88,7 @@ def _by_speed(table, what, ax, simulated):
 def parts(table, ax, simulated=False):
     """What R2 is made of: a dot a fold, the bar their mean; what lies below the axis is a triangle at its edge.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Of :func:`decoding_book.chapters.speeds.speed_tables.parts`.
-    simulated : bool
+    ``table``: of :func:`decoding_book.chapters.speeds.speed_tables.parts`.
     """
     decoders, least = list(dict.fromkeys(table["decoder"])), -1.0
     colours = {LABELS[model]: colour for model, colour in COLOURS.items()}
@@ -144,12 +115,7 @@ def parts(table, ax, simulated=False):
 def coverage(table, ax, score="absolute", simulated=False):
     """Measured against nominal coverage: thin lines are test groups (animals), thick ones their mean.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Of :func:`calcium_decoding.evaluation.conformal.coverage`.
-    score : str
-    simulated : bool
+    ``table``: of :func:`calcium_decoding.evaluation.conformal.coverage`.
     """
     for way, mine in table[table["score"] == score].groupby("calibrated_on", sort=False):
         groups = mine.groupby(["tested_on", "level"], sort=False)["coverage"].mean().unstack("level")

@@ -25,10 +25,7 @@ def outer_fence(recording):
     The upper quartile of the speed of running frames plus three times its interquartile range (Tukey 1977,
     Exploratory Data Analysis). Quartiles do not move when a few frames jump. Each recording has its own.
 
-    Returns
-    -------
-    float or None
-        Unit of the speed. None without a run label, or with fewer than 20 running frames.
+    Returns float or None: unit of the speed. None without a run label, or with fewer than 20 running frames.
     """
     running = tasks.target_of(recording, "speed")[recording.behaviour.get("run", np.zeros(recording.n_frames)) == 1]
     if len(running) < LEAST_RUNNING:
@@ -40,29 +37,11 @@ def outer_fence(recording):
 def repaired(dataset, target="speed", outliers="replace"):
     """The data set with jumps of the tracker replaced in the speed, and what was flagged.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    target : str
-        Only ``"speed"`` is looked through; any other behaviour is left alone.
-    outliers : {"replace", "keep"}
-        A flagged frame gets the speed between its nearest neighbours that were not flagged (linear in time), or stays.
-        No frame is left out either way.
-
-    Returns
-    -------
-    dataset : Dataset
-    flagged : pandas.DataFrame
-        A row a session with flagged frames: ``session``, ``frames``, ``flagged``, ``fence`` and ``largest`` (unit of
-        the speed).
-    statement : str
-
-    Raises
-    ------
-    ParameterError
-        Unknown ``outliers``.
-    DataError
-        A recording has no speed.
+    ``target``: only ``"speed"`` is looked through; any other behaviour is left alone. ``outliers`` ({"replace",
+    "keep"}): a flagged frame gets the speed between its nearest neighbours that were not flagged (linear in time), or
+    stays. No frame is left out either way. Returns ``dataset`` (Dataset); ``flagged`` (DataFrame): a row a
+    session with flagged frames: ``session``, ``frames``, ``flagged``, ``fence`` and ``largest`` (unit of the speed);
+    ``statement``. Raises ParameterError: unknown ``outliers``. Raises DataError: a recording has no speed.
     """
     if outliers not in ("replace", "keep"):
         raise ParameterError("outliers", repr(outliers), "'replace' or 'keep'", "name one of these")
@@ -97,18 +76,9 @@ def _replaced(recording, speed, jumps):
 def conditions_of(experiment, models, ending=""):
     """A condition for each decoder of a speed.
 
-    Parameters
-    ----------
-    experiment : Experiment
-    models : sequence of str
-        Names in :data:`calcium_decoding.models.SPEED_MODELS`.
-    ending : str
-        Added to the name of each, such as ``", causal"``.
-
-    Returns
-    -------
-    list of Condition
-        Published figures stand beside the published decoders, if the target is smoothed as published.
+    ``models`` (sequence of str): names in :data:`calcium_decoding.models.SPEED_MODELS`. ``ending``: added to the name
+    of each, such as ``", causal"``. Returns a list of Condition: published figures stand beside the published decoders,
+    if the target is smoothed as published.
     """
     beside = PUBLISHED if experiment.target_smoothing == SMOOTHING else {}
     return [Condition(LABELS[model] + ending, experiment, model, published=beside.get(model))
@@ -118,14 +88,8 @@ def conditions_of(experiment, models, ending=""):
 def score_table(found):
     """A row a condition: R2 and mean absolute error over folds, published figures beside where they may stand.
 
-    Parameters
-    ----------
-    found : sequence of ConditionResult
-
-    Returns
-    -------
-    pandas.DataFrame
-        Mean, sample SD and median over folds; "none" where there is no number.
+    ``found``: sequence of ConditionResult. Returns a DataFrame: mean, sample SD and median over folds; "none"
+    where there is no number.
     """
     rows = []
     beside = any(result.condition.beside_published for result in found)
@@ -156,15 +120,9 @@ def group_table(found):
 def beyond_classes(scores):
     """Share of what the class means leave unexplained that a decoder explains; below 0 if it does worse than they.
 
-    Parameters
-    ----------
-    scores : dict of str to float
-        With ``r2`` and ``r2_class_mean``; see :func:`calcium_decoding.evaluation.metrics.speed_scores`.
-
-    Returns
-    -------
-    float or None
-        None where the class means are not known, or leave nothing.
+    ``scores`` (dict of str to float): with ``r2`` and ``r2_class_mean``; see
+    :func:`calcium_decoding.evaluation.metrics.speed_scores`. Returns float or None: None where the class means are not
+    known, or leave nothing.
     """
     classes = scores.get("r2_class_mean")
     return None if classes is None or classes >= 1 else (scores["r2"] - classes) / (1 - classes)
@@ -203,17 +161,10 @@ def _mean_sd(values):
 def by_speed(found, n_bins=8):
     """Error of a decoded speed at each true speed: a row a condition, test group and bin.
 
-    Parameters
-    ----------
-    found : sequence of ConditionResult
-    n_bins : int
-        Bins of equal width from 0 to the 99.5 % quantile of the true speeds of all folds. The last holds all beyond.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``decoder``, ``tested_on``, ``speed`` (middle of the bin), ``decoded`` (mean), ``error`` (mean absolute),
-        ``frames``. Bins of fewer than 30 frames have no row.
+    ``found``: sequence of ConditionResult. ``n_bins``: bins of equal width from 0 to the 99.5 % quantile of the true
+    speeds of all folds. The last holds all beyond. Returns a DataFrame: ``decoder``, ``tested_on``, ``speed``
+    (middle of the bin), ``decoded`` (mean), ``error`` (mean absolute), ``frames``. Bins of fewer than 30 frames have no
+    row.
     """
     every = [fold.labels for result in found for fold in result.evaluable()]
     if not every:
@@ -238,17 +189,9 @@ def by_speed(found, n_bins=8):
 def against_recorded(found, dataset):
     """The same predictions scored against the speed as it was recorded, jumps of the tracker included.
 
-    Parameters
-    ----------
-    found : sequence of ConditionResult
-        Decoded from the repaired data set.
-    dataset : Dataset
-        As recorded.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a fold whose test frames differ: ``decoder``, ``fold``, ``R2 as repaired``, ``R2 as recorded``.
+    ``found`` (sequence of ConditionResult): decoded from the repaired data set. ``dataset``: as recorded. Returns
+    pandas.DataFrame: a row a fold whose test frames differ: ``decoder``, ``fold``, ``R2 as repaired``, ``R2 as
+    recorded``.
     """
     of, rows = {r.id: r for r in dataset.recordings}, []
     for result in found:
@@ -278,11 +221,7 @@ def notes_table(found):
 def card_scores(found, ending=""):
     """Scores of the result card by the decoder's own name, with what lies beyond the class means.
 
-    Parameters
-    ----------
-    found : sequence of ConditionResult
-    ending : str
-        Added to the name, such as ``" causal_30"``.
+    ``found``: sequence of ConditionResult. ``ending``: added to the name, such as ``" causal_30"``.
     """
     folds = [fold for result in found for fold in result.folds]
     scores = cards.fold_scores(folds, ending)

@@ -71,19 +71,9 @@ class Fold:
 def features(fold, components=COMPONENTS, seed=0):
     """Scaled principal components of every frame.
 
-    Parameters
-    ----------
-    fold : Fold
-    components : int
-        At most as many as there are cells.
-    seed : int
-        Of the randomised decomposition.
-
-    Returns
-    -------
-    ndarray, shape (N, k), float32
-        Each component divided by the fourth root of its variance on the frames it was fitted on: large components
-        weigh more for a nearest neighbour, but not all.
+    ``fold``: Fold. ``components``: at most as many as there are cells. ``seed``: of the randomised decomposition.
+    Returns ndarray, shape (N, k), float32: each component divided by the fourth root of its variance on the frames it
+    was fitted on: large components weigh more for a nearest neighbour, but not all.
     """
     frames = fold.samples.frames
     seen = frames if fold.fitted_on == "everything" else frames[fold.samples.seen(fold.rows.train)]
@@ -121,11 +111,8 @@ def audited(dataset, length, n_blocks):
 def score(fold, decoders=tuple(DECODERS), components=COMPONENTS, seed=0):
     """Scores of some decoders on one fold.
 
-    Returns
-    -------
-    list of dict
-        One a decoder: ``decoder``, ``accuracy``, ``balanced_accuracy``, ``majority`` (accuracy of
-        always giving the most frequent class of the training), ``train`` and ``test`` (windows).
+    Returns a list of dict: one a decoder: ``decoder``, ``accuracy``, ``balanced_accuracy``, ``majority`` (accuracy of
+    always giving the most frequent class of the training), ``train`` and ``test`` (windows).
     """
     frames, labels = features(fold, components, seed), fold.samples.labels
     train, test = fold.rows.train, fold.rows.test
@@ -169,26 +156,10 @@ class ScoreTask:
 def folds_of(dataset, ways, length, n_blocks, seed=0, within=0, trace=""):
     """Folds of every way, with the true labels and with shifted ones.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    ways : sequence of str
-        Names in :data:`WAYS`.
-    length : int
-        Frames of a window.
-    n_blocks : int
-        Places of the test block in a recording; the published split is dealt out as often.
-    seed : int
-    within : int
-        Recordings for ways within a recording, spread evenly; 0: all.
-    trace : str
-        What the signal is, for the table.
-
-    Returns
-    -------
-    list of Fold
-        Shifted labels are moved on by a third of each recording, around its end: any relation is cut, rhythm and
-        shares stay.
+    ``ways`` (sequence of str): names in :data:`WAYS`. ``length``: frames of a window. ``n_blocks``: places of the test
+    block in a recording; the published split is dealt out as often. ``within``: recordings for ways within a recording,
+    spread evenly; 0: all. ``trace``: what the signal is, for the table. Returns a list of Fold: shifted labels are moved
+    on by a third of each recording, around its end: any relation is cut, rhythm and shares stay.
     """
     chosen = dataset.recordings
     if within and within < len(chosen):
@@ -216,25 +187,11 @@ def compare(datasets, length, ways=tuple(WAYS), decoders=tuple(DECODERS), n_bloc
             components=COMPONENTS, store=None):
     """Score decoders under every way of testing, with true and with shifted labels.
 
-    Parameters
-    ----------
-    datasets : dict of str to Dataset
-        The same recordings by kind of trace.
-    length, ways, n_blocks, seed, within
-        As for :func:`folds_of`.
-    decoders : sequence of str
-        Names in :data:`DECODERS`.
-    jobs : int, optional
-        Processes; all processors if left out. Scores do not depend on it.
-    components : int
-    store : str or Path, optional
-        Where finished scores are kept.
-
-    Returns
-    -------
-    DataFrame
-        A row a fold and decoder: ``trace``, ``way``, ``labels``, ``unit`` (what is tested: a recording, or an animal),
-        ``block``, and what :func:`score` gives.
+    ``datasets`` (dict of str to Dataset): the same recordings by kind of trace. ``length``, ``ways``, ``n_blocks``,
+    ``seed``, ``within``: as for :func:`folds_of`. ``decoders`` (sequence of str): names in :data:`DECODERS`. ``jobs``:
+    processes; all processors if left out. Scores do not depend on it. ``store``: where finished scores are kept.
+    Returns a DataFrame: a row a fold and decoder: ``trace``, ``way``, ``labels``, ``unit`` (what is tested: a recording,
+    or an animal), ``block``, and what :func:`score` gives.
     """
     folds = [fold for trace, dataset in datasets.items()
              for fold in folds_of(dataset, ways, length, n_blocks, seed, within, trace)]
@@ -280,17 +237,8 @@ def traces_of(name, data_dir=None, traces=("deconvolved", "dff")):
 def leakage_points(scores, by=("trace", "decoder", "labels"), metric="balanced_accuracy"):
     """Published less blocked, in points (hundredths), each row a recording.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        Of :func:`compare`, :func:`by_length` or :func:`by_decay`.
-    by : sequence of str
-        Columns that tell conditions apart.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``by``, ``unit`` and ``points``.
+    ``scores``: of :func:`compare`, :func:`by_length` or :func:`by_decay`. ``by`` (sequence of str): columns that tell
+    conditions apart. Returns a DataFrame: columns ``by``, ``unit`` and ``points``.
     """
     keys = [*by, "unit"]
     both = scores[scores["way"].isin(("published", "blocked"))]
@@ -310,11 +258,8 @@ def table(scores, metric="balanced_accuracy"):
 def verdicts(dataset, length, n_blocks=3, seed=0):
     """What the audit says of each way on the first recordings, a row each.
 
-    Returns
-    -------
-    DataFrame
-        Columns ``way``, ``windows`` (training and validation windows against test windows) and ``scaling and
-        components`` (the frames they were fitted on against test windows).
+    Returns a DataFrame: columns ``way``, ``windows`` (training and validation windows against test windows) and ``scaling
+    and components`` (the frames they were fitted on against test windows).
     """
     rows = []
     for way, (kind, fitted_on, _) in WAYS.items():

@@ -14,11 +14,7 @@ _LEAKY_SHADE = "#F3D9D9"
 def ways(scores, trace, decoder, ax, simulated=False, metric="balanced_accuracy"):
     """Score of one decoder by way of testing: each dot a recording or an animal, true and shifted labels.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        Of :func:`decoding_book.chapters.split_audit.compare.compare`.
-    trace, decoder : str
+    ``scores``: of :func:`decoding_book.chapters.split_audit.compare.compare`.
     """
     here = scores[(scores["trace"] == trace) & (scores["decoder"] == decoder)]
     mean = here.groupby(["way", "labels", "unit"], sort=False)[metric].mean().reset_index()
@@ -44,10 +40,8 @@ def ways(scores, trace, decoder, ax, simulated=False, metric="balanced_accuracy"
 def points_by_length(points, ax, simulated=False):
     """Leak in points against the length of the window: dots are recordings, lines their mean.
 
-    Parameters
-    ----------
-    points : DataFrame
-        Of :func:`decoding_book.chapters.split_audit.compare.leakage_points` by ``length``, ``trace`` and ``labels``.
+    ``points``: of :func:`decoding_book.chapters.split_audit.compare.leakage_points` by ``length``, ``trace`` and
+    ``labels``.
     """
     for trace, style in zip(dict.fromkeys(points["trace"]), ("-", "--"), strict=False):
         for labels, colour in LABEL_COLOURS.items():
@@ -64,10 +58,7 @@ def points_by_length(points, ax, simulated=False):
 def scores_by_memory(scores, ax):
     """Score of shifted labels against the memory of the trace: dots are simulated animals, lines their mean.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        Of :func:`decoding_book.chapters.split_audit.compare.by_decay`.
+    ``scores``: of :func:`decoding_book.chapters.split_audit.compare.by_decay`.
     """
     shifted = scores[scores["labels"] == "shifted"]
     for way, colour in (("published", "#B00020"), ("blocked", "#0072B2")):
@@ -89,12 +80,8 @@ def scores_by_memory(scores, ax):
 def stored_runs(runs, ax, task):
     """Stored accuracies of one task by recording, with the accuracy of the most frequent answer.
 
-    Parameters
-    ----------
-    runs : DataFrame
-        Of :func:`decoding_book.chapters.split_audit.published.accuracies`.
-    task : str
-        A name in :data:`decoding_book.chapters.split_audit.published.TASKS`.
+    ``runs``: of :func:`decoding_book.chapters.split_audit.published.accuracies`. ``task``: a name in
+    :data:`decoding_book.chapters.split_audit.published.TASKS`.
     """
     mine = runs[(runs["task"] == task) & runs["majority"].notna()]
     order = sorted(set(mine["recording"]))
@@ -113,13 +100,7 @@ def stored_runs(runs, ax, task):
 def example(recording, samples, rows, ax, start_s=60.0, length_s=8.0):
     """Where the training and test windows of one split end, over the steps of a stretch of a recording.
 
-    Parameters
-    ----------
-    recording : Recording
-    samples : Samples
-        Of this recording alone.
-    rows : Rows
-    start_s, length_s : float
+    ``samples``: of this recording alone. ``rows``: Rows.
     """
     rate_hz = recording.rate_hz
     start, stop = round(start_s * rate_hz), round((start_s + length_s) * rate_hz)

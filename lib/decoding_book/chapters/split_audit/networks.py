@@ -14,27 +14,11 @@ def compare_networks(datasets, models, length, settings, n_blocks=1, seed=0, wit
     Networks see the cells themselves, scaled on training frames under either split: the published scaling over
     everything is left out here, so that the difference is that of the windows alone.
 
-    Parameters
-    ----------
-    datasets : dict of str to Dataset
-        The same recordings by kind of trace.
-    models : sequence of str
-        Names in :data:`calcium_decoding.models.names.FOOTSTEP_MODELS`.
-    length : int
-        Frames of a window.
-    settings : FitSettings
-    n_blocks, seed, within
-        As for :func:`decoding_book.chapters.split_audit.compare.folds_of`.
-    store : str or Path, optional
-        Where finished trainings are kept.
-    jobs : int, optional
-    size : str
-        A name in :data:`calcium_decoding.models.hybrid.SIZES`.
-
-    Returns
-    -------
-    DataFrame
-        Columns as of :func:`decoding_book.chapters.split_audit.compare.compare`, without ``majority``.
+    ``datasets`` (dict of str to Dataset): the same recordings by kind of trace. ``models`` (sequence of str): names in
+    :data:`calcium_decoding.models.names.FOOTSTEP_MODELS`. ``length``: frames of a window. ``settings``: FitSettings.
+    ``n_blocks``, ``seed``, ``within``: as for :func:`decoding_book.chapters.split_audit.compare.folds_of`. ``store``:
+    where finished trainings are kept. ``size``: a name in :data:`calcium_decoding.models.hybrid.SIZES`. Returns
+    DataFrame: columns as of :func:`decoding_book.chapters.split_audit.compare.compare`, without ``majority``.
     """
     folds = [fold for trace, dataset in datasets.items()
              for fold in folds_of(dataset, ("published", "blocked"), length, n_blocks, seed, within, trace)]

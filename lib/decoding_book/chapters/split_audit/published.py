@@ -14,10 +14,7 @@ CLASSES = ("none", "contralateral", "ipsilateral")
 def majority_accuracies():
     """Accuracy of the most frequent answer in the stored test sets.
 
-    Returns
-    -------
-    DataFrame
-        Columns ``recording`` (``"recording_002"``...), ``task`` and ``majority``.
+    Returns a DataFrame: columns ``recording`` (``"recording_002"``...), ``task`` and ``majority``.
     """
     rows = []
     for r in published.table("paper2_recordings").itertuples():
@@ -32,12 +29,9 @@ def majority_accuracies():
 def accuracies():
     """Stored accuracies of each run and task, with the majority's and the points above it.
 
-    Returns
-    -------
-    DataFrame
-        Columns ``model``, ``recording``, ``split``, ``task``, ``accuracy``, ``majority``, ``points_above`` and
-        ``balanced_accuracy`` (see :func:`balanced_accuracies`; missing where too little was stored). Runs whose
-        recording is not stated have no majority.
+    Returns a DataFrame: columns ``model``, ``recording``, ``split``, ``task``, ``accuracy``, ``majority``,
+    ``points_above`` and ``balanced_accuracy`` (see :func:`balanced_accuracies`; missing where too little was stored).
+    Runs whose recording is not stated have no majority.
     """
     runs = published.table("paper2_author_runs")
     runs = runs[runs["task"].isin(TASKS) & (runs["metric"] == "accuracy")]
@@ -55,10 +49,7 @@ def balanced_accuracies():
     its share s of the test windows, the recall of the rest is (A - s R) / (1 - s). Recordings' shares stand in
     ``paper2_recordings``; all stored test sets of a recording have the same size.
 
-    Returns
-    -------
-    DataFrame
-        Columns ``model``, ``recording``, ``split``, ``task``, ``source``, ``balanced_accuracy``.
+    Returns a DataFrame: columns ``model``, ``recording``, ``split``, ``task``, ``source``, ``balanced_accuracy``.
     """
     runs = published.table("paper2_author_runs")
     counts = published.table("paper2_recordings")
