@@ -197,9 +197,8 @@ tables.show(nested.table(inside))
 #   within a session belongs the clock, and a null that keeps the drift.
 # - **Not how far apart the columns lie in real cortex.** On simulated data the differences between sessions and
 #   animals were put there by the simulation.
-# - **Declarations are believed.** The audit checks what a step declares. For code of unknown reach there are two
-#   checks that believe nothing: `audit.check_refit` fits again, `audit.check_blind` changes the test frames and looks
-#   who notices.
+# - **Declarations are believed.** The audit checks what a step declares. Of code whose reach is unknown, change the
+#   test frames, run it again, and see whether anything in the training set moved.
 
 # %% [markdown]
 # ## Result card

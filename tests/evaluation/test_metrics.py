@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation import metrics
 
 
@@ -40,14 +40,14 @@ def test_a_decoder_that_knows_nothing_has_the_prevalence_as_average_precision(sh
     assert constant["brier"] == pytest.approx(constant["run_share"] * (1 - constant["run_share"]))
 
 
-@pytest.mark.parametrize("score", [metrics.frame_scores, metrics.calibration])
+@pytest.mark.parametrize("score", [metrics.frame_scores])
 @pytest.mark.parametrize(("labels", "said"), [([0, 0], "only rest"), ([1, 1], "only running"), ([], "no frames")])
 def test_one_class_has_no_score_and_says_so(labels, said, score):
     with pytest.raises(DataError, match=said):
         score(np.array(labels), np.full(len(labels), 0.5))
 
 
-@pytest.mark.parametrize("score", [metrics.frame_scores, metrics.calibration])
+@pytest.mark.parametrize("score", [metrics.frame_scores])
 @pytest.mark.parametrize(("labels", "p_run", "said"), [
     ([0, 1], [0.1, np.nan], "not finite"),
     ([0, 1], [0.1, 1.2], "0.1 to 1.2"),
@@ -67,39 +67,6 @@ def test_roc_curve_has_the_area():
     x, y = metrics.roc(labels, p, 2001)
     assert np.trapezoid(y, x) == pytest.approx(roc_auc_score(labels, p), abs=2e-3)
     assert (np.diff(y) >= 0).all()
-
-
-def test_calibration_by_brute_force():
-    rng = np.random.default_rng(3)
-    labels, p = rng.integers(0, 2, 300), (rng.random(300) ** 2 * 0.7).round(1)  # values on the edges of bins; none high
-    found = metrics.calibration(labels, p, n_bins=10)
-    rows, error = [], 0.0
-    for k in range(10):  # bins (k/10, (k+1)/10], the first with 0
-        here = np.isclose(p, (k + 1) / 10) | ((p == 0) & (k == 0))
-        if here.any():
-            rows.append((p[here].mean(), labels[here].mean(), here.sum()))
-            error += here.sum() / 300 * abs(labels[here].mean() - p[here].mean())
-    assert len(rows) < 10  # bins without frames are left out
-    for column, values in zip(zip(*rows, strict=True), (found.predicted, found.observed, found.count), strict=True):
-        np.testing.assert_allclose(values, column)
-    assert found.error == pytest.approx(error) and found.count.sum() == 300
-
-
-def test_calibration_of_probabilities_that_are_right_and_of_overconfident_ones():
-    rng = np.random.default_rng(4)
-    p = rng.random(100_000)
-    labels = (rng.random(len(p)) < p).astype(int)
-    right = metrics.calibration(labels, p)
-    np.testing.assert_allclose(right.observed, right.predicted, atol=0.03)  # 6 SD of a bin of 10,000
-    assert right.error < 0.01
-    sure = metrics.calibration(labels, (p > 0.5).astype(float))
-    # Says 1 where running has the probability 0.5 to 1, on average 3/4; and 0 where it has 1/4.
-    assert sure.error == pytest.approx(0.25, abs=0.01) and sure.count.sum() == len(p)
-
-
-def test_less_than_one_bin_is_refused():
-    with pytest.raises(ParameterError, match="n_bins"):
-        metrics.calibration(np.array([0, 1]), np.array([0.2, 0.8]), n_bins=0)
 
 
 def test_speed_scores_against_the_formula():

@@ -1,5 +1,6 @@
 """Tests over animals and folds, against enumeration, definitions, scipy and the published folds."""
 
+import itertools
 from itertools import product
 from math import erfc, sqrt
 
@@ -14,6 +15,10 @@ from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import statistics
 
 ALTERNATIVES = ("two-sided", "greater", "less")
+
+
+def all_pairs(groups):
+    return statistics.rank_sum_family(itertools.combinations(groups, 2), groups)
 
 
 def test_folds_become_one_number_an_animal():
@@ -101,7 +106,7 @@ def test_rank_sum_by_its_definition(a, b):
 def test_holm_by_its_definition():
     rng = np.random.default_rng(3)
     groups = {name: rng.normal(mean, 1, 20) for name, mean in zip("abcd", (0, 0.3, 0.8, 2), strict=True)}
-    table = statistics.all_pairs(groups)
+    table = all_pairs(groups)
     assert [*zip(table["group_a"], table["group_b"], strict=True)] == [
         ("a", "b"), ("a", "c"), ("a", "d"), ("b", "c"), ("b", "d"), ("c", "d")]
     p = table["p_two_sided"].to_numpy()
@@ -115,7 +120,7 @@ def test_holm_by_its_definition():
 def test_against_one_reference():
     rng = np.random.default_rng(4)
     groups = {shift: rng.normal(shift, 1, 20) for shift in (-1, 0, 2, 3)}
-    table = statistics.against(0, groups)
+    table = statistics.rank_sum_family([(0, name) for name in groups if name], groups)
     assert table["group_a"].tolist() == [0, 0, 0] and table["group_b"].tolist() == [-1, 2, 3]
     assert (table["family_size"] == 3).all()
     assert table["p_two_sided"][1] == statistics.rank_sum(groups[0], groups[2])
@@ -123,7 +128,7 @@ def test_against_one_reference():
 
 def test_stars():
     def stars(n):  # two groups of n values that do not overlap: p falls with n
-        row = statistics.all_pairs({"a": range(n), "b": range(100, 100 + n)}).iloc[0]
+        row = all_pairs({"a": range(n), "b": range(100, 100 + n)}).iloc[0]
         assert row["p_holm"] == row["p_two_sided"]
         return row["p_holm"], row["stars"]
 
@@ -136,7 +141,7 @@ def test_stars():
 def test_the_study_by_its_own_test(panel):
     """Every p-value on record, to its four printed digits."""
     check = published.rank_sum_check().query("family == @panel").reset_index(drop=True)
-    table = statistics.all_pairs(published.family(panel))
+    table = all_pairs(published.family(panel))
     assert len(check) == len(table) > 0
     for ours, theirs in zip(table.itertuples(), check.itertuples(), strict=True):
         assert (ours.group_a, ours.group_b, ours.stars) == (theirs.group_a, theirs.group_b, theirs.stars)
@@ -147,10 +152,10 @@ def test_the_study_by_its_own_test(panel):
 
 def test_what_the_paper_marks_with_stars():
     """Fig 4F marks the GRU against the simple RNN alone; Fig 5B the shortest window, against all but the next."""
-    table = statistics.all_pairs(published.family("Fig4F")).query("stars != 'n.s.'")
+    table = all_pairs(published.family("Fig4F")).query("stars != 'n.s.'")
     assert table[["group_a", "group_b", "stars"]].to_numpy().tolist() == [
         ["GRU|preprocessed", "SimpleRNN|preprocessed", "*"]]
-    table = statistics.all_pairs(published.family("Fig5B")).query("stars != 'n.s.'")
+    table = all_pairs(published.family("Fig5B")).query("stars != 'n.s.'")
     assert set(table["group_a"]) == {"GRU|half_window_5_frames"}
     assert dict(zip(table["group_b"], table["stars"], strict=True)) == {
         f"GRU|half_window_{k}_frames": s for k, s in ((15, "*"), (20, "**"), (25, "*"), (30, "**"))}
@@ -165,33 +170,6 @@ def test_published_folds_by_animal_reach_the_floor_and_no_further():
     assert statistics.rank_sum(groups["GRU|preprocessed"], groups["GRU|raw"]) < 0.001
 
 
-def test_corrected_t_by_its_formula():
-    differences = np.array([0.03, 0.01, 0.05, 0.02, -0.01])
-    found = statistics.corrected_resampled_t(differences, n_train=8, n_test=2)
-    error = sqrt((1 / 5 + 2 / 8) * 0.002 / 4)  # the squared deviations from 0.02 sum to 0.002
-    assert found.effect == pytest.approx(0.02) and found.standard_error == pytest.approx(error)
-    assert found.t == pytest.approx(0.02 / error) and found.n_splits == 5
-    # Student's t with 4 degrees of freedom in closed form.
-    x = found.t / sqrt(4 + found.t**2)
-    assert found.p == pytest.approx(1 - 1.5 * (x - x**3 / 3))
-    # Without overlap it is the common t-test.
-    plain = statistics.corrected_resampled_t(differences, n_train=1e12, n_test=1)
-    assert plain.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
-
-
-def test_corrected_t_holds_its_level_where_splits_overlap():
-    """Splits whose differences correlate by the share of data tested, n_test / (n_train + n_test), as the correction
-    assumes: its t is then exactly Student's, and the common one far too large."""
-    rng = np.random.default_rng(5)
-    corrected, common, n, share = 0, 0, 2000, 0.2
-    for _ in range(n):
-        differences = np.sqrt(share) * rng.normal() + np.sqrt(1 - share) * rng.normal(size=15)
-        corrected += statistics.corrected_resampled_t(differences, 48, 12).p < 0.05
-        common += stats.ttest_1samp(differences, 0).pvalue < 0.05
-    assert corrected / n == pytest.approx(0.05, abs=0.015)  # 3 SD
-    assert common / n > 0.3
-
-
 @pytest.mark.parametrize(("call", "said"), [
     (lambda: statistics.by_animal([], []), r"shape \(0,\)"),
     (lambda: statistics.by_animal([0.1, np.nan], "ab"), "1 of 2 values that are not finite"),
@@ -201,8 +179,6 @@ def test_corrected_t_holds_its_level_where_splits_overlap():
     (lambda: statistics.sign_flip(np.ones((2, 2))), r"shape \(2, 2\)"),
     (lambda: statistics.rank_sum([0.1, 0.2], []), r"b: found shape \(0,\)"),
     (lambda: statistics.rank_sum([0.1, 0.1], [0.1]), "3 equal values"),
-    (lambda: statistics.corrected_resampled_t([0.1], 8, 2), "2 splits or more"),
-    (lambda: statistics.corrected_resampled_t([0.1, 0.1], 8, 2), "no variance"),
 ])
 def test_data_that_say_nothing_are_refused(call, said):
     with pytest.raises(DataError, match=said):
@@ -211,9 +187,8 @@ def test_data_that_say_nothing_are_refused(call, said):
 
 @pytest.mark.parametrize(("call", "said"), [
     (lambda: statistics.sign_flip([0.1, 0.2], "both"), "'both'"),
-    (lambda: statistics.all_pairs({"a": [1, 2]}), "no pairs"),
-    (lambda: statistics.against("c", {"a": [1, 2], "b": [1, 2]}), "unknown groups c"),
-    (lambda: statistics.corrected_resampled_t([0.1, 0.2], 0, 2), "0 and 2"),
+    (lambda: all_pairs({"a": [1, 2]}), "no pairs"),
+    (lambda: statistics.rank_sum_family([("c", "a")], {"a": [1, 2], "b": [1, 2]}), "unknown groups c"),
 ])
 def test_parameters_out_of_range_are_refused(call, said):
     with pytest.raises(ParameterError, match=said):

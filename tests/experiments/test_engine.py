@@ -42,7 +42,7 @@ def test_a_planted_effect_is_found_in_every_fold(tiny_dataset):
 def test_training_scores_are_over_the_windows_trained_on(tiny_dataset):
     e = experiment(tiny_dataset)
     thinned = replace(e, training=replace(e.training, train_every=4))
-    result = engine.run_fold(thinned, e.split.folds[0], "logistic")
+    result = thinned.fold_task(e.split.folds[0], "logistic").run()
     train, valid, test = e.fold_task(e.split.folds[0], "logistic").windows()
     decoder = models.build("logistic", train.n_roi, e.spec.past_frames, e.training.seed)
     decoder.fit(train.some(slice(None, None, 4)))
@@ -73,7 +73,7 @@ def test_no_link_scores_chance():
 
 def test_predictions_are_of_the_test_recordings_alone_and_in_place(tiny_dataset):
     e = experiment(tiny_dataset)
-    result = engine.run_fold(e, e.split.folds[0], "logistic")
+    result = e.fold_task(e.split.folds[0], "logistic").run()
     test_ids = {s.recording for s in e.split.folds[0].test}
     assert set(result.recordings) == test_ids
     recording = next(r for r in tiny_dataset.recordings if r.id == result.recordings[1])
@@ -283,7 +283,7 @@ def test_validation_predictions_are_of_the_validation_windows(tiny_dataset, tmp_
     e = experiment(tiny_dataset)
     first = engine.run(e, ["logistic"], store=tmp_path, jobs=1)
     fold = e.split.folds[2]
-    expected = np.concatenate([r.run[5:295] for r in tiny_dataset.recordings if r.animal == fold.valid_animal])
+    expected = np.concatenate([r.run[5:295] for r in tiny_dataset.recordings if r.animal == fold.tags["valid_animal"]])
     np.testing.assert_array_equal(first[2].valid_labels, expected)
     # The same frames as the test of the fold in which they are tested, by another decoder that knows the effect too.
     assert roc_auc_score(first[2].valid_labels, first[2].valid_p_run) > 0.95
@@ -347,7 +347,7 @@ def test_shared_frames_give_the_bits_that_copies_give(tiny_dataset, recipe):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # PyTorch warns of arrays that it may not write to
         shared = engine.run(e, ["gru", "logistic_window"], jobs=1)
-    copied = [engine.run_fold(e, fold, model) for model in ("gru", "logistic_window") for fold in e.split.folds]
+    copied = [e.fold_task(fold, model).run() for model in ("gru", "logistic_window") for fold in e.split.folds]
     for a, b in zip(shared, copied, strict=True):
         same(a, b)
 
@@ -359,7 +359,7 @@ def test_shared_frames_give_the_bits_that_copies_give_within_recordings(regime):
     e = replace(e, split=replace(e.split, folds=e.split.folds[:2]))
     shared = engine.run(e, ["logistic"], jobs=1, allow_leak=True)
     for a, fold in zip(shared, e.split.folds, strict=True):
-        same(a, engine.run_fold(e, fold, "logistic"))
+        same(a, e.fold_task(fold, "logistic").run())
 
 
 def test_recordings_with_different_numbers_of_rois_run_each_by_itself():
@@ -367,7 +367,7 @@ def test_recordings_with_different_numbers_of_rois_run_each_by_itself():
     wide = [replace(r, signal=np.tile(r.signal, (1, i + 1)), roi_names=()) for i, r in enumerate(dataset.recordings)]
     e = experiment(Dataset("wide", tuple(wide)), "blocked", "scaled")
     for a, fold in zip(engine.run(e, ["logistic"], jobs=2), e.split.folds, strict=True):
-        same(a, engine.run_fold(e, fold, "logistic"))
+        same(a, e.fold_task(fold, "logistic").run())
 
 
 def test_frames_are_prepared_once_and_later_runs_find_them(tiny_dataset, tmp_path):

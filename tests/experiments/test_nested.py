@@ -44,7 +44,7 @@ def test_the_candidate_that_sees_the_signal_is_chosen_over_the_clock():
 def test_scores_are_the_averages_over_inner_runs_of_the_published_pairs():
     data = make_dataset()
     e = engine.Experiment(data, splits.animal_pairs(data), SPEC, SCALED, SETTINGS)
-    pairs = {(f.test_animal, f.valid_animal): r for f, r in
+    pairs = {(f.test_animal, f.tags["valid_animal"]): r for f, r in
              zip(e.split.folds, engine.run(e, ["logistic"], jobs=1), strict=True)}
     for s in nested.run(data, [candidate()], jobs=1):
         runs = [r for (test, _), r in pairs.items() if test == s.test_animal]

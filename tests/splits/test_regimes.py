@@ -60,14 +60,14 @@ def frames_of(fold, role):
 def test_five_animals_give_each_ordered_pair_once():
     data = dataset()
     split = splits.animal_pairs(data)
-    pairs = [(fold.test_animal, fold.valid_animal) for fold in split.folds]
+    pairs = [(fold.test_animal, fold.tags["valid_animal"]) for fold in split.folds]
     assert len(pairs) == 20 and set(pairs) == set(itertools.permutations(data.animals, 2))
     assert split.claim == "across animals"
     for fold in split.folds:
-        assert fold.name == f"test={fold.test_animal},valid={fold.valid_animal}"
+        assert fold.name == f"test={fold.test_animal},valid={fold.tags['valid_animal']}"
         assert fold.test_group == fold.test_animal
         animals = {role: {s.recording.split("/")[0] for s in getattr(fold, role)} for role in ROLES}
-        assert animals["test"] == {fold.test_animal} and animals["valid"] == {fold.valid_animal}
+        assert animals["test"] == {fold.test_animal} and animals["valid"] == {fold.tags["valid_animal"]}
         assert animals["train"] == set(data.animals) - animals["test"] - animals["valid"]
         assert sum(len(s) for role in ROLES for s in getattr(fold, role)) == sum(
             r.n_frames for r in data.recordings)
@@ -164,7 +164,7 @@ def test_nested_animals_are_the_pairs_seen_from_the_test_animal():
     split, pairs = splits.nested_animals(data), splits.animal_pairs(data)
     assert split.folds == pairs.folds and split.regime == "nested_animals" and split.claim == "across animals"
     for animal in data.animals:
-        inner = [fold.valid_animal for fold in split.folds if fold.test_animal == animal]
+        inner = [fold.tags["valid_animal"] for fold in split.folds if fold.test_animal == animal]
         assert sorted(inner) == sorted(set(data.animals) - {animal})
 
 
@@ -201,9 +201,7 @@ def test_only_a_leaky_split_may_be_of_centres():
     fold = splits.blocked(dataset(1, 1), 4, 3).folds[0]
     with pytest.raises(ParameterError, match="centres"):
         Split("x", [fold], "within session", of_centres=True)
-    leaky = Split("x", [fold], "within session").as_leaky()
-    assert leaky.is_leaky and leaky.folds[0].name == f"LEAKY {fold.name}" and leaky.folds[0].train == fold.train
-    assert leaky.as_leaky() is leaky
+    assert Split("x", [dataclasses.replace(fold, name=f"LEAKY {fold.name}")], splits.LEAKY, of_centres=True).is_leaky
 
 
 # --- scikit-learn
@@ -247,22 +245,6 @@ def test_folds_without_samples_are_refused():
         splits.animal_pairs(data).as_cv(windows)
 
 
-@pytest.mark.parametrize("groups", [None, [0] * 30 + [1] * 47, [1, 0] * 38 + [0]])
-def test_blocked_rows_keep_their_distance_and_are_tested_once(groups):
-    cv, X = splits.Blocked(4, gap_frames=3), np.zeros((77, 2))
-    tested = []
-    named = np.zeros(77, int) if groups is None else np.array(groups)
-    for train, test in cv.split(X, groups=groups):
-        tested += test.tolist()
-        for g in np.unique(named):
-            place = {row: i for i, row in enumerate(np.flatnonzero(named == g).tolist())}  # time within the recording
-            in_test = [place[row] for row in test.tolist() if row in place]
-            assert in_test == list(range(in_test[0], in_test[-1] + 1))
-            expected = [row for row, i in place.items() if i < in_test[0] - 3 or i > in_test[-1] + 3]
-            assert [row for row in train.tolist() if row in place] == expected
-    assert sorted(tested) == list(range(77)) and cv.get_n_splits() == 4
-
-
 def test_scikit_learn_takes_the_splits():
     rng = np.random.default_rng(0)
     run = (np.sin(np.arange(600) / 15) > 0).astype(np.uint8)
@@ -274,22 +256,9 @@ def test_scikit_learn_takes_the_splits():
     estimator = LogisticRegression()
     scores = cross_val_score(estimator, X, y, cv=splits.animal_pairs(data).as_cv(windows), scoring="roc_auc")
     assert len(scores) == 6 and scores.min() > 0.9
-    blocked = splits.Blocked(3, gap_frames=12)
-    by_hand = []
-    for train, test in blocked.split(X, groups=windows.recording):
-        by_hand.append(estimator.fit(X[train], y[train]).score(X[test], y[test]))
-    assert cross_val_score(estimator, X, y, cv=blocked, groups=windows.recording) == pytest.approx(by_hand)
+    blocked = splits.blocked(data, 3, 12).as_cv(windows)
     search = GridSearchCV(estimator, {"C": [1e-6, 1.0]}, cv=blocked, scoring="accuracy")
-    assert search.fit(X, y, groups=windows.recording).best_params_ == {"C": 1.0}
-
-
-@pytest.mark.parametrize("cv, X, groups, message", [
-    (lambda: splits.Blocked(1), 10, None, "n_blocks"), (lambda: splits.Blocked(3, -1), 10, None, "gap_frames"),
-    (lambda: splits.Blocked(20), 10, None, "20 blocks of a recording of 10"),
-    (lambda: splits.Blocked(3, 9), 10, None, "no training row"), (lambda: splits.Blocked(3), 10, [0], "groups")])
-def test_rows_that_cannot_be_blocked_are_refused(cv, X, groups, message):
-    with pytest.raises((ParameterError, DataError), match=message):
-        list(cv().split(np.zeros((X, 1)), groups=groups))
+    assert search.fit(X, y).best_params_ == {"C": 1.0}
 
 
 # --- embargo

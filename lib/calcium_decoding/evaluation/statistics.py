@@ -6,7 +6,6 @@ folds of five animals are five numbers. The study's own test, a rank-sum over fo
 
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -211,77 +210,62 @@ def rank_sum_family(pairs, groups):
     return table
 
 
-def all_pairs(groups):
-    """:func:`rank_sum_family` of every pair of groups, as in Figs 4F, 5B, 6D and 6F of the study."""
-    return rank_sum_family(combinations(groups, 2), groups)
-
-
-def against(reference, groups):
-    """:func:`rank_sum_family` of one group, ``reference``, with each of the others, as in Fig 5C of the study."""
-    return rank_sum_family([(reference, name) for name in groups if name != reference], groups)
-
-
 def _stars(p):
     return next((stars for limit, stars in ((0.001, "***"), (0.01, "**"), (0.05, "*")) if p < limit), "n.s.")
 
 
 @dataclass(frozen=True)
-class CorrectedT:
-    """Result of :func:`corrected_resampled_t`.
+class Interval:
+    """An estimate with its interval; ``str()`` says over how many animals.
 
     Attributes
     ----------
-    effect : float
-        Mean difference over splits.
-    standard_error : float
-        Corrected for the overlap of the splits.
-    t, p : float
-        Student's t with ``n_splits - 1`` degrees of freedom; two-sided.
-    n_splits : int
+    estimate, low, high : float
+    level : float
+        Nominal coverage, such as 0.95.
+    units : dict of str to int
+        How many units of each kind, ``{"animal": 5, "session": 64}``.
     """
 
-    effect: float
-    standard_error: float
-    t: float
-    p: float
-    n_splits: int
+    estimate: float
+    low: float
+    high: float
+    level: float
+    units: dict
+
+    def __str__(self):
+        units = ", ".join(f"{n} {name}{'s' if n > 1 else ''}" for name, n in self.units.items())
+        return f"{self.estimate:.3f} ({100 * self.level:g} % interval {self.low:.3f} to {self.high:.3f}; {units})"
 
 
-def corrected_resampled_t(differences, n_train, n_test):
-    """t-test of a difference over repeated splits of the *same* data, with the variance corrected for their overlap.
-
-    For splits within one animal only. What it says holds for more data of that animal, not for other animals; over
-    animals use :func:`sign_flip`.
+def t_interval(values, level=0.95):
+    """Interval of the mean over animals by Student's t: right for few animals, if their values are about normal.
 
     Parameters
     ----------
-    differences : array_like, shape (n_splits,)
-        Difference between two decoders in each split.
-    n_train, n_test : float
-        Size of the training and of the test part, in any one unit (sessions, blocks, frames).
+    values : array_like, shape (n_animals,)
+        One number an animal; see :func:`calcium_decoding.evaluation.statistics.by_animal`.
+    level : float
+        Nominal coverage.
 
     Returns
     -------
-    CorrectedT
+    Interval
 
     Raises
     ------
     DataError
-        Fewer than two splits, values that are not finite, or equal values, which have no variance.
+        Fewer than two animals, or values that are not finite.
     ParameterError
-        A part without data.
-
-    Notes
-    -----
-    Nadeau, Bengio 2003, Machine Learning 52: 239-281, DOI 10.1023/A:1024068626366: the variance of the mean is
-    ``(1 / n_splits + n_test / n_train)`` times the sample variance, instead of ``1 / n_splits`` times.
+        ``level`` out of range.
     """
-    differences = checked_values(differences, "differences", at_least=2, what="splits")
-    if not (0 < n_train < float("inf") and 0 < n_test < float("inf")):
-        raise ParameterError("n_train and n_test", f"{n_train} and {n_test}", "positive numbers", "give both sizes")
-    n, variance = len(differences), differences.var(ddof=1)
-    if np.ptp(differences) == 0:
-        raise DataError("differences", f"{n} equal values", "values that vary", "there is no variance to test with")
-    error = float(np.sqrt((1 / n + n_test / n_train) * variance))
-    effect = float(differences.mean())
-    return CorrectedT(effect, error, effect / error, float(2 * stats.t.sf(abs(effect / error), n - 1)), n)
+    values, n = checked_values(values, "values", at_least=2, what="animals"), len(values)
+    mean = float(values.mean())
+    half = float(stats.t.ppf((1 + _checked_level(level)) / 2, n - 1) * stats.sem(values))
+    return Interval(mean, mean - half, mean + half, level, {"animal": n})
+
+
+def _checked_level(level):
+    if not 0 < level < 1:
+        raise ParameterError("level", level, "a number between 0 and 1", "0.95 is usual")
+    return level

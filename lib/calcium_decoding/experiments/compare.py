@@ -12,7 +12,7 @@ import pandas as pd
 
 from calcium_decoding.data import published
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.evaluation import cards, confidence, nulls, statistics
+from calcium_decoding.evaluation import cards, nulls, statistics
 from calcium_decoding.experiments import engine
 
 
@@ -316,7 +316,7 @@ def paired(a, b, metric="auc"):
     nothing = dict.fromkeys(("paired_difference", "low", "high", "p_sign_flip", "p_floor"))
     if len(differences) < 2:
         return {"animals": len(differences), **nothing}
-    flip, interval = statistics.sign_flip(differences), confidence.t_interval(differences)
+    flip, interval = statistics.sign_flip(differences), statistics.t_interval(differences)
     return {"animals": len(differences), "paired_difference": flip.effect, "low": interval.low, "high": interval.high,
             "p_sign_flip": flip.p, "p_floor": flip.floor}
 

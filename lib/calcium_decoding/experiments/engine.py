@@ -201,11 +201,6 @@ def run_many(plans, store=None, jobs=None, label="folds", allow_leak=False, sche
     return [[found[key] for key in of_plan] for of_plan in keys]
 
 
-def run_fold(experiment, fold, model_name, checkpoint=None):
-    """Train and test one decoder on one fold, here and now; see :func:`run`."""
-    return experiment.fold_task(fold, model_name).run(checkpoint)
-
-
 def _here(missing, store, jobs, bar):
     """Run in processes; frames lie in files that all of them read."""
     if not missing:

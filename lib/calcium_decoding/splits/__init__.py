@@ -9,5 +9,4 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
         "REGIMES", "animal_pairs", "blocked", "build", "last_part", "leave_one_session_out", "nested_animals",
         "random_windows",
     ],
-    "sklearn_interface": ["Blocked"],
 })

@@ -1,7 +1,7 @@
 """What a split is: intervals of frames for training, validation and test, and the claim that its scores may make."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -64,11 +64,6 @@ class Fold:
         """Animal that is tested, or None where the split is not about one."""
         return self.tags.get("test_animal")
 
-    @property
-    def valid_animal(self):
-        """Animal that validates, or None where the split is not about one."""
-        return self.tags.get("valid_animal")
-
     def ranges(self, role):
         """Ranges of one role by recording: dict of id to list of (start, stop)."""
         found = {}
@@ -122,17 +117,6 @@ class Split:
     def is_leaky(self):
         """True if the split is marked as leaky: its scores claim nothing."""
         return self.claim == LEAKY
-
-    def as_leaky(self):
-        """The same folds, marked as leaky in the claim and in the name of each fold.
-
-        For showing what a leak does: :func:`calcium_decoding.splits.audit.audit` lets only a split so marked pass, and
-        only when asked to.
-        """
-        if self.is_leaky:
-            return self
-        folds = [replace(fold, name=f"LEAKY {fold.name}") for fold in self.folds]
-        return replace(self, folds=folds, claim=LEAKY)
 
     def as_cv(self, windows, with_valid=True):
         """The folds as index arrays, for ``cv=`` of scikit-learn.

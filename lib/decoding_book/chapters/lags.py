@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.interpolate import CubicSpline
 
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.evaluation import cards, confidence
+from calcium_decoding.evaluation import cards, statistics
 from calcium_decoding.experiments import compare, timing
 from calcium_decoding.plotting import comparisons
 from calcium_decoding.plotting.style import DECODED, NULL_COLOUR, RUN, SIGNAL, simulated_mark
@@ -173,7 +173,7 @@ def card_scores(by_dataset, metric="auc"):
 def _estimate(lags_s, planted_s):
     if len(lags_s) < 2:
         return {"lag (s)": None, "low": None, "high": None, "planted (s)": planted_s, "error (s)": None}
-    interval = confidence.t_interval(lags_s)
+    interval = statistics.t_interval(lags_s)
     error = None if planted_s is None else interval.estimate - planted_s
     return {"lag (s)": interval.estimate, "low": interval.low, "high": interval.high, "planted (s)": planted_s,
             "error (s)": error}

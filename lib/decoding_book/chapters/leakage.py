@@ -109,8 +109,8 @@ def score_by_distance(seed, draws=5, n_frames=6000, lengths=(1, 8, 32), distance
     ``seed``, ``draws``, ``n_frames``: as in :func:`score_schemes`. ``lengths`` (sequence of int): window lengths,
     frames. ``distances`` (sequence of int): least distance in frames between a test window and the training windows,
     from end to end of the windows: 1 is the next window; below the window length they share frames. ``n_test``: windows
-    tested in each draw, at random places. Returns a DataFrame: columns ``draw``, ``window_frames``, ``distance_frames``,
-    ``balanced_accuracy``.
+    tested in each draw, at random places. Returns a DataFrame: columns ``draw``, ``window_frames``,
+    ``distance_frames``, ``balanced_accuracy``.
     """
     rows = []
     for draw in progress(range(draws), desc="score by distance", unit="draw"):

@@ -8,7 +8,7 @@ from scipy import stats
 
 from calcium_decoding.data import published
 from calcium_decoding.errors import DataError
-from calcium_decoding.evaluation import cards, confidence, statistics
+from calcium_decoding.evaluation import cards, statistics
 from calcium_decoding.evaluation.cards import Score, summarise
 from calcium_decoding.plotting.brain import anatomy_of, picture
 from calcium_decoding.plotting.style import DECODED, NULL_COLOUR, RUN, SIGNAL, simulated_mark
@@ -37,7 +37,7 @@ def warning(maps):
     aucs = statistics.by_animal([m.auc for m in known], [m.animal for m in known]).to_numpy()
     if len(aucs) < 2:
         aucs = np.array([m.auc for m in known])
-    low = confidence.t_interval(aucs).low if len(aucs) > 1 else aucs[0]
+    low = statistics.t_interval(aucs).low if len(aucs) > 1 else aucs[0]
     if len(aucs) < 2:
         return f"ONE FOLD ONLY (AUC {aucs[0]:.2f}): not known to be above chance"
     return f"NOT ABOVE CHANCE (AUC {aucs.mean():.2f}): this map means nothing" if low <= 0.5 else ""

@@ -57,8 +57,8 @@ def onset_average(session, movie, times_s):
 def two_views(session, movie):
     """ROI traces taken from the movie against the ROI view of the same session.
 
-    Returns a DataFrame: a row a ROI: ``r`` and ``slope`` of the movie's trace against the ROI view; ``traces`` (ndarray,
-    shape (T, 50), % dF/F): those of the movie.
+    Returns a DataFrame: a row a ROI: ``r`` and ``slope`` of the movie's trace against the ROI view; ``traces``
+    (ndarray, shape (T, 50), % dF/F): those of the movie.
     """
     traces = widefield.roi_traces(movie, session.anatomy.masks())
     signal = session.signal() - session.signal().mean(axis=0)

@@ -25,9 +25,9 @@ class _Page(HTMLParser):
 def faults(folder):
     """Faults of the pages in a folder.
 
-    ``folder``: with HTML files at its top. Returns a list of str: a line each, naming the page: a link to a file that is
-    not there, or to a name that its page does not have; an image without alternative text. Links to other sites are not
-    followed.
+    ``folder``: with HTML files at its top. Returns a list of str: a line each, naming the page: a link to a file that
+    is not there, or to a name that its page does not have; an image without alternative text. Links to other sites are
+    not followed.
     """
     read = cache(_Page)
     found = []

@@ -33,7 +33,8 @@ def browser():
 def contents():
     """Pages in reading order.
 
-    Returns a list of (str, list of str): title of each part, the first one empty, and names of its pages without ending.
+    Returns a list of (str, list of str): title of each part, the first one empty, and names of its pages without
+    ending.
     """
     toc = yaml.safe_load((catalog.project_root() / "_toc.yml").read_text(encoding="utf-8"))
     return [("", [toc["root"]])] + [(part["caption"], [page["file"] for page in part["chapters"]])

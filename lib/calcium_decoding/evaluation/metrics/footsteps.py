@@ -5,7 +5,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 
 from calcium_decoding.data.readers.footsteps import KINEMATICS
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.evaluation.confidence import Interval
+from calcium_decoding.evaluation.statistics import Interval
 from calcium_decoding.preprocessing.windows import CLASSES
 
 METRIC_LABELS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1",

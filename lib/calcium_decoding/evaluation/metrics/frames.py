@@ -1,9 +1,7 @@
 """Scores of frame-by-frame decoding. scikit-learn computes them; this module refuses what has no meaning."""
 
-from dataclasses import dataclass
 
 import numpy as np
-from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     average_precision_score,
     balanced_accuracy_score,
@@ -14,7 +12,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.errors import DataError
 
 
 def frame_scores(labels, p_run):
@@ -156,65 +154,3 @@ def roc(labels, p_run, n_points=200):
     grid = np.linspace(0, 1, n_points)
     false_positive, true_positive, _ = roc_curve(labels, p_run)
     return grid, np.interp(grid, false_positive, true_positive)
-
-
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """Do decoded probabilities mean what they say? One entry a bin that holds frames.
-
-    Attributes
-    ----------
-    predicted : ndarray, shape (n_filled_bins,)
-        Mean decoded probability of running.
-    observed : ndarray, shape (n_filled_bins,)
-        Share of frames with running; equal to ``predicted`` where the decoder is calibrated.
-    count : ndarray, shape (n_filled_bins,), int64
-        Frames.
-    error : float
-        Expected calibration error: the mean over frames of ``|observed - predicted|`` of their bin, 0 to 1.
-    """
-
-    predicted: np.ndarray
-    observed: np.ndarray
-    count: np.ndarray
-    error: float
-
-
-def calibration(labels, p_run, n_bins=10):
-    """Reliability diagram and expected calibration error, over bins of equal width.
-
-    Parameters
-    ----------
-    labels : ndarray, shape (n,)
-        0 rest, 1 run.
-    p_run : ndarray, shape (n,)
-        Decoded probability of running.
-    n_bins : int
-        Bins between 0 and 1. A bin without frames is left out.
-
-    Returns
-    -------
-    Calibration
-
-    Raises
-    ------
-    DataError
-        As for :func:`frame_scores`.
-    ParameterError
-        Less than one bin.
-
-    Notes
-    -----
-    Guo, Pleiss, Sun, Weinberger 2017, arXiv 1706.04599. The error depends on the number of bins and is above 0 by
-    chance in few frames, even for a calibrated decoder; the Brier score has neither fault.
-    """
-    labels, p_run = checked_frames(labels, p_run)
-    require_both_classes(labels, "test frames")
-    if n_bins < 1:
-        raise ParameterError("n_bins", n_bins, "1 or more", "10 is usual")
-    observed, predicted = calibration_curve(labels, p_run, n_bins=n_bins, strategy="uniform")
-    # scikit-learn does not return the counts; these are its bins: closed on the right, the first on both sides.
-    edges = np.linspace(0, 1, n_bins + 1)
-    count = np.bincount(np.searchsorted(edges[1:-1], p_run))
-    count = count[count > 0]
-    return Calibration(predicted, observed, count, float(np.sum(count * np.abs(observed - predicted)) / len(labels)))

@@ -302,7 +302,7 @@ def _refuse(role, one, test, embargo, where):
         found = (f"{hit.sum()} of {len(test)} test samples closer than {embargo} frames to {role}, in recording {name} "
                  f"frames {start} .. {stop - 1}")
     raise LeakError(where, found, "no frame touched by both, and the embargo between them",
-                    "split time first and make samples inside the parts, with a gap (splits.blocked, splits.Blocked); "
+                    "split time first and make samples inside the parts, with a gap (splits.blocked); "
                     "fit and choose on training and validation samples only")
 
 

@@ -5,9 +5,8 @@ import pandas as pd
 
 from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation.cards import Score, summarise
-from calcium_decoding.evaluation.confidence import t_interval
 from calcium_decoding.evaluation.metrics import footsteps
-from calcium_decoding.evaluation.statistics import sign_flip
+from calcium_decoding.evaluation.statistics import sign_flip, t_interval
 from calcium_decoding.explain import cell_importance
 from calcium_decoding.models.names import FOOTSTEP_LINEAR
 
@@ -163,9 +162,9 @@ def recovery(results, study, truth):
     """A row an animal, foot and ranking: are the cells found that were made to follow the foot?
 
     ``results`` (sequence of Result): of :meth:`decoding_book.chapters.bilateral.study.Study.information`. ``study``:
-    Study. ``truth`` (dict of str to AnimalTruth, or None): None where it is not known. Returns a DataFrame: empty without
-    truth. ``precision`` and ``by chance`` as of :func:`calcium_decoding.explain.cell_importance.recovered`; ``rank
-    correlation`` of the ranking with the planted gain on this foot.
+    Study. ``truth`` (dict of str to AnimalTruth, or None): None where it is not known. Returns a DataFrame: empty
+    without truth. ``precision`` and ``by chance`` as of :func:`calcium_decoding.explain.cell_importance.recovered`;
+    ``rank correlation`` of the ranking with the planted gain on this foot.
     """
     rows = []
     for r in results if truth is not None else ():

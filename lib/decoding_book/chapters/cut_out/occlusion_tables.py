@@ -6,7 +6,7 @@ from scipy import stats
 
 from calcium_decoding.data import published
 from calcium_decoding.errors import DataError
-from calcium_decoding.evaluation import cards, confidence, statistics
+from calcium_decoding.evaluation import cards, statistics
 from calcium_decoding.explain import cut_masks
 from decoding_book.chapters import tables
 
@@ -35,7 +35,7 @@ def warning(cuts, nulls=()):
     aucs = statistics.by_animal([c.auc for c in known], [c.animal for c in known]).to_numpy()
     if len(aucs) < 2:
         aucs = np.array([c.auc for c in known])
-    low = confidence.t_interval(aucs).low if len(aucs) > 1 else 0.0
+    low = statistics.t_interval(aucs).low if len(aucs) > 1 else 0.0
     if low <= 0.5:
         return f"NOT ABOVE CHANCE (AUC {aucs.mean():.2f}): this map means nothing"
     highest = max((fold.scores["auc"] for fold in nulls if fold.scores), default=0.0)

@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from calcium_decoding.evaluation import confidence, statistics
+from calcium_decoding.evaluation import statistics
 from calcium_decoding.evaluation.cards import Score, summarise
 from calcium_decoding.explain import attribution
 from calcium_decoding.explain.attribution import METHODS
@@ -118,7 +118,7 @@ def by_animal(rows):
     found = []
     for (test, method), some in rows.groupby(["test", "method"], sort=False):
         values = statistics.by_animal(some["value"].to_numpy(), some["animal"].to_numpy()).to_numpy()
-        interval = confidence.t_interval(values) if len(values) > 1 else None
+        interval = statistics.t_interval(values) if len(values) > 1 else None
         found.append({"test": test, "method": method, "mean": float(values.mean()),
                       "low": interval and interval.low, "high": interval and interval.high, "animals": len(values)})
     return pd.DataFrame(found, columns=["test", "method", "mean", "low", "high", "animals"])

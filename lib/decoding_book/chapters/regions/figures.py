@@ -3,7 +3,7 @@
 import seaborn as sns
 
 from calcium_decoding.data.published import GROUPS
-from calcium_decoding.evaluation import confidence
+from calcium_decoding.evaluation import statistics
 from calcium_decoding.plotting import style
 from calcium_decoding.plotting.style import NULL_COLOUR, SIGNAL, simulated_mark
 from decoding_book.chapters.regions.group_effects import ALONE, FILLS, REFIT
@@ -81,7 +81,7 @@ def against_truth(table, truth, quantity, way, ax, label):
         values = table.loc[(table["group"] == row["group"]) & (table["way"] == way), "value"]
         error = None
         if len(values) > 1:
-            interval = confidence.t_interval(values)
+            interval = statistics.t_interval(values)
             error = [[values.mean() - interval.low], [interval.high - values.mean()]]
         ax.errorbar(row[quantity], values.mean(), error, fmt="o", color=colour, capsize=3, lw=1.2, ms=6,
                     label=row["group"])

@@ -13,7 +13,7 @@ from scipy import stats
 
 from calcium_decoding.data import catalog
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.evaluation import confidence
+from calcium_decoding.evaluation import statistics
 from calcium_decoding.evaluation.cards import Score, summarise
 from calcium_decoding.experiments import compare, nested
 from calcium_decoding.experiments.engine import Experiment
@@ -69,7 +69,7 @@ def effect_table(table):
         sign = "" if way == ALONE else "+"
         text = f"{values.mean():{sign}.3f}"
         if len(values) > 1:
-            interval = confidence.t_interval(values)
+            interval = statistics.t_interval(values)
             text += f" ({interval.low:{sign}.3f} to {interval.high:{sign}.3f})"
         name = f"{way}: {'AUC' if way == ALONE else 'AUC lost'}"
         cells.setdefault(group, {"group": group})[name] = text

@@ -132,7 +132,8 @@ def conditions_of(experiment, sets, model="gru", names=None):
     """A condition for each set of ROIs; see :meth:`RoiSets.everything` for their names.
 
     ``experiment``: on all ROIs. ``sets``: RoiSets. ``model``: a name in :data:`calcium_decoding.models.MODELS`.
-    Published figures stand beside a GRU alone. ``names`` (sequence of str): only these sets. Returns a list of Condition.
+    Published figures stand beside a GRU alone. ``names`` (sequence of str): only these sets. Returns a list of
+    Condition.
     """
     return [Condition(name, restricted(experiment, rois), model,
                       published=sets.published.get(name) if model == "gru" else None)

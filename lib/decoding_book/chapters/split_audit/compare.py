@@ -158,8 +158,8 @@ def folds_of(dataset, ways, length, n_blocks, seed=0, within=0, trace=""):
 
     ``ways`` (sequence of str): names in :data:`WAYS`. ``length``: frames of a window. ``n_blocks``: places of the test
     block in a recording; the published split is dealt out as often. ``within``: recordings for ways within a recording,
-    spread evenly; 0: all. ``trace``: what the signal is, for the table. Returns a list of Fold: shifted labels are moved
-    on by a third of each recording, around its end: any relation is cut, rhythm and shares stay.
+    spread evenly; 0: all. ``trace``: what the signal is, for the table. Returns a list of Fold: shifted labels are
+    moved on by a third of each recording, around its end: any relation is cut, rhythm and shares stay.
     """
     chosen = dataset.recordings
     if within and within < len(chosen):
@@ -190,8 +190,8 @@ def compare(datasets, length, ways=tuple(WAYS), decoders=tuple(DECODERS), n_bloc
     ``datasets`` (dict of str to Dataset): the same recordings by kind of trace. ``length``, ``ways``, ``n_blocks``,
     ``seed``, ``within``: as for :func:`folds_of`. ``decoders`` (sequence of str): names in :data:`DECODERS`. ``jobs``:
     processes; all processors if left out. Scores do not depend on it. ``store``: where finished scores are kept.
-    Returns a DataFrame: a row a fold and decoder: ``trace``, ``way``, ``labels``, ``unit`` (what is tested: a recording,
-    or an animal), ``block``, and what :func:`score` gives.
+    Returns a DataFrame: a row a fold and decoder: ``trace``, ``way``, ``labels``, ``unit`` (what is tested: a
+    recording, or an animal), ``block``, and what :func:`score` gives.
     """
     folds = [fold for trace, dataset in datasets.items()
              for fold in folds_of(dataset, ways, length, n_blocks, seed, within, trace)]
@@ -258,8 +258,8 @@ def table(scores, metric="balanced_accuracy"):
 def verdicts(dataset, length, n_blocks=3, seed=0):
     """What the audit says of each way on the first recordings, a row each.
 
-    Returns a DataFrame: columns ``way``, ``windows`` (training and validation windows against test windows) and ``scaling
-    and components`` (the frames they were fitted on against test windows).
+    Returns a DataFrame: columns ``way``, ``windows`` (training and validation windows against test windows) and
+    ``scaling and components`` (the frames they were fitted on against test windows).
     """
     rows = []
     for way, (kind, fitted_on, _) in WAYS.items():
