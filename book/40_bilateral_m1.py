@@ -25,8 +25,8 @@
 # blocks with gaps, ablations, linear decoders, a null, and a check against planted truth.
 
 # %%
+from calcium_decoding import simulation
 from calcium_decoding.plotting import style
-from calcium_decoding.simulation.footsteps import world_files
 from decoding_book.chapter import start
 from decoding_book.chapters import tables
 from decoding_book.chapters.bilateral import figures, summaries
@@ -71,7 +71,7 @@ jobs = 0  # trainings at a time; 0: one a processor
 chapter = start("40_bilateral_m1", globals())
 study = Study.of(chapter.dataset, chapter.parameters, chapter.store)
 simulated = chapter.dataset.simulated
-known, truth = world_files.truth_of(dataset) or (None, None)
+known, truth = simulation.footstep_truth(dataset) or (None, None)
 print(study.described())
 
 # %% [markdown]

@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "experiments": ["Experiment", "ImageExperiment", "run"],
         "models": ["TrainingSettings"],
         "preprocessing": ["WindowSpec"],
+        "simulation": ["load_dataset"],
         "splits": ["Split"],
     },
 )

@@ -73,9 +73,9 @@ def parser():
 
 
 def _list(options):
-    from calcium_decoding.data import catalog
+    from calcium_decoding.data import catalog, intact
 
-    rows = catalog.load_manifest().table(options.data_dir)
+    rows = intact.table(catalog.load_manifest(), options.data_dir)
     rows = [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows]
     widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
     for row in ({key: key for key in widths}, *rows):
@@ -92,17 +92,17 @@ def _fetch(options):
 
 
 def _verify(options):
-    from calcium_decoding.data import catalog
+    from calcium_decoding.data import catalog, intact
 
     known = catalog.load_manifest()
     names = [options.name] if options.name else known.names()
     bad = 0
     for name in names:
         entry = known.entry(name)
-        if not options.name and catalog.status(entry, options.data_dir) == "missing":
+        if not options.name and intact.status(entry, options.data_dir) == "missing":
             print(f"{name}: not here")
             continue
-        findings = catalog.verify(entry, options.data_dir)
+        findings = intact.verify(entry, options.data_dir)
         states = [f.state for f in findings]
         wrong = [f for f in findings if f.state not in ("ok", "unpinned")]
         bad += len(wrong)
@@ -115,8 +115,7 @@ def _verify(options):
 
 def _simulate(options):
     from calcium_decoding.data import catalog
-    from calcium_decoding.simulation import widefield
-    from calcium_decoding.simulation.footsteps import world_files
+    from calcium_decoding.simulation import ensure, widefield
 
     if getattr(options, "world", None) == "list":
         for name, world in widefield.WORLDS.items():
@@ -131,7 +130,7 @@ def _simulate(options):
     known = catalog.load_manifest()
     names = [options.name] if options.name else [n for n in known.names() if known.entry(n).kind == "simulated"]
     for name in names:
-        folder = world_files.ensure(name) or widefield.ensure(name)
+        folder = ensure(name)
         if folder is None:
             raise ParameterError("name", f"'{name}', which is not simulated", "a simulated set of the manifest",
                                  f"fetch it: calcium-decoding data fetch {name}")

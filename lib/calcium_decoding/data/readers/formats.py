@@ -71,32 +71,8 @@ def read(format, folder, **options):
 
 
 def load(name, data_dir=None, **options):
-    """Data set of ``data_manifest.yaml``, with what the manifest says about it.
-
-    Parameters
-    ----------
-    name : str
-        Name of the entry.
-    data_dir : str or Path, optional
-        Data directory, if it is not the one the environment or the project gives.
-    **options
-        Passed to the reader: ``strict``, ``mice``...
-
-    Returns
-    -------
-    Dataset
-        Called ``name``, with the entry's regime and caution; its recordings are marked as simulated if the
-        entry is.
-
-    Raises
-    ------
-    DataError
-        No such entry, files that are not there (the message gives the command that gets them), nothing
-        usable.
-    ParameterError
-        The entry is not a data set that can be read here: pretrained weights, say.
-    """
-    from calcium_decoding.data import catalog  # not needed by those who read their own files
+    """Data set of ``data_manifest.yaml`` whose files are there; see :func:`calcium_decoding.load_dataset`."""
+    from calcium_decoding.data import catalog, intact  # not needed by those who read their own files
 
     entry = catalog.load_manifest().entry(name)
     if entry.format not in FORMATS:
@@ -106,7 +82,7 @@ def load(name, data_dir=None, **options):
         options = {"rate_hz": entry.rate_hz, **options}
     if entry.kind == "local":
         options = {**entry.options, **options}
-    dataset = read(entry.format, catalog.require(entry, data_dir), **options)
+    dataset = read(entry.format, intact.require(entry, data_dir), **options)
     recordings = dataset.recordings
     if entry.kind == "simulated":
         recordings = tuple(replace(recording, simulated=True) for recording in recordings)

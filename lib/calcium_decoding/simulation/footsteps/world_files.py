@@ -61,7 +61,7 @@ def write(world, folder):
             str if column == "tuning" else None) for column in cells}
     with whole_file(folder / "truth.npz") as temporary:
         np.savez_compressed(temporary, **truth)
-    write_json(folder / catalog.done_file("footsteps"), {"simulated": True, "settings": asdict(world)})
+    write_json(folder / catalog.DONE_FILES["footsteps"], {"simulated": True, "settings": asdict(world)})
 
 
 def read_truth(folder):
@@ -78,7 +78,7 @@ def read_truth(folder):
         By animal; without ``steps``, which the recordings hold as labels.
     """
     folder = Path(folder)
-    settings = json.loads((folder / catalog.done_file("footsteps")).read_text(encoding="utf-8"))["settings"]
+    settings = json.loads((folder / catalog.DONE_FILES["footsteps"]).read_text(encoding="utf-8"))["settings"]
     columns, events = {}, {}
     with np.load(folder / "truth.npz", allow_pickle=False) as file:
         for name in file.files:
@@ -86,12 +86,6 @@ def read_truth(folder):
             (columns if kind == "cells" else events).setdefault(animal, {})[rest] = file[name]
     return World(**settings), {animal: AnimalTruth(pd.DataFrame(columns[animal]), events[animal])
                                for animal in columns}
-
-
-def truth_of(name):
-    """World and truth of a simulated set of the manifest, made if it is not there; None for any other entry."""
-    folder = ensure(name)
-    return None if folder is None else read_truth(folder)
 
 
 def world_of(entry):
@@ -108,28 +102,6 @@ def world_of(entry):
                              f"settings among {', '.join(World.known())}", "mend their names")
     return World(seed=entry.seed, sessions=entry.sessions_per_animal, frames=entry.frames_per_session,
                  **entry.settings)
-
-
-def ensure(name):
-    """Make the data set of a manifest entry unless it is there.
-
-    Parameters
-    ----------
-    name : str
-        Name in ``data_manifest.yaml``.
-
-    Returns
-    -------
-    Path or None
-        Its folder; None if the entry is not a simulated set of footsteps.
-    """
-    entry = catalog.load_manifest().entry(name)
-    if entry.kind != "simulated" or entry.world != "footsteps":
-        return None
-    folder = catalog.folder(entry)
-    if catalog.status(entry) != "present":
-        write(world_of(entry), folder)
-    return folder
 
 
 def _write_session(session, path):

@@ -12,6 +12,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "brains": ["Anatomy", "Placement", "anatomy"],
     "movie": ["render", "roi_traces"],
     "session": ["SimulatedSession", "dataset", "informative_areas", "simulate_session"],
-    "study_files": ["ensure", "settings_of", "write_dataset"],
+    "study_files": ["settings_of", "write_dataset"],
     "worlds": ["AS_IN_THE_STUDY", "RATE_HZ", "SimulationSettings", "WORLDS", "World"],
 })

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from scipy.io import savemat
 
-from calcium_decoding.data import catalog
 from calcium_decoding.data.movies import write_movie
 from calcium_decoding.errors import ParameterError, WriteError
 from calcium_decoding.preprocessing.transforms import moving_mean
@@ -69,28 +68,6 @@ def write_dataset(settings, folder, jobs=1):
         np.savez_compressed(temporary, **truth_of(settings, done))
     rows = [{"Data_ID": s["name"], "mouse_No.": s["animal"], "Signal_Path": _signal_path(s["name"])} for s in done]
     write_text(folder / TABLE, pd.DataFrame(rows).to_csv(index=False))
-
-
-def ensure(name):
-    """Make the simulated data set of a manifest entry unless it is there; other kinds of entry are left alone.
-
-    Parameters
-    ----------
-    name : str
-        Name in ``data_manifest.yaml``.
-
-    Returns
-    -------
-    Path or None
-        Its folder, or None if the entry is not a simulated set.
-    """
-    entry = catalog.load_manifest().entry(name)
-    if entry.kind != "simulated":
-        return None
-    folder = catalog.folder(entry)
-    if catalog.status(entry) != "present":
-        write_dataset(settings_of(entry), folder)
-    return folder
 
 
 def settings_of(entry):

@@ -17,8 +17,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from calcium_decoding import preprocessing
-from calcium_decoding.data import readers
+from calcium_decoding import preprocessing, simulation
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import LeakError, ParameterError
 from calcium_decoding.evaluation import cards
@@ -231,7 +230,7 @@ def traces_of(name, data_dir=None, traces=("deconvolved", "dff")):
 
     A ``.csv`` holds one kind of trace, which is read under either name.
     """
-    return {trace: readers.load(name, data_dir, trace=trace) for trace in traces}
+    return {trace: simulation.load_dataset(name, data_dir, trace=trace) for trace in traces}
 
 
 def leakage_points(scores, by=("trace", "decoder", "labels"), metric="balanced_accuracy"):
