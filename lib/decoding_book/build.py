@@ -237,14 +237,9 @@ EVERY_S = 0.5  # how often memory is looked at; shorter peaks can be missed
 class Meter:
     """Measures a ``with`` block that starts processes.
 
-    Attributes
-    ----------
-    seconds : float
-        Wall time.
-    peak_mb : float
-        Most memory that children of this process started in the block, and theirs, held at one time, 10^6 bytes. A
-        page that several processes share counts once where the system says so (PSS, Linux), else in each of them.
-        Looked at each half second.
+    ``seconds``: wall time. ``peak_mb``: most memory that children of this process started in the block, and theirs,
+    held at one time, 10^6 bytes. A page that several processes share counts once where the system says so (PSS, Linux),
+    else in each of them. Looked at each half second.
     """
 
     def __enter__(self):

@@ -33,11 +33,7 @@ AUTO_RECIPE = {"animal_pairs": "published", "leave_one_session_out": "published"
 class Chapter:
     """A chapter that has been started: its parameters and its data.
 
-    Attributes
-    ----------
-    name : str
-    parameters : Parameters
-    dataset : Dataset
+    ``parameters``: Parameters.
     """
 
     name: str

@@ -93,19 +93,10 @@ class Ours(_Strict):
 class Claim(_Strict):
     """One row of the ledger.
 
-    Attributes
-    ----------
-    where : str
-        Panel or place in the study.
-    direction : list of str
-        Orders that the claim asserts, such as ``"GRU > linear, null"`` or ``"0.5 s ~ 1 s"``; labels or numbers.
-    tolerance : float, optional
-        Largest difference from a published value that counts as the same. Left out: SD over the root of the number of
-        animals.
-    built_in : bool
-        The simulated world was made to be so, which its order then says nothing about.
-    no_check : str
-        Why the claim cannot be checked at all.
+    ``where``: panel or place in the study. ``direction`` (list of str): orders that the claim asserts, such as ``"GRU >
+    linear, null"`` or ``"0.5 s ~ 1 s"``; labels or numbers. ``tolerance``: largest difference from a published value
+    that counts as the same. Left out: SD over the root of the number of animals. ``built_in``: the simulated world was
+    made to be so, which its order then says nothing about. ``no_check``: why the claim cannot be checked at all.
     """
 
     where: str
@@ -152,13 +143,8 @@ class Disagreement(_Strict):
 class Study(_Strict):
     """One study.
 
-    Attributes
-    ----------
-    dataset : str or None
-        Its own recordings by their name in ``data_manifest.yaml``; only on these can a claim be reproduced. None: not
-        public.
-    animals : int or None
-        How many animals its means rest on.
+    ``dataset``: its own recordings by their name in ``data_manifest.yaml``; only on these can a claim be reproduced.
+    None: not public. ``animals``: how many animals its means rest on.
     """
 
     title: str

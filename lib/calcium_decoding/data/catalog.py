@@ -297,10 +297,7 @@ def validated(model, content, where):
 def project_root():
     """Nearest folder at or above the working directory, or else above this file, that holds the manifest.
 
-    Raises
-    ------
-    DataError
-        There is none.
+    Raises DataError: there is none.
     """
     for start in (Path.cwd(), Path(__file__).resolve().parent):
         for place in (start, *start.parents):

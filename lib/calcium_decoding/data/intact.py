@@ -79,15 +79,8 @@ def checksum(path, algorithm):
 def members(archive):
     """What a zip or tar archive unpacks to, without the litter that operating systems leave; empty if it is missing.
 
-    Returns
-    -------
-    list of ExpectedFile
-        Targets are relative to the folder of the archive.
-
-    Raises
-    ------
-    DataError
-        The archive is broken, or a member is a link or its path leaves the folder.
+    Returns a list of ExpectedFile: targets are relative to the folder of the archive. Raises DataError: the archive is
+    broken, or a member is a link or its path leaves the folder.
     """
     if not Path(archive).is_file():
         return []

@@ -171,15 +171,8 @@ class Movie:
 def write_movie(path, chunks, shape, dtype=np.uint16):
     """Write a movie as multi-page TIFF, whole or not at all, without holding more than a chunk of it.
 
-    Parameters
-    ----------
-    path : str or Path
-    chunks : iterable of ndarray, shape (n, rows, columns)
-        One after the other, ``shape[0]`` frames in all.
-    shape : (int, int, int)
-        Frames, rows, columns.
-    dtype : dtype
-        Type of the pixels.
+    ``chunks`` (iterable of ndarray, shape (n, rows, columns)): one after the other, ``shape[0]`` frames in all.
+    ``shape`` ((int, int, int)): frames, rows, columns. ``dtype``: type of the pixels.
     """
     frames = (frame for chunk in chunks for frame in chunk)
     with whole_file(path) as temporary:
@@ -193,18 +186,8 @@ def series_files(folder):
     Names differ in one number (``frame_2.tif``, ``frame_10.tif``), which runs without gaps from any beginning. The
     first file may lack it, as of cameras that begin a new file when one is full (``run.tif``, ``run@0001.tif``).
 
-    Parameters
-    ----------
-    folder : str or Path
-
-    Returns
-    -------
-    list of Path
-
-    Raises
-    ------
-    DataError
-        No TIFF file; names that differ in more than one number; a number that is missing or there twice.
+    Returns a list of Path. Raises DataError: no TIFF file; names that differ in more than one number; a number that is
+    missing or there twice.
     """
     folder = Path(folder)
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".tif", ".tiff") and not p.name.startswith("."))
@@ -245,27 +228,12 @@ def _numbers(folder, paths):
 def mappable(movie, folder, show_progress=True):
     """The same movie, in one file that can be memory-mapped.
 
-    Parameters
-    ----------
-    movie : Movie
-    folder : str or Path
-        For copies; made if needed. Everything in it may be deleted while no run uses it.
-    show_progress : bool
-        While a movie is converted.
-
-    Returns
-    -------
-    movie : Movie
-        The one given if it maps; else one of the copy, with the same pixels, type and number of frames.
-    note : str
-        That and why there is a copy; empty if there is none. The same in the run that made the copy and in later ones.
-
-    Raises
-    ------
-    DataError
-        A frame that cannot be read. Nothing is left behind.
-    WriteError
-        The folder cannot be written, or its disk has no room. Nothing partial is left behind.
+    ``movie``: Movie. ``folder``: for copies; made if needed. Everything in it may be deleted while no run uses it.
+    ``show_progress``: while a movie is converted. Returns ``movie`` (Movie): the one given if it maps; else one of the
+    copy, with the same pixels, type and number of frames; ``note``: that and why there is a copy; empty if there is
+    none. The same in the run that made the copy and in later ones. Raises DataError: a frame that cannot be read.
+    Nothing is left behind. Raises WriteError: the folder cannot be written, or its disk has no room. Nothing partial is
+    left behind.
     """
     if movie.maps:
         return movie, ""

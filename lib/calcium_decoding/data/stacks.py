@@ -54,10 +54,7 @@ class Stack:
     def read(self, start, stop):
         """Frames ``start`` to ``stop``, ndarray, shape (n, rows, columns), in the byte order of this machine.
 
-        Raises
-        ------
-        DataError
-            The file is gone or has become shorter, or its compressed pixels are damaged.
+        Raises DataError: the file is gone or has become shorter, or its compressed pixels are damaged.
         """
         if not self.maps:
             return self._decoded(start, stop)
@@ -100,21 +97,10 @@ class Stack:
 def open_stack(path):
     """Find the frames of a file.
 
-    Parameters
-    ----------
-    path : str or Path
-        TIFF, or ``.npy`` with an array of shape (T, rows, columns).
-
-    Returns
-    -------
-    Stack
-
-    Raises
-    ------
-    DataError
-        No such file; colour, complex or other pixels than integers and floats; frames of different size; more axes
-        than frames, rows and columns; a compression that this installation cannot read; or a file that ends within
-        its frames or its page table.
+    ``path``: TIFF, or ``.npy`` with an array of shape (T, rows, columns). Returns Stack. Raises DataError: no such
+    file; colour, complex or other pixels than integers and floats; frames of different size; more axes than frames,
+    rows and columns; a compression that this installation cannot read; or a file that ends within its frames or its
+    page table.
     """
     path = Path(path)
     if path.suffix.lower() == ".npy":

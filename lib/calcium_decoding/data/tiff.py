@@ -46,22 +46,9 @@ class PageTable:
 def page_table(path):
     """Follow the chain of pages of a classic or BigTIFF file to its end.
 
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    PageTable
-
-    Raises
-    ------
-    DataError
-        No TIFF file, a table that the file does not hold to its end, or pages of different size or form.
-
-    References
-    ----------
-    TIFF 6.0, Adobe 1992; BigTIFF: https://libtiff.gitlab.io/libtiff/specification/bigtiff.html
+    Returns PageTable. Raises DataError: no TIFF file, a table that the file does not hold to its end, or pages of
+    different size or form. Raises References. Raises ----------. Raises TIFF 6.0, Adobe 1992; BigTIFF:
+    https://libtiff.gitlab.io/libtiff/specification/bigtiff.html.
     """
     try:
         handle = os.open(path, os.O_RDONLY)

@@ -64,24 +64,11 @@ class Sessions:
     def auc(self, pairings, jobs=1, label="refits"):
         """Area under the ROC curve of each session, decoded by a decoder fitted on the others, for each pairing.
 
-        Parameters
-        ----------
-        pairings : array_like, shape (n_pairings, n_sessions), int
-            Which label each signal gets, in training and in testing.
-        jobs : int, optional
-            Threads; all processors if None. Results do not depend on it.
-        label : str
-            What the progress bar counts; empty for no bar.
-
-        Returns
-        -------
-        ndarray, shape (n_pairings, n_sessions)
-            NaN where a label, cut to its signal, has one class only: there is no such area.
-
-        Raises
-        ------
-        DataError
-            A frame is predicted as a million or more: an outlier.
+        ``pairings`` (array_like, shape (n_pairings, n_sessions), int): which label each signal gets, in training and in
+        testing. ``jobs``: threads; all processors if None. Results do not depend on it. ``label``: what the progress
+        bar counts; empty for no bar. Returns ndarray, shape (n_pairings, n_sessions): NaN where a label, cut to its
+        signal, has one class only: there is no such area. Raises DataError: a frame is predicted as a million or more:
+        an outlier.
         """
         pairings, found = np.atleast_2d(pairings), []
         chunks = [pairings[i : i + DRAWS_AT_ONCE] for i in range(0, len(pairings), DRAWS_AT_ONCE)]
@@ -260,10 +247,8 @@ def refit(dataset, animal, null="repairing", n_draws=1000, seed=0, recipe=None, 
 def preprocessed(recording, recipe):
     """``recording`` with its signal transformed by ``recipe``, but for standardising by training frames.
 
-    Raises
-    ------
-    ParameterError
-        Another step of the recipe has to be fitted on training frames, which differ from fold to fold.
+    Raises ParameterError: another step of the recipe has to be fitted on training frames, which differ from fold to
+    fold.
     """
     if recipe is None:
         return recording

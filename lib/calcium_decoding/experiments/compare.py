@@ -48,10 +48,7 @@ class Condition:
     def published_score(self, metric="auc"):
         """Published mean and sample SD over folds, as the paper states them or else from its saved folds.
 
-        Raises
-        ------
-        ParameterError
-            The condition names none, or the tables do not have it.
+        Raises ParameterError: the condition names none, or the tables do not have it.
         """
         try:
             return published.reported(*self.published or ("", "", ""), metric)[:2]

@@ -293,22 +293,10 @@ class Outcome:
 def run_tasks(tasks, store=None, jobs=None, label="trainings"):
     """Run every task, in processes of one thread each.
 
-    Parameters
-    ----------
-    tasks : sequence
-        Each has ``key()``, a str that says all that determines its outcome beside the code, and
-        ``run(checkpoint, report)``, which gives an :class:`Outcome`. Tasks of one key run once.
-    store : str or Path, optional
-        Folder of outcomes.
-    jobs : int, optional
-        Processes; all processors if left out. Outcomes do not depend on it.
-    label : str
-        What the progress bar counts.
-
-    Returns
-    -------
-    list of Outcome
-        In the order of the tasks.
+    ``tasks``: each has ``key()``, a str that says all that determines its outcome beside the code, and
+    ``run(checkpoint, report)``, which gives an :class:`Outcome`. Tasks of one key run once. ``store``: folder of
+    outcomes. ``jobs``: processes; all processors if left out. Outcomes do not depend on it. ``label``: what the
+    progress bar counts. Returns a list of Outcome: in the order of the tasks.
     """
     store = None if store is None else Path(store)
     keys = [hash_content([task.key(), _versions(), code_digest(*FOLD_ROOMS, type(task).run)]) for task in tasks]

@@ -61,17 +61,8 @@ def one_class(train, test):
 def require_some(found, label):
     """Refuse where every fold has a reason to have nothing to show.
 
-    Parameters
-    ----------
-    found : list of dict
-        What the work of :func:`run` gave, each with ``reason``, which is empty in a fold that has something.
-    label : str
-        What was done, for the error.
-
-    Raises
-    ------
-    DataError
-        No fold has anything.
+    ``found`` (list of dict): what the work of :func:`run` gave, each with ``reason``, which is empty in a fold that has
+    something. ``label``: what was done, for the error. Raises DataError: no fold has anything.
     """
     reasons = list(dict.fromkeys(one["reason"] for one in found))
     if "" not in reasons:

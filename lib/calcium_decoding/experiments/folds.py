@@ -144,14 +144,7 @@ class FoldTask:
     def run(self, checkpoint=None, report=None):
         """Train and test, in one thread.
 
-        Parameters
-        ----------
-        checkpoint, report
-            As for :func:`calcium_decoding.models.training.fit`.
-
-        Returns
-        -------
-        FoldResult
+        ``checkpoint``, ``report``: as for :func:`calcium_decoding.models.training.fit`. Returns FoldResult.
         """
         began = time.perf_counter()
         with threadpool_limits(1):  # sums in the same order, however many processors there are

@@ -38,10 +38,7 @@ class Frames:
     def of(cls, recordings):
         """Of the recordings of one animal, in order.
 
-        Raises
-        ------
-        DataError
-            A recording has no footsteps, or other cells than the first.
+        Raises DataError: a recording has no footsteps, or other cells than the first.
         """
         recordings = tuple(recordings)
         for r in recordings:
@@ -64,10 +61,7 @@ class Frames:
     def shifted(self, lengths):
         """The same signal, and behaviour of each recording moved on by half its length, around its end: a null.
 
-        Parameters
-        ----------
-        lengths : sequence of int
-            Frames of each recording.
+        ``lengths`` (sequence of int): frames of each recording.
         """
         def moved(values):
             parts = np.split(values, np.cumsum(lengths)[:-1])
@@ -112,12 +106,9 @@ class DecodeTask:
     def trained(self, checkpoint=None, report=None):
         """The trained decoder, its windows by role, and its losses.
 
-        Returns
-        -------
-        predict : callable
-            ``predict(windows)`` gives outputs by head; see :func:`calcium_decoding.models.training_footsteps.predict`.
-        windows : dict of str to Windows
-        history : dict
+        Returns ``predict`` (callable): ``predict(windows)`` gives outputs by head; see
+        :func:`calcium_decoding.models.training_footsteps.predict`; ``windows`` (dict of str to Windows); ``history``
+        (dict).
         """
         began = time.perf_counter()
         windows, self_scaling = prepare(self.frames, self.part, self.length, self.settings.activity)
@@ -170,19 +161,9 @@ def scored(predicted, windows, frames, scaling, history):
 def prepare(frames, part, length, activity=False):
     """Windows of each role, scaled by what training frames are like.
 
-    Parameters
-    ----------
-    frames : Frames
-    part : Rows
-    length : int
-    activity : bool
-        Add the first principal component of the training frames as a target.
-
-    Returns
-    -------
-    windows : dict of str to Windows
-        ``"train"``, ``"valid"``, ``"test"``.
-    kinematics : Scaling or None
+    ``frames``: Frames. ``part``: Rows. ``activity``: add the first principal component of the training frames as a
+    target. Returns ``windows`` (dict of str to Windows): ``"train"``, ``"valid"``, ``"test"``; ``kinematics`` (Scaling
+    or None).
     """
     if not len(part.train):
         raise ParameterError("training frames", "none", "one at least", "shorten the windows or use more frames")

@@ -228,14 +228,7 @@ class ImageFoldTask:
     def run(self, checkpoint=None, report=None):
         """Train and test, in one thread.
 
-        Parameters
-        ----------
-        checkpoint, report
-            As for :func:`calcium_decoding.models.loop.run`.
-
-        Returns
-        -------
-        FoldResult
+        ``checkpoint``, ``report``: as for :func:`calcium_decoding.models.loop.run`. Returns FoldResult.
         """
         began = time.perf_counter()
         test = self.windows("test")
@@ -260,11 +253,8 @@ class ImageFoldTask:
     def trained(self, checkpoint=None, report=None):
         """The decoder of this fold: read if it was trained before, else trained and kept.
 
-        Returns
-        -------
-        network : ImageDecoder or SequenceDecoder
-            On the device of the settings.
-        history : epochs.History
+        Returns ``network`` (ImageDecoder or SequenceDecoder): on the device of the settings; ``history``
+        (epochs.History).
         """
         if self.model == "cnn":
             return self._kept(self.cnn_key, self._new_image_decoder, self.settings.cnn, checkpoint, report)

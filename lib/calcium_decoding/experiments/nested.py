@@ -142,20 +142,9 @@ def attempt(dataset, candidates, store=None, jobs=None):
 def best_threshold(labels, p_run):
     """The threshold with the best balanced accuracy, averaged over animals; of equals the one nearest to 0.5.
 
-    Parameters
-    ----------
-    labels, p_run : sequence of ndarray
-        One pair an animal. An animal with one class only has no balanced accuracy and is passed over.
-
-    Returns
-    -------
-    float
-        Among 0.01, 0.02 .. 0.99. Running is decoded above it.
-
-    Raises
-    ------
-    DataError
-        No animal has both classes.
+    ``labels``, ``p_run`` (sequence of ndarray): one pair an animal. An animal with one class only has no balanced
+    accuracy and is passed over. Returns float: among 0.01, 0.02 .. 0.99. Running is decoded above it. Raises DataError:
+    no animal has both classes.
     """
     accuracy = []
     for y, p in zip(labels, p_run, strict=True):

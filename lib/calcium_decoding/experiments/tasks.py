@@ -20,27 +20,12 @@ def task_of(target):
 def target_of(recording, target="run", smoothing="none"):
     """Target of each frame of a recording.
 
-    Parameters
-    ----------
-    recording : Recording
-    target : str
-        ``"run"``: the run label. ``"speed"``: ``speed_cm_s`` or else the size of ``velocity``, in its unit. Otherwise
-        the name of a behaviour, taken as it is.
-    smoothing : str
-        Of a speed: ``"none"``; ``"moving_mean_30"``, the centred moving mean over frames i-15 .. i+14 of Ajioka et al.
-        2024 (MATLAB ``movmean``); ``"causal_30"``, the mean over frames i-29 .. i. Windows shrink at the ends of the
-        recording. Any number of frames may stand for 30.
-
-    Returns
-    -------
-    ndarray, shape (T,), uint8 for ``"run"``, else float32
-
-    Raises
-    ------
-    DataError
-        The recording does not have the behaviour.
-    ParameterError
-        Unknown smoothing, or a run label that is to be smoothed.
+    ``target``: ``"run"``: the run label. ``"speed"``: ``speed_cm_s`` or else the size of ``velocity``, in its unit.
+    Otherwise the name of a behaviour, taken as it is. ``smoothing``: of a speed: ``"none"``; ``"moving_mean_30"``, the
+    centred moving mean over frames i-15 .. i+14 of Ajioka et al. 2024 (MATLAB ``movmean``); ``"causal_30"``, the mean
+    over frames i-29 .. i. Windows shrink at the ends of the recording. Any number of frames may stand for 30. Returns
+    ndarray, shape (T,), uint8 for ``"run"``, else float32. Raises DataError: the recording does not have the behaviour.
+    Raises ParameterError: unknown smoothing, or a run label that is to be smoothed.
     """
     kind, frames = _parsed(smoothing)
     if target == "run":

@@ -197,18 +197,9 @@ class AdaptTask:
 def align(read_in, frames, conditions, part, means):
     """Set a read-in to the ridge regression from frames to the mean latents of their conditions.
 
-    Parameters
-    ----------
-    read_in : torch.nn.Linear
-        Changed in place.
-    frames : ndarray, shape (T, n_cells), float32
-        Scaled.
-    conditions : ndarray, shape (T,)
-        See :func:`condition_of`.
-    part : Rows
-        The penalty is chosen on its validation frames.
-    means : ndarray, shape (3 * PHASES, width)
-        Of the trained animals.
+    ``read_in``: changed in place. ``frames`` (ndarray, shape (T, n_cells), float32): scaled. ``conditions`` (ndarray,
+    shape (T,)): see :func:`condition_of`. ``part``: the penalty is chosen on its validation frames. ``means`` (ndarray,
+    shape (3 * PHASES, width)): of the trained animals.
     """
     wanted = means[conditions]
     # As many frames as cells and fewer: strong penalties, all of one order with the number of frames.
@@ -225,24 +216,9 @@ def first_minutes(part, minutes, rate_hz, gap):
 
     The last fifth of these frames, after a gap, chooses epoch and penalty; the test frames stay as they are.
 
-    Parameters
-    ----------
-    part : Rows
-        ``train`` in order of time.
-    minutes : float
-        Labelled; 0: all training frames, with the validation frames of the split.
-    rate_hz : float
-    gap : int
-        Frames between training and validation.
-
-    Returns
-    -------
-    Rows
-
-    Raises
-    ------
-    ParameterError
-        So many minutes are not there, or are too few for a gap and a validation part.
+    ``part``: ``train`` in order of time. ``minutes``: labelled; 0: all training frames, with the validation frames of
+    the split. ``gap``: frames between training and validation. Returns Rows. Raises ParameterError: so many minutes are
+    not there, or are too few for a gap and a validation part.
     """
     if minutes == 0:
         return part

@@ -67,14 +67,7 @@ def relevance(network, windows, batch=256):
 
     The gradient is that of the logit of the labelled class less the mean of the others.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-    windows : Windows
-
-    Returns
-    -------
-    ndarray, shape (n_cells,), float64
+    ``network``: torch.nn.Module. ``windows``: Windows. Returns ndarray, shape (n_cells,), float64.
     """
     total = np.zeros(windows.frames.shape[1])
     network.cpu().eval()
@@ -98,21 +91,9 @@ def silenced(windows, cells):
 def deletion_curve(predict, windows, order, counts):
     """Scores of a trained decoder with more and more cells set to their training mean.
 
-    Parameters
-    ----------
-    predict : callable
-        Of a decoder.
-    windows : Windows
-        Test windows.
-    order : ndarray of int, shape (n_cells,)
-        Cells, the first to go first.
-    counts : sequence of int
-        How many are gone.
-
-    Returns
-    -------
-    DataFrame
-        ``cells`` gone, ``balanced_accuracy``, ``auc_contralateral``, ``auc_ipsilateral``.
+    ``predict``: of a decoder. ``windows``: test windows. ``order`` (ndarray of int, shape (n_cells,)): cells, the first
+    to go first. ``counts`` (sequence of int): how many are gone. Returns a DataFrame: ``cells`` gone,
+    ``balanced_accuracy``, ``auc_contralateral``, ``auc_ipsilateral``.
     """
     rows = []
     for count in counts:
@@ -214,10 +195,7 @@ def recovered(ranking, is_informative):
 def rank_correlation(ranking, strength):
     """Spearman's correlation of a ranking of cells with the strength that was planted.
 
-    Raises
-    ------
-    DataError
-        One of the two does not change.
+    Raises DataError: one of the two does not change.
     """
     if np.ptp(ranking) == 0 or np.ptp(strength) == 0:
         raise DataError("rank correlation", "values that are all the same", "values that differ",

@@ -131,21 +131,8 @@ def discs(shape):
 def limb_pair(shape, shift=0):
     """Two patches at once, as in S3 Fig, which lie over the limb areas in the study's pictures.
 
-    Parameters
-    ----------
-    shape : (int, int)
-    shift : int
-        Steps of the grid by which both are moved down, over the edge and on from the top; 0: as published.
-
-    Returns
-    -------
-    Cut
-        Together as large as a square.
-
-    Raises
-    ------
-    ParameterError
-        As :func:`squares`.
+    ``shape``: (int, int). ``shift``: steps of the grid by which both are moved down, over the edge and on from the top;
+    0: as published. Returns Cut: together as large as a square. Raises ParameterError: as :func:`squares`.
     """
     shape = _checked(shape)
     step, wide = (n // GRID for n in shape)

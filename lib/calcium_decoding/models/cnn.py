@@ -22,31 +22,13 @@ HUB_TIMEOUT_S = 5.0
 def build_cnn(weights, dropout=0.2, drop_connect=0.2, data_dir=None):
     """EfficientNet with one logit; defaults as in the study (Ajioka et al. 2024; Tan and Le 2019, arXiv 1905.11946).
 
-    Parameters
-    ----------
-    weights : str
-        A name in :data:`WEIGHTS`. The output layer is random in every case.
-    dropout : float
-        Share of the 1280 features left out in training, before the output layer.
-    drop_connect : float
-        Chance in training that the last block is skipped for an image; earlier blocks less, in proportion to depth.
-    data_dir : str or Path, optional
-        Where fetched weights lie, as for :func:`calcium_decoding.data.catalog.data_dir`.
+    ``weights``: a name in :data:`WEIGHTS`. The output layer is random in every case. ``dropout``: share of the 1280
+    features left out in training, before the output layer. ``drop_connect``: chance in training that the last block is
+    skipped for an image; earlier blocks less, in proportion to depth. ``data_dir``: where fetched weights lie, as for
+    :func:`calcium_decoding.data.catalog.data_dir`. Returns timm.models.EfficientNet: takes images, shape (n, 3, H, W),
+    float32. Batch normalisation has epsilon 1e-3 and momentum 0.01. Raises ParameterError: unknown weights, or a rate
+    outside of 0 to 1. Raises DataError: the hub is out of reach, or the file of the weights is not there or not intact.
 
-    Returns
-    -------
-    timm.models.EfficientNet
-        Takes images, shape (n, 3, H, W), float32. Batch normalisation has epsilon 1e-3 and momentum 0.01.
-
-    Raises
-    ------
-    ParameterError
-        Unknown weights, or a rate outside of 0 to 1.
-    DataError
-        The hub is out of reach, or the file of the weights is not there or not intact.
-
-    Notes
-    -----
     Lite0 is not the B0 of the study: no squeeze-and-excitation, ReLU6 in place of SiLU. The weights of entry
     ``efficientnet-b0-imagenet`` are not known to be the study's.
     """
@@ -113,10 +95,7 @@ def fold_norms(cnn):
     In evaluation mode a normalisation multiplies each channel by a constant and adds another one, which the
     convolution can do by itself: the same outputs but for rounding, with one pass over memory less.
 
-    Parameters
-    ----------
-    cnn : timm.models.EfficientNet
-        From :func:`build_cnn` or :func:`lite0`, in evaluation mode; not to be trained afterwards.
+    ``cnn``: from :func:`build_cnn` or :func:`lite0`, in evaluation mode; not to be trained afterwards.
     """
     for block in list(cnn.modules()):
         # In timm's blocks layers are named in the order in which they work, and a normalisation holds its activation.

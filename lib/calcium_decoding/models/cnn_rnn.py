@@ -68,15 +68,8 @@ def build_image(name, weights=None, seed=2021, image_decoder=None, frozen=False,
 def for_inference(network):
     """A copy in evaluation mode that predicts the same in less time: normalisations folded into convolutions.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        An :class:`ImageDecoder`, alone or within a :class:`SequenceDecoder`. What is neither is copied as it is.
-
-    Returns
-    -------
-    torch.nn.Module
-        Of the same kind, not to be trained. Outputs differ by rounding.
+    ``network``: an :class:`ImageDecoder`, alone or within a :class:`SequenceDecoder`. What is neither is copied as it
+    is. Returns torch.nn.Module: of the same kind, not to be trained. Outputs differ by rounding.
     """
     ready = copy.deepcopy(network).eval()
     for module in ready.modules():

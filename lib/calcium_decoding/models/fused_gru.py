@@ -41,17 +41,9 @@ def applies(gru, windows):
 def last_states(gru, windows):
     """State of each direction after it has seen the whole window: what ``gru(windows)[1]`` is.
 
-    Parameters
-    ----------
-    gru : torch.nn.GRU
-        See :func:`applies`.
-    windows : Tensor, shape (batch, length, n_roi), float32
-        Fastest if time comes first in memory.
-
-    Returns
-    -------
-    tuple of Tensor, shape (batch, hidden), float32
-        One a direction. Differentiable with respect to the weights of ``gru``.
+    ``gru``: see :func:`applies`. ``windows`` (Tensor, shape (batch, length, n_roi), float32): fastest if time comes
+    first in memory. Returns tuple of Tensor, shape (batch, hidden), float32: one a direction. Differentiable with
+    respect to the weights of ``gru``.
     """
     time_first = windows.transpose(0, 1).contiguous()
     forward, *backward = _weights(gru)
@@ -63,18 +55,8 @@ def last_states_of_stretch(gru, frames, length):
 
     Windows share frames, so what the input gives to the gates is computed once a frame, not once a window.
 
-    Parameters
-    ----------
-    gru : torch.nn.GRU
-        See :func:`applies`.
-    frames : Tensor, shape (n + length - 1, n_roi), float32
-    length : int
-        Frames in a window.
-
-    Returns
-    -------
-    tuple of Tensor, shape (n, hidden), float32
-        One a direction.
+    ``gru``: see :func:`applies`. ``frames``: Tensor, shape (n + length - 1, n_roi), float32. ``length``: frames in a
+    window. Returns tuple of Tensor, shape (n, hidden), float32: one a direction.
     """
     n = len(frames) - length + 1
     states = []

@@ -157,10 +157,7 @@ class Hybrid(nn.Module):
     def attention_weights(self, x):
         """Attention from each frame to each, ``(batch, attention heads, frames, frames)``; rows add up to 1.
 
-        Raises
-        ------
-        ParameterError
-            A network without attention.
+        Raises ParameterError: a network without attention.
         """
         if self.attention is None:
             raise ParameterError("network", "one without attention", "one with attention", "use 'hybrid'")

@@ -96,11 +96,7 @@ def _nobody(done, planned):
 def save_weights(path, network, history):
     """Write a trained network as safetensors, whole or not at all, with how its training went.
 
-    Parameters
-    ----------
-    path : str or Path
-    network : torch.nn.Module
-    history : History
+    ``network``: torch.nn.Module. ``history``: History.
     """
     with whole_file(path) as temporary:
         save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, temporary,

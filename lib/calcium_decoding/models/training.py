@@ -81,10 +81,7 @@ class TrainingSettings:
 def device_of(name):
     """Device by name: ``"cpu"``, ``"cuda"``, or ``"auto"``, which is CUDA where there is one.
 
-    Raises
-    ------
-    ParameterError
-        CUDA was asked for by name and there is none.
+    Raises ParameterError: CUDA was asked for by name and there is none.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise ParameterError("device", "cuda, but no CUDA device here", "a device this machine has",

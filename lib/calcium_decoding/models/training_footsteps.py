@@ -309,14 +309,9 @@ def focal_loss(logits, labels, weights, gamma, mix=None):
 
     Lin, Goyal, Girshick, He, Dollar 2017, arXiv 1708.02002. With ``gamma`` 0 it is the weighted cross entropy.
 
-    Parameters
-    ----------
-    logits : Tensor, shape (n, n_classes)
-    labels : Tensor of int64, shape (n,)
-    weights : Tensor, shape (n_classes,)
-    gamma : float
-    mix : (Tensor (n,), Tensor of int64 (n,)), optional
-        Of mixup: weight of a sample's own label, and the label of the sample mixed in.
+    ``logits``: Tensor, shape (n, n_classes). ``labels``: Tensor of int64, shape (n,). ``weights``: Tensor, shape
+    (n_classes,). ``mix`` ((Tensor (n,), Tensor of int64 (n,))): of mixup: weight of a sample's own label, and the label
+    of the sample mixed in.
     """
     own, own_weight = _focal(logits, labels, weights, gamma)
     if mix is None:

@@ -257,14 +257,7 @@ def predict(network, samples):
 def inference_batch(frames, device="cpu"):
     """How many images go through a network at a time when it predicts.
 
-    Parameters
-    ----------
-    frames : MovieFrames or ndarray, shape (N, rows, columns)
-    device : str or torch.device
-
-    Returns
-    -------
-    int
+    ``frames``: MovieFrames or ndarray, shape (N, rows, columns). ``device``: str or torch.device. Returns int.
     """
     if torch.device(device).type == "cuda":
         return INFERENCE_BATCH
@@ -282,18 +275,9 @@ def weights_hash(network):
 def batches(n, stage, generator):
     """Indices of the samples of each step of an epoch.
 
-    Parameters
-    ----------
-    n : int
-        Number of samples.
-    stage : Stage
-    generator : torch.Generator
-
-    Returns
-    -------
-    list of Tensor of int64
-        Runs of ``stage.consecutive`` samples in a row, in random order; what is left over at the end of the samples is
-        dropped, as is an incomplete last batch, unless it is the only one.
+    ``n``: number of samples. ``stage``: Stage. ``generator``: torch.Generator. Returns a list of Tensor of int64: runs
+    of ``stage.consecutive`` samples in a row, in random order; what is left over at the end of the samples is dropped,
+    as is an incomplete last batch, unless it is the only one.
     """
     runs = max(n // stage.consecutive, 1)
     order = torch.randperm(runs, generator=generator)[:, None] * stage.consecutive

@@ -11,14 +11,8 @@ SIMULATED = "simulated"
 def describe(figure):
     """Kind of marks, titles, axes, legends and categories of a figure, as one line of text.
 
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-
-    Returns
-    -------
-    str
-        Begins with "Simulated data" where a panel says so. Values are not read out: tables and result cards hold them.
+    ``figure``: matplotlib.figure.Figure. Returns str: begins with "Simulated data" where a panel says so. Values are
+    not read out: tables and result cards hold them.
     """
     panels = [ax for ax in figure.axes if ax.get_label() != "<colorbar>" and ax.get_visible()]
     colours = [ax.get_ylabel() or ax.get_xlabel() for ax in figure.axes if ax.get_label() == "<colorbar>"]

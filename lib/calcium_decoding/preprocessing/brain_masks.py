@@ -24,17 +24,8 @@ def fine_px(shape):
 def stretches(movie, report=None):
     """Frames of a movie, one stretch after the other, at most 256 and at most four million pixels at a time.
 
-    Parameters
-    ----------
-    movie : Movie or array, shape (T, H, W)
-    report : callable, optional
-        Called with the number of frames of a stretch when it is done with.
-
-    Yields
-    ------
-    first : int
-        Number of the first frame.
-    frames : ndarray, shape (n, H, W)
+    ``movie``: Movie or array, shape (T, H, W). ``report``: called with the number of frames of a stretch when it is
+    done with. Yields ``first``: number of the first frame; ``frames`` (ndarray, shape (n, H, W)).
     """
     n = int(np.clip(STRETCH_PIXELS // np.prod(movie.shape[1:]), 1, 256))
     for first in range(0, len(movie), n):
@@ -47,20 +38,9 @@ def stretches(movie, report=None):
 def mean_image(movie, report=None):
     """Mean over all frames, in one pass.
 
-    Parameters
-    ----------
-    movie : Movie or array, shape (T, H, W)
-    report : callable, optional
-        As for :func:`stretches`.
-
-    Returns
-    -------
-    ndarray, shape (H, W), float64, camera counts
-
-    Raises
-    ------
-    DataError
-        Frames smaller than 8 x 8 pixels, values that are not finite, or a picture of one value.
+    ``movie``: Movie or array, shape (T, H, W). ``report``: as for :func:`stretches`. Returns ndarray, shape (H, W),
+    float64, camera counts. Raises DataError: frames smaller than 8 x 8 pixels, values that are not finite, or a picture
+    of one value.
     """
     if len(movie.shape) != 3 or not len(movie) or min(movie.shape[1:]) < LEAST_SIDE_PX:
         raise DataError("movie", f"shape {tuple(movie.shape)}",
@@ -76,16 +56,8 @@ def mean_image(movie, report=None):
 def brain_mask(mean):
     """Where the brain is: brighter than Otsu's threshold of the smoothed picture, largest piece, holes filled.
 
-    Parameters
-    ----------
-    mean : ndarray, shape (H, W)
+    ``mean``: ndarray, shape (H, W). Returns ndarray, shape (H, W), bool.
 
-    Returns
-    -------
-    ndarray, shape (H, W), bool
-
-    Notes
-    -----
     Otsu 1979, DOI 10.1109/TSMC.1979.4310076. Of a picture that is all brain it gives the brighter part.
     """
     smooth = ndimage.gaussian_filter(np.asarray(mean, np.float64), fine_px(mean.shape) / 2)
@@ -96,15 +68,8 @@ def brain_mask(mean):
 def edge_mask(brain, width_px=None):
     """Ring along the border of the brain, so many pixels wide to either side; none where the picture ends.
 
-    Parameters
-    ----------
-    brain : ndarray, shape (H, W), bool
-    width_px : int, optional
-        :func:`fine_px` if left out.
-
-    Returns
-    -------
-    ndarray, shape (H, W), bool
+    ``brain``: ndarray, shape (H, W), bool. ``width_px``: :func:`fine_px` if left out. Returns ndarray, shape (H, W),
+    bool.
     """
     width = fine_px(brain.shape) if width_px is None else width_px
     return ndimage.binary_dilation(brain, iterations=width) & ~_inside(brain, width)
@@ -116,24 +81,10 @@ def vessel_mask(mean, brain, share=VESSEL_SHARE):
     Brightness counts relative to the brain around, so that the fall-off of the light does not look like a ridge.
     Pixels of the edge ring, and as far again from the border, are left out.
 
-    Parameters
-    ----------
-    mean : ndarray, shape (H, W)
-    brain : ndarray, shape (H, W), bool
-    share : float
-        Share of the pixels so far inside that is taken, whatever there is to see.
+    ``mean``: ndarray, shape (H, W). ``brain``: ndarray, shape (H, W), bool. ``share``: share of the pixels so far
+    inside that is taken, whatever there is to see. Returns ndarray, shape (H, W), bool. Raises DataError: the brain is
+    too small to have an inside, or its brightness is not positive.
 
-    Returns
-    -------
-    ndarray, shape (H, W), bool
-
-    Raises
-    ------
-    DataError
-        The brain is too small to have an inside, or its brightness is not positive.
-
-    Notes
-    -----
     Ridge filter of Sato et al. 1998, DOI 10.1016/S1361-8415(98)80009-1, as in scikit-image, for ridges of half
     :func:`fine_px` and all of it (1 and 2 pixels of 128).
     """
@@ -161,20 +112,9 @@ def beside(vessels, brain):
 def sector_weights(mask, brain):
     """Weights that average the pixels of a mask sector by sector.
 
-    Parameters
-    ----------
-    mask, brain : ndarray, shape (H, W), bool
-
-    Returns
-    -------
-    ndarray, shape (8, H * W), float64
-        Rows add up to 1. Sectors of 45 degrees about the middle of the brain, clockwise from the left. A sector with
-        fewer than five pixels of the mask averages all of the mask.
-
-    Raises
-    ------
-    DataError
-        The mask is empty.
+    ``mask``, ``brain``: ndarray, shape (H, W), bool. Returns ndarray, shape (8, H * W), float64: rows add up to 1.
+    Sectors of 45 degrees about the middle of the brain, clockwise from the left. A sector with fewer than five pixels
+    of the mask averages all of the mask. Raises DataError: the mask is empty.
     """
     if not mask.any():
         raise DataError("movie", "a brain without border, or without tissue beside its vessels", "a brain with both",

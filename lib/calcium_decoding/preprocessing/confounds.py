@@ -38,26 +38,14 @@ LEAST_SCORE = 0.1  # above chance; with less, a share is little else than noise 
 def control_signals(movie, name="movie"):
     """All controls of a movie, in two passes through it, a stretch of frames at a time.
 
-    Parameters
-    ----------
-    movie : Movie or array, shape (T, H, W), or Recording
-        Brightness in camera counts; positive on average wherever the brain is.
-    name : str
-        For error messages; of a recording its id.
-
-    Returns
-    -------
-    dict of str to ndarray, shape (T, n), float32
-        By name in :data:`CONTROLS`. ``"global mean"`` (one column), ``"edge"``, ``"vessels"``: change of brightness, %
-        of the mean over all frames. ``"vessel contrast"``: that of vessels less that of tissue beside them, %.
-        ``"shifts"``: down, right and distance, pixels; see :class:`calcium_decoding.preprocessing.motion.Registration`.
-        Columns of sectors are eight: 45 degrees each about the middle of the brain, clockwise from the left. A sector
-        with fewer than five pixels of a kind has the mean over all sectors.
-
-    Raises
-    ------
-    DataError
-        A recording without a movie; no brain in the movie; a frame of one value; brightness that is not positive.
+    ``movie`` (Movie or array, shape (T, H, W), or Recording): brightness in camera counts; positive on average wherever
+    the brain is. ``name``: for error messages; of a recording its id. Returns dict of str to ndarray, shape (T, n),
+    float32: by name in :data:`CONTROLS`. ``"global mean"`` (one column), ``"edge"``, ``"vessels"``: change of
+    brightness, % of the mean over all frames. ``"vessel contrast"``: that of vessels less that of tissue beside them,
+    %. ``"shifts"``: down, right and distance, pixels; see :class:`calcium_decoding.preprocessing.motion.Registration`.
+    Columns of sectors are eight: 45 degrees each about the middle of the brain, clockwise from the left. A sector with
+    fewer than five pixels of a kind has the mean over all sectors. Raises DataError: a recording without a movie; no
+    brain in the movie; a frame of one value; brightness that is not positive.
     """
     movie, name = (_movie_of(movie), movie.id) if isinstance(movie, Recording) else (movie, name)
     with progress(None, total=2 * len(movie), desc="controls", unit="frame") as bar:

@@ -23,21 +23,9 @@ def check_exposure(movie, show_progress=False):
     they keep if they are counts. A camera that clips at another value, or a movie whose background was subtracted, is
     not recognised.
 
-    Parameters
-    ----------
-    movie : Movie
-    show_progress : bool
-
-    Returns
-    -------
-    tuple of str
-        What should be known and does not prevent the use of the movie; empty if there is nothing.
-
-    Raises
-    ------
-    DataError
-        More than 1 % of all pixel values lie at the ceiling, more than 1 % of frames are of one value, or a value is
-        NaN or infinite.
+    ``movie``: Movie. Returns tuple of str: what should be known and does not prevent the use of the movie; empty if
+    there is nothing. Raises DataError: more than 1 % of all pixel values lie at the ceiling, more than 1 % of frames
+    are of one value, or a value is NaN or infinite.
     """
     n, n_pixels = len(movie), math.prod(movie.shape[1:])
     top, values, at_top, pixels, flat = _look(movie, show_progress)

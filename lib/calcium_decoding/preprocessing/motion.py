@@ -60,23 +60,11 @@ class Registration:
     def shifts(self, frames, first=0):
         """Shift of each frame.
 
-        Parameters
-        ----------
-        frames : ndarray, shape (n, H, W)
-        first : int
-            Number of the first of them, for error messages.
-
-        Returns
-        -------
-        ndarray, shape (n, 2), float32, pixels
-            How far the picture lies down and right of the template; :func:`most_px` where it is farther away. The
-            correction that brings it back has the opposite sign:
-            ``skimage.registration.phase_cross_correlation(template, frame)`` gives that one.
-
-        Raises
-        ------
-        DataError
-            A frame all of one value, such as a dropped or saturated one, or with values that are not finite.
+        ``frames``: ndarray, shape (n, H, W). ``first``: number of the first of them, for error messages. Returns
+        ndarray, shape (n, 2), float32, pixels: how far the picture lies down and right of the template; :func:`most_px`
+        where it is farther away. The correction that brings it back has the opposite sign:
+        ``skimage.registration.phase_cross_correlation(template, frame)`` gives that one. Raises DataError: a frame all
+        of one value, such as a dropped or saturated one, or with values that are not finite.
         """
         frames = np.asarray(frames, np.float32)
         flat = np.flatnonzero(~(np.ptp(frames, axis=(1, 2)) > 0))

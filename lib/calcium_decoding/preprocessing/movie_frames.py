@@ -23,14 +23,7 @@ NEIGHBOURS = 1  # frames before and after the middle one of an image
 def image_window(images_each_side=0):
     """Frames around a centre frame that a decoder of images sees.
 
-    Parameters
-    ----------
-    images_each_side : int
-        k of a window of 2k + 1 images; 0: one image, three frames.
-
-    Returns
-    -------
-    WindowSpec
+    ``images_each_side``: k of a window of 2k + 1 images; 0: one image, three frames. Returns WindowSpec.
     """
     return WindowSpec(images_each_side + NEIGHBOURS, images_each_side + NEIGHBOURS)
 
@@ -87,18 +80,8 @@ class MovieScaling:
     def of(cls, movie, ranges=None, name="movie"):
         """Mean image and standard deviation in one pass through the file, a stretch of frames at a time.
 
-        Parameters
-        ----------
-        movie : Movie
-        ranges : list of (int, int), optional
-            Half-open ranges of frames; all if left out.
-        name : str
-            For error messages.
-
-        Raises
-        ------
-        DataError
-            NaN or infinite pixels, or a movie without any variation.
+        ``movie``: Movie. ``ranges`` (list of (int, int)): half-open ranges of frames; all if left out. ``name``: for
+        error messages. Raises DataError: NaN or infinite pixels, or a movie without any variation.
         """
         n, total, squares = 0, np.zeros(movie.shape[1:]), 0.0
         offset = None
@@ -175,14 +158,8 @@ class MovieFrames:
     def __getitem__(self, rows):
         """Frames by row.
 
-        Parameters
-        ----------
-        rows : slice or ndarray of int, any shape
-
-        Returns
-        -------
-        ndarray, float32
-            The shape of ``rows`` and the two axes of an image.
+        ``rows``: slice or ndarray of int, any shape. Returns ndarray, float32: the shape of ``rows`` and the two axes
+        of an image.
         """
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))

@@ -58,23 +58,9 @@ class SharedSignals(Mapping):
     def preprocessed(self, recipe):
         """All signals preprocessed, each recording by itself, in the rows that ``rows`` says.
 
-        Parameters
-        ----------
-        recipe : dict
-            Arguments of :func:`calcium_decoding.preprocessing.build`, for a pipeline that learns nothing from training
-            frames.
-
-        Returns
-        -------
-        ndarray, shape (N, n_roi), float32
-            Memory-mapped. Changes would stay with this process.
-
-        Raises
-        ------
-        DataError
-            What the preprocessing refuses.
-        WriteError
-            The folder cannot be written.
+        ``recipe``: arguments of :func:`calcium_decoding.preprocessing.build`, for a pipeline that learns nothing from
+        training frames. Returns ndarray, shape (N, n_roi), float32: memory-mapped. Changes would stay with this
+        process. Raises DataError: what the preprocessing refuses. Raises WriteError: the folder cannot be written.
         """
         pipeline = build(**recipe)
         key = hash_content([self.key, recipe, code_digest("preprocessing")])

@@ -75,16 +75,8 @@ class WindowSpec:
 def valid_centres(start, stop, spec):
     """Centre frames whose window and label both lie in frames ``start .. stop - 1``.
 
-    Parameters
-    ----------
-    start, stop : int
-        Half-open range of frames.
-    spec : WindowSpec
-
-    Returns
-    -------
-    ndarray, shape (n,), int64
-        ``n = ceil((stop - start - spec.reach_back - spec.reach_ahead) / stride)``, or 0.
+    ``start``, ``stop``: half-open range of frames. ``spec``: WindowSpec. Returns ndarray, shape (n,), int64: ``n =
+    ceil((stop - start - spec.reach_back - spec.reach_ahead) / stride)``, or 0.
     """
     return np.arange(start + spec.reach_back, stop - spec.reach_ahead, spec.stride, dtype=np.int64)
 

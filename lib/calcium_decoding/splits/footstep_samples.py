@@ -209,9 +209,7 @@ def block_ranges(n_frames, block, n_blocks, gap_frames, shares=SHARES):
     The test block begins at ``block / n_blocks`` of the recording; validation follows it, around the end if need be,
     and the rest trains. Training and validation give up frames for the gaps, the test none.
 
-    Returns
-    -------
-    dict of str to list of (int, int)
+    Returns dict of str to list of (int, int).
     """
     start = block * n_frames // n_blocks
     n_test, n_valid = round(shares[2] * n_frames), round(shares[1] * n_frames)
@@ -229,19 +227,8 @@ def block_ranges(n_frames, block, n_blocks, gap_frames, shares=SHARES):
 def blocked_split(dataset, length, n_blocks=5, gap_frames=None):
     """The blocked way as a :class:`Split` that the audit knows: a fold for each recording and place of the test block.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    length : int
-        Frames of a window.
-    n_blocks : int
-    gap_frames : int, optional
-        As for :func:`split`.
-
-    Returns
-    -------
-    Split
-        Its claim is ``"within session"``.
+    ``length``: frames of a window. ``gap_frames``: as for :func:`split`. Returns Split: its claim is ``"within
+    session"``.
     """
     gap = length + EXTRA_GAP_FRAMES if gap_frames is None else gap_frames
     folds = []

@@ -24,13 +24,8 @@ PAIRINGS = ("repairing", "permuting")
 class AnimalChance:
     """The linear decoder on one animal, session by session.
 
-    Attributes
-    ----------
-    animal : str
-    by_null : dict of str to LinearNull
-        Its score among the scores of each null.
-    time_only : float
-        Mean AUC over sessions of the same decoder when all it sees is the time since the session began.
+    ``by_null`` (dict of str to LinearNull): its score among the scores of each null. ``time_only``: mean AUC over
+    sessions of the same decoder when all it sees is the time since the session began.
     """
 
     animal: str

@@ -61,19 +61,11 @@ class _Strict(BaseModel):
 class Row(_Strict):
     """One null in one cell.
 
-    Attributes
-    ----------
-    cell, null : str
-        Names in :data:`CELLS` and :data:`calcium_decoding.evaluation.nulls.NULLS`.
-    test : {"(b+1)/(n+1)", "(b+1)/(n/2+1)"}
-        p-value: :func:`~calcium_decoding.evaluation.nulls.p_value` or
-        :func:`~calcium_decoding.evaluation.nulls.shift_p_value`.
-    datasets, rejected : int
-        Data sets, and those with p of at most 0.05.
-    rate, low, high : float
-        Share rejected with its exact (Clopper-Pearson) 95 % interval.
-    auc, null_auc : float
-        Mean over data sets of the observed AUC, and of the mean AUC of the draws.
+    ``cell``, ``null``: names in :data:`CELLS` and :data:`calcium_decoding.evaluation.nulls.NULLS`. ``test``
+    ({"(b+1)/(n+1)", "(b+1)/(n/2+1)"}): p-value: :func:`~calcium_decoding.evaluation.nulls.p_value` or
+    :func:`~calcium_decoding.evaluation.nulls.shift_p_value`. ``datasets``, ``rejected``: data sets, and those with p of
+    at most 0.05. ``rate``, ``low``, ``high``: share rejected with its exact (Clopper-Pearson) 95 % interval. ``auc``,
+    ``null_auc``: mean over data sets of the observed AUC, and of the mean AUC of the draws.
     """
 
     cell: str

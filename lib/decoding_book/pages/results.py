@@ -40,13 +40,8 @@ _QUOTE = re.compile(r"\[\[([^|\]]+)\|([^|\]]+)\|([^|\]]+)\]\]")
 class Kept:
     """A result card with where it comes from.
 
-    Attributes
-    ----------
-    name : str
-        Of its file, without the ending.
-    source : str
-        ``"this build"``, or ``"stored"``: measured before and shipped in ``book/stored``.
-    card : ResultCard
+    ``name``: of its file, without the ending. ``source``: ``"this build"``, or ``"stored"``: measured before and
+    shipped in ``book/stored``.
     """
 
     name: str

@@ -76,10 +76,7 @@ def session_run_shares(animal):
 def reported(experiment, model, variant, metric="auc"):
     """Mean and SD that the paper states, as ``(mean, sd, n, figure)``.
 
-    Raises
-    ------
-    KeyError
-        The paper states no such figure.
+    Raises KeyError: the paper states no such figure.
     """
     table = _table("paper_reported.csv")
     row = table[(table["experiment"] == experiment) & (table["model"] == model)
@@ -100,20 +97,8 @@ def per_fold(experiment, model, variant, metric="auc"):
 def family(panel):
     """Published AUCs of the conditions that one panel compares.
 
-    Parameters
-    ----------
-    panel : str
-        A name in :data:`FAMILIES`.
-
-    Returns
-    -------
-    dict of str to pandas.Series
-        By ``"model|variant"``: 20 AUCs, indexed by ``test_mouse`` and ``valid_mouse``, the same order in each.
-
-    Raises
-    ------
-    KeyError
-        No such panel.
+    ``panel``: a name in :data:`FAMILIES`. Returns dict of str to pandas.Series: by ``"model|variant"``: 20 AUCs,
+    indexed by ``test_mouse`` and ``valid_mouse``, the same order in each. Raises KeyError: no such panel.
     """
     table = _table("per_fold.csv")
     groups = {}

@@ -72,10 +72,7 @@ def check_rate(value, where):
 def check_steps(clock, step, unit, where):
     """Check that a clock, shape (T,), goes on by ``step`` from frame to frame.
 
-    Raises
-    ------
-    DataError
-        A step is off by half a step or more (a frame is missing, or stands twice), or the mean by 1 %.
+    Raises DataError: a step is off by half a step or more (a frame is missing, or stands twice), or the mean by 1 %.
     """
     steps = np.diff(np.ravel(clock)) / step
     if len(steps) and not (np.all(np.abs(steps - 1) < 0.5) and abs(steps.mean() - 1) < 0.01):
@@ -101,10 +98,7 @@ def check_folder(folder):
 def path_below(folder, relative, where):
     """A path below ``folder`` as a table gives it; backslashes, as Windows writes them, are understood.
 
-    Raises
-    ------
-    DataError
-        The path is absolute or leads out of the folder.
+    Raises DataError: the path is absolute or leads out of the folder.
     """
     path = folder / str(relative).replace("\\", "/")
     if not path.resolve().is_relative_to(folder.resolve()):

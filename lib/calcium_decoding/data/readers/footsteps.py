@@ -274,28 +274,11 @@ def read_step_table(path, first_frame=0):
 def frame_labels(steps, n_frames, contralateral="right", where="step table"):
     """Class of each frame.
 
-    Parameters
-    ----------
-    steps : DataFrame
-        Of :func:`read_step_table`.
-    n_frames : int
-        Of the recording.
-    contralateral : {"right", "left"}
-        The foot on the other side than the imaged hemisphere.
-    where : str or Path
-        For error messages.
-
-    Returns
-    -------
-    label : ndarray, shape (n_frames,), float32
-        0 none, 1 contralateral, 2 ipsilateral. Where both feet step, the step that began last counts.
-    n_both : int
-        Frames in which both feet step.
-
-    Raises
-    ------
-    DataError
-        A step outside the recording, or a foot that is neither left nor right.
+    ``steps``: of :func:`read_step_table`. ``n_frames``: of the recording. ``contralateral`` ({"right", "left"}): the
+    foot on the other side than the imaged hemisphere. ``where``: for error messages. Returns ``label`` (ndarray, shape
+    (n_frames,), float32): 0 none, 1 contralateral, 2 ipsilateral. Where both feet step, the step that began last
+    counts; ``n_both``: frames in which both feet step. Raises DataError: a step outside the recording, or a foot that
+    is neither left nor right.
     """
     if contralateral not in FEET:
         raise DataError(where, f"contralateral = '{contralateral}'", "left or right",

@@ -51,10 +51,7 @@ def load_mat(path, names, optional=()):
 def mat_variables(path):
     """Names of the variables in a MATLAB file, without reading them.
 
-    Raises
-    ------
-    DataError
-        The file is missing, cut short or not a MATLAB file.
+    Raises DataError: the file is missing, cut short or not a MATLAB file.
     """
     if not Path(path).is_file():
         raise DataError(path, "no such file", "a MATLAB file (.mat)", "download it, or mend the path to it")

@@ -15,26 +15,12 @@ METRIC_LABELS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy
 def footstep_scores(labels, probabilities):
     """Scores of three classes over frames.
 
-    Parameters
-    ----------
-    labels : ndarray, shape (n,)
-        0 none, 1 contralateral, 2 ipsilateral.
-    probabilities : ndarray, shape (n, 3)
-        Of each class; the largest is the decision.
-
-    Returns
-    -------
-    scores : dict of str to float
-        ``accuracy``; ``balanced_accuracy``, mean recall of the classes; ``macro_f1``; ``recall_<class>``;
-        ``auc_<class>``, one class against the rest from the scores; ``auc``, their mean. Without those that do not
-        exist.
-    notes : tuple of str
-        What does not exist, and why.
-
-    Raises
-    ------
-    DataError
-        Shapes that do not fit, values that are not finite, labels that are not 0, 1 or 2, no frames.
+    ``labels`` (ndarray, shape (n,)): 0 none, 1 contralateral, 2 ipsilateral. ``probabilities`` (ndarray, shape (n, 3)):
+    of each class; the largest is the decision. Returns ``scores`` (dict of str to float): ``accuracy``;
+    ``balanced_accuracy``, mean recall of the classes; ``macro_f1``; ``recall_<class>``; ``auc_<class>``, one class
+    against the rest from the scores; ``auc``, their mean. Without those that do not exist; ``notes`` (tuple of str):
+    what does not exist, and why. Raises DataError: shapes that do not fit, values that are not finite, labels that are
+    not 0, 1 or 2, no frames.
     """
     labels, probabilities = _checked(labels, probabilities)
     decided, notes = probabilities.argmax(1), ()
@@ -59,20 +45,11 @@ def footstep_scores(labels, probabilities):
 def foot_scores(labels, p, foot):
     """Scores of one foot against the rest.
 
-    Parameters
-    ----------
-    labels : ndarray, shape (n,)
-        0 none, 1 contralateral, 2 ipsilateral.
-    p : ndarray, shape (n,)
-        Decoded probability of a step of this foot.
-    foot : {"contralateral", "ipsilateral"}
-
-    Returns
-    -------
-    scores : dict of str to float
-        ``<foot>_accuracy``, ``<foot>_balanced_accuracy`` and ``<foot>_f1`` (of the step) at 0.5, ``<foot>_auc``;
-        ``<foot>_majority`` is the accuracy of always saying what is more frequent in these frames.
-    notes : tuple of str
+    ``labels`` (ndarray, shape (n,)): 0 none, 1 contralateral, 2 ipsilateral. ``p`` (ndarray, shape (n,)): decoded
+    probability of a step of this foot. ``foot``: {"contralateral", "ipsilateral"}. Returns ``scores`` (dict of str to
+    float): ``<foot>_accuracy``, ``<foot>_balanced_accuracy`` and ``<foot>_f1`` (of the step) at 0.5, ``<foot>_auc``;
+    ``<foot>_majority`` is the accuracy of always saying what is more frequent in these frames; ``notes`` (tuple of
+    str).
     """
     steps = (np.asarray(labels) == CLASSES.index(foot)).astype(int)
     decided = np.asarray(p) > 0.5
@@ -88,18 +65,11 @@ def foot_scores(labels, p, foot):
 def kinematic_scores(true, predicted):
     """Coefficient of determination of each limb and variable.
 
-    Parameters
-    ----------
-    true, predicted : ndarray, shape (n, 4)
-        Columns as in :data:`calcium_decoding.data.readers.footsteps.KINEMATICS`, in one unit.
-
-    Returns
-    -------
-    scores : dict of str to float
-        ``r2_<variable>``, ``r2_contralateral``, ``r2_ipsilateral`` (mean of position and velocity) and ``r2`` (mean of
-        all four). Always saying the mean of these frames gets 0; saying another mean, less.
-    notes : tuple of str
-        Variables that do not change, and have no R2.
+    ``true``, ``predicted`` (ndarray, shape (n, 4)): columns as in
+    :data:`calcium_decoding.data.readers.footsteps.KINEMATICS`, in one unit. Returns ``scores`` (dict of str to float):
+    ``r2_<variable>``, ``r2_contralateral``, ``r2_ipsilateral`` (mean of position and velocity) and ``r2`` (mean of all
+    four). Always saying the mean of these frames gets 0; saying another mean, less; ``notes`` (tuple of str): variables
+    that do not change, and have no R2.
     """
     true, predicted = np.asarray(true, float), np.asarray(predicted, float)
     if true.shape != predicted.shape or true.ndim != 2 or true.shape[1] != len(KINEMATICS):
@@ -123,17 +93,9 @@ def kinematic_scores(true, predicted):
 def all_scores(labels, predicted, true_kinematics=None):
     """Every score of what a decoder said of some frames.
 
-    Parameters
-    ----------
-    labels : ndarray, shape (n,)
-    predicted : dict of str to ndarray
-        As :func:`calcium_decoding.models.training_footsteps.predict` gives it, kinematics in their unit.
-    true_kinematics : ndarray, shape (n, 4), optional
-
-    Returns
-    -------
-    scores : dict of str to float
-    notes : tuple of str
+    ``labels``: ndarray, shape (n,). ``predicted`` (dict of str to ndarray): as
+    :func:`calcium_decoding.models.training_footsteps.predict` gives it, kinematics in their unit. ``true_kinematics``:
+    ndarray, shape (n, 4). Returns ``scores`` (dict of str to float); ``notes`` (tuple of str).
     """
     found = [footstep_scores(labels, predicted["footstep"])]
     found += [foot_scores(labels, predicted[foot], foot) for foot in CLASSES[1:]]
@@ -158,30 +120,11 @@ def block_bootstrap(statistic, n_frames, block_frames, n_draws=1000, seed=0, lev
 
     Blocks start anywhere and wrap around (circular block bootstrap), so every frame is drawn as often as any other.
 
-    Parameters
-    ----------
-    statistic : callable
-        ``statistic(rows)`` of an integer array of frame numbers; a draw for which it gives None (a class is missing) is
-        left out.
-    n_frames : int
-    block_frames : int
-        Longer than activity and behaviour resemble themselves.
-    n_draws, seed : int
-    level : float
+    ``statistic``: ``statistic(rows)`` of an integer array of frame numbers; a draw for which it gives None (a class is
+    missing) is left out. ``block_frames``: longer than activity and behaviour resemble themselves. Returns Interval.
+    Raises ParameterError: a block longer than a quarter of the frames, or shorter than a frame. Raises DataError: the
+    statistic does not exist in more than half of the draws.
 
-    Returns
-    -------
-    Interval
-
-    Raises
-    ------
-    ParameterError
-        A block longer than a quarter of the frames, or shorter than a frame.
-    DataError
-        The statistic does not exist in more than half of the draws.
-
-    Notes
-    -----
     Politis, Romano 1992, in Exploring the Limits of Bootstrap (Wiley). The interval speaks of other frames of the same
     recording, not of other animals, and not of other seeds of the network.
     """

@@ -17,22 +17,11 @@ VELOCITY_MM_S, POSITION_MM = 40.0, 6.0  # of a usual step; what a weight of 1 re
 def draw_cells(n_cells, shares, snr, rng):
     """What each cell of an animal is tuned to.
 
-    Parameters
-    ----------
-    n_cells : int
-    shares : (float, float, float)
-        Of cells tuned to contralateral, ipsilateral and both kinds of steps.
-    snr : float
-        Peak of the transient of one event over the SD of the noise.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    DataFrame
-        A row a cell: ``cell`` (from 1), ``tuning`` (:data:`TUNINGS`), a column for each of :data:`WEIGHTS` (those of a
-        limb sum to 1 where a cell is tuned to it, else 0), ``lag_frames`` (0 to 3: the movement follows the event so
-        many frames later), ``base_hz``, ``gain_hz`` (events a second at full drive), ``amplitude`` (dF/F of one event)
-        and ``snr``.
+    ``shares`` ((float, float, float)): of cells tuned to contralateral, ipsilateral and both kinds of steps. ``snr``:
+    peak of the transient of one event over the SD of the noise. ``rng``: numpy.random.Generator. Returns a DataFrame: a
+    row a cell: ``cell`` (from 1), ``tuning`` (:data:`TUNINGS`), a column for each of :data:`WEIGHTS` (those of a limb
+    sum to 1 where a cell is tuned to it, else 0), ``lag_frames`` (0 to 3: the movement follows the event so many frames
+    later), ``base_hz``, ``gain_hz`` (events a second at full drive), ``amplitude`` (dF/F of one event) and ``snr``.
     """
     counts = [round(share * n_cells) for share in shares]
     tuning = np.repeat(TUNINGS, [*counts, n_cells - sum(counts)])
@@ -53,10 +42,7 @@ def draw_cells(n_cells, shares, snr, rng):
 def drives(behaviour):
     """What the weights of :func:`draw_cells` weigh, shape (T, 6), float64, in the order of :data:`WEIGHTS`.
 
-    Parameters
-    ----------
-    behaviour : dict of str to ndarray, shape (T,)
-        ``"footstep"`` and the kinematics of both paws.
+    ``behaviour`` (dict of str to ndarray, shape (T,)): ``"footstep"`` and the kinematics of both paws.
     """
     columns = []
     for limb, label in zip(LIMBS, (1, 2), strict=True):
@@ -69,13 +55,8 @@ def drives(behaviour):
 def rates(cells, behaviour, gain=1.0):
     """Events a second of each cell, shape (T, n_cells), float64: ``base_hz + gain_hz * weights . drive(t + lag)``.
 
-    Parameters
-    ----------
-    cells : DataFrame
-        Of :func:`draw_cells`.
-    behaviour : dict of str to ndarray, shape (T,)
-    gain : float or ndarray, shape (n_cells,)
-        Of the session.
+    ``cells``: of :func:`draw_cells`. ``behaviour``: dict of str to ndarray, shape (T,). ``gain`` (float or ndarray,
+    shape (n_cells,)): of the session.
     """
     drive = drives(behaviour) @ cells[list(WEIGHTS)].to_numpy().T
     # Cells lead movement: at t they fire for what comes ``lag_frames`` later; past the end the last frame goes on.

@@ -23,23 +23,9 @@ def walk(n_frames, rng):
     Contralateral and ipsilateral steps take turns, 3 to 8 frames each, with one frame or more between them. The share
     of either class is drawn once, within the published ranges, and then kept to the frame.
 
-    Parameters
-    ----------
-    n_frames : int
-        300 at least.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    foot : ndarray, shape (n,), int64
-        1 contralateral, 2 ipsilateral.
-    first, last : ndarray, shape (n,), int64
-        Frames, both inclusive, counted from 0.
-
-    Raises
-    ------
-    ParameterError
-        Fewer than 300 frames.
+    ``n_frames``: 300 at least. ``rng``: numpy.random.Generator. Returns ``foot`` (ndarray, shape (n,), int64): 1
+    contralateral, 2 ipsilateral; ``first, last`` (ndarray, shape (n,), int64): frames, both inclusive, counted from 0.
+    Raises ParameterError: fewer than 300 frames.
     """
     if n_frames < 300:
         raise ParameterError("frames", repr(n_frames), "300 or more", "simulate longer sessions")
@@ -68,18 +54,8 @@ def kinematics(foot, first, last, n_frames, rate_hz, rng):
     takes it back, so that it is at the rear when the next step begins. Before the first step and after the last one it
     stays. Velocity is the central difference of position.
 
-    Parameters
-    ----------
-    foot, first, last : ndarray, shape (n,)
-        Of :func:`walk`.
-    n_frames : int
-    rate_hz : float
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    dict of str to ndarray, shape (T,), float32
-        Keys :data:`KINEMATICS`: mm, forward of the shoulder, and mm/s.
+    ``foot``, ``first``, ``last`` (ndarray, shape (n,)): of :func:`walk`. ``rng``: numpy.random.Generator. Returns dict
+    of str to ndarray, shape (T,), float32: keys :data:`KINEMATICS`: mm, forward of the shoulder, and mm/s.
     """
     found = {}
     for limb, which in zip(LIMBS, (CONTRA, IPSI), strict=True):

@@ -67,15 +67,8 @@ def write(world, folder):
 def read_truth(folder):
     """What :func:`write` left about the animals.
 
-    Parameters
-    ----------
-    folder : str or Path
-
-    Returns
-    -------
-    world : World
-    truth : dict of str to AnimalTruth
-        By animal; without ``steps``, which the recordings hold as labels.
+    Returns ``world`` (World); ``truth`` (dict of str to AnimalTruth): by animal; without ``steps``, which the
+    recordings hold as labels.
     """
     folder = Path(folder)
     settings = json.loads((folder / catalog.DONE_FILES["footsteps"]).read_text(encoding="utf-8"))["settings"]
@@ -91,10 +84,7 @@ def read_truth(folder):
 def world_of(entry):
     """The :class:`World` that a manifest entry asks for.
 
-    Raises
-    ------
-    ParameterError
-        A setting that is not known or out of range.
+    Raises ParameterError: a setting that is not known or out of range.
     """
     unknown = sorted(set(entry.settings) - set(World.known()))
     if unknown:

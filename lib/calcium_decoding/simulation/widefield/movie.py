@@ -43,9 +43,7 @@ def render(session, start=0, stop=None):
 def chunks(session, first=0, stop=None):
     """Movie in chunks of at most 256 frames, one after the other: little memory however long it is.
 
-    Yields
-    ------
-    ndarray, shape (n, 128, 128), uint16
+    Yields ndarray, shape (n, 128, 128), uint16.
     """
     place = session.anatomy
     flat = place.parcels.reshape(len(place.parcels), -1) * place.resting.reshape(-1)

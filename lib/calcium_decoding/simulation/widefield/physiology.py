@@ -63,13 +63,7 @@ def area_drive(speed_cm_s, rng, lag_s=None):
     Five kernels: sustained while running, transients at onset and at offset, one that follows speed, and a
     fluctuation locked to the strides (2 to 6 Hz, faster when running faster). Each area has its own lag.
 
-    Parameters
-    ----------
-    speed_cm_s : ndarray, shape (T,)
-    rng : numpy.random.Generator
-        Draws a spread of 5 % between ROIs.
-    lag_s : float, optional
-        One lag for all areas.
+    ``speed_cm_s``: ndarray, shape (T,). ``rng``: draws a spread of 5 % between ROIs. ``lag_s``: one lag for all areas.
     """
     running = speed_cm_s > RUN_THRESHOLD_CM_S
     edges = np.diff(running.astype(float), prepend=float(running[0]))
@@ -96,10 +90,7 @@ def limb_rhythm(amplitude, rate_hz):
     """Fluctuation locked to limb movement, (T, 50), of unit gain: limbs of the two sides move in turn, and each ROI of
     a hemisphere has its own place in the cycle.
 
-    Parameters
-    ----------
-    amplitude, rate_hz : ndarray, shape (T,)
-        Size, and cycles a second, at each frame.
+    ``amplitude``, ``rate_hz`` (ndarray, shape (T,)): size, and cycles a second, at each frame.
     """
     phase = 2 * np.pi * np.cumsum(rate_hz) / RATE_HZ
     side = np.where(roi_table()["hemisphere"] == "left", 0.0, np.pi)
@@ -141,11 +132,7 @@ def spontaneous(n_frames, arousal, rng):
 def indicator(activity, rise_s=RISE_S, decay_s=DECAY_S):
     """See activity through GCaMP6f: convolve each column with a causal rise-and-decay kernel of unit area.
 
-    Parameters
-    ----------
-    activity : ndarray, shape (T, n_roi)
-    rise_s, decay_s : float
-        Time constants in seconds.
+    ``activity``: ndarray, shape (T, n_roi). ``rise_s``, ``decay_s``: time constants in seconds.
     """
     t = np.arange(round(6 * decay_s * RATE_HZ)) / RATE_HZ
     kernel = np.exp(-t / decay_s) * (1.0 - np.exp(-(t + 1 / RATE_HZ) / rise_s))
@@ -169,13 +156,7 @@ def baseline_drift(n_frames, scale, rng, fall=0.0):
     """Slow drift of each ROI, (T, 50), % dF/F: bleaching shared by all, and a wander over minutes of which half is
     shared. The wander is a sum of sines with periods of 1.5 to 10 minutes, so it has no fast part.
 
-    Parameters
-    ----------
-    n_frames : int
-    scale : float
-    rng : numpy.random.Generator
-    fall : float
-        Straight fall from the first to the last frame in all ROIs, % dF/F.
+    ``rng``: numpy.random.Generator. ``fall``: straight fall from the first to the last frame in all ROIs, % dF/F.
     """
     t_s = np.arange(n_frames) / RATE_HZ
     n_roi, n_waves = len(roi_table()), 5
@@ -218,20 +199,9 @@ def simulate_speed(n_frames, share, rng, share_drift=0.0):
 
     The best of some draws is kept, because a short session has few bouts and would often miss the share.
 
-    Parameters
-    ----------
-    n_frames : int
-        At 30 Hz.
-    share : float
-        Wanted share of frames above 0.5 cm/s, 0 to 1.
-    rng : numpy.random.Generator
-    share_drift : float
-        Fall of the share from the first to the last frame; the mean stays where it can.
-
-    Returns
-    -------
-    ndarray, shape (n_frames,), float64, cm/s
-        Rest is jitter below 0.4 cm/s, so the threshold of the study cuts cleanly.
+    ``n_frames``: at 30 Hz. ``share``: wanted share of frames above 0.5 cm/s, 0 to 1. ``rng``: numpy.random.Generator.
+    ``share_drift``: fall of the share from the first to the last frame; the mean stays where it can. Returns ndarray,
+    shape (n_frames,), float64, cm/s: rest is jitter below 0.4 cm/s, so the threshold of the study cuts cleanly.
     """
     draws = [_speed(n_frames, share, rng, share_drift) for _ in range(N_DRAWS)]
     return min(draws, key=lambda speed: abs(np.mean(speed > RUN_THRESHOLD_CM_S) - share))

@@ -79,19 +79,15 @@ def settings_of(entry):
 def truth_of(settings, sessions):
     """The arrays of ``truth.npz``.
 
-    Returns
-    -------
-    dict of str to ndarray
-        - ``sustained``, ``onset``, ``offset``, ``speed``, ``stride`` (50,): what the animal's own running drives in
-          each ROI, gain in % dF/F before the indicator; ``blood`` (50,), %; ``lag_s`` (50,), s, negative: ahead.
-        - ``parcels/mouse 1``... (50, 128, 128), float16: weight of each ROI in each pixel.
-        - ``map_driven/mouse 1``, ``map_blood/``, ``map_motion/`` (128, 128), float32: SD over time, % dF/F, of what
-          the animal's own running puts into each pixel by neurons, blood and movement; mean over sessions. Zero
-          where nothing links them. A map of a decoder can be held against these.
-        - ``shift_px/<Data_ID>`` (T, 2): movement down and right. ``gain/<Data_ID>`` (50,).
-        - ``share_driven/<Data_ID>``, ``share_spontaneous/``, ``share_drift/``, ``share_noise/``, ``share_blood/``,
-          ``share_motion/`` (50,): share of a ROI's variance, by component. They need not add up to 1: what follows
-          running in two components is correlated.
+    Returns dict of str to ndarray: - ``sustained``, ``onset``, ``offset``, ``speed``, ``stride`` (50,): what the
+    animal's own running drives in each ROI, gain in % dF/F before the indicator; ``blood`` (50,), %; ``lag_s`` (50,),
+    s, negative: ahead. - ``parcels/mouse 1``... (50, 128, 128), float16: weight of each ROI in each pixel. -
+    ``map_driven/mouse 1``, ``map_blood/``, ``map_motion/`` (128, 128), float32: SD over time, % dF/F, of what the
+    animal's own running puts into each pixel by neurons, blood and movement; mean over sessions. Zero where nothing
+    links them. A map of a decoder can be held against these. - ``shift_px/<Data_ID>`` (T, 2): movement down and right.
+    ``gain/<Data_ID>`` (50,). - ``share_driven/<Data_ID>``, ``share_spontaneous/``, ``share_drift/``, ``share_noise/``,
+    ``share_blood/``, ``share_motion/`` (50,): share of a ROI's variance, by component. They need not add up to 1: what
+    follows running in two components is correlated.
     """
     truth = {name: np.asarray(values) for name, values in informative_areas(settings).items()}
     for animal in range(1, settings.animals + 1):

@@ -37,23 +37,12 @@ class Result:
 class Study:
     """Data and settings that all sections share.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        With a label ``"footstep"``.
-    settings : FitSettings
-    size : str
-        A name in :data:`calcium_decoding.models.hybrid.SIZES`.
-    window, lstm_window : int
-        Frames that the hybrid and linear decoders see, and those that the LSTM sees.
-    n_animals, n_sessions, n_cells : int
-        Use so many, or all if there are fewer; 0: all. Cells are drawn at random.
-    n_places, blocks : int
-        Places that the test block can have in a recording, and how many of them are used, spread evenly.
-    seeds : int
-        Networks are trained so many times from other first weights.
-    store : Path, optional
-    jobs : int, optional
+    ``dataset``: with a label ``"footstep"``. ``settings``: FitSettings. ``size``: a name in
+    :data:`calcium_decoding.models.hybrid.SIZES`. ``window``, ``lstm_window``: frames that the hybrid and linear
+    decoders see, and those that the LSTM sees. ``n_animals``, ``n_sessions``, ``n_cells``: use so many, or all if there
+    are fewer; 0: all. Cells are drawn at random. ``n_places``, ``blocks``: places that the test block can have in a
+    recording, and how many of them are used, spread evenly. ``seeds``: networks are trained so many times from other
+    first weights.
     """
 
     dataset: Dataset

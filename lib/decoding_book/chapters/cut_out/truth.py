@@ -21,16 +21,10 @@ PLANTED = {"driven": "neurons, planted", "blood": "blood, planted", "motion": "m
 class Backdrop:
     """The pictures of one animal, in pixels of its movies.
 
-    Attributes
-    ----------
-    mean : ndarray, shape (H, W), float64, camera counts
-        Mean picture of one session.
-    brain : ndarray, shape (H, W), bool
-    parcels : ndarray, shape (n_roi, H, W), or None
-        Weight of each ROI in each pixel, where that is known.
-    landmarks : dict of str to ndarray, shape (H, W)
-        Brightness, edge and vessels of the brain; in a simulation also what running puts into each pixel through
-        neurons, blood and movement, SD over time in % dF/F.
+    ``mean`` (ndarray, shape (H, W), float64, camera counts): mean picture of one session. ``brain``: ndarray, shape (H,
+    W), bool. ``parcels`` (ndarray, shape (n_roi, H, W), or None): weight of each ROI in each pixel, where that is
+    known. ``landmarks`` (dict of str to ndarray, shape (H, W)): brightness, edge and vessels of the brain; in a
+    simulation also what running puts into each pixel through neurons, blood and movement, SD over time in % dF/F.
     """
 
     mean: np.ndarray

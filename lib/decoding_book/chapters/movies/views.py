@@ -13,19 +13,11 @@ from calcium_decoding.utils.progress import progress
 class View:
     """Pictures of one recording as a network on images gets them.
 
-    Attributes
-    ----------
-    recording : Recording
-    scaling : MovieScaling
-        What its frames are normalised by; the mean picture is in camera counts, all pixels of the movie.
-    frame : int
-        The middle frame of ``image``, which gives it its label.
-    image : ndarray, shape (3, rows, columns), float32
-        Three normalised frames in a row.
-    run_less_rest : ndarray, shape (rows, columns), float64, or None
-        Mean of normalised frames of running less that of rest; None where the animal does one of the two only.
-    sd_over_time : float
-        SD of a normalised pixel over time, root mean square over pixels.
+    ``scaling``: what its frames are normalised by; the mean picture is in camera counts, all pixels of the movie.
+    ``frame``: the middle frame of ``image``, which gives it its label. ``image`` (ndarray, shape (3, rows, columns),
+    float32): three normalised frames in a row. ``run_less_rest`` (ndarray, shape (rows, columns), float64, or None):
+    mean of normalised frames of running less that of rest; None where the animal does one of the two only.
+    ``sd_over_time``: SD of a normalised pixel over time, root mean square over pixels.
     """
 
     recording: object

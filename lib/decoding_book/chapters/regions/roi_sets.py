@@ -23,20 +23,11 @@ MOST_GROUPS = 12  # of names: each costs two refits on every fold
 class RoiSets:
     """Sets of ROIs that a data set allows; numbers are counted from 1.
 
-    Attributes
-    ----------
-    n_roi : int or None
-        None where recordings differ in their ROIs.
-    groups : dict of str to tuple of int
-        Areas that do not overlap, each to be kept alone and to be left out.
-    limbs : dict of str to tuple of int
-        ``"FLa&HLa"`` and ``"Other"``.
-    sides : dict of str to tuple of int
-        ``"left"`` and ``"right"``.
-    statement : str
-        What the sets are, or why there are none.
-    published : dict of str to tuple
-        Experiment, model and variant of a set in the published tables.
+    ``n_roi``: None where recordings differ in their ROIs. ``groups`` (dict of str to tuple of int): areas that do not
+    overlap, each to be kept alone and to be left out. ``limbs`` (dict of str to tuple of int): ``"FLa&HLa"`` and
+    ``"Other"``. ``sides`` (dict of str to tuple of int): ``"left"`` and ``"right"``. ``statement``: what the sets are,
+    or why there are none. ``published`` (dict of str to tuple): experiment, model and variant of a set in the published
+    tables.
     """
 
     n_roi: int | None

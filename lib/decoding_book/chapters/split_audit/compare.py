@@ -51,14 +51,8 @@ DECAYS_S = (0.1, 0.3, 0.6, 1.2, 2.4)
 class Fold:
     """One training and test: which windows, and what it is called by.
 
-    Parameters
-    ----------
-    samples : Samples
-    rows : Rows
-    fitted_on : {"everything", "training"}
-        Frames from which scaling and components are learnt.
-    names : dict of str to str or int
-        Columns of the table of scores.
+    ``samples``: Samples. ``rows``: Rows. ``fitted_on`` ({"everything", "training"}): frames from which scaling and
+    components are learnt. ``names`` (dict of str to str or int): columns of the table of scores.
     """
 
     samples: Samples
@@ -88,10 +82,7 @@ def features(fold, components=COMPONENTS, seed=0):
 class Audited:
     """A split that the audit passed.
 
-    Attributes
-    ----------
-    split : Split
-    audit : Audit
+    ``split``: Split. ``audit``: Audit.
     """
 
     split: Split
