@@ -33,8 +33,7 @@ from calcium_decoding.simulation.widefield import (
     simulate_session,
 )
 from calcium_decoding.simulation.widefield.movie import ELECTRONS_PER_COUNT, READ_NOISE_COUNTS
-from calcium_decoding.simulation.widefield.noise import slow_noise
-from calcium_decoding.simulation.widefield.physiology import simulate_speed, wanted_run_share
+from calcium_decoding.simulation.widefield.physiology import simulate_speed, slow_noise, wanted_run_share
 from calcium_decoding.simulation.widefield.session import ODD_GAIN, ONSET_SHIFT_PX, POSTURE_SHIFT_PX, brain_shift
 from calcium_decoding.simulation.widefield.worlds import RATE_HZ
 from calcium_decoding.utils.files import file_digest

@@ -332,13 +332,18 @@ def folder(entry, data_dir=None):
     """
     if entry.kind == "simulated":
         words = {"title", "citation", "licence", "role", "caution", "regime", "compare_with_study"}
-        rooms = [f"simulation/{entry.world}"] if entry.world in DONE_FILES else [
-            "simulation/widefield", "data/published"]
-        key = hash_content([entry.model_dump(exclude=words), code_digest(*rooms)])  # a new title makes no other data
+        # A new title makes no other data.
+        key = hash_content([entry.model_dump(exclude=words), code_digest(*simulator_rooms(entry.world))])
         return entry.root / "_build" / "simulated" / f"{entry.name}-{key}"
     if entry.folder is None:
         return None
     return inside(_data_dir(data_dir), entry.folder, f"{MANIFEST_NAME}, entry '{entry.name}', field folder")
+
+
+def simulator_rooms(world):
+    """Where the code is that simulates a world, for :func:`calcium_decoding.utils.code.code_digest`."""
+    own = [f"simulation/{world}"] if world in DONE_FILES else ["simulation/widefield", "data/published"]
+    return *own, "simulation/signals.py"
 
 
 _data_dir = data_dir  # beside the argument of this name

@@ -6,8 +6,6 @@ epoch; it is converted once. The copy is uncompressed, keeps the type of the pix
 have changed, the former one goes.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import itertools
 import math
@@ -23,7 +21,7 @@ import tifffile
 from calcium_decoding.data.stacks import open_stack
 from calcium_decoding.errors import DataError, WriteError
 from calcium_decoding.utils.code import code_digest
-from calcium_decoding.utils.files import hash_content, whole_file
+from calcium_decoding.utils.files import alone, hash_content, whole_file
 from calcium_decoding.utils.progress import progress
 
 STRETCH_BYTES = 2**23  # 256 frames of 128 x 128 pixels, 16 bits: fits a processor's cache, few calls a movie
@@ -241,10 +239,10 @@ def mappable(movie, folder, show_progress=True):
     path = Path(folder) / f"{place}-{state}.npy"
     copy = _intact(path, movie)
     if copy is None:
-        with _alone(path.parent / f".{place}.lock") as alone:
+        with alone(path.parent / f".{place}.lock") as locked:
             copy = _intact(path, movie)
             if copy is None:
-                if alone:
+                if locked:
                     _remove_former(path.parent, place)
                 copy = _convert(movie, path, show_progress)
     why = "compressed or unevenly stored" if len(movie.files) == 1 else f"{len(movie.files)} files"
@@ -295,22 +293,3 @@ def _convert(movie, path, show_progress):
             file.write(np.ascontiguousarray(frames, kind).data)
             bar.update(len(frames))
     return Movie(path)
-
-
-@contextlib.contextmanager
-def _alone(path):
-    """One process at a time; the lock ends with the process, however that ends. False where there are no locks."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "ab")  # closed below
-    except OSError as error:
-        raise WriteError(path.parent, f"a folder that cannot be written ({error.strerror})",
-                         "a folder for copies of movies", "mend its permissions, or name another folder") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:  # a file system without locks, where work is done twice at worst
-            yield False
-        else:
-            yield True
-

@@ -19,7 +19,7 @@ import numpy as np
 
 from calcium_decoding.preprocessing.pipeline import build
 from calcium_decoding.utils.code import code_digest
-from calcium_decoding.utils.files import hash_content, whole_file
+from calcium_decoding.utils.files import alone, hash_content, whole_file
 
 KEEP_BYTES = 2 * 2**30  # about eight times the ROI traces of 64 sessions of 18,000 frames
 
@@ -113,7 +113,7 @@ def signal_hash(recording):
 
 def _made(path, shape, pieces, while_alone=lambda: None):
     """The array at ``path``, made of ``pieces`` if it is not there; one process at a time makes or removes files."""
-    with _alone(path.parent):
+    with alone(path.parent / ".lock"):
         try:
             frames = _open(path)
             os.utime(path)
@@ -150,16 +150,8 @@ def _make_room(folder, n_bytes):
                 path.unlink()  # who has mapped it keeps it until the map is closed
 
 
-@contextlib.contextmanager
-def _alone(folder):
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "ab") as file:
-        _lock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _lock(file, kind):
-    """True if the lock was had. It ends with the file or the process, however that ends."""
+    """True if the lock was had, which several processes can have to read. It ends with the file or the process."""
     try:
         fcntl.flock(file, kind)
     except OSError:  # held by another one; or a file system without locks, where work is done twice at worst

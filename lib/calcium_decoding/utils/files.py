@@ -9,6 +9,8 @@ import os
 import tempfile
 from pathlib import Path
 
+import filelock
+
 from calcium_decoding.errors import WriteError
 
 
@@ -118,3 +120,27 @@ def hash_bytes(array):
     """Short hash of an array's content, with its shape and type."""
     values = array if array.flags.c_contiguous else array.copy(order="C")
     return hashlib.sha256(values.data).hexdigest()[:16] + f"{array.shape}{array.dtype}"
+
+
+@contextlib.contextmanager
+def alone(path):
+    """One process at a time; the lock at ``path`` ends with the process, however that ends.
+
+    Yields False where the file system has no locks: work is then done twice at worst. Raises WriteError: the folder
+    cannot be written.
+    """
+    lock = filelock.FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except NotImplementedError:
+        yield False
+        return
+    except OSError as error:
+        raise WriteError(path.parent, f"a folder that cannot be written ({error.strerror})",
+                         "a folder for files that runs share",
+                         "mend its permissions, or name another folder") from error
+    try:
+        yield True
+    finally:
+        lock.release()

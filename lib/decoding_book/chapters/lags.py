@@ -8,28 +8,13 @@ import numpy as np
 import pandas as pd
 from scipy.interpolate import CubicSpline
 
-from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation import cards, statistics
 from calcium_decoding.experiments import compare, timing
 from calcium_decoding.plotting import comparisons
 from calcium_decoding.plotting.style import DECODED, NULL_COLOUR, RUN, SIGNAL, simulated_mark
 from calcium_decoding.simulation import widefield
-
-RISE_S, DECAY_S = 0.05, 0.35  # GCaMP6f, Chen et al. 2013, DOI 10.1038/nature12354
-
-
-def indicator_kernel(rate_hz, rise_s=RISE_S, decay_s=DECAY_S):
-    """What one spike looks like: exponential rise and decay, of unit area, shape (n,), over six decay times.
-
-    ``rate_hz``: frames per second. ``rise_s``, ``decay_s``: time constants, seconds; those of GCaMP6f if left out.
-    Raises ParameterError: a value that is not positive.
-    """
-    if not min(rate_hz, rise_s, decay_s) > 0:
-        raise ParameterError("indicator", f"{rate_hz} Hz, rise {rise_s} s, decay {decay_s} s", "positive numbers",
-                             "change it")
-    t_s = np.arange(max(1, round(6 * decay_s * rate_hz))) / rate_hz
-    kernel = np.exp(-t_s / decay_s) * (1.0 - np.exp(-(t_s + 1 / rate_hz) / rise_s))
-    return kernel / kernel.sum()
+from calcium_decoding.simulation.signals import indicator_kernel
 
 
 def behaviour_correlation(recordings, shifts_frames, kernel=(1.0,)):

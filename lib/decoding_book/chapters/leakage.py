@@ -7,7 +7,6 @@ chance; whoever keeps training and test apart in time does not.
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from scipy.signal import lfilter
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
@@ -16,6 +15,7 @@ from calcium_decoding.errors import LeakError, ParameterError
 from calcium_decoding.evaluation import cards
 from calcium_decoding.plotting.style import MODEL_COLOURS, MODEL_LABELS, NULL_COLOUR, SIGNAL, simulated_mark
 from calcium_decoding.preprocessing.windows import WindowSpec, view
+from calcium_decoding.simulation.signals import autoregressive
 from calcium_decoding.splits import LEAKY
 from calcium_decoding.splits.audit import Intervals, check_samples
 from calcium_decoding.utils.progress import progress
@@ -43,10 +43,7 @@ def unrelated(seed, n_frames=6000, n_traces=N_TRACES, tau_frames=TAU_FRAMES):
     the frames.
     """
     rng = np.random.default_rng(seed)
-    keep = np.exp(-1 / tau_frames)
-    shocks = rng.standard_normal((n_frames, n_traces + 1))
-    shocks[1:] *= np.sqrt(1 - keep**2)  # so that each frame has unit variance, the first included
-    slow = lfilter([1.0], [1.0, -keep], shocks, axis=0)
+    slow = autoregressive(rng.standard_normal((n_frames, n_traces + 1)), tau_frames)
     return slow[:, 1:].astype(np.float32), np.digitize(slow[:, 0], (-1, 1))
 
 

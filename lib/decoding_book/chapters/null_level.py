@@ -17,6 +17,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy.stats import binomtest
 
+from calcium_decoding.data.catalog import simulator_rooms
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import cards, linear_null, nulls
 from calcium_decoding.preprocessing.transforms import whole_number
@@ -90,8 +91,8 @@ def code_hash(make_dataset=simulated):
 
     Comments and docstrings do not count; see :func:`calcium_decoding.utils.code.code_digest`.
     """
-    maker = "simulation/widefield" if make_dataset is simulated else make_dataset
-    return code_digest("evaluation/nulls", "evaluation/linear_null.py", measure, maker)
+    maker = simulator_rooms("no_link") if make_dataset is simulated else [make_dataset]
+    return code_digest("evaluation/nulls", "evaluation/linear_null.py", measure, *maker)
 
 
 class NullLevel(_Strict):

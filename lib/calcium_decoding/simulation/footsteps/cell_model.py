@@ -6,6 +6,7 @@ from scipy.signal import lfilter
 
 from calcium_decoding.data.readers.footsteps import KINEMATICS
 from calcium_decoding.simulation.footsteps.gait import LIMBS
+from calcium_decoding.simulation.signals import rise_and_decay
 
 RISE_S, DECAY_S = 0.2, 1.2  # of GCaMP6s
 TUNINGS = ("contralateral", "ipsilateral", "both", "none")
@@ -66,8 +67,7 @@ def rates(cells, behaviour, gain=1.0):
 
 def kernel(rate_hz, rise_s=RISE_S, decay_s=DECAY_S, n_frames=150):
     """Transient of one event, shape (n_frames,): ``(1 - exp(-t / rise)) exp(-t / decay)``, its peak 1."""
-    t_s = np.arange(n_frames) / rate_hz
-    values = (1 - np.exp(-t_s / rise_s)) * np.exp(-t_s / decay_s)
+    values = rise_and_decay(np.arange(n_frames) / rate_hz, rise_s, decay_s)
     return values / values.max()
 
 

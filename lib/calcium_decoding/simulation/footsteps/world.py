@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 import pandas as pd
-from scipy.signal import lfilter
 
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.preprocessing.transforms import whole_number
 from calcium_decoding.simulation.footsteps import cell_model, gait
+from calcium_decoding.simulation.signals import autoregressive
 
 RATE_HZ = 15.0
 TRACES = ("deconvolved", "dff")
@@ -199,8 +199,9 @@ def simulate_session(world, animal, number):
     events = np.minimum(rng(_EVENTS).poisson(rates_hz / RATE_HZ), 255).astype(np.uint8)
     clean = cell_model.fluorescence(events, RATE_HZ, world.rise_s, world.decay_s)
     slow = rng(_SLOW)
-    drift = world.drift * _slow_noise(world.frames, DRIFT_S, slow)
-    neuropil = clean.mean(axis=1) + clean.mean(axis=1).std() * _slow_noise(world.frames, NEUROPIL_S, slow)
+    drift = world.drift * autoregressive(slow.standard_normal(world.frames), DRIFT_S * RATE_HZ)
+    neuropil = clean.mean(axis=1) + clean.mean(axis=1).std() * autoregressive(
+        slow.standard_normal(world.frames), NEUROPIL_S * RATE_HZ)
     share = world.neuropil * slow.uniform(0.0, 2.0, len(cells))
     # In transients of one event up to here; noise is drawn cell by cell as a part of them, so SNR holds exactly.
     noise = rng(_NOISE).standard_normal(clean.shape, np.float32) / cells["snr"].to_numpy(np.float32)
@@ -242,11 +243,3 @@ def _cells(world, animal):
 def _behave(n_frames, rng):
     steps = gait.walk(n_frames, rng)
     return {"footstep": gait.labels(*steps, n_frames), **gait.kinematics(*steps, n_frames, RATE_HZ, rng)}, steps
-
-
-def _slow_noise(n_frames, time_constant_s, rng):
-    """First-order autoregressive noise of unit variance, shape (n_frames,)."""
-    keep = np.exp(-1.0 / (time_constant_s * RATE_HZ))
-    shocks = rng.standard_normal(n_frames)
-    shocks[1:] *= np.sqrt(1.0 - keep**2)
-    return lfilter([1.0], [1.0, -keep], shocks)

@@ -11,8 +11,7 @@ import numpy as np
 from scipy.ndimage import affine_transform, gaussian_filter
 
 from calcium_decoding.data.published import roi_table
-from calcium_decoding.simulation.widefield.noise import ALL_SESSIONS, generator
-from calcium_decoding.simulation.widefield.worlds import FRAME_PX
+from calcium_decoding.simulation.widefield.worlds import ALL_SESSIONS, FRAME_PX, generator
 
 CENTRE_PX = (FRAME_PX - 1) / 2
 # Row and column of ROIs 1 to 25 in the template, pixels; their homologues mirror them about the midline.

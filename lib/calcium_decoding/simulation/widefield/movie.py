@@ -5,8 +5,7 @@ from scipy.fft import irfft2, rfft2
 from threadpoolctl import threadpool_limits
 
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.simulation.widefield.noise import generator
-from calcium_decoding.simulation.widefield.worlds import FRAME_PX
+from calcium_decoding.simulation.widefield.worlds import FRAME_PX, generator
 
 CHUNK_FRAMES = 256  # noise is drawn by chunk, so that any stretch can be made by itself
 ELECTRONS_PER_COUNT = 2.0

@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 from calcium_decoding.data.published import roi_table, session_run_shares
 from calcium_decoding.data.readers import RUN_THRESHOLD_CM_S
-from calcium_decoding.simulation.widefield.noise import slow_noise
+from calcium_decoding.simulation.signals import DECAY_S, RISE_S, autoregressive, indicator_kernel
 from calcium_decoding.simulation.widefield.worlds import RATE_HZ
 
 KERNELS = ("sustained", "onset", "offset", "speed", "stride")
@@ -34,7 +34,6 @@ AREA_GAINS = pd.DataFrame(
     columns=["group", "onset", "offset", "speed", "stride", "lag_s", "blood"],
 ).set_index("group")
 SUSTAINED_PER_CORRELATION = 2.0  # % dF/F for a published correlation of 1
-RISE_S, DECAY_S = 0.05, 0.35  # GCaMP6f
 TRANSIENT_S = 0.4
 FIDGET_SHARE = 0.07  # share of time
 AROUSAL_ALIKE = 0.35  # how much the pattern of arousal over areas is that of running: 0 none, 1 the same
@@ -134,9 +133,7 @@ def indicator(activity, rise_s=RISE_S, decay_s=DECAY_S):
 
     ``activity``: ndarray, shape (T, n_roi). ``rise_s``, ``decay_s``: time constants in seconds.
     """
-    t = np.arange(round(6 * decay_s * RATE_HZ)) / RATE_HZ
-    kernel = np.exp(-t / decay_s) * (1.0 - np.exp(-(t + 1 / RATE_HZ) / rise_s))
-    return fftconvolve(activity, (kernel / kernel.sum())[:, None], axes=0)[: len(activity)]
+    return fftconvolve(activity, indicator_kernel(RATE_HZ, rise_s, decay_s)[:, None], axes=0)[: len(activity)]
 
 
 def blood_absorption(speed_cm_s, rng):
@@ -224,3 +221,10 @@ def _speed(n_frames, share, rng, share_drift):
     speed = pace * lfilter([1.0 - keep], [1.0, -keep], running.astype(float))
     jitter = np.minimum(0.4, np.abs(0.1 * rng.standard_normal(n_frames)))
     return np.where(speed > RUN_THRESHOLD_CM_S, speed, jitter)
+
+
+def slow_noise(n_frames, time_constant_s, rng):
+    """Unit-variance first-order autoregressive noise, shape (n_frames,)."""
+    shocks = rng.standard_normal(n_frames)
+    shocks[0] = rng.standard_normal()
+    return autoregressive(shocks, time_constant_s * RATE_HZ)

@@ -12,7 +12,6 @@ from calcium_decoding.data.readers import RUN_THRESHOLD_CM_S
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.simulation.widefield.brains import anatomy
 from calcium_decoding.simulation.widefield.movie import render
-from calcium_decoding.simulation.widefield.noise import ALL_SESSIONS, generator
 from calcium_decoding.simulation.widefield.physiology import (
     area_drive,
     area_gains,
@@ -23,7 +22,13 @@ from calcium_decoding.simulation.widefield.physiology import (
     spontaneous,
     wanted_run_share,
 )
-from calcium_decoding.simulation.widefield.worlds import ANIMAL_TAGS, RATE_HZ, SimulationSettings
+from calcium_decoding.simulation.widefield.worlds import (
+    ALL_SESSIONS,
+    ANIMAL_TAGS,
+    RATE_HZ,
+    SimulationSettings,
+    generator,
+)
 
 ODD_GAIN = 0.4
 ONSET_SHIFT_PX = 0.5  # median size of the jerk when a run begins

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.io import savemat
 
+from calcium_decoding.data import catalog
 from calcium_decoding.data.movies import write_movie
 from calcium_decoding.errors import ParameterError, WriteError
 from calcium_decoding.preprocessing.transforms import moving_mean
@@ -161,7 +162,7 @@ def _description(settings):
 
 def _simulator():
     """Hash of the code that simulates."""
-    return code_digest("simulation/widefield", "data/published")
+    return code_digest(*catalog.simulator_rooms(""))
 
 
 def _check_folder(settings, folder):

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from calcium_decoding.data.published import session_run_shares
 from calcium_decoding.errors import ParameterError
 
@@ -10,6 +12,7 @@ RATE_HZ = 30.0
 FRAME_PX = 128
 ANIMAL_TAGS = ("LR", "non", "R", "L", "non")  # as in the study's Data_ID: mice 2 and 5 share a tag
 N_ANIMALS = len(ANIMAL_TAGS)
+ALL_SESSIONS = 999_999  # in place of a session: what an animal has in all of them
 AS_IN_THE_STUDY = 0  # for sessions_per_animal: 11, 12, 14, 15 and 12
 BYTES_PER_MOVIE_FRAME = FRAME_PX * FRAME_PX * 2
 
@@ -133,3 +136,8 @@ class SimulationSettings:
     def movie_bytes(self):
         """Size of all movies, bytes; 0 without movies."""
         return len(self.sessions()) * self.frames_per_session * BYTES_PER_MOVIE_FRAME if self.movies else 0
+
+
+def generator(seed, animal, session, part):
+    """Random numbers of one part of one session: no other part, session or process can move them."""
+    return np.random.default_rng(np.random.SeedSequence([seed, animal, session, part]))

@@ -11,5 +11,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "footprints": ["Intervals", "check_cv", "check_samples", "footprint", "least_distance", "sample_intervals"],
     "repeats": ["Duplicate", "duplicates"],
     "report": ["Audit", "FoldAudit", "fold_classes", "not_evaluable"],
-    "split_audit": ["audit", "signal_hash"],
+    "split_audit": ["audit"],
 })

@@ -1,11 +1,11 @@
 """Leak audit: what a split claims, checked against the frames that its windows really touch."""
 
-import hashlib
 import itertools
 
 import numpy as np
 
 from calcium_decoding.errors import DataError, LeakError
+from calcium_decoding.preprocessing.shared_frames import signal_hash
 from calcium_decoding.preprocessing.transforms import whole_number
 from calcium_decoding.splits.audit.fitted import refuse_fitted, steps_of, units
 from calcium_decoding.splits.audit.footprints import common_frames, footprint, sample_intervals
@@ -85,13 +85,6 @@ def audit(split, spec, pipeline, dataset, label_smoothing_frames=0, fitted=(), e
                         "use another regime, or allow_leak=True to show what the leak does")
     return Audit(split.hash(), split.regime, split.claim, pipeline.describe(), tuple(folds), (*own, *fitted),
                  smoothing, tuple(leaks), (split, spec, pipeline, n_frames))
-
-
-def signal_hash(recording):
-    """Hexadecimal SHA-256 of a recording's signal alone, so that a copy under another name is found."""
-    digest = hashlib.sha256(str(recording.signal.shape).encode())
-    digest.update(recording.signal.data)
-    return digest.hexdigest()
 
 
 def _check_segments(fold, recordings, dataset_name):
