@@ -26,7 +26,7 @@
 
 # %%
 from calcium_decoding.experiments import compare
-from calcium_decoding.explain import cut_masks, occlusion
+from calcium_decoding.explain import cut_masks, occlusion, shap_maps
 from calcium_decoding.plotting import interactive, style
 from decoding_book.chapter import start
 from decoding_book.chapters import tables
@@ -147,7 +147,7 @@ axes = figures.animals(cuts, found, axes, simulated, nulls)
 
 # %%
 rows = occlusion_tables.session_maps(cuts)[:12]
-said = occlusion_tables.warning(cuts, nulls)
+said = shap_maps.warning(cuts, nulls)
 fig, axes = figures.grid(len(rows), columns=4)
 axes = figures.sessions(rows, found, axes, said, simulated)
 

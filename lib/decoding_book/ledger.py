@@ -10,6 +10,7 @@ from calcium_decoding.data.catalog import project_root
 from calcium_decoding.evaluation.cards import ResultCard, stored_folder
 from calcium_decoding.utils.files import write_text
 from decoding_book import claims
+from decoding_book.pages import markdown
 
 PAGE = "reproduction.md"
 COMMAND = "calcium-decoding book ledger"
@@ -42,10 +43,10 @@ def page(cards, known=None):
         parts.append(f"## {study.title}\n\n{study.about.strip()}\n")
         for group, mine in groups:
             note = f"{group.note.strip()}\n\n" if group.note else ""
-            parts.append(f"### {group.title}\n\n{note}" + _table(
+            parts.append(f"### {group.title}\n\n{note}" + markdown.table(
                 ("claim", "theirs", "ours, their protocol", "ours, sound protocol", "verdict, data"),
                 [row.cells for row in mine]))
-        parts.append(f"### {study.disagreements_title}\n\n" + _table(
+        parts.append(f"### {study.disagreements_title}\n\n" + markdown.table(
             ("subject", "paper", "code or other place", "we use"),
             [(d.subject, d.paper, d.elsewhere, d.used) for d in study.disagreements]))
     parts.append(_origins(rows))
@@ -133,15 +134,9 @@ def _lines(parts):
     return ";<br>".join(parts)
 
 
-def _table(head, rows):
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("\n", " ").strip() for cell in line) + " |"
-                     for line in lines) + "\n"
-
-
 def _top(rows):
     counted = Counter(row.verdict for _, groups in rows for _, mine in groups for row in mine)
-    counts = _table(("verdict", "rows", "means"), [(f"**{v}**", counted[v], MEANS[v]) for v in Verdict])
+    counts = markdown.table(("verdict", "rows", "means"), [(f"**{v}**", counted[v], MEANS[v]) for v in Verdict])
     return f"""\
 <!-- Written by `{COMMAND}` from published/claims.yaml, the published tables and the stored cards: edit those. -->
 
@@ -171,7 +166,7 @@ def _origins(rows):
     lines = [(f"`{s.name}`", f"{s.card.dataset} ({'simulated' if s.card.simulated else 'recorded'}), "
               f"content {s.card.provenance.data_hash}", s.card.provenance.split_hash, s.card.provenance.seed,
               s.card.provenance.code_version) for s in used]
-    table = _table(("card in `book/stored`", "data", "split", "seed", "code version"), lines)
+    table = markdown.table(("card in `book/stored`", "data", "split", "seed", "code version"), lines)
     return "## The cards behind this page\n\n" + (table if used else "None yet.\n")
 
 

@@ -91,8 +91,8 @@ def test_where_no_fold_has_a_decoder_the_reasons_are_named(tiny_dataset):
 def test_decoders_at_chance_get_a_red_warning():
     clear = [fold_map([1, 2], auc, f"a{i}") for i, auc in enumerate((0.8, 0.9, 0.85))]
     chance = [fold_map([1, 2], auc, f"a{i}") for i, auc in enumerate((0.4, 0.6, 0.55))]
-    assert shap.warning(clear) == "" and "NOT ABOVE CHANCE" in shap.warning(chance)
-    assert "NO MAP" in shap.warning([fold_map([1, 2], reason="one class")])
+    assert shap_maps.warning(clear) == "" and "NOT ABOVE CHANCE" in shap_maps.warning(chance)
+    assert "NO MAP" in shap_maps.warning([fold_map([1, 2], reason="one class")])
     _, axes = plt.subplots(1, 3)
     shap.roi_by_frame(chance, WindowSpec(1, 0), 30.0, axes[0])
     shap.roi_by_frame(clear, WindowSpec(1, 0), 30.0, axes[1])

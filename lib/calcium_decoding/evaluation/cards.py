@@ -5,7 +5,7 @@ import platform
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -91,7 +91,27 @@ def provenance(dataset, split_hash, seed, parameters):
                       seed=seed, parameters=json.loads(json.dumps(parameters)), versions=versions)
 
 
-class ResultCard(_Strict):
+class Stored(_Strict):
+    """A model that is kept in a file; ``KIND`` and ``REMEDY`` say of a file that is none what it should be."""
+
+    KIND: ClassVar[str]
+    REMEDY: ClassVar[str]
+
+    def save(self, path):
+        """Write as JSON, whole or not at all."""
+        write_json(path, self.model_dump(mode="json"))
+
+    @classmethod
+    def load(cls, path):
+        """Read a file; DataError if it is missing, not JSON, or not of this kind."""
+        try:
+            return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValidationError) as error:
+            raise DataError(path, str(error).splitlines()[0], f"{cls.KIND} as this library writes it",
+                            cls.REMEDY) from error
+
+
+class ResultCard(Stored):
     """The result of one chapter.
 
     Attributes
@@ -104,6 +124,8 @@ class ResultCard(_Strict):
         Which null stands beside the scores, or why there is none.
     """
 
+    KIND, REMEDY = "a result card", "run the chapter again"
+
     chapter: str
     dataset: str
     simulated: bool
@@ -114,25 +136,6 @@ class ResultCard(_Strict):
     refused: list[Refused] = Field(default_factory=list)
     not_evaluable: list[NotEvaluable] = Field(default_factory=list)
     provenance: Provenance
-
-    def save(self, path):
-        """Write as JSON, whole or not at all."""
-        write_json(path, self.model_dump(mode="json"))
-
-    @classmethod
-    def load(cls, path):
-        """Read a card.
-
-        Raises
-        ------
-        DataError
-            The file is missing, not JSON, or not a card.
-        """
-        try:
-            return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValidationError) as error:
-            raise DataError(path, str(error).splitlines()[0], "a result card as this library writes it",
-                            "run the chapter again") from error
 
     def table(self, scope=None):
         """Scores as a DataFrame, one row a score; only those whose scope starts with ``scope`` if given."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from calcium_decoding import models
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.evaluation import metrics
+from calcium_decoding.evaluation import metrics, statistics
 from calcium_decoding.experiments import compare, fold_map
 from calcium_decoding.explain import deep_shap
 from calcium_decoding.models import names, training
@@ -151,3 +151,36 @@ def _mean_abs(decoder, test, explained, background, output, device, at_a_time=20
         found = deep_shap.values(decoder, some, against, output, device=device)
         total, error = total + np.abs(found.values).sum(axis=0), max(error, found.error)
     return total / len(explained), found.base, error
+
+
+def mean_map(maps):
+    """Mean over folds, shape (length, n_roi), of :func:`run`; None where no fold has a map."""
+    known = [m.mean_abs for m in maps if not m.reason]
+    return np.mean(known, axis=0) if known else None
+
+
+def warning(maps, nulls=()):
+    """What to say in red above a map of any kind: its decoders are not above chance or their null; empty if they are.
+
+    Above chance means that the 95 % t interval of the AUC over test animals (over folds, if one animal is tested) lies
+    above 0.5, of which one fold alone says nothing; above the null, that the mean lies above every fold of the null.
+
+    Parameters
+    ----------
+    maps : sequence of FoldMap, Examined or FoldCut
+        With ``reason``, ``auc`` and ``animal``.
+    nulls : sequence of FoldResult
+    """
+    known = [m for m in maps if not m.reason]
+    if not known:
+        return "NO MAP: no fold has a score"
+    aucs = statistics.by_animal([m.auc for m in known], [m.animal for m in known]).to_numpy()
+    if len(aucs) < 2:
+        aucs = np.array([m.auc for m in known])
+    if len(aucs) < 2:
+        return f"ONE FOLD ONLY (AUC {aucs[0]:.2f}): not known to be above chance"
+    if statistics.t_interval(aucs).low <= 0.5:
+        return f"NOT ABOVE CHANCE (AUC {aucs.mean():.2f}): this map means nothing"
+    highest = max((fold.scores["auc"] for fold in nulls if fold.scores), default=0.0)
+    return (f"NOT ABOVE ITS NULL (AUC {aucs.mean():.2f}, null up to {highest:.2f}): this map means nothing"
+            if aucs.mean() <= highest else "")

@@ -59,3 +59,16 @@ FOOTSTEP_LINEAR = {
 }
 FOOTSTEP_MODELS = FOOTSTEP_NETWORKS | FOOTSTEP_LINEAR
 FOOTSTEP_SIZES = "april_9", "april_17", "small"
+
+# How figures and tables call them.
+LABELS = {
+    "gru": "GRU", "lstm": "LSTM", "rnn": "simple RNN", "bigru": "GRU, both ways", "bilstm": "LSTM, both ways",
+    "birnn": "simple RNN, both ways", "gru_keras": "GRU, hard sigmoid", "lstm_keras": "LSTM, hard sigmoid",
+    "logistic": "logistic, 1 frame", "logistic_window": "logistic, window", "time_only": "time only",
+    "cnn": "CNN", "cnn_gru": "CNN-GRU", "cnn_lstm": "CNN-LSTM", "cnn_rnn": "CNN, simple RNN",
+    "speed_gru": "GRU, published", "speed_gru_scaled": "GRU, scaled", "linear": "linear, 1 frame",
+    "ridge_window": "ridge, window"}
+FOOTSTEP_LABELS = {
+    "hybrid": "hybrid", "no_attention": "without attention", "no_convolution": "without convolution",
+    "no_bilstm": "without BiLSTM", **{name: LABELS[name] for name in ("lstm", "logistic", "logistic_window")},
+    "majority": "majority"}

@@ -6,10 +6,10 @@ import seaborn as sns
 from calcium_decoding.data import catalog
 from calcium_decoding.data.published import GROUPS, roi_table
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.models.names import LABELS
 from calcium_decoding.plotting.style import (
     DECODED,
     MODEL_COLOURS,
-    MODEL_LABELS,
     NULL_COLOUR,
     RUN,
     SIGNAL,
@@ -147,7 +147,7 @@ def world_scores(table, ax):
             values = rows.loc[rows["world"] == world, "auc"]
             ax.plot(values, np.full(len(values), y + offset), "o", ms=4, alpha=0.6, color=MODEL_COLOURS[model])
             ax.plot(values.mean(), y + offset, "|", ms=14, color=SIGNAL)
-        ax.plot([], [], "o", color=MODEL_COLOURS[model], label=MODEL_LABELS[model])
+        ax.plot([], [], "o", color=MODEL_COLOURS[model], label=LABELS[model])
     ax.axvline(0.5, color=NULL_COLOUR, ls=":", lw=1)
     ax.set_yticks(range(len(WORLDS)), WORLDS)
     ax.invert_yaxis()

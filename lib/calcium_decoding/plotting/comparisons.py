@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
+from calcium_decoding.evaluation.metrics.frames import METRIC_LABELS
 from calcium_decoding.plotting.style import NULL_COLOUR, SIGNAL, simulated_mark
 
-METRIC_LABELS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "accuracy": "accuracy", "r2": "R²"}
 # Where a decoder that knows nothing comes out, and in words; a mean absolute error has no such place. 0.5 elsewhere.
 _CHANCE = {"r2": (0.0, "mean of the test frames"), "mae": None}
 

@@ -12,9 +12,10 @@ from bokeh.plotting import figure
 from skimage.measure import find_contours
 
 from calcium_decoding.data.published import roi_table
+from calcium_decoding.models.names import LABELS
 from calcium_decoding.plotting import script
 from calcium_decoding.plotting.brain import anatomy_of
-from calcium_decoding.plotting.style import MODEL_COLOURS, MODEL_LABELS, RUN, SIGNAL
+from calcium_decoding.plotting.style import MODEL_COLOURS, RUN, SIGNAL
 
 MOST_FRAMES = 12_000  # a page that holds more opens slowly
 
@@ -218,7 +219,7 @@ def _probability(panel, fold, of):
     """Draw what one decoder says; returns its name."""
     frames, _, p_run = fold.trace(of.id)
     step = -(-len(frames) // MOST_FRAMES)
-    name = MODEL_LABELS[fold.model]
+    name = LABELS[fold.model]
     source = {"time_s": (frames[::step] / of.rate_hz).astype(np.float32), "p_run": p_run[::step].astype(np.float32)}
     line = panel.line("time_s", "p_run", source=source, color=MODEL_COLOURS[fold.model], line_width=1.5, name=name,
                       legend_label=name)

@@ -6,16 +6,12 @@ import seaborn as sns
 
 from calcium_decoding.data.published import GROUPS
 from calcium_decoding.evaluation import metrics
+from calcium_decoding.models.names import IMAGE_MODELS, LABELS, MODELS
 from calcium_decoding.plotting import alt_text
 
 RUN, REST, SIGNAL, DECODED = "#D55E00", "#9AA5AE", "#222222", "#0072B2"
 # Names of decoders on figures and in tables, and their colours: colour-blind safe, one family for the networks.
-MODEL_LABELS = {
-    "gru": "GRU", "lstm": "LSTM", "rnn": "simple RNN", "bigru": "GRU, both ways", "bilstm": "LSTM, both ways",
-    "birnn": "simple RNN, both ways", "gru_keras": "GRU, hard sigmoid", "lstm_keras": "LSTM, hard sigmoid",
-    "logistic": "logistic, 1 frame", "logistic_window": "logistic, window", "time_only": "time only",
-    "cnn": "CNN", "cnn_gru": "CNN-GRU", "cnn_lstm": "CNN-LSTM", "cnn_rnn": "CNN, simple RNN"}
-MODEL_COLOURS = dict(zip(MODEL_LABELS, (
+MODEL_COLOURS = dict(zip(MODELS | IMAGE_MODELS, (
     "#0072B2", "#56B4E9", "#5A4FCF", "#004B76", "#3C8DBC", "#8A7FDF", "#00929C", "#7FB7BE", "#E69F00", "#009E73",
     "#CC79A7", "#A6501E", "#1B7837", "#762A83", "#35978F"), strict=True))
 NULL_COLOUR = "#767676"
@@ -173,7 +169,7 @@ def learning_curves(results, ax, simulated=False):
             color=MODEL_COLOURS[model], label="kept epoch")
     ax.axhline(np.log(2), color=NULL_COLOUR, ls=":", lw=1)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set(xlabel="epoch", ylabel="loss (nats a frame)", title=f"{MODEL_LABELS[model]}: learning")
+    ax.set(xlabel="epoch", ylabel="loss (nats a frame)", title=f"{LABELS[model]}: learning")
     ax.legend(fontsize=8)
     return simulated_mark(ax, simulated)
 
@@ -184,7 +180,7 @@ def decoded_trace(result, recording, start_s, length_s, ax):
     time_s = centre / recording.rate_hz
     here = (time_s >= start_s) & (time_s <= start_s + length_s)
     running_spans(ax, time_s[here], labels[here])
-    ax.plot(time_s[here], p_run[here], color=MODEL_COLOURS[result.model], lw=1.2, label=MODEL_LABELS[result.model])
+    ax.plot(time_s[here], p_run[here], color=MODEL_COLOURS[result.model], lw=1.2, label=LABELS[result.model])
     ax.axhline(0.5, color=NULL_COLOUR, ls=":", lw=1)
     time_axis(ax, time_s[here]).set(ylabel="p(run)", ylim=(-0.03, 1.03))
     if ax.get_subplotspec().is_first_row():
@@ -204,7 +200,7 @@ def roc_by_group(results, ax, simulated=False):
     for colour, (group, curves) in zip(colours, groups.items(), strict=True):
         ax.plot(grid, np.mean(curves, axis=0), color=colour, lw=1.5, label=group)
     ax.plot([0, 1], [0, 1], color=NULL_COLOUR, ls=":", lw=1)
-    ax.set(xlabel="false-positive rate", ylabel="true-positive rate", title=f"{MODEL_LABELS[model]}: ROC by test group",
+    ax.set(xlabel="false-positive rate", ylabel="true-positive rate", title=f"{LABELS[model]}: ROC by test group",
            aspect="equal", xlim=(-0.01, 1), ylim=(0, 1.01))
     if len(groups) <= 6:
         ax.legend(fontsize=8, loc="lower right", title="tested on")
@@ -225,7 +221,7 @@ def roc_by_role(results, ax, simulated=False):
             ax.plot(grid, np.mean(of_folds, axis=0), color=colour, lw=1.8, label=f"{role} {np.mean(values):.3f}")
     ax.plot([0, 1], [0, 1], color=NULL_COLOUR, ls=":", lw=1)
     ax.set(xlabel="false-positive rate", ylabel="true-positive rate", aspect="equal", xlim=(-0.01, 1), ylim=(0, 1.01),
-           title=f"{MODEL_LABELS[results[0].model]}: ROC by role")
+           title=f"{LABELS[results[0].model]}: ROC by role")
     ax.legend(fontsize=8, loc="lower right", title="mean AUC")
     return simulated_mark(ax, simulated)
 
@@ -242,7 +238,7 @@ def fold_scores(results, nulls, ax, published=None, simulated=False):
     names = list(dict.fromkeys(r.model for r in results))
     ticks = []
     for x, model in enumerate(names):
-        ticks.append(MODEL_LABELS[model])
+        ticks.append(LABELS[model])
         _column(ax, x - 0.17, [r for r in results if r.model == model], MODEL_COLOURS[model])
         _column(ax, x + 0.17, [r for r in nulls if r.model == model], NULL_COLOUR)
         if published and model in published:

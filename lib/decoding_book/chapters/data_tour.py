@@ -90,7 +90,7 @@ def correlations_with_running(dataset):
         if len(np.unique(recording.run)) < 2:
             continue
         signal = recording.signal - _baseline(recording)
-        r = _pearson(signal, recording.run.astype(float))
+        r = pearson(signal, recording.run.astype(float))
         rows.setdefault(recording.animal if same else (recording.animal, recording.session), []).append(r)
     means = {key: _mean_of_present(np.array(values)) for key, values in rows.items()}
     if same:
@@ -129,7 +129,8 @@ def _baseline(recording):
     return moving_mean(recording.signal, BASELINE_FRAMES)
 
 
-def _pearson(signal, label):
+def pearson(signal, label):
+    """Correlation of each column of a signal, shape (T, n_roi), with a label, shape (T,); NaN where it is silent."""
     x, y = signal - signal.mean(axis=0), label - label.mean()
     norm = np.sqrt((x**2).sum(axis=0) * (y**2).sum())
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -14,7 +14,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from scipy.stats import binomtest
 
 from calcium_decoding.data.catalog import simulator_rooms
@@ -95,8 +95,10 @@ def code_hash(make_dataset=simulated):
     return code_digest("evaluation/nulls", "evaluation/linear_null.py", measure, *maker)
 
 
-class NullLevel(_Strict):
+class NullLevel(cards.Stored):
     """A measurement with what it was made with."""
+
+    KIND, REMEDY = "a measured level", "measure it again"
 
     rows: list[Row]
     cells: dict[str, dict]
@@ -125,22 +127,6 @@ class NullLevel(_Strict):
                             "measure both again")
         rows = {(r.cell, r.null, r.test): r for level in (self, other) for r in level.rows}
         return self.model_copy(update={"rows": list(rows.values()), "cells": self.cells | other.cells})
-
-    def save(self, path):
-        """Write as JSON, whole or not at all."""
-        write_json(path, self.model_dump(mode="json"))
-
-    @classmethod
-    def load(cls, path):
-        """Read a stored measurement.
-
-        Raises DataError: the file is missing, not JSON, or not a measurement.
-        """
-        try:
-            return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValidationError) as error:
-            raise DataError(path, str(error).splitlines()[0], "a measured level as this library writes it",
-                            "measure it again") from error
 
 
 def settings_of(cell, seed):

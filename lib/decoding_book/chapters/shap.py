@@ -10,6 +10,7 @@ from calcium_decoding.data import published
 from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation import cards, statistics
 from calcium_decoding.evaluation.cards import Score, summarise
+from calcium_decoding.explain.shap_maps import mean_map, warning
 from calcium_decoding.plotting.brain import anatomy_of, picture
 from calcium_decoding.plotting.style import DECODED, NULL_COLOUR, RUN, SIGNAL, simulated_mark
 from calcium_decoding.utils.code import code_digest
@@ -17,30 +18,6 @@ from decoding_book.chapters.regions import group_effects, roi_sets
 
 # What the ledger asks for: frames after the labelled one, and the ROIs whose areas the study states, with the next.
 PEAK_FRAME, NAMED = 3, (*roi_sets.LIMBS, 9)
-
-
-def mean_map(maps):
-    """Mean over folds, shape (length, n_roi), of :func:`run`; None where no fold has a map."""
-    known = [m.mean_abs for m in maps if not m.reason]
-    return np.mean(known, axis=0) if known else None
-
-
-def warning(maps):
-    """What to say in red above a map: its decoders are not above chance, or there are none; empty if all is well.
-
-    Above chance means that the 95 % t interval of the AUC over test animals (over folds, if one animal is tested)
-    lies above 0.5.
-    """
-    known = [m for m in maps if not m.reason]
-    if not known:
-        return "NO MAP: no fold has a score"
-    aucs = statistics.by_animal([m.auc for m in known], [m.animal for m in known]).to_numpy()
-    if len(aucs) < 2:
-        aucs = np.array([m.auc for m in known])
-    low = statistics.t_interval(aucs).low if len(aucs) > 1 else aucs[0]
-    if len(aucs) < 2:
-        return f"ONE FOLD ONLY (AUC {aucs[0]:.2f}): not known to be above chance"
-    return f"NOT ABOVE CHANCE (AUC {aucs.mean():.2f}): this map means nothing" if low <= 0.5 else ""
 
 
 def roi_table(maps, nulls=(), dataset=None):

@@ -5,7 +5,7 @@ import pandas as pd
 
 from calcium_decoding.data import published
 from calcium_decoding.experiments import variants
-from calcium_decoding.plotting.style import MODEL_LABELS
+from calcium_decoding.models.names import LABELS
 
 # Where the paper states the score of a model of ours: experiment, model and variant in its table.
 _PUBLISHED = {
@@ -42,7 +42,7 @@ def score_table(folds, nulls, dataset):
     for suffix, results in (("", folds), (" null", nulls)):
         for model in models_of(results):
             scored = [r.scores for r in results if r.model == model and r.scores]
-            row = {"decoder": MODEL_LABELS[model] + (", null" if suffix else ""), "folds": len(scored)}
+            row = {"decoder": LABELS[model] + (", null" if suffix else ""), "folds": len(scored)}
             for metric in ("auc", "balanced_accuracy"):
                 values = [s[metric] for s in scored]
                 row[f"{metric} mean"] = np.mean(values) if values else None
@@ -59,7 +59,7 @@ def group_table(folds):
     rows = {}
     for r in folds:
         if r.scores:
-            rows.setdefault(r.test_group, {}).setdefault(MODEL_LABELS[r.model], []).append(r.scores["auc"])
+            rows.setdefault(r.test_group, {}).setdefault(LABELS[r.model], []).append(r.scores["auc"])
     table = pd.DataFrame({g: {m: np.mean(v) for m, v in by_model.items()} for g, by_model in rows.items()}).T
     return table.rename_axis("tested on").reset_index()
 

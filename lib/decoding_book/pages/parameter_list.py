@@ -5,6 +5,7 @@ import re
 from calcium_decoding.data.catalog import project_root
 from calcium_decoding.utils.files import write_text
 from decoding_book import execute
+from decoding_book.pages import markdown
 from decoding_book.parameters import CHAPTERS, Parameters
 
 PAGE = "parameters.md"
@@ -26,7 +27,7 @@ def page():
         profiles = {profile: execute.profile_parameters(chapter, profile) for profile in execute.PROFILES}
         rows = [_row(name, field, own[name], profiles) for name, field in schema.model_fields.items()]
         question = execute.notebook_of(chapter).cells[0].source.splitlines()[0].removeprefix("# ")
-        parts.append(f"## {question}\n\nChapter [{chapter}]({chapter}).\n\n{_table(rows)}")
+        parts.append(f"## {question}\n\nChapter [{chapter}]({chapter}).\n\n{markdown.table(_HEAD, rows)}")
     return "\n".join(parts)
 
 
@@ -121,9 +122,8 @@ def _row(name, field, default, profiles):
         says = "; ".join([head, *(f"{name}: {meaning}" for name, meaning in re.findall(r"([\w-]+) \((.+?)\)", tail))])
     changed = [f"{profile} {_value(values[name])}" for profile, values in profiles.items()
                if name in values and values[name] != default]
-    cells = (f"`{name}`", says, _TYPES[field.annotation.__name__], unit_of(field) or "–", _value(default),
-             "<br>".join(changed) or "–", range_in_words)
-    return "| " + " | ".join(cells) + " |"
+    return (f"`{name}`", says, _TYPES[field.annotation.__name__], unit_of(field) or "–", _value(default),
+            "<br>".join(changed) or "–", range_in_words)
 
 
 def _value(value):
@@ -132,11 +132,7 @@ def _value(value):
     return "empty" if value == "" else f"`{value}`".replace("|", r"\|")
 
 
-def _table(rows):
-    head = ("parameter", "what", "type", "unit", "default", "profiles", "allowed")
-    return "\n".join(["| " + " | ".join(head) + " |", "| " + " | ".join(["---"] * len(head)) + " |", *rows]) + "\n"
-
-
+_HEAD = ("parameter", "what", "type", "unit", "default", "profiles", "allowed")
 _TOP = """\
 <!-- Written by `{command}` from the schemas, the chapters and the profiles: edit those. -->
 

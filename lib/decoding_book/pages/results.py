@@ -15,7 +15,7 @@ from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation.cards import ResultCard, stored_folder
 from calcium_decoding.plotting import script
 from calcium_decoding.utils.files import write_text
-from decoding_book.pages import glossary
+from decoding_book.pages import glossary, markdown
 
 MADE = ("90_results", "execution")
 FILTERED = ("chapter", "metric", "data set", "data", "card")  # columns of the results with a list to choose from
@@ -161,7 +161,7 @@ chapters describe; *paper* is the published protocol.
 
 ## Time and memory
 
-{_table(("chapter", "data set", "seconds", "peak memory (MB)", "executed on"), rows)}
+{markdown.table(("chapter", "data set", "seconds", "peak memory (MB)", "executed on"), rows)}
 
 Together {total / 60:.1f} minutes. Seconds are those of the execution that made the page; folds that were kept from an
 earlier run are not trained again and take no time. Memory is the most that the notebook and its worker processes held
@@ -170,21 +170,16 @@ larger.
 
 ## Data
 
-{_table(("data set", "data", "content", "what"), sets)}
+{markdown.table(("data set", "data", "content", "what"), sets)}
 
 The content hash is over every recording as the chapters read it. `data_manifest.yaml` says where each set comes from.
 
 ## Versions
 
-{_table(("what", "version"), [(what, f"`{version}`") for what, version in versions])}
+{markdown.table(("what", "version"), [(what, f"`{version}`") for what, version in versions])}
 
 Code: {"; ".join(f"`{version}`" for version in code)}.
 """
-
-
-def _table(head, rows):
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def in_jupyterlab(chapter):

@@ -7,7 +7,7 @@ import pytest
 from calcium_decoding.data import published
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.evaluation.cards import Provenance, ResultCard
-from calcium_decoding.explain import cut_masks
+from calcium_decoding.explain import cut_masks, shap_maps
 from calcium_decoding.explain.occlusion import FoldCut
 from calcium_decoding.plotting import style
 from decoding_book import claims, ledger
@@ -78,12 +78,12 @@ def test_the_warning_is_there_at_chance_below_the_null_and_without_folds_and_els
         def __init__(self, auc):
             self.scores = {"auc": auc}
 
-    assert occlusion_tables.warning(cuts) == "" == occlusion_tables.warning(cuts, [Null(0.6)])
-    assert "NOT ABOVE ITS NULL" in occlusion_tables.warning(cuts, [Null(0.6), Null(0.95)])
+    assert shap_maps.warning(cuts) == "" == shap_maps.warning(cuts, [Null(0.6)])
+    assert "NOT ABOVE ITS NULL" in shap_maps.warning(cuts, [Null(0.6), Null(0.95)])
     at_chance = [fold(f"m{i}", bump(4, 2), auc) for i, auc in enumerate((0.45, 0.62, 0.5, 0.58))]
-    assert "NOT ABOVE CHANCE (AUC 0.54)" in occlusion_tables.warning(at_chance)
-    assert "NOT ABOVE CHANCE" in occlusion_tables.warning(cuts[:1])  # one fold has no interval
-    assert "NO MAP" in occlusion_tables.warning([])
+    assert "NOT ABOVE CHANCE (AUC 0.54)" in shap_maps.warning(at_chance)
+    assert "ONE FOLD ONLY" in shap_maps.warning(cuts[:1])  # it has no interval, so nothing is known
+    assert "NO MAP" in shap_maps.warning([])
     html = occlusion_tables.show(occlusion_tables.fold_table(at_chance), at_chance).to_html()
     assert "NOT ABOVE CHANCE" in html and "#B00020" in html
     assert "NOT ABOVE" not in occlusion_tables.show(occlusion_tables.fold_table(cuts), cuts).to_html()
@@ -102,7 +102,7 @@ def test_figures_carry_the_warning_in_red_and_name_what_is_simulated():
     _, (pairs, sides, landmarks) = style.panels(3)
     figures.pairs(at_chance, pairs, simulated=True)
     figures.sides(at_chance, sides, simulated=True)
-    figures.landmarks(table, landmarks, occlusion_tables.warning(at_chance), simulated=True)
+    figures.landmarks(table, landmarks, shap_maps.warning(at_chance), simulated=True)
     for ax in (*axes, *row, pairs, sides, landmarks):
         title = next(t for t in (ax._left_title, ax.title, ax._right_title) if t.get_text())
         assert "NOT ABOVE CHANCE" in title.get_text() and title.get_color() == figures.RED

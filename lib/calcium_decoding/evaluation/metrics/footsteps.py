@@ -5,11 +5,11 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 
 from calcium_decoding.data.readers.footsteps import KINEMATICS
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.evaluation.metrics.frames import METRIC_LABELS
 from calcium_decoding.evaluation.statistics import Interval
 from calcium_decoding.preprocessing.windows import CLASSES
 
-METRIC_LABELS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1",
-                 "auc": "AUC, mean of classes", "r2": "R², mean of both limbs"}
+FOOTSTEP_METRICS = METRIC_LABELS | {"auc": "AUC, mean of classes", "r2": "R², mean of both limbs"}
 
 
 def footstep_scores(labels, probabilities):

@@ -14,6 +14,10 @@ from sklearn.metrics import (
 
 from calcium_decoding.errors import DataError
 
+# How figures and tables call them.
+METRIC_LABELS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "accuracy": "accuracy",
+                 "macro_f1": "macro F1", "r2": "R²"}
+
 
 def frame_scores(labels, p_run):
     """Scores over frames.

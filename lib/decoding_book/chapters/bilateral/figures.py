@@ -5,7 +5,7 @@ import numpy as np
 import seaborn as sns
 
 from calcium_decoding.data.readers.footsteps import KINEMATICS
-from calcium_decoding.evaluation.metrics.footsteps import METRIC_LABELS, confusion
+from calcium_decoding.evaluation.metrics.footsteps import FOOTSTEP_METRICS, confusion
 from calcium_decoding.plotting.comparisons import legend_beside
 from calcium_decoding.plotting.style import NULL_COLOUR, SIGNAL, simulated_mark, time_axis
 from calcium_decoding.preprocessing.windows import CLASSES
@@ -108,7 +108,7 @@ def strip(results, ax, metric="balanced_accuracy", nulls=(), simulated=False):
     for place, model in enumerate(wide):
         _dots(ax, place, wide[model].dropna(), COLOURS[model])
     ax.set_xticks(range(wide.shape[1]), [MODEL_LABELS[m].replace(" ", "\n") for m in wide], fontsize=8)
-    ax.set(ylabel=f"{METRIC_LABELS.get(metric, metric)}\n(a dot is an animal)", xlim=(-0.5, wide.shape[1] - 0.4))
+    ax.set(ylabel=f"{FOOTSTEP_METRICS.get(metric, metric)}\n(a dot is an animal)", xlim=(-0.5, wide.shape[1] - 0.4))
     legend_beside(ax)
     return simulated_mark(ax, simulated)
 
@@ -159,7 +159,7 @@ def curve(results, xlabel, ax, metric="balanced_accuracy", nulls=(), logarithmic
         ax.set_xscale("log")
         ax.minorticks_off()
     ax.set_xticks([x[v] for v in values], [zero if zero and v == 0 else f"{v:g}" for v in values])
-    ax.set(xlabel=xlabel, ylabel=METRIC_LABELS.get(metric, metric))
+    ax.set(xlabel=xlabel, ylabel=FOOTSTEP_METRICS.get(metric, metric))
     legend_beside(ax)
     return simulated_mark(ax, simulated)
 

@@ -8,13 +8,11 @@ from calcium_decoding.evaluation.cards import Score, summarise
 from calcium_decoding.evaluation.metrics import footsteps
 from calcium_decoding.evaluation.statistics import sign_flip, t_interval
 from calcium_decoding.explain import cell_importance
-from calcium_decoding.models.names import FOOTSTEP_LINEAR
+from calcium_decoding.models.names import FOOTSTEP_LABELS, FOOTSTEP_LINEAR
 
 CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc")
-MODEL_LABELS = {"hybrid": "hybrid", "no_attention": "without attention", "no_convolution": "without convolution",
-                "no_bilstm": "without BiLSTM", "lstm": "LSTM", "logistic": "logistic, 1 frame",
-                "logistic_window": "logistic, window", "majority": "majority", "aligned": "linear alignment",
-                "read-in": "read-in alone", "all layers": "all layers", "within": "within animal"}
+MODEL_LABELS = FOOTSTEP_LABELS | {"aligned": "linear alignment", "read-in": "read-in alone",
+                                  "all layers": "all layers", "within": "within animal"}
 _ONE_ANIMAL = "one animal: none"
 
 
@@ -51,7 +49,7 @@ def summary(results, metrics=CLASS_METRICS):
     rows = {}
     for metric in metrics:
         wide = by_animal(results, metric)
-        rows[footsteps.METRIC_LABELS.get(metric, metric.replace("_", " "))] = [
+        rows[footsteps.FOOTSTEP_METRICS.get(metric, metric.replace("_", " "))] = [
             f"{mean:.3f}" + (f" ± {sd:.3f}" if np.isfinite(sd) else "")
             for mean, sd in zip(wide.mean(), wide.std(ddof=1), strict=True)]
     return pd.DataFrame({"model": [MODEL_LABELS[m] for m in wide.columns], **rows})

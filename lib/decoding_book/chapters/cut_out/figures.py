@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
-from calcium_decoding.explain import cut_masks
+from calcium_decoding.explain import cut_masks, shap_maps
 from calcium_decoding.plotting.comparisons import legend_beside
 from calcium_decoding.plotting.style import DECODED, NULL_COLOUR, SIGNAL, simulated_mark
 from decoding_book.chapters.cut_out import occlusion_tables
@@ -64,7 +64,7 @@ def animals(cuts, found, axes, simulated=False, nulls=(), pooled=False):
     ``cuts``: sequence of FoldCut. ``found``: dict of str to Backdrop. ``axes`` (sequence of Axes): one an animal.
     ``nulls`` (sequence of FoldResult): for the warning.
     """
-    said = occlusion_tables.warning(cuts, nulls)
+    said = shap_maps.warning(cuts, nulls)
     by = occlusion_tables.by_animal(cuts, pooled) if occlusion_tables.usable(cuts) else {}
     limits = scale(*by.values())
     for ax, (animal, backdrop) in zip(axes, found.items(), strict=True):
@@ -78,7 +78,7 @@ def models(cuts, backdrop, axes, simulated=False, nulls=(), name=""):
 
     ``cuts``: sequence of FoldCut. ``backdrop``: Backdrop. ``axes``: (Axes, Axes). ``name``: whose picture lies below.
     """
-    said = occlusion_tables.warning(cuts, nulls)
+    said = shap_maps.warning(cuts, nulls)
     known = occlusion_tables.usable(cuts)
     mean, sd = occlusion_tables.mean_and_sd(cuts)
     overlay(mean, backdrop, axes[0], f"mean of {len(known)} models, on {name}", None, said, simulated)
@@ -179,6 +179,6 @@ def pieces(shape, ax):
 
 
 def _warned(cuts, ax, simulated):
-    if said := occlusion_tables.warning(cuts):
+    if said := shap_maps.warning(cuts):
         ax.set_title(said, color=RED, fontsize=10, fontweight="bold", pad=18)
     return simulated_mark(ax, simulated)

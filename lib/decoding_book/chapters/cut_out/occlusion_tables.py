@@ -8,6 +8,7 @@ from calcium_decoding.data import published
 from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation import cards, statistics
 from calcium_decoding.explain import cut_masks
+from calcium_decoding.explain.shap_maps import warning
 from decoding_book.chapters import tables
 
 HALF = cut_masks.GRID // 2
@@ -19,28 +20,6 @@ EXAMPLE_SESSION, EXAMPLE_TEST, EXAMPLE_VALID = "20180129_Emx1G6_non_1", "mouse 2
 def usable(cuts):
     """The folds that have something to show."""
     return [cut for cut in cuts if not cut.reason]
-
-
-def warning(cuts, nulls=()):
-    """What to say in red above a map: its decoders are not above chance or above their null; empty if all is well.
-
-    Above chance means that the 95 % t interval of the AUC of whole pictures over test animals (over folds, if one
-    animal is tested) lies above 0.5; above the null, that the mean lies above every fold of the null.
-
-    ``cuts``: sequence of FoldCut. ``nulls``: sequence of FoldResult.
-    """
-    known = usable(cuts)
-    if not known:
-        return "NO MAP: no fold has a score"
-    aucs = statistics.by_animal([c.auc for c in known], [c.animal for c in known]).to_numpy()
-    if len(aucs) < 2:
-        aucs = np.array([c.auc for c in known])
-    low = statistics.t_interval(aucs).low if len(aucs) > 1 else 0.0
-    if low <= 0.5:
-        return f"NOT ABOVE CHANCE (AUC {aucs.mean():.2f}): this map means nothing"
-    highest = max((fold.scores["auc"] for fold in nulls if fold.scores), default=0.0)
-    return (f"NOT ABOVE ITS NULL (AUC {aucs.mean():.2f}, null up to {highest:.2f}): this map means nothing"
-            if aucs.mean() <= highest else "")
 
 
 def show(table, cuts, nulls=()):

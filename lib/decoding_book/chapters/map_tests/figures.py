@@ -4,10 +4,9 @@ import numpy as np
 import seaborn as sns
 
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.explain import attribution
+from calcium_decoding.explain import attribution, shap_maps
 from calcium_decoding.explain.attribution import METHODS, measures
 from calcium_decoding.plotting.style import NULL_COLOUR, simulated_mark
-from decoding_book.chapters import shap
 from decoding_book.chapters.map_tests.tests import DRIVEN, TESTS
 
 COLOURS = dict(zip(METHODS, ("#0072B2", "#56B4E9", "#009E73", "#D55E00", "#E69F00", "#CC79A7"), strict=True))
@@ -151,7 +150,7 @@ def beeswarm(one, ax, simulated=False, most=10):
 
 def marked(found, ax, simulated, single=False):
     """The panel with a red warning where the decoders are not above chance."""
-    said = shap.warning(found) if not single else (
+    said = shap_maps.warning(found) if not single else (
         f"NOT ABOVE CHANCE (AUC {found[0].auc:.2f})" if found[0].auc <= 0.55 else "")
     if said:
         ax.set_title(said, color="#B00020", fontsize=10, fontweight="bold", pad=18, loc="left")
@@ -159,7 +158,7 @@ def marked(found, ax, simulated, single=False):
 
 
 def _nothing(found, ax):
-    return _said(ax, shap.warning(found))
+    return _said(ax, shap_maps.warning(found))
 
 
 def _said(ax, text):

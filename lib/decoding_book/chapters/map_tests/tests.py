@@ -12,9 +12,8 @@ import pandas as pd
 
 from calcium_decoding.evaluation import statistics
 from calcium_decoding.evaluation.cards import Score, summarise
-from calcium_decoding.explain import attribution
+from calcium_decoding.explain import attribution, shap_maps
 from calcium_decoding.explain.attribution import METHODS
-from decoding_book.chapters import shap
 from decoding_book.chapters.map_tests.scenarios import planted_lag_frames
 
 DRIVEN = 8  # ROIs that running drives in the world single_area; as many are looked for elsewhere
@@ -157,9 +156,9 @@ def score_table(named):
         if known:
             rows.append({"decoders": name, "folds": len(known), "AUC, network": np.mean([one.auc for one in known]),
                          "AUC, logistic": np.mean([one.auc_logistic for one in known]),
-                         "warning": shap.warning(found)})
+                         "warning": shap_maps.warning(found)})
         else:
-            rows.append({"decoders": name, "folds": 0, "warning": shap.warning(found)})
+            rows.append({"decoders": name, "folds": 0, "warning": shap_maps.warning(found)})
     return pd.DataFrame(rows)
 
 

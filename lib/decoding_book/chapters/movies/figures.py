@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
+from calcium_decoding.models.names import LABELS
 from calcium_decoding.plotting.brain import picture
 from calcium_decoding.plotting.comparisons import legend_beside
-from calcium_decoding.plotting.style import DECODED, MODEL_COLOURS, MODEL_LABELS, NULL_COLOUR, SIGNAL, simulated_mark
+from calcium_decoding.plotting.style import DECODED, MODEL_COLOURS, NULL_COLOUR, SIGNAL, simulated_mark
 from calcium_decoding.preprocessing import confounds
 from decoding_book.chapters.movies import movie_tables
 
@@ -102,7 +103,7 @@ def validation_losses(folds, ax, simulated=False):
             ax.plot(np.arange(1, len(h.valid_loss) + 1), h.valid_loss, color=MODEL_COLOURS[model], lw=0.5, alpha=0.4)
             ax.plot(h.best_epoch + 1, h.valid_loss[h.best_epoch], "o", color=MODEL_COLOURS[model], ms=3.5, alpha=0.8)
         ax.plot(np.arange(1, shortest + 1), np.mean([h.valid_loss[:shortest] for h in histories], axis=0), ".-",
-                color=MODEL_COLOURS[model], lw=2.2, label=MODEL_LABELS[model])
+                color=MODEL_COLOURS[model], lw=2.2, label=LABELS[model])
     ax.axhline(np.log(2), color=NULL_COLOUR, ls=":", lw=1, label="always one half")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="epoch", ylabel="validation loss (nats a frame)")

@@ -13,6 +13,7 @@ from calcium_decoding.data import published
 from calcium_decoding.evaluation import cards
 from calcium_decoding.experiments.compare import Condition
 from calcium_decoding.preprocessing import MovingMeanBaseline
+from decoding_book.chapters.data_tour import pearson
 
 LIMBS = (6, 8, 31, 33)  # FLa and HLa of both hemispheres: the only ROIs whose areas the study states
 N_STUDY = 50
@@ -150,9 +151,10 @@ def correlations(dataset, baseline_frames=1000):
         if len(np.unique(recording.run)) < 2:
             continue
         signal = MovingMeanBaseline(baseline_frames).transform(recording.signal).astype(np.float64)
-        active = np.flatnonzero(np.ptp(signal, axis=0) > 0)
-        r = np.corrcoef(signal[:, active].T, recording.run)[-1, :-1] if len(active) else []
-        rows.append(pd.DataFrame({"animal": recording.animal, "recording": recording.id, "roi": active + 1, "r": r}))
+        r = pearson(signal, recording.run.astype(float))
+        active = np.flatnonzero(np.isfinite(r))
+        rows.append(pd.DataFrame({"animal": recording.animal, "recording": recording.id, "roi": active + 1,
+                                  "r": r[active]}))
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["animal", "recording", "roi", "r"])
 
 

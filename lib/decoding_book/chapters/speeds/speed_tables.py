@@ -9,9 +9,8 @@ from calcium_decoding.errors import ParameterError
 from calcium_decoding.evaluation import cards, metrics
 from calcium_decoding.experiments import tasks
 from calcium_decoding.experiments.compare import Condition
+from calcium_decoding.models.names import LABELS
 
-LABELS = {"speed_gru": "GRU, published", "speed_gru_scaled": "GRU, scaled", "linear": "linear, 1 frame",
-          "ridge_window": "ridge, window"}
 FENCE = 3.0  # interquartile ranges above the upper quartile: Tukey's outer fence
 LEAST_RUNNING = 20  # frames, for quartiles to mean something
 LEAST_IN_BIN = 30  # frames
