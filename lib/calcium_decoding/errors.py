@@ -12,14 +12,8 @@ mend it. :class:`DataError` is about data and files, :class:`ParameterError` abo
 class CalciumDecodingError(Exception):
     """Base of every error this library raises on purpose.
 
-    Parameters
-    ----------
-    where : str
-        File, session, parameter or fold that the error is about.
-    found, expected : str
-        What was there and what should have been.
-    remedy : str
-        What the reader can do about it.
+    ``where``: file, session, parameter or fold that the error is about. ``found``, ``expected``: what was there and
+    what should have been. ``remedy``: what the reader can do about it.
     """
 
     def __init__(self, where, found, expected, remedy):

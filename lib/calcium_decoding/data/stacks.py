@@ -18,18 +18,10 @@ _SEVERAL_FILES = ("ome", "mmstack", "ndtiff")  # kinds that tifffile puts togeth
 class Stack:
     """Frames of one file. Small, so it travels to other processes; no file is left open.
 
-    Parameters
-    ----------
-    path : Path
-    shape : (int, int, int)
-        Frames, rows, columns.
-    dtype : dtype
-        Of a pixel, in the byte order of the file.
-    start, step : int, optional
-        First byte of the first frame and bytes from one frame to the next, where frames lie uncompressed at equal
-        distances. Such a file can be memory-mapped.
-    offsets, counts : ndarray, shape (T, segments), int64, optional
-        First byte and number of bytes of each strip or tile, where they do not.
+    ``shape`` ((int, int, int)): frames, rows, columns. ``dtype``: of a pixel, in the byte order of the file. ``start``,
+    ``step``: first byte of the first frame and bytes from one frame to the next, where frames lie uncompressed at equal
+    distances. Such a file can be memory-mapped. ``offsets``, ``counts`` (ndarray, shape (T, segments), int64): first
+    byte and number of bytes of each strip or tile, where they do not.
     """
 
     path: Path

@@ -27,12 +27,8 @@ _TABLE_BYTES = 512  # read at once; more only for a page with more tags
 class PageTable:
     """Where the pixels of all pages lie.
 
-    Parameters
-    ----------
-    size : int
-        Of the file, bytes.
-    offsets, counts : ndarray, shape (pages, segments), int64
-        First byte and number of bytes of each strip or tile. Counts are 0 where the file leaves them out.
+    ``size``: of the file, bytes. ``offsets``, ``counts`` (ndarray, shape (pages, segments), int64): first byte and
+    number of bytes of each strip or tile. Counts are 0 where the file leaves them out.
     """
 
     size: int

@@ -59,16 +59,9 @@ def quantile(scores, level):
 class Band:
     """Prediction intervals ready for use: decoded speed plus and minus ``quantile``, times a size if scaled.
 
-    Attributes
-    ----------
-    level : float
-        Nominal coverage.
-    quantile : float
-        In the unit of the speed; of scaled scores, a factor.
-    offset : float or None
-        Of scaled scores: the size of the error expected at speed 0, unit of the speed. None: absolute scores.
-    least : float
-        What no true value is below: 0 for a speed, minus infinity for what can be negative.
+    ``level``: nominal coverage. ``quantile``: in the unit of the speed; of scaled scores, a factor. ``offset``: of
+    scaled scores: the size of the error expected at speed 0, unit of the speed. None: absolute scores. ``least``: what
+    no true value is below: 0 for a speed, minus infinity for what can be negative.
     """
 
     level: float

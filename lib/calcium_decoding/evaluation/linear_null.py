@@ -30,21 +30,10 @@ class Sessions:
     the frames of all other sessions. A signal and a label of different length are both cut to the shorter, from the
     start, as in :func:`calcium_decoding.evaluation.nulls.repair_sessions`.
 
-    Parameters
-    ----------
-    signals : sequence of ndarray, shape (T_i, n_roi)
-        One a session, two or more, the same ROIs.
-    labels : sequence of ndarray, shape (T_j,)
-        0 rest, 1 run; as many as are to be paired with the signals.
-    penalty : float
-        ``alpha`` of scikit-learn's ``Ridge``; more than 0, at most a million.
-
-    Raises
-    ------
-    DataError
-        Fewer than two sessions, or different ROIs.
-    ParameterError
-        The penalty is out of range.
+    ``signals`` (sequence of ndarray, shape (T_i, n_roi)): one a session, two or more, the same ROIs. ``labels``
+    (sequence of ndarray, shape (T_j,)): 0 rest, 1 run; as many as are to be paired with the signals. ``penalty``:
+    ``alpha`` of scikit-learn's ``Ridge``; more than 0, at most a million. Raises DataError: fewer than two sessions, or
+    different ROIs. Raises ParameterError: the penalty is out of range.
     """
 
     def __init__(self, signals, labels, penalty=1.0):
@@ -146,19 +135,11 @@ def _area(scores, label):
 class LinearNull:
     """The observed score of an animal among scores of a null.
 
-    Attributes
-    ----------
-    null : str
-        Name in :data:`calcium_decoding.evaluation.nulls.NULLS`.
-    observed : float
-        Mean over sessions of the area under the ROC curve (AUC).
-    by_session : ndarray, shape (n_sessions,)
-        Observed AUC of each session; NaN in a session that has none.
-    null_aucs : ndarray, shape (n_draws,)
-        The same mean for each draw.
-    one_class : tuple of str
-        Sessions with only rest or only running. They train, but have no AUC and are left out of the mean, and so is
-        a session of a draw whose label has one class only.
+    ``null``: name in :data:`calcium_decoding.evaluation.nulls.NULLS`. ``observed``: mean over sessions of the area
+    under the ROC curve (AUC). ``by_session`` (ndarray, shape (n_sessions,)): observed AUC of each session; NaN in a
+    session that has none. ``null_aucs`` (ndarray, shape (n_draws,)): the same mean for each draw. ``one_class`` (tuple
+    of str): sessions with only rest or only running. They train, but have no AUC and are left out of the mean, and so
+    is a session of a draw whose label has one class only.
     """
 
     null: str

@@ -21,25 +21,14 @@ METRICS = {"detected": "onsets_detected", "delay (s)": "onset_delay_s", "false a
 class EventSettings:
     """What counts as an onset, and where its detection is looked for.
 
-    Parameters
-    ----------
-    threshold : float
-        A frame is decoded as running where ``p_run`` is above it. Choose it on training or validation animals.
-    min_rest_s, min_run_s : float
-        An onset of running is a step from rest to run with at least so much rest just before and running just after,
-        seconds. With less, it would be hard to say which onset a detection belongs to.
-    before_s, after_s : float
-        An onset at time t counts as detected if a decoded onset lies in [t - before_s, t + after_s), seconds. Early
-        ones exist where a decoder sees frames after the labelled one, or where the brain announces the movement. At
-        most ``min_rest_s`` and ``min_run_s``, so that no two onsets compete for a detection.
-    hold_s : float
-        Decoded running has to last so long before it counts, seconds; the decoded onset is the last frame of that
-        time, so that waiting costs delay. 0: the first frame above threshold.
-
-    Raises
-    ------
-    ParameterError
-        A value is out of range.
+    ``threshold``: a frame is decoded as running where ``p_run`` is above it. Choose it on training or validation
+    animals. ``min_rest_s``, ``min_run_s``: an onset of running is a step from rest to run with at least so much rest
+    just before and running just after, seconds. With less, it would be hard to say which onset a detection belongs to.
+    ``before_s``, ``after_s``: an onset at time t counts as detected if a decoded onset lies in [t - before_s, t +
+    after_s), seconds. Early ones exist where a decoder sees frames after the labelled one, or where the brain announces
+    the movement. At most ``min_rest_s`` and ``min_run_s``, so that no two onsets compete for a detection. ``hold_s``:
+    decoded running has to last so long before it counts, seconds; the decoded onset is the last frame of that time, so
+    that waiting costs delay. 0: the first frame above threshold. Raises ParameterError: a value is out of range.
     """
 
     threshold: float = 0.5
@@ -67,16 +56,9 @@ class EventSettings:
 class EventScores:
     """Counts of one recording, or of several; ratios are refused where they do not exist.
 
-    Attributes
-    ----------
-    n_onsets : int
-        Onsets of running.
-    onset_delay_s : ndarray, shape (n_detected,)
-        From each detected onset to its decoded onset, seconds; negative if decoded before. Missed onsets have none.
-    n_false_alarms : int
-        Decoded onsets at rest and away from every step from rest to run in the label.
-    rest_s : float
-        Seconds of such rest.
+    ``n_onsets``: onsets of running. ``onset_delay_s`` (ndarray, shape (n_detected,)): from each detected onset to its
+    decoded onset, seconds; negative if decoded before. Missed onsets have none. ``n_false_alarms``: decoded onsets at
+    rest and away from every step from rest to run in the label. ``rest_s``: seconds of such rest.
     """
 
     n_onsets: int

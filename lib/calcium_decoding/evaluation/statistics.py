@@ -61,15 +61,8 @@ def checked_values(values, name, at_least=1, what="values"):
 class SignFlip:
     """Result of :func:`sign_flip`; ``str()`` is a sentence for the page.
 
-    Attributes
-    ----------
-    effect : float
-        Mean difference over animals.
-    p : float
-    alternative : str
-    floor : float
-        The smallest ``p`` that so few animals, or so many draws, can give, whatever the effect.
-    n_animals : int
+    ``effect``: mean difference over animals. ``floor``: the smallest ``p`` that so few animals, or so many draws, can
+    give, whatever the effect.
     """
 
     effect: float
@@ -218,13 +211,8 @@ def _stars(p):
 class Interval:
     """An estimate with its interval; ``str()`` says over how many animals.
 
-    Attributes
-    ----------
-    estimate, low, high : float
-    level : float
-        Nominal coverage, such as 0.95.
-    units : dict of str to int
-        How many units of each kind, ``{"animal": 5, "session": 64}``.
+    ``level``: nominal coverage, such as 0.95. ``units`` (dict of str to int): how many units of each kind, ``{"animal":
+    5, "session": 64}``.
     """
 
     estimate: float

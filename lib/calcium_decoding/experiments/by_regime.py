@@ -15,15 +15,8 @@ from calcium_decoding.experiments import engine
 class RegimeResult:
     """One regime.
 
-    Attributes
-    ----------
-    regime : str
-        A name in :data:`calcium_decoding.splits.REGIMES`.
-    experiment : Experiment or None
-        None where the data do not allow the regime.
-    folds : list of FoldResult
-    reason : str
-        Why the data do not allow it; empty if they do.
+    ``regime``: a name in :data:`calcium_decoding.splits.REGIMES`. ``experiment``: None where the data do not allow the
+    regime. ``folds``: list of FoldResult. ``reason``: why the data do not allow it; empty if they do.
     """
 
     regime: str

@@ -20,17 +20,10 @@ from calcium_decoding.experiments import engine
 class Condition:
     """One bar of a figure: an experiment and a model under a name.
 
-    Parameters
-    ----------
-    name : str
-        As a figure shows it: ``"0.5 s"``, ``"FL&HL"``, ``"past only"``.
-    experiment : Experiment
-    model : str
-        A name in :data:`calcium_decoding.models.MODELS`.
-    value : float, optional
-        Position on a numeric axis, if there is one; its unit is the axis's.
-    published : tuple of (str, str, str), optional
-        Experiment, model and variant under which the published tables have this condition.
+    ``name``: as a figure shows it: ``"0.5 s"``, ``"FL&HL"``, ``"past only"``. ``model``: a name in
+    :data:`calcium_decoding.models.MODELS`. ``value``: position on a numeric axis, if there is one; its unit is the
+    axis's. ``published`` (tuple of (str, str, str)): experiment, model and variant under which the published tables
+    have this condition.
     """
 
     name: str

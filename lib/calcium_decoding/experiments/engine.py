@@ -279,11 +279,7 @@ def _load(path):
 class Outcome:
     """What a job found.
 
-    Attributes
-    ----------
-    facts : dict
-        Anything JSON can hold: scores, notes, losses.
-    arrays : dict of str to ndarray
+    ``facts``: anything JSON can hold: scores, notes, losses. ``arrays``: dict of str to ndarray.
     """
 
     facts: dict

@@ -111,24 +111,14 @@ class FoldResult:
 class FoldTask:
     """One decoder on one fold, with what it needs and nothing else: it travels to other processes and machines.
 
-    Parameters
-    ----------
-    split : Split
-        With the one fold.
-    spec : WindowSpec
-    recipe : dict
-        Arguments of :func:`calcium_decoding.preprocessing.build`.
-    training : TrainingSettings
-    model : str
-        A name in :data:`calcium_decoding.models.MODELS`, or in ``SPEED_MODELS`` for a speed.
-    labels : dict of str to ndarray (T,)
-        Run label or speed of each frame, by recording.
-    signals : SharedSignals or dict of str to ndarray (T, n_roi)
-        Raw signals by recording. Shared ones are preprocessed once for all folds, unless the preprocessing learns
-        from training frames; the fold then has a copy of its own, as with a dict. The results are the same bits.
-    task : {"run", "speed"}
-    running : dict of str to ndarray (T,)
-        Of a speed: run labels by recording, for scores within running. Empty if not every recording has one.
+    ``split``: with the one fold. ``spec``: WindowSpec. ``recipe``: arguments of
+    :func:`calcium_decoding.preprocessing.build`. ``training``: TrainingSettings. ``model``: a name in
+    :data:`calcium_decoding.models.MODELS`, or in ``SPEED_MODELS`` for a speed. ``labels`` (dict of str to ndarray
+    (T,)): run label or speed of each frame, by recording. ``signals`` (SharedSignals or dict of str to ndarray (T,
+    n_roi)): raw signals by recording. Shared ones are preprocessed once for all folds, unless the preprocessing learns
+    from training frames; the fold then has a copy of its own, as with a dict. The results are the same bits. ``task``:
+    {"run", "speed"}. ``running`` (dict of str to ndarray (T,)): of a speed: run labels by recording, for scores within
+    running. Empty if not every recording has one.
     """
 
     split: Split

@@ -21,13 +21,9 @@ from calcium_decoding.utils.files import hash_bytes, hash_content
 class Frames:
     """Frames of one animal, sessions one after another, with the behaviour on them.
 
-    Parameters
-    ----------
-    signal : ndarray, shape (T, n_cells), float32
-        As recorded; scaling is learned from training frames later.
-    footstep : ndarray, shape (T,), int64
-    kinematics : ndarray, shape (T, 4), float32, or None
-        Columns as in :data:`calcium_decoding.data.readers.footsteps.KINEMATICS`.
+    ``signal`` (ndarray, shape (T, n_cells), float32): as recorded; scaling is learned from training frames later.
+    ``footstep``: ndarray, shape (T,), int64. ``kinematics`` (ndarray, shape (T, 4), float32, or None): columns as in
+    :data:`calcium_decoding.data.readers.footsteps.KINEMATICS`.
     """
 
     signal: np.ndarray
@@ -74,17 +70,9 @@ class Frames:
 class DecodeTask:
     """Train one decoder on one split, test it.
 
-    Parameters
-    ----------
-    frames : Frames
-    part : Rows
-    model : str
-        A name in :data:`calcium_decoding.models.names.FOOTSTEP_MODELS`.
-    length : int
-        Frames of a window.
-    settings : FitSettings
-    size : str
-        A name in :data:`calcium_decoding.models.hybrid.SIZES`.
+    ``frames``: Frames. ``part``: Rows. ``model``: a name in :data:`calcium_decoding.models.names.FOOTSTEP_MODELS`.
+    ``length``: frames of a window. ``settings``: FitSettings. ``size``: a name in
+    :data:`calcium_decoding.models.hybrid.SIZES`.
     """
 
     frames: Frames

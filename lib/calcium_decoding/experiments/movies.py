@@ -158,14 +158,9 @@ class ImageExperiment:
 class SharedMovies:
     """What the folds of an experiment on movies share.
 
-    Attributes
-    ----------
-    folder : Path
-        For weights and features.
-    movies : dict of str to Movie
-        By recording; converted where the file itself cannot be mapped.
-    scalings : dict of str to MovieScaling
-        Empty if each fold takes them from its own training frames.
+    ``folder``: for weights and features. ``movies`` (dict of str to Movie): by recording; converted where the file
+    itself cannot be mapped. ``scalings`` (dict of str to MovieScaling): empty if each fold takes them from its own
+    training frames.
     """
 
     folder: Path
@@ -177,19 +172,10 @@ class SharedMovies:
 class ImageFoldTask:
     """One decoder of images on one fold, with what it needs and nothing else.
 
-    Parameters
-    ----------
-    split : Split
-        With the one fold.
-    settings : ImageSettings
-    model : str
-        A name in :data:`calcium_decoding.models.IMAGE_MODELS`.
-    movies, labels, scalings : dict
-        Movie, run label of each frame, MovieScaling by recording; no scalings: from the training frames.
-    folder : Path
-        For weights and features.
-    cnn_key, key : str
-        Names of the weights of stage 1, and of this decoder.
+    ``split``: with the one fold. ``settings``: ImageSettings. ``model``: a name in
+    :data:`calcium_decoding.models.IMAGE_MODELS`. ``movies``, ``labels``, ``scalings``: movie, run label of each frame,
+    MovieScaling by recording; no scalings: from the training frames. ``folder``: for weights and features. ``cnn_key``,
+    ``key``: names of the weights of stage 1, and of this decoder.
     """
 
     split: Split

@@ -50,22 +50,12 @@ class Candidate:
 class NestedScore:
     """One test animal.
 
-    Attributes
-    ----------
-    test_animal : str
-    chosen : str
-        Name of the candidate with the best inner score.
-    inner : dict of str to float
-        For each candidate the area under the ROC curve on the inner animals, mean over them.
-    threshold : float
-        Of the probability of running, with the best balanced accuracy on the inner animals.
-    scores : dict of str to float
-        Of the chosen candidate on the test animal, averaged over its inner runs: ``auc``, ``balanced_accuracy`` at the
-        chosen threshold and ``balanced_accuracy_at_half``. Empty if there are none.
-    runs : tuple of FoldResult
-        The inner runs of the chosen candidate: one a validation animal.
-    reason : str
-        Why there are no scores; empty if there are.
+    ``chosen``: name of the candidate with the best inner score. ``inner`` (dict of str to float): for each candidate
+    the area under the ROC curve on the inner animals, mean over them. ``threshold``: of the probability of running,
+    with the best balanced accuracy on the inner animals. ``scores`` (dict of str to float): of the chosen candidate on
+    the test animal, averaged over its inner runs: ``auc``, ``balanced_accuracy`` at the chosen threshold and
+    ``balanced_accuracy_at_half``. Empty if there are none. ``runs`` (tuple of FoldResult): the inner runs of the chosen
+    candidate: one a validation animal. ``reason``: why there are no scores; empty if there are.
     """
 
     test_animal: str

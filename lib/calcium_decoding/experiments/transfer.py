@@ -34,16 +34,8 @@ WAYS = {
 class SharedTrunk(nn.Module):
     """A linear read-in for each animal, and one network behind all of them.
 
-    Parameters
-    ----------
-    n_cells : sequence of int
-        Of each animal.
-    heads : sequence of str
-    size : str
-        Of the trunk; a name in :data:`calcium_decoding.models.hybrid.SIZES`.
-    width : int
-        Channels that a read-in makes of the cells of a frame.
-    seed : int
+    ``n_cells`` (sequence of int): of each animal. ``heads``: sequence of str. ``size``: of the trunk; a name in
+    :data:`calcium_decoding.models.hybrid.SIZES`. ``width``: channels that a read-in makes of the cells of a frame.
     """
 
     def __init__(self, n_cells, heads, size, width=32, seed=0):
@@ -89,15 +81,8 @@ def condition_means(values, conditions):
 class TrunkTask:
     """Train a trunk on several animals together.
 
-    Parameters
-    ----------
-    animals : tuple of Frames
-    parts : tuple of Rows
-        Their training and validation frames; test frames are not touched.
-    length : int
-    settings : FitSettings
-    size : str
-    width : int
+    ``animals``: tuple of Frames. ``parts`` (tuple of Rows): their training and validation frames; test frames are not
+    touched. ``settings``: FitSettings.
     """
 
     animals: tuple
@@ -137,17 +122,9 @@ class TrunkTask:
 class AdaptTask:
     """Bring a trained trunk to a new animal with some of its labels, and test it there.
 
-    Parameters
-    ----------
-    trunk : Outcome
-        Of :class:`TrunkTask`.
-    frames : Frames
-        Of the new animal.
-    part : Rows
-        ``train`` and ``valid`` are the labelled frames it may use.
-    way : {"aligned", "read-in", "all layers"}
-    length, settings, size
-        As for the trunk.
+    ``trunk``: of :class:`TrunkTask`. ``frames``: of the new animal. ``part``: ``train`` and ``valid`` are the labelled
+    frames it may use. ``way``: {"aligned", "read-in", "all layers"}. ``length``, ``settings``, ``size``: as for the
+    trunk.
     """
 
     trunk: Outcome

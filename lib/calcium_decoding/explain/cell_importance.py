@@ -109,14 +109,8 @@ def deletion_curve(predict, windows, order, counts):
 class InformationTask:
     """Train a decoder, rank its cells, and test it without more and more of them.
 
-    Parameters
-    ----------
-    decode : DecodeTask
-        With a network that has attention, or any other network.
-    shares : tuple of float
-        Shares of the cells that are gone.
-    n_shown : int
-        Test windows of each class whose attention is averaged.
+    ``decode``: with a network that has attention, or any other network. ``shares`` (tuple of float): shares of the
+    cells that are gone. ``n_shown``: test windows of each class whose attention is averaged.
     """
 
     decode: DecodeTask

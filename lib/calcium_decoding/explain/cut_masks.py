@@ -18,14 +18,8 @@ LIMB_ROWS, LIMB_COLUMNS = (3, 5), (1, 6)  # of the two patches, in steps: two ro
 class Cut:
     """A piece that is cut out of every frame.
 
-    Attributes
-    ----------
-    name : str
-        Says where it lies, in pixels counted from 0, ends included.
-    mask : ndarray, shape (rows, columns), bool
-        True where pixels are cut out.
-    wraps : bool
-        It goes over the edge of the picture and on at the other side.
+    ``name``: says where it lies, in pixels counted from 0, ends included. ``mask`` (ndarray, shape (rows, columns),
+    bool): True where pixels are cut out. ``wraps``: it goes over the edge of the picture and on at the other side.
     """
 
     name: str
@@ -39,15 +33,8 @@ class CutFrames:
 
     Pixels of a piece are set to 0, which is each pixel's own mean. Frames are read when they are asked for.
 
-    Parameters
-    ----------
-    frames : MovieFrames or ndarray, shape (N, rows, columns), float32
-    cuts : sequence of Cut
-
-    Raises
-    ------
-    ParameterError
-        A piece was made for pictures of another size.
+    ``frames``: MovieFrames or ndarray, shape (N, rows, columns), float32. ``cuts``: sequence of Cut. Raises
+    ParameterError: a piece was made for pictures of another size.
     """
 
     frames: object

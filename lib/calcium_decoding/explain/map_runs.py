@@ -52,22 +52,12 @@ class Asked:
 class Examined:
     """The decoders of one fold and their maps.
 
-    Attributes
-    ----------
-    fold, animal : str
-        ``animal`` is the test group.
-    auc, auc_logistic : float
-        Of the network, and of logistic regression on the labelled frame, over all test windows.
-    maps : dict
-        Of state (:data:`STATES`), of method (:data:`calcium_decoding.explain.attribution.METHODS`): ``by_roi`` and
-        ``by_frame``, lists.
-    curves : dict
-        ``"whole"``: AUC with all ROIs. Of method, ``"random"`` and ``"smooth METHOD"``: AUC by step of deletion and of
-        insertion, see :func:`calcium_decoding.explain.attribution.curve_areas`; mean over random maps.
-    kept : dict
-        ``values``, Deep SHAP by window and ROI, and ``inputs``, mean of the ROI over the window.
-    reason : str
-        Why there is no map; empty if there is.
+    ``fold``, ``animal``: ``animal`` is the test group. ``auc``, ``auc_logistic``: of the network, and of logistic
+    regression on the labelled frame, over all test windows. ``maps``: of state (:data:`STATES`), of method
+    (:data:`calcium_decoding.explain.attribution.METHODS`): ``by_roi`` and ``by_frame``, lists. ``curves``: ``"whole"``:
+    AUC with all ROIs. Of method, ``"random"`` and ``"smooth METHOD"``: AUC by step of deletion and of insertion, see
+    :func:`calcium_decoding.explain.attribution.curve_areas`; mean over random maps. ``kept``: ``values``, Deep SHAP by
+    window and ROI, and ``inputs``, mean of the ROI over the window. ``reason``: why there is no map; empty if there is.
     """
 
     fold: str

@@ -35,22 +35,12 @@ WINDOWS_AT_A_TIME = 2**13  # of several pieces that go through the network toget
 class FoldCut:
     """What the decoder of one fold loses without each piece.
 
-    Attributes
-    ----------
-    fold, animal, model : str
-        ``animal`` is the test group.
-    auc : float
-        Of whole pictures, over all test windows that were used, sessions pooled.
-    pooled : ndarray, shape (n_cuts,), float64
-        ``auc`` less the same without the piece.
-    base : dict of str to float
-        AUC of whole pictures by test session; sessions that have one.
-    by_session : dict of str to ndarray, shape (n_cuts,), float64
-        The drop in each of them.
-    undefined : dict of str to str
-        Test sessions without an AUC, and why; they are in no mean.
-    reason : str
-        Why there is nothing of this fold; empty if there is.
+    ``fold``, ``animal``, ``model``: ``animal`` is the test group. ``auc``: of whole pictures, over all test windows
+    that were used, sessions pooled. ``pooled`` (ndarray, shape (n_cuts,), float64): ``auc`` less the same without the
+    piece. ``base`` (dict of str to float): AUC of whole pictures by test session; sessions that have one.
+    ``by_session`` (dict of str to ndarray, shape (n_cuts,), float64): the drop in each of them. ``undefined`` (dict of
+    str to str): test sessions without an AUC, and why; they are in no mean. ``reason``: why there is nothing of this
+    fold; empty if there is.
     """
 
     fold: str

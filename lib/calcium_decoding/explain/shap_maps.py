@@ -20,19 +20,10 @@ from calcium_decoding.models import names, training
 class FoldMap:
     """What the decoder of one fold uses.
 
-    Attributes
-    ----------
-    fold, animal : str
-        ``animal`` is the test group.
-    mean_abs : ndarray, shape (length, n_roi), float64
-        Absolute Deep SHAP values, mean over the explained test windows, in units of the output. Empty where the fold
-        has no score.
-    auc : float
-        Over all test windows.
-    base, error : float
-        See :class:`calcium_decoding.explain.deep_shap.Explanation`.
-    reason : str
-        Why there is no map; empty if there is.
+    ``fold``, ``animal``: ``animal`` is the test group. ``mean_abs`` (ndarray, shape (length, n_roi), float64): absolute
+    Deep SHAP values, mean over the explained test windows, in units of the output. Empty where the fold has no score.
+    ``auc``: over all test windows. ``base``, ``error``: see :class:`calcium_decoding.explain.deep_shap.Explanation`.
+    ``reason``: why there is no map; empty if there is.
     """
 
     fold: str

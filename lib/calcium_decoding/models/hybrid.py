@@ -23,15 +23,9 @@ PUBLISHED_HEADS = ("footstep", "contralateral", "ipsilateral", "activity")
 class HybridSize:
     """Size of the hybrid network.
 
-    Parameters
-    ----------
-    units : int
-        Units of a direction of the recurrent layers.
-    dropout : float
-    attention_heads : int
-        A divisor of twice ``units`` and, without the recurrent part, of the last of ``channels``.
-    channels : tuple of int
-        Outputs of the three convolutions; multiples of 8.
+    ``units``: units of a direction of the recurrent layers. ``attention_heads``: a divisor of twice ``units`` and,
+    without the recurrent part, of the last of ``channels``. ``channels`` (tuple of int): outputs of the three
+    convolutions; multiples of 8.
     """
 
     units: int = 128
@@ -119,14 +113,8 @@ def _lstm(inputs, units, dropout, bidirectional):
 class Hybrid(nn.Module):
     """Convolutions, BiLSTM, self-attention over time, mean over time, one dense head an output.
 
-    Parameters
-    ----------
-    n_cells : int
-    heads : sequence of str
-        Names in :data:`HEADS`.
-    size : HybridSize
-    without : {"", "attention", "convolution", "bilstm"}
-        The part that is left out.
+    ``heads`` (sequence of str): names in :data:`HEADS`. ``size``: HybridSize. ``without`` ({"", "attention",
+    "convolution", "bilstm"}): the part that is left out.
     """
 
     def __init__(self, n_cells, heads, size, without=""):
@@ -168,12 +156,7 @@ class Hybrid(nn.Module):
 class LstmBaseline(nn.Module):
     """The study's baseline ("Table 1"): LSTM of two layers of 64 units, last step, dense layers of 64 and 32.
 
-    Parameters
-    ----------
-    n_cells : int
-    heads : sequence of str
-    dropout : float
-        0.5 in the first version, later 0.3.
+    ``heads``: sequence of str. ``dropout``: 0.5 in the first version, later 0.3.
     """
 
     def __init__(self, n_cells, heads, dropout=0.3):

@@ -19,13 +19,9 @@ ROWS = 8192  # windows whose features are in memory at a time, where that is pos
 class FrameDecoder:
     """What linear decoders of the signal share: which frames of the window they see.
 
-    Parameters
-    ----------
-    past_frames : int
-        Frames of the window before the labelled one: says where the labelled frame is.
-    every_frames : int or None
-        None: the labelled frame alone, as in the study. Otherwise each such frame of the window, counted from the
-        labelled one, side by side; neighbouring frames of a slow signal are nearly equal, so thinning loses little.
+    ``past_frames``: frames of the window before the labelled one: says where the labelled frame is. ``every_frames``:
+    none: the labelled frame alone, as in the study. Otherwise each such frame of the window, counted from the labelled
+    one, side by side; neighbouring frames of a slow signal are nearly equal, so thinning loses little.
     """
 
     def __init__(self, past_frames, every_frames=None):
@@ -124,10 +120,7 @@ PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 class LinearDecoder:
     """Multinomial logistic regression of the classes and ridge regression of the kinematics, from the same features.
 
-    Parameters
-    ----------
-    window : bool
-        See all frames of a window, or the last alone.
+    ``window``: see all frames of a window, or the last alone.
     """
 
     def __init__(self, window):

@@ -32,15 +32,8 @@ class OneCycle:
     ``peak_rate / end_divisor``; the momentum does the opposite. The optimiser is Adam with decoupled weight decay, none
     on biases and normalisation layers. The defaults are those of fastai 2.5.2, which the study used.
 
-    Parameters
-    ----------
-    peak_rate : float
-    rise : float
-        Share of all steps until the peak.
-    start_divisor, end_divisor : float
-    momentum : (float, float)
-        First moment's decay at both ends, and at the peak.
-    beta2, eps, weight_decay : float
+    ``rise``: share of all steps until the peak. ``momentum`` ((float, float)): first moment's decay at both ends, and
+    at the peak.
     """
 
     peak_rate: float = 1e-3
@@ -79,16 +72,10 @@ class OneCycle:
 class Stage:
     """How one network is trained.
 
-    Parameters
-    ----------
-    epochs, batch_size : int
-        An incomplete last batch is left out, as published, unless it is the only one.
-    every_frames : int
-        Train and validate on one image or window in so many; neighbours are nearly the same. 1: all, as published.
-    consecutive : int
-        Take so many windows in a row at a time, so that they share the features of their images; 1: any windows, as
-        published. Of images alone it has no meaning.
-    cycle : OneCycle
+    ``epochs``, ``batch_size``: an incomplete last batch is left out, as published, unless it is the only one.
+    ``every_frames``: train and validate on one image or window in so many; neighbours are nearly the same. 1: all, as
+    published. ``consecutive``: take so many windows in a row at a time, so that they share the features of their
+    images; 1: any windows, as published. Of images alone it has no meaning. ``cycle``: OneCycle.
     """
 
     epochs: int = 3
@@ -109,11 +96,8 @@ class Stage:
 class Images:
     """Images of three neighbouring frames with the label of the middle one.
 
-    Parameters
-    ----------
-    windows : WindowSet
-        Of three frames, over :class:`calcium_decoding.preprocessing.movie_frames.MovieFrames`.
-    device : str or torch.device
+    ``windows``: of three frames, over :class:`calcium_decoding.preprocessing.movie_frames.MovieFrames`. ``device``: str
+    or torch.device.
     """
 
     def __init__(self, windows, device="cpu"):
@@ -140,12 +124,8 @@ class Images:
 class ImageSequences:
     """Windows of consecutive images with the label of the one in the middle.
 
-    Parameters
-    ----------
-    windows : WindowSet
-        Over :class:`calcium_decoding.preprocessing.movie_frames.MovieFrames`; a window of 2k + 1 images has 2k + 3
-        frames.
-    device : str or torch.device
+    ``windows``: over :class:`calcium_decoding.preprocessing.movie_frames.MovieFrames`; a window of 2k + 1 images has 2k
+    + 3 frames. ``device``: str or torch.device.
     """
 
     def __init__(self, windows, device="cpu"):
@@ -177,11 +157,7 @@ class ImageSequences:
 class FeatureSequences:
     """Windows of features that a frozen network has given to each image.
 
-    Parameters
-    ----------
-    windows : WindowSet
-        Over an array (N, n_features); float16 is enough.
-    device : str or torch.device
+    ``windows``: over an array (N, n_features); float16 is enough. ``device``: str or torch.device.
     """
 
     def __init__(self, windows, device="cpu"):

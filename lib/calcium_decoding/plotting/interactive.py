@@ -24,11 +24,7 @@ MOST_FRAMES = 12_000  # a page that holds more opens slowly
 class Browser:
     """A figure to move in, as a notebook shows it.
 
-    Attributes
-    ----------
-    layout : bokeh.models.LayoutDOM
-    says : str
-        What is seen, for who does not see it.
+    ``layout``: bokeh.models.LayoutDOM. ``says``: what is seen, for who does not see it.
     """
 
     layout: object

@@ -28,18 +28,9 @@ def most_px(shape):
 class Registration:
     """Finds the shift of frames against one picture.
 
-    Parameters
-    ----------
-    template : ndarray, shape (H, W)
-        Such as the mean over all frames.
+    ``template`` (ndarray, shape (H, W)): such as the mean over all frames. Raises DataError: the template is no
+    picture, all of one value, or smaller than 8 x 8 pixels.
 
-    Raises
-    ------
-    DataError
-        The template is no picture, all of one value, or smaller than 8 x 8 pixels.
-
-    Notes
-    -----
     A shift of the whole picture in its plane; no rotation, no warping. What does not move with the brain (dirt on the
     camera, a fixed pattern of its noise) pulls the result towards zero.
     """

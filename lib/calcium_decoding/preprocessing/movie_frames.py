@@ -32,11 +32,9 @@ def image_window(images_each_side=0):
 class FrameScaling(Transform):
     """Minus the mean image, divided by one standard deviation. :class:`MovieFrames` does it; this tells the leak audit.
 
-    Parameters
-    ----------
-    frames : {"session", "training"}
-        Mean and deviation of the whole recording, as published: every image then depends on every frame of its
-        recording. Or of the training frames of that recording only, for a split within recordings.
+    ``frames`` ({"session", "training"}): mean and deviation of the whole recording, as published: every image then
+    depends on every frame of its recording. Or of the training frames of that recording only, for a split within
+    recordings.
     """
 
     frames: str = "session"
@@ -65,12 +63,8 @@ class FrameScaling(Transform):
 class MovieScaling:
     """What the frames of a movie are normalised by.
 
-    Attributes
-    ----------
-    mean : ndarray, shape (rows, columns), float32
-        Mean image.
-    sd : float
-        Standard deviation of all pixel values, over time and space, before the mean image is subtracted.
+    ``mean`` (ndarray, shape (rows, columns), float32): mean image. ``sd``: standard deviation of all pixel values, over
+    time and space, before the mean image is subtracted.
     """
 
     mean: np.ndarray
@@ -112,20 +106,9 @@ class MovieFrames:
 
     Only the frames asked for are read. :class:`calcium_decoding.preprocessing.windows.WindowSet` lays windows over it.
 
-    Parameters
-    ----------
-    movies : dict of str to Movie
-        By recording, all of one size.
-    scalings : dict of str to MovieScaling
-    bin_px : int
-        Average squares of so many pixels a side: images are smaller, and so is what a decoder costs.
-
-    Raises
-    ------
-    DataError
-        Movies of different sizes.
-    ParameterError
-        ``bin_px`` does not divide rows and columns.
+    ``movies`` (dict of str to Movie): by recording, all of one size. ``scalings``: dict of str to MovieScaling.
+    ``bin_px``: average squares of so many pixels a side: images are smaller, and so is what a decoder costs. Raises
+    DataError: movies of different sizes. Raises ParameterError: ``bin_px`` does not divide rows and columns.
     """
 
     movies: dict

@@ -30,14 +30,8 @@ _hashes = weakref.WeakKeyDictionary()
 class SharedSignals(Mapping):
     """Raw signals of recordings by id, in a file. Small, so it travels to other processes; make it with :func:`share`.
 
-    Parameters
-    ----------
-    folder : Path
-    key : str
-        Hash of the signals.
-    n_roi : int
-    rows : dict of str to (int, int)
-        For each recording the half-open range of its rows in the file.
+    ``key``: hash of the signals. ``rows`` (dict of str to (int, int)): for each recording the half-open range of its
+    rows in the file.
     """
 
     folder: Path

@@ -296,18 +296,10 @@ CLASSES = ("none", "contralateral", "ipsilateral")
 class Windows:
     """Windows over frames that are stored once; each ends at the frame whose behaviour is decoded.
 
-    Parameters
-    ----------
-    frames : ndarray, shape (N, n_cells), float32
-        Scaled; see :class:`Scaling`.
-    last : ndarray, shape (n,), int64
-        Row of the last frame of each window.
-    length : int
-        Frames of a window.
-    labels : ndarray, shape (n,), int64
-        0 none, 1 contralateral, 2 ipsilateral.
-    targets : dict of str to ndarray (n, k), float32
-        Of the heads that are regressed, by name: ``"kinematics"``, ``"activity"``; standardised on training frames.
+    ``frames`` (ndarray, shape (N, n_cells), float32): scaled; see :class:`Scaling`. ``last`` (ndarray, shape (n,),
+    int64): row of the last frame of each window. ``length``: frames of a window. ``labels`` (ndarray, shape (n,),
+    int64): 0 none, 1 contralateral, 2 ipsilateral. ``targets`` (dict of str to ndarray (n, k), float32): of the heads
+    that are regressed, by name: ``"kinematics"``, ``"activity"``; standardised on training frames.
     """
 
     frames: np.ndarray
@@ -338,10 +330,7 @@ class Windows:
 class Scaling:
     """Mean and SD of each column over training frames only.
 
-    Attributes
-    ----------
-    mean, sd : ndarray, shape (n_columns,), float64
-        A column that never changes in training has SD 1.
+    ``mean``, ``sd`` (ndarray, shape (n_columns,), float64): a column that never changes in training has SD 1.
     """
 
     mean: np.ndarray

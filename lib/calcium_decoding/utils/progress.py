@@ -25,12 +25,7 @@ def progress(iterable, **options):
 
 @dataclass(frozen=True)
 class StepFile:
-    """Says in a small file how far a long job is, so that the bar of another process can show it.
-
-    Parameters
-    ----------
-    path : Path
-    """
+    """Says in a small file how far a long job is, so that the bar of another process can show it."""
 
     path: Path
 

@@ -15,10 +15,7 @@ RUN_THRESHOLD_CM_S = 0.5  # running is faster than this (Ajioka et al. 2024, doi
 class Intake:
     """Recordings collected one session at a time; a bad session is put on record and the others go on.
 
-    Parameters
-    ----------
-    strict : bool
-        Raise at the first bad session instead.
+    ``strict``: raise at the first bad session instead.
     """
 
     def __init__(self, strict):

@@ -112,21 +112,13 @@ class World:
 class Session:
     """One simulated session, all its parts.
 
-    Attributes
-    ----------
-    behaviour : dict of str to ndarray, shape (T,), float32
-        ``"footstep"`` and the kinematics of both paws.
-    steps : (ndarray, ndarray, ndarray)
-        Foot, first and last frame of each step; see :func:`calcium_decoding.simulation.footsteps.gait.walk`.
-    rates_hz : ndarray, shape (T, n_cells), float64
-        Expected events a second.
-    events : ndarray, shape (T, n_cells), uint8
-        True events a frame.
-    drift : ndarray, shape (T,), float64
-        Shared slow baseline, in transients of one event.
-    dff, deconvolved : ndarray, shape (T, n_cells), float32
-        Fluorescence (a share, not %), and what :func:`calcium_decoding.simulation.footsteps.cell_model.deconvolve`
-        makes of it.
+    ``behaviour`` (dict of str to ndarray, shape (T,), float32): ``"footstep"`` and the kinematics of both paws.
+    ``steps`` ((ndarray, ndarray, ndarray)): foot, first and last frame of each step; see
+    :func:`calcium_decoding.simulation.footsteps.gait.walk`. ``rates_hz`` (ndarray, shape (T, n_cells), float64):
+    expected events a second. ``events`` (ndarray, shape (T, n_cells), uint8): True events a frame. ``drift`` (ndarray,
+    shape (T,), float64): shared slow baseline, in transients of one event. ``dff``, ``deconvolved`` (ndarray, shape (T,
+    n_cells), float32): fluorescence (a share, not %), and what
+    :func:`calcium_decoding.simulation.footsteps.cell_model.deconvolve` makes of it.
     """
 
     behaviour: dict
@@ -142,15 +134,10 @@ class Session:
 class AnimalTruth:
     """What is known of one animal.
 
-    Attributes
-    ----------
-    cells : DataFrame
-        A row a cell; see :func:`calcium_decoding.simulation.footsteps.cell_model.draw_cells`. In a world of zero
-        tuning every cell's tuning is ``"none"`` and its weights are 0, since what it follows was not recorded.
-    events : dict of str to ndarray, shape (T, n_cells), uint8
-        True events a frame, by session.
-    steps : dict of str to (ndarray, ndarray, ndarray)
-        Foot, first and last frame of each step, by session.
+    ``cells``: a row a cell; see :func:`calcium_decoding.simulation.footsteps.cell_model.draw_cells`. In a world of zero
+    tuning every cell's tuning is ``"none"`` and its weights are 0, since what it follows was not recorded. ``events``
+    (dict of str to ndarray, shape (T, n_cells), uint8): True events a frame, by session. ``steps`` (dict of str to
+    (ndarray, ndarray, ndarray)): foot, first and last frame of each step, by session.
     """
 
     cells: pd.DataFrame
