@@ -25,7 +25,7 @@
 
 # %%
 from calcium_decoding.experiments import compare, nested
-from calcium_decoding.explain import masking
+from calcium_decoding.explain import occlusion
 from calcium_decoding.plotting import comparisons, style
 from decoding_book.chapter import start
 from decoding_book.chapters import tables
@@ -147,7 +147,7 @@ tables.show(compare.short_tests(panel_f))
 #   notice the difference: a constant moves all its outputs alike.)
 
 # %%
-masked = masking.run(experiment, sets.groups, model, chapter.store, jobs or None)
+masked = occlusion.mask_rois(experiment, sets.groups, model, chapter.store, jobs or None)
 effects = group_effects.effects(found, sets, masked)
 fig, (ax,) = style.panels(1, width=10, height=4.2)
 ax = figures.effects(effects, ax, simulated=simulated)

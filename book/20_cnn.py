@@ -28,8 +28,7 @@ from calcium_decoding.experiments import compare, variants
 from calcium_decoding.plotting import brain, comparisons, style
 from calcium_decoding.preprocessing import confounds
 from decoding_book.chapter import start
-from decoding_book.chapters import data_tour, tables
-from decoding_book.chapters.movies import figures, movie_tables, views
+from decoding_book.chapters import data_tour, movie_tables, tables
 
 # %% tags=["parameters"]
 dataset = "simulated-movies"  # name in data_manifest.yaml
@@ -75,17 +74,17 @@ simulated = chapter.dataset.simulated
 
 # %%
 example = data_tour.example_of_test(experiment)
-seen = views.view(experiment, example)
+seen = movie_tables.view(experiment, example)
 fig, axes = style.panels(4, width=14, height=3.4)
 brain.picture(
     seen.scaling.mean, axes[0], "camera counts", "mean picture",
     simulated=simulated)
-figures.colour_image(
+movie_tables.colour_image(
     seen.image, axes[1], f"image at {seen.frame / chapter.rate_hz:.0f} s",
     simulated)
-figures.change(
+movie_tables.change(
     seen.image[2] - seen.image[0], axes[2], "last frame − first", simulated)
-ax = figures.change(
+ax = movie_tables.change(
     seen.run_less_rest, axes[3], "running − rest", simulated)
 
 # %% [markdown]
@@ -99,7 +98,7 @@ ax = figures.change(
 #   instead.
 
 # %%
-tables.show(views.scaling_table([seen]))
+tables.show(movie_tables.scaling_table([seen]))
 
 # %% [markdown]
 # ## Train and test
@@ -179,7 +178,7 @@ tables.show(tables.score_table([*cnn, *rois], nulls, chapter.dataset))
 
 # %%
 fig, (ax,) = style.panels(1, width=7, height=3.8)
-ax = figures.sessions(cnn, ax, simulated)
+ax = movie_tables.sessions(cnn, ax, simulated)
 
 # %%
 tables.show(movie_tables.session_table(cnn, chapter.dataset))
@@ -220,7 +219,7 @@ ax = comparisons.strip(found, ax, simulated=simulated, nulls=nulls)
 # %%
 controls = {result.name: result.folds for result in found}
 fig, (ax,) = style.panels(1, width=9, height=3.6)
-ax = figures.shares(cnn, controls, ax, simulated)
+ax = movie_tables.shares(cnn, controls, ax, simulated)
 
 # %%
 tables.show(confounds.control_table(cnn, controls))

@@ -28,8 +28,7 @@
 from calcium_decoding.experiments import compare, variants
 from calcium_decoding.plotting import comparisons, style
 from decoding_book.chapter import start
-from decoding_book.chapters import data_tour, tables
-from decoding_book.chapters.movies import figures, movie_tables
+from decoding_book.chapters import data_tour, movie_tables, tables
 
 # %% tags=["parameters"]
 dataset = "simulated-movies"  # name in data_manifest.yaml
@@ -91,7 +90,7 @@ first = networks.split(",")[0]
 
 # %%
 fig, (ax,) = style.panels(1, width=8, height=2.6)
-ax = figures.shared_features(images_each_side, ax)
+ax = movie_tables.shared_features(images_each_side, ax)
 
 # %% [markdown]
 # When the CNN is frozen, features do not even change from epoch to epoch, network to network, or k to k: they are kept
@@ -120,7 +119,7 @@ comparisons.strip(
     compared, axes[0], simulated=simulated, nulls=nulls,
     published=None if chapter.dataset.compare_with_study else False)
 trained = [fold for result in compared for fold in result.folds]
-ax = figures.validation_losses(trained, axes[1], simulated)
+ax = movie_tables.validation_losses(trained, axes[1], simulated)
 
 # %%
 tables.show(compare.table(compared))

@@ -26,7 +26,7 @@ from calcium_decoding.utils.files import file_digest, hash_content, write_json, 
 from calcium_decoding.utils.progress import LOOK_EVERY_S, progress
 from decoding_book import execute, forked_kernel
 from decoding_book.execute import ChapterError
-from decoding_book.pages import links, results
+from decoding_book.pages import glossary, results
 from decoding_book.parameters import CHAPTERS
 
 # joblib reads from it how many processors there are for a process and those it starts.
@@ -222,7 +222,7 @@ def _render(root, executed, profile):
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0 or not index.exists():
         raise ChapterError(f"jupyter-book did not build without warnings:\n{_tail(result.stdout + result.stderr)}")
-    if found := links.faults(index.parent):
+    if found := glossary.faults(index.parent):
         raise ChapterError("\n".join([f"{len(found)} faults in the pages, the first of them:", *found[:25]]))
     write_text(stamp, key)
     return index

@@ -18,7 +18,7 @@ from calcium_decoding.evaluation import cards
 from calcium_decoding.plotting import alt_text, brain, interactive, script
 from calcium_decoding.plotting.style import simulated_mark
 from decoding_book import build
-from decoding_book.pages import glossary, links, results
+from decoding_book.pages import glossary, results
 from tests.conftest import ROOT
 
 
@@ -143,9 +143,9 @@ def test_faults_of_rendered_pages(tmp_path):
                                      '<img src="p.png" alt="A picture"><a href="https://example.org/none">z</a>')
     (tmp_path / "b.html").write_text('<h2 id="there">B</h2>')
     (tmp_path / "p.png").write_bytes(b"x")
-    assert links.faults(tmp_path) == []
+    assert glossary.faults(tmp_path) == []
     (tmp_path / "b.html").write_text('<h2 id="moved">B</h2><img src="p.png" alt=" "><a href="c.html">c</a>')
-    found = links.faults(tmp_path)
+    found = glossary.faults(tmp_path)
     assert [line.split(":")[0] for line in found] == ["a.html", "b.html", "b.html"]
     assert "no such place" in found[0] and "alternative text" in found[1] and "not there" in found[2]
 

@@ -17,7 +17,7 @@ from calcium_decoding.models.training_footsteps import FitSettings
 from calcium_decoding.simulation.footsteps.world import World, simulate
 from calcium_decoding.splits import footstep_samples
 from calcium_decoding.splits.footstep_samples import Rows
-from decoding_book.chapters.bilateral import sweeps
+from decoding_book.chapters.bilateral import study as sweeps
 from decoding_book.chapters.bilateral.study import Study
 from tests.models.test_training_footsteps import TINY, made_frames
 

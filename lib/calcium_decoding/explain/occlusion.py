@@ -1,8 +1,8 @@
-"""What a decoder of images loses when a piece is cut out of them: importance of places, fold by fold.
+"""What a decoder loses when part of its input is occluded: patches of images, or ROIs, in the test alone.
 
-As in Ajioka et al. 2024 (DOI 10.1371/journal.pcbi.1011074, Fig 3): pixels of the piece are set to 0 after frames are
-normalised, in all frames; importance is the AUC of whole pictures less that without the piece. Nothing is trained anew.
-For each piece the features of an image are computed once and shared by all windows that hold it.
+As in Ajioka et al. 2024 (DOI 10.1371/journal.pcbi.1011074, Fig 3): pixels of a patch are set to 0 after frames are
+normalised, in all frames; importance is the AUC of whole images less that without the patch. Nothing is trained anew.
+For each patch the features of an image are computed once and shared by all windows that hold it.
 """
 
 import json
@@ -11,12 +11,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from calcium_decoding import models
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import metrics
-from calcium_decoding.experiments import engine
+from calcium_decoding.experiments import engine, fold_map
 from calcium_decoding.explain import cut_masks
-from calcium_decoding.models import training_images
+from calcium_decoding.models import training, training_images
 from calcium_decoding.models.training_images import Images, ImageSequences
 from calcium_decoding.preprocessing.movie_frames import MovieFrames
 from calcium_decoding.preprocessing.windows import WindowSet
@@ -224,3 +226,49 @@ def _load(path):
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+COLUMNS = ["fold", "animal", "group", "fill", "auc"]
+
+
+def mask_rois(experiment, groups, model="gru", store=None, jobs=None, label="masking"):
+    """Train on all ROIs; then, in the test alone, set one group after the other to a constant.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        On all ROIs; its split is audited where its folds are run, see :func:`calcium_decoding.experiments.engine.run`.
+    groups : dict of str to sequence of int
+        Numbers of the ROIs of each group, counted from 1.
+    model : str
+    store, jobs, label
+        As for :func:`calcium_decoding.experiments.fold_map.run`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``fold``, ``animal`` (the test group), ``group`` (empty: nothing masked), ``fill`` and ``auc``. Fills are
+        ``"zero"`` (the least value of a ROI where it was scaled by its range), ``"mean"`` (of the training frames) and
+        ``"none"``. A fold whose training or test frames hold one class only has no rows. Empty without groups.
+    """
+    if not groups:
+        return pd.DataFrame(columns=COLUMNS)
+    found = fold_map.run(_masked, experiment, model, groups, "masked", store, jobs, label)
+    return pd.DataFrame([row for rows in found for row in rows], columns=COLUMNS)
+
+
+def _masked(task, groups):
+    rows = []
+    train, valid, test = task.windows()
+    if not fold_map.one_class(train, test):
+        settings, (fold,) = task.training, task.split.folds
+        decoder = models.build(task.model, train.n_roi, task.spec.past_frames, settings.seed)
+        training.fit(decoder, train, valid, settings)
+        fills = {"zero": np.zeros(train.n_roi, np.float32), "mean": train.frames.mean(axis=0, dtype=float)}
+        for group, rois, fill in [("", (), "none"), *((g, r, f) for g, r in groups.items() for f in fills)]:
+            columns, frames = np.array(rois, dtype=int) - 1, test.frames.copy()
+            frames[:, columns] = fills[fill][columns] if group else 0
+            p_run = training.predict(decoder, replace(test, frames=frames), settings.torch_device())
+            auc = metrics.frame_scores(test.labels, p_run)["auc"]
+            rows.append({"fold": fold.name, "animal": fold.test_group, "group": group, "fill": fill, "auc": auc})
+    return rows

@@ -13,7 +13,7 @@ from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.experiments.movies import ImageExperiment, ImageSettings
 from calcium_decoding.models.loop import History
 from calcium_decoding.preprocessing import confounds
-from decoding_book.chapters.movies import figures, movie_tables, views
+from decoding_book.chapters import movie_tables
 from tests.book.chapters.test_movie_tables import fold
 
 T, SIDE = 600, 8
@@ -49,7 +49,7 @@ def experiment(dataset, regime="animal_pairs", **changes):
 
 def test_a_view_agrees_with_the_whole_movie_in_memory(dataset, pixels):
     recording, movie = dataset.recordings[1], pixels[1].astype(np.float64)
-    seen = views.view(experiment(dataset, bin_px=2), recording)
+    seen = movie_tables.view(experiment(dataset, bin_px=2), recording)
     normalised = (movie - movie.mean(axis=0)) / movie.std()
     binned = normalised.reshape(T, 4, 2, 4, 2).mean(axis=(2, 4))
     assert seen.frame == 300 + 15  # half a second into the longest bout
@@ -57,14 +57,14 @@ def test_a_view_agrees_with_the_whole_movie_in_memory(dataset, pixels):
     run = recording.run == 1
     np.testing.assert_allclose(seen.run_less_rest, binned[run].mean(axis=0) - binned[~run].mean(axis=0), atol=1e-5)
     assert seen.sd_over_time == pytest.approx(np.sqrt(binned.var(axis=0).mean()), rel=1e-4)
-    row = views.scaling_table([seen]).iloc[0]
+    row = movie_tables.scaling_table([seen]).iloc[0]
     assert row["SD of all pixels"] == pytest.approx(movie.std()) and row["mean"] == pytest.approx(movie.mean())
     assert row["SD of the mean picture"] == pytest.approx(movie.mean(axis=0).std(), rel=1e-4)
 
 
 def test_a_view_within_recordings_is_scaled_by_training_frames(dataset, pixels):
     inside = experiment(dataset, "blocked", frame_scaling="training")
-    seen = views.view(inside, dataset.recordings[0])
+    seen = movie_tables.view(inside, dataset.recordings[0])
     ranges = inside.split.folds[0].ranges("train")[dataset.recordings[0].id]
     training = np.concatenate([pixels[0][a:b] for a, b in ranges]).astype(np.float64)
     assert seen.scaling.sd == pytest.approx(training.std()) and len(training) < T
@@ -72,23 +72,23 @@ def test_a_view_within_recordings_is_scaled_by_training_frames(dataset, pixels):
 
 def test_an_animal_that_only_rests_has_no_difference_and_a_picture_all_the_same(dataset):
     lazy = replace(dataset.recordings[0], behaviour={"run": np.zeros(T, np.uint8)})
-    seen = views.view(experiment(dataset), lazy)
+    seen = movie_tables.view(experiment(dataset), lazy)
     assert seen.run_less_rest is None and seen.frame == T // 2
-    ax = figures.change(seen.run_less_rest, plt.figure().add_subplot(), "difference")
+    ax = movie_tables.change(seen.run_less_rest, plt.figure().add_subplot(), "difference")
     assert "rest only" in ax.texts[0].get_text()
-    assert views.scaling_table([seen])["run less rest, largest"].isna().all()
+    assert movie_tables.scaling_table([seen])["run less rest, largest"].isna().all()
 
 
 def test_every_plot_returns_its_axes_and_says_simulated():
     cnn = fold(history=History([0.5, 0.4], [0.6, 0.5], 1))
     image = np.random.default_rng(0).normal(size=(3, 6, 6))
     plots = [
-        lambda ax: figures.colour_image(image, ax, "t", True),
-        lambda ax: figures.change(image[0], ax, "t", True),
-        lambda ax: figures.change(None, ax, "t", True),
-        lambda ax: figures.sessions([cnn], ax, True),
-        lambda ax: figures.shares([cnn], {"edge": [cnn]}, ax, True),
-        lambda ax: figures.validation_losses([cnn], ax, True),
+        lambda ax: movie_tables.colour_image(image, ax, "t", True),
+        lambda ax: movie_tables.change(image[0], ax, "t", True),
+        lambda ax: movie_tables.change(None, ax, "t", True),
+        lambda ax: movie_tables.sessions([cnn], ax, True),
+        lambda ax: movie_tables.shares([cnn], {"edge": [cnn]}, ax, True),
+        lambda ax: movie_tables.validation_losses([cnn], ax, True),
     ]
     for plot in plots:
         ax = plt.figure().add_subplot()
@@ -99,14 +99,14 @@ def test_frames_that_agree_are_grey_and_change_is_coloured():
     image = np.zeros((3, 4, 4))
     image[:, 0, 0] = 2.0
     image[2, 1, 1] = 2.0
-    drawn = figures.colour_image(image, plt.figure().add_subplot()).images[0].get_array()
+    drawn = movie_tables.colour_image(image, plt.figure().add_subplot()).images[0].get_array()
     assert drawn[0, 0].tolist() == [1, 1, 1] and drawn[3, 3].tolist() == [0.5, 0.5, 0.5]
     assert drawn[1, 1].tolist() == [0.5, 0.5, 1.0]  # brighter in the last frame: blue
 
 
 def test_sessions_drawn_are_those_scored_and_bars_are_folds():
     folds = [fold(), fold("test=b,valid=a", "b", sessions={"b/1": ([0, 1], [0.1, 0.9]), "b/2": ([1, 1], [0.9, 0.2])})]
-    ax = figures.sessions(folds, plt.figure().add_subplot())
+    ax = movie_tables.sessions(folds, plt.figure().add_subplot())
     dots = np.concatenate([c.get_offsets()[:, 1] for c in ax.collections if not hasattr(c, "get_segments")])
     scored = movie_tables.by_session(folds)
     assert sorted(dots) == pytest.approx(sorted(scored.loc[scored["reason"] == "", "auc"].astype(float)))
@@ -119,7 +119,7 @@ def test_shares_drawn_are_those_explained():
     full = [fold(name, sessions={"a/1": ([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4])}) for name in "xy"]
     half = [fold(name, sessions={"a/1": ([0, 0, 1, 1], p)}) for name, p in (
         ("x", [0.1, 0.5, 0.3, 0.6]), ("y", [0.1, 0.2, 0.3, 0.4]))]
-    ax = figures.shares(full, {"edge": half, "none": []}, plt.figure().add_subplot())
+    ax = movie_tables.shares(full, {"edge": half, "none": []}, plt.figure().add_subplot())
     drawn = next(line for line in ax.lines if line.get_marker() == "o")
     expected, _ = confounds.explained({f.fold: f.scores["auc"] for f in half},
                                       {f.fold: f.scores["auc"] for f in full})
@@ -129,7 +129,7 @@ def test_shares_drawn_are_those_explained():
 
 def test_losses_drawn_are_means_over_folds_and_dots_the_kept_epochs():
     histories = [History([1, 1], [0.6, 0.5], 1), History([1, 1], [0.4, 0.7], 0)]
-    ax = figures.validation_losses([fold(n, history=h) for n, h in zip("xy", histories, strict=True)],
+    ax = movie_tables.validation_losses([fold(n, history=h) for n, h in zip("xy", histories, strict=True)],
                                    plt.figure().add_subplot())
     mean = next(line for line in ax.lines if line.get_label() == "CNN")
     assert mean.get_ydata() == pytest.approx([0.5, 0.6])
@@ -139,6 +139,6 @@ def test_losses_drawn_are_means_over_folds_and_dots_the_kept_epochs():
 
 @pytest.mark.parametrize("k", [0, 1, 5])
 def test_shared_features_are_counted(k):
-    ax = figures.shared_features(k, plt.figure().add_subplot(), n_windows=6)
+    ax = movie_tables.shared_features(k, plt.figure().add_subplot(), n_windows=6)
     # One by one: 6 windows of 2k + 1 images. Together they lie over 6 + 2k images.
     assert f"use {6 * (2 * k + 1)} features; {6 + 2 * k} have" in ax.get_title(loc="left") + ax.get_title()

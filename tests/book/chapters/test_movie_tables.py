@@ -10,7 +10,7 @@ from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.evaluation.metrics import frame_scores
 from calcium_decoding.experiments.folds import FoldResult
 from calcium_decoding.models.loop import History
-from decoding_book.chapters.movies import movie_tables
+from decoding_book.chapters import movie_tables
 from tests.conftest import ROOT
 
 

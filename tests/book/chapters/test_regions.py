@@ -18,7 +18,7 @@ from calcium_decoding.experiments import compare, engine, nested
 from calcium_decoding.experiments.compare import Condition, ConditionResult
 from calcium_decoding.experiments.engine import Experiment
 from calcium_decoding.experiments.folds import FoldResult
-from calcium_decoding.explain import masking
+from calcium_decoding.explain import occlusion
 from calcium_decoding.models.loop import History
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing.windows import WindowSpec
@@ -274,7 +274,7 @@ def redundant():
 
 def test_masked_scores_are_those_of_the_weights_without_the_group(redundant):
     experiment = make_experiment(redundant)
-    found = masking.run(experiment, GROUPS, "logistic", jobs=1).set_index(["fold", "group", "fill"])["auc"]
+    found = occlusion.mask_rois(experiment, GROUPS, "logistic", jobs=1).set_index(["fold", "group", "fill"])["auc"]
     by_id = {r.id: r for r in redundant.recordings}
     for fold in experiment.split.folds:
         train = np.concatenate([by_id[s.recording].signal for s in fold.train]).astype(float)
@@ -294,29 +294,29 @@ def test_masked_scores_are_those_of_the_weights_without_the_group(redundant):
 def test_unmasked_it_is_the_fold_itself_to_the_bit_also_in_processes(redundant):
     experiment = make_experiment(redundant, "raw", WindowSpec(2, 2), epochs=1)
     experiment = replace(experiment, split=replace(experiment.split, folds=experiment.split.folds[:2]))
-    found = masking.run(experiment, {"A": (1, 2)}, "gru", jobs=2)
+    found = occlusion.mask_rois(experiment, {"A": (1, 2)}, "gru", jobs=2)
     whole = found[found["group"] == ""].set_index("fold")["auc"].to_dict()
     assert whole == {f.fold: f.scores["auc"] for f in engine.run(experiment, ["gru"], jobs=1)}
-    pd.testing.assert_frame_equal(found, masking.run(experiment, {"A": (1, 2)}, "gru", jobs=1))
+    pd.testing.assert_frame_equal(found, occlusion.mask_rois(experiment, {"A": (1, 2)}, "gru", jobs=1))
 
 
 def test_finished_folds_are_read_and_only_those_that_ask_the_same(redundant, tmp_path):
     experiment = make_experiment(redundant)
-    found = masking.run(experiment, GROUPS, "logistic", tmp_path, jobs=1)
+    found = occlusion.mask_rois(experiment, GROUPS, "logistic", tmp_path, jobs=1)
     files = sorted(tmp_path.glob("*.masked.json"))
     assert len(files) == len(experiment.split.folds)
     files[0].write_text(files[0].read_text().replace('"auc": 0.', '"auc": 0.0'))
-    again = masking.run(experiment, GROUPS, "logistic", tmp_path, jobs=1)
+    again = occlusion.mask_rois(experiment, GROUPS, "logistic", tmp_path, jobs=1)
     assert (again["auc"] < 0.1).sum() == 7 and len(again) == len(found)  # one fold: whole, three groups, two fills
-    other = masking.run(experiment, {"A": GROUPS["A"]}, "logistic", tmp_path, jobs=1)
+    other = occlusion.mask_rois(experiment, {"A": GROUPS["A"]}, "logistic", tmp_path, jobs=1)
     assert (other["auc"] > 0.1).all() and len(sorted(tmp_path.glob("*.masked.json"))) == 2 * len(files)
-    assert masking.run(experiment, {}, "logistic", tmp_path).empty
+    assert occlusion.mask_rois(experiment, {}, "logistic", tmp_path).empty
 
 
 def test_a_fold_with_one_class_has_no_rows():
     dataset = make_dataset([1.0] * 6)
     recordings = tuple(replace(r, behaviour={"run": 0 * r.run}) if r.animal == "a0" else r for r in dataset.recordings)
-    found = masking.run(make_experiment(replace(dataset, recordings=recordings)), GROUPS, "logistic", jobs=1)
+    found = occlusion.mask_rois(make_experiment(replace(dataset, recordings=recordings)), GROUPS, "logistic", jobs=1)
     assert set(found["animal"]) == {"a1", "a2"} and np.isfinite(found["auc"]).all()
 
 
@@ -326,7 +326,8 @@ def test_a_fold_with_one_class_has_no_rows():
 def worth(dataset):
     experiment, sets = make_experiment(dataset), roi_sets.sets_of(dataset)
     found = compare.run(roi_sets.conditions_of(experiment, sets, "logistic"), jobs=1)
-    return found, sets, group_effects.effects(found, sets, masking.run(experiment, sets.groups, "logistic", jobs=1))
+    masked = occlusion.mask_rois(experiment, sets.groups, "logistic", jobs=1)
+    return found, sets, group_effects.effects(found, sets, masked)
 
 
 def test_redundant_groups_decode_alone_and_are_not_missed(redundant):

@@ -19,7 +19,7 @@ from calcium_decoding.models.training_footsteps import FitSettings
 from calcium_decoding.simulation.footsteps import world
 from calcium_decoding.splits import footstep_samples
 from calcium_decoding.splits.audit import check_samples
-from decoding_book.chapters.bilateral import sweeps
+from calcium_decoding.splits.footstep_samples import Rows
 
 SWEEPS = {"snr": "signal-to-noise ratio", "noise": "added noise (SD of a cell)",
           "cells": "cells, drawn at random", "training": "share of the training frames"}
@@ -109,7 +109,7 @@ class Study:
         if not self.has_kinematics:  # of some animals only: no head for them, so that all are decoded alike
             frames = replace(frames, kinematics=None)
         if self.n_cells and not all_cells and self.n_cells < frames.signal.shape[1]:
-            return sweeps.with_cells(frames, self.n_cells, self.settings.seed)
+            return with_cells(frames, self.n_cells, self.settings.seed)
         return frames
 
     def places(self):
@@ -201,10 +201,10 @@ class Study:
             other = replace(self, dataset=_at_snr(known, animal, len(self.recordings(animal)), value), n_animals=0)
             return other.frames(animal), rows
         if kind == "training":
-            return self.frames(animal), sweeps.with_training(rows, value)
+            return self.frames(animal), with_training(rows, value)
         if kind == "cells":
-            return sweeps.with_cells(self.frames(animal, True), int(value), self.settings.seed), rows
-        return sweeps.with_noise(self.frames(animal), value, self.settings.seed), rows
+            return with_cells(self.frames(animal, True), int(value), self.settings.seed), rows
+        return with_noise(self.frames(animal), value, self.settings.seed), rows
 
     def across(self, minutes, ways=("aligned", "read-in", "all layers", "within", "logistic"), width=32):
         """Each animal in turn as the new one, the others train the trunk; see :mod:`.subjects`.
@@ -250,3 +250,48 @@ def _at_snr(known, animal, n_sessions, snr):
     recordings = tuple(recording.Recording(getattr(x, known.trace), x.behaviour, world.RATE_HZ, animal,
                                            world.session_name(i), simulated=True) for i, x in enumerate(found, 1))
     return Dataset("simulated footsteps", recordings)
+
+
+def with_noise(frames, times, seed):
+    """Frames with white noise added to every cell.
+
+    ``frames``: Frames. ``times``: SD of the added noise over the cell's own SD (signal and noise together); 0 leaves
+    the frames as they are. Returns Frames.
+    """
+    if times < 0:
+        raise ParameterError("times", times, "0 or more", "change the amount of noise")
+    if times == 0:
+        return frames
+    noise = np.random.default_rng(seed).standard_normal(frames.signal.shape, np.float32)
+    return replace(frames, signal=frames.signal + np.float32(times) * frames.signal.std(0) * noise)
+
+
+def with_cells(frames, n, seed):
+    """Frames with ``n`` of the cells, drawn without replacement; more cells contain the fewer of the same seed.
+
+    Where ``n`` is more than there are, the rest are cells that know nothing: copies of recorded ones, each moved in
+    time around the end by an offset of its own, a tenth of the recording at least.
+
+    ``frames``: Frames. Returns Frames.
+    """
+    n_frames, n_cells = frames.signal.shape
+    if n < 1:
+        raise ParameterError("cells", n, "1 or more", "keep one cell at least")
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(n_cells)
+    if n <= n_cells:
+        return replace(frames, signal=np.ascontiguousarray(frames.signal[:, np.sort(order[:n])]))
+    copied = order[np.arange(n - n_cells) % n_cells]
+    offsets = rng.integers(n_frames // 10, n_frames - n_frames // 10, len(copied))
+    rows = (np.arange(n_frames)[:, None] + offsets) % n_frames
+    return replace(frames, signal=np.concatenate([frames.signal, frames.signal[rows, copied]], axis=1))
+
+
+def with_training(part, share):
+    """A split with the first share of its training frames.
+
+    ``part``: ``train`` in order of time. ``share``: above 0, at most 1.
+    """
+    if not 0 < share <= 1:
+        raise ParameterError("share", share, "above 0 and at most 1", "change the share of training frames")
+    return Rows(part.train[: max(2, round(share * len(part.train)))], part.valid, part.test)

@@ -35,7 +35,7 @@ def effects(found, sets, without_refit=None):
 
     ``found`` (sequence of ConditionResult): of the conditions that
     :func:`decoding_book.chapters.regions.roi_sets.conditions_of` makes. ``sets``: RoiSets. ``without_refit``: of
-    :func:`calcium_decoding.explain.masking.run`. Returns a DataFrame: ``group``, ``way``, ``animal`` and
+    :func:`calcium_decoding.explain.occlusion.mask_rois`. Returns a DataFrame: ``group``, ``way``, ``animal`` and
     ``value``: for :data:`ALONE` the AUC of the group by itself; for the other ways the AUC lost, on folds matched by
     name. Mean over the folds that test the animal.
     """

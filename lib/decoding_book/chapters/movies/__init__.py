@@ -1,1 +1,0 @@
-"""Chapters 20 and 21: decoding from movies."""
