@@ -66,7 +66,7 @@ experiment = chapter.plan()
 session = simulated_truth.session_of(dataset, animal, 0)
 start_s = data_tour.interesting_start_s(session.recording(), 30)
 fig, axes = style.stack(7, heights=[1] * 6 + [2], height=0.8)
-axes = brain.component_traces(session, 8, start_s, 30, axes)
+axes = simulated_truth.component_traces(session, 8, start_s, 30, axes)
 
 # %% [markdown]
 # ## The same session under a camera
@@ -108,7 +108,7 @@ print(f"mean of {n_onsets} onset(s) of one session")
 # %%
 views, traces = simulated_truth.two_views(session, movie)
 fig, (ax,) = style.panels(1, height=3.6)
-ax = brain.two_view_traces(session, traces, (3, 8, 16, 20), start_s, 30, ax)
+ax = simulated_truth.two_view_traces(session, traces, (3, 8, 16, 20), start_s, 30, ax)
 
 # %%
 tables.show(simulated_truth.agreement_table(views))
@@ -131,7 +131,7 @@ tables.show(simulated_truth.world_table())
 # %%
 scores = simulated_truth.world_scores(seed, store=chapter.store, jobs=jobs or None)
 fig, (ax,) = style.panels(1, width=8, height=5)
-ax = brain.world_scores(scores, ax)
+ax = simulated_truth.world_scores(scores, ax)
 
 # %% [markdown]
 # ## Calibration
@@ -163,7 +163,7 @@ tables.show(simulated_truth.calibration_table(measured, stored))
 correlations = data_tour.correlations_with_running(chapter.dataset)
 correlations = correlations.mean().to_numpy()
 fig, (ax,) = style.panels(1, width=4.2, height=4)
-ax = brain.correlation_pattern(correlations, ax)
+ax = simulated_truth.correlation_pattern(correlations, ax)
 
 # %% [markdown]
 # ## What this does not show

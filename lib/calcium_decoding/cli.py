@@ -14,10 +14,7 @@ COMMANDS = "calcium_decoding.commands"
 def main(arguments=None):
     """Run one command; errors a user can mend are printed without a traceback.
 
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted.
+    Returns int: exit status: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted.
     """
     options = parser().parse_args(arguments)
     try:

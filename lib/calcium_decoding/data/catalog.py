@@ -48,10 +48,7 @@ def check_relative(path):
 def inside(base, relative, where):
     """Path of ``relative`` under ``base``, after following symbolic links to see that it stays there.
 
-    Raises
-    ------
-    DataError
-        The path leads out of ``base``.
+    Raises DataError: the path leads out of ``base``.
     """
     base = Path(base)
     try:
@@ -325,10 +322,7 @@ def folder(entry, data_dir=None):
     Simulated sets lie in the project's ``_build``, whatever the data directory: they are remade from their
     seed, under a name that changes with their settings and with the simulator, and a data directory may be read-only.
 
-    Raises
-    ------
-    DataError
-        The folder is a link that leads out of the data directory.
+    Raises DataError: the folder is a link that leads out of the data directory.
     """
     if entry.kind == "simulated":
         words = {"title", "citation", "licence", "role", "caution", "regime", "compare_with_study"}

@@ -43,25 +43,11 @@ class Hosts:
 def fetch(entry, data_dir=None, hosts=None):
     """Bring the files of an entry into the data directory.
 
-    Parameters
-    ----------
-    entry : entry of a Manifest
-    data_dir : str or Path, optional
-        As for :func:`calcium_decoding.data.catalog.data_dir`.
-    hosts : Hosts, optional
-
-    Returns
-    -------
-    Path or None
-        The entry's folder; None for weights in the hub's own cache.
-
-    Raises
-    ------
-    DataError
-        No network, a broken download, a checksum that differs, a record that changed or lacks a file, or an
-        entry that is not fetched but computed. Nothing partial is left.
-    WriteError
-        The data directory cannot be written or has too little room.
+    ``entry``: entry of a Manifest. ``data_dir``: as for :func:`calcium_decoding.data.catalog.data_dir`. ``hosts``:
+    Hosts. Returns Path or None: the entry's folder; None for weights in the hub's own cache. Raises DataError: no
+    network, a broken download, a checksum that differs, a record that changed or lacks a file, or an entry that is not
+    fetched but computed. Nothing partial is left. Raises WriteError: the data directory cannot be written or has too
+    little room.
     """
     where, place, hosts = f"data set '{entry.name}'", folder(entry, data_dir), hosts or Hosts()
     if entry.kind in ("simulated", "local"):

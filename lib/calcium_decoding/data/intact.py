@@ -172,11 +172,8 @@ def status(entry, data_dir=None):
 def verify(entry, data_dir=None):
     """Read every file and compare with what is expected.
 
-    Returns
-    -------
-    list of Finding
-        One a file. ``unpinned`` is a file of your own, or one of a DOI record that was put in place by hand and
-        never compared with the record; fetching the entry compares it.
+    Returns a list of Finding: one a file. ``unpinned`` is a file of your own, or one of a DOI record that was put in
+    place by hand and never compared with the record; fetching the entry compares it.
     """
     place = folder(entry, data_dir)
     if place is None or entry.kind == "simulated":

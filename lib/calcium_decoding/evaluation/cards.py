@@ -222,10 +222,7 @@ def stored_folder():
 def stored_card(name):
     """A card that ships with the book, measured where it takes longer than a page may; None if it is not there.
 
-    Parameters
-    ----------
-    name : str
-        ``book/stored/<name>.card.json``.
+    ``name``: ``book/stored/<name>.card.json``.
     """
     path = stored_folder() / f"{name}.card.json"
     return ResultCard.load(path) if path.exists() else None
@@ -243,17 +240,9 @@ def summarise(model, values, metric="auc", unit="folds"):
 def fold_scores(folds, suffix=""):
     """Scores of fold results: over folds, by test group, and of each fold.
 
-    Parameters
-    ----------
-    folds : sequence of FoldResult
-        Those without scores are left out; the card names them elsewhere.
-    suffix : str
-        Added to the model's name, such as ``" null"``.
-
-    Returns
-    -------
-    list of Score
-        Folds share animals and training data: the SD over folds is not a standard error.
+    ``folds`` (sequence of FoldResult): those without scores are left out; the card names them elsewhere. ``suffix``:
+    added to the model's name, such as ``" null"``. Returns a list of Score: folds share animals and training data: the
+    SD over folds is not a standard error.
     """
     scores = []
     for model in dict.fromkeys(fold.model for fold in folds):

@@ -168,37 +168,14 @@ def refit(dataset, animal, null="repairing", n_draws=1000, seed=0, recipe=None, 
           label="refits"):
     """Score one animal by leaving out each session, and refit the decoder for every draw of a null.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    animal : str
-        Whose sessions.
-    null : str
-        A name in :data:`calcium_decoding.evaluation.nulls.NULLS`.
-    n_draws : int
-    seed : int
-        Draw k is ``NULLS[null](dataset of the animal, (seed, k))``; linear shifts are spread evenly.
-    recipe : dict, optional
-        Arguments of :func:`calcium_decoding.preprocessing.build`, applied to whole sessions before pairs are cut; none:
-        signals as they are. The decoder standardises by its training frames itself, so the recipe's own such step is
-        left out.
-    penalty : float
-        See :class:`Sessions`.
-    jobs : int, optional
-        Threads; all processors if left out.
-    label : str
-        What the progress bar counts; empty for no bar.
-
-    Returns
-    -------
-    LinearNull
-
-    Raises
-    ------
-    DataError
-        A single session, sessions in parts, or a draw in which every session has one class only.
-    ParameterError
-        Unknown null, more draws than there are, a preprocessing step that has to be fitted on training frames.
+    ``animal``: whose sessions. ``null``: a name in :data:`calcium_decoding.evaluation.nulls.NULLS`. ``seed``: draw k is
+    ``NULLS[null](dataset of the animal, (seed, k))``; linear shifts are spread evenly. ``recipe``: arguments of
+    :func:`calcium_decoding.preprocessing.build`, applied to whole sessions before pairs are cut; none: signals as they
+    are. The decoder standardises by its training frames itself, so the recipe's own such step is left out. ``penalty``:
+    see :class:`Sessions`. ``jobs``: threads; all processors if left out. ``label``: what the progress bar counts; empty
+    for no bar. Returns LinearNull. Raises DataError: a single session, sessions in parts, or a draw in which every
+    session has one class only. Raises ParameterError: unknown null, more draws than there are, a preprocessing step
+    that has to be fitted on training frames.
     """
     chosen, n_draws = nulls.null_of(null), whole_number("n_draws", n_draws, 1)
     recordings = dataset.of_animal(animal)

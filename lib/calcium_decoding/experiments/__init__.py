@@ -3,7 +3,9 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+    "compare": ["Condition", "ConditionResult"],
     "engine": ["Experiment", "run", "run_many"],
     "folds": ["FoldResult"],
     "movies": ["ImageExperiment", "ImageSettings"],
+    "nested": ["Candidate"],
 })

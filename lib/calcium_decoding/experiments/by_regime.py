@@ -70,16 +70,8 @@ def run(dataset, regimes, spec, recipe, training, model_names, options=None, sto
 def animal_scores(compared, metric="auc"):
     """Scores by animal: the mean over the folds that test it.
 
-    Parameters
-    ----------
-    compared : sequence of RegimeResult
-    metric : str
-
-    Returns
-    -------
-    DataFrame
-        Columns ``regime``, ``claim``, ``animal``, ``model``, ``folds`` (with a score), ``planned`` and ``score``
-        (missing where no fold has one).
+    ``compared``: sequence of RegimeResult. Returns a DataFrame: columns ``regime``, ``claim``, ``animal``, ``model``,
+    ``folds`` (with a score), ``planned`` and ``score`` (missing where no fold has one).
     """
     rows = []
     for result in compared:
@@ -100,10 +92,7 @@ def animal_scores(compared, metric="auc"):
 def mean_table(scores):
     """Mean over animals, a row a claim, a column a decoder, with the number of animals.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        Of :func:`animal_scores`.
+    ``scores``: of :func:`animal_scores`.
     """
     kept = scores.dropna(subset="score")
     means = kept.pivot_table(index="claim", columns="model", values="score", sort=False)
@@ -126,9 +115,7 @@ def table(compared):
 def card_scores(compared, metric="auc"):
     """Mean over animals for each claim and decoder, as scores of a result card; the claim stands in the scope.
 
-    Returns
-    -------
-    list of Score
+    Returns a list of Score.
     """
     scores = animal_scores(compared, metric).dropna(subset="score")
     return [score for (claim, model), part in scores.groupby(["claim", "model"], sort=False)

@@ -123,25 +123,10 @@ def run(conditions, store=None, jobs=None, label="conditions"):
 def run_null(plan, dataset, model, seed, store=None, jobs=None, **options):
     """Refit one decoder on data whose sessions are re-paired without fixed points: what stands beside the conditions.
 
-    Parameters
-    ----------
-    plan : callable
-        ``plan(dataset, recipe=..., n_folds=..., spec=..., changes=..., say=...)`` makes an Experiment.
-    dataset : Dataset
-    model : str
-    seed : int
-        Of the re-pairing.
-    store, jobs
-        As for :func:`run`.
-    **options
-        For ``plan``, such as ``n_folds``.
-
-    Returns
-    -------
-    folds : list of FoldResult
-        Empty if there is no such null.
-    statement : str
-        Which null it is, or why there is none.
+    ``plan``: ``plan(dataset, recipe=..., n_folds=..., spec=..., changes=..., say=...)`` makes an Experiment. ``seed``:
+    of the re-pairing. ``store``, ``jobs``: as for :func:`run`. **options: for ``plan``, such as ``n_folds``. Returns
+    ``folds`` (list of FoldResult): empty if there is no such null; ``statement``: which null it is, or why there is
+    none.
     """
     repaired, statement = drawn(dataset, seed)
     if repaired is None:
@@ -154,18 +139,9 @@ def run_null(plan, dataset, model, seed, store=None, jobs=None, **options):
 def drawn(dataset, seed, way="repairing"):
     """One draw of a null of sessions, where the data allow it.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    seed : int
-    way : {"repairing", "published"}
-        Names in :data:`calcium_decoding.evaluation.nulls.NULLS`: without fixed points, or the study's permutation.
-
-    Returns
-    -------
-    dataset : Dataset or None
-    statement : str
-        Which null it is, or why there is none.
+    ``way`` ({"repairing", "published"}): names in :data:`calcium_decoding.evaluation.nulls.NULLS`: without fixed
+    points, or the study's permutation. Returns ``dataset`` (Dataset or None); ``statement``: which null it is, or why
+    there is none.
     """
     name, how = {"repairing": ("session re-pairing", " without fixed points"),
                  "published": ("the study's session permutation", "")}[way]
@@ -178,17 +154,9 @@ def drawn(dataset, seed, way="repairing"):
 def table(found, metric="auc"):
     """A row a condition: mean and sample SD over folds, then one column for each test animal, the mean of its folds.
 
-    Parameters
-    ----------
-    found : sequence of ConditionResult
-    metric : str
-        A key of ``FoldResult.scores``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``condition``, ``folds``, ``mean``, ``SD``, the test animals, and ``published, real mice`` where a published
-        figure may stand beside; see :attr:`Condition.beside_published`. None where there is no number.
+    ``found``: sequence of ConditionResult. ``metric``: a key of ``FoldResult.scores``. Returns a DataFrame:
+    ``condition``, ``folds``, ``mean``, ``SD``, the test animals, and ``published, real mice`` where a published figure
+    may stand beside; see :attr:`Condition.beside_published`. None where there is no number.
     """
     animals = list(dict.fromkeys(fold.test_group for result in found for fold in result.folds))
     rows = []
@@ -208,34 +176,17 @@ def table(found, metric="auc"):
 def tests(found, against=None, metric="auc"):
     """Is a difference between conditions more than chance? A row a pair, as the study tested and as we do.
 
-    Parameters
-    ----------
-    found : sequence of ConditionResult
-        Two or more.
-    against : str, optional
-        Name of the condition to test each other one against; all pairs if left out.
-    metric : str
+    ``found`` (sequence of ConditionResult): two or more. ``against``: name of the condition to test each other one
+    against; all pairs if left out. Returns a DataFrame: ``condition_a``, ``condition_b``; as published, over folds:
+    ``difference`` (mean of a less mean of b), ``family_size``, ``p_rank_sum``, ``p_holm``, ``stars``; ours, over
+    animals: ``animals``, ``paired_difference`` (folds matched by name, then their mean in each test animal), ``low``
+    and ``high`` of its 95 % t interval, ``p_sign_flip`` (two-sided) and ``p_floor``, the smallest p that so many
+    animals can give: 1/16 for five. None where fewer than two animals are shared. Where published folds may stand
+    beside, also ``published, real mice``: Holm's p and stars that the same tests give on the published folds. Raises
+    DataError: a condition without a single score, or two whose scores are all equal; see
+    :func:`calcium_decoding.evaluation.statistics.rank_sum`. Raises ParameterError: fewer than two conditions, or
+    ``against`` is none of them.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``condition_a``, ``condition_b``; as published, over folds: ``difference`` (mean of a less mean of b),
-        ``family_size``, ``p_rank_sum``, ``p_holm``, ``stars``; ours, over animals: ``animals``,
-        ``paired_difference`` (folds matched by name, then their mean in each test animal), ``low`` and ``high`` of its
-        95 % t interval, ``p_sign_flip`` (two-sided) and ``p_floor``, the smallest p that so many animals can
-        give: 1/16 for five. None where fewer than two animals are shared. Where published folds may stand beside,
-        also ``published, real mice``: Holm's p and stars that the same tests give on the published folds.
-
-    Raises
-    ------
-    DataError
-        A condition without a single score, or two whose scores are all equal; see
-        :func:`calcium_decoding.evaluation.statistics.rank_sum`.
-    ParameterError
-        Fewer than two conditions, or ``against`` is none of them.
-
-    Notes
-    -----
     The rank-sum test takes folds as independent, which they are not (they share animals), so its p is too small as
     evidence about animals. The sign-flip p and its interval are not corrected for the number of pairs.
     """
@@ -254,16 +205,9 @@ def tests(found, against=None, metric="auc"):
 def short_tests(found, against=None, metric="auc"):
     """:func:`tests` for a page: a row a pair; empty where there are not two conditions with scores.
 
-    Parameters
-    ----------
-    found, against, metric
-        As for :func:`tests`. Conditions without a score, or an ``against`` that is not there, leave no row.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Difference of means over folds and its rank-sum p, then the mean difference over animals with its 95 % interval
-        and the sign-flip p with the least that is possible.
+    ``found``, ``against``, ``metric``: as for :func:`tests`. Conditions without a score, or an ``against`` that is not
+    there, leave no row. Returns a DataFrame: difference of means over folds and its rank-sum p, then the mean
+    difference over animals with its 95 % interval and the sign-flip p with the least that is possible.
     """
     found = [result for result in found if result.evaluable()]
     if len(found) < 2 or (against is not None and against not in [result.name for result in found]):
@@ -314,11 +258,8 @@ def paired(a, b, metric="auc"):
 def card_scores(found, metric="auc"):
     """Scores for the result card: of each condition over folds, over test animals, and of each fold.
 
-    Returns
-    -------
-    list of Score
-        ``model`` is the name of the condition. A condition without scores has none here; the card names its folds
-        elsewhere.
+    Returns a list of Score: ``model`` is the name of the condition. A condition without scores has none here; the card
+    names its folds elsewhere.
     """
     scores = []
     for result in found:

@@ -120,21 +120,9 @@ class DecodeTask:
 def scored(predicted, windows, frames, scaling, history):
     """Outcome of what a decoder said of some windows.
 
-    Parameters
-    ----------
-    predicted : dict of str to ndarray
-        Kinematics still standardised.
-    windows : Windows
-    frames : Frames
-    scaling : Scaling or None
-        Of the kinematics.
-    history : dict
-        Losses and the like.
-
-    Returns
-    -------
-    Outcome
-        ``facts``: ``scores``, ``notes``, ``history``; ``arrays``: ``frame``, ``labels`` and outputs by head.
+    ``predicted`` (dict of str to ndarray): kinematics still standardised. ``windows``: Windows. ``frames``: Frames.
+    ``scaling``: of the kinematics. ``history``: losses and the like. Returns Outcome: ``facts``: ``scores``, ``notes``,
+    ``history``; ``arrays``: ``frame``, ``labels`` and outputs by head.
     """
     predicted, true = dict(predicted), None
     if scaling is not None:

@@ -114,12 +114,8 @@ def run(dataset, candidates, store=None, jobs=None):
 def attempt(dataset, candidates, store=None, jobs=None):
     """:func:`run` where the data allow it.
 
-    Returns
-    -------
-    scores : list of NestedScore
-        Empty where the data do not allow it.
-    statement : str
-        What was chosen among, or why nothing was.
+    Returns ``scores`` (list of NestedScore): empty where the data do not allow it; ``statement``: what was chosen
+    among, or why nothing was.
     """
     try:
         scores = run(dataset, candidates, store, jobs)
@@ -186,13 +182,7 @@ def _score(animal, by_name):
 def card_scores(scores):
     """Mean over animals of nested scores, as scores of a result card.
 
-    Parameters
-    ----------
-    scores : sequence of NestedScore
-
-    Returns
-    -------
-    list of Score
+    ``scores``: sequence of NestedScore. Returns a list of Score.
     """
     tested = [s.scores for s in scores if s.scores]
     return [score for metric in ("auc", "balanced_accuracy") if tested

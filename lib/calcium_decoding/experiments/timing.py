@@ -23,24 +23,9 @@ STUDY_RATE_HZ = 30.0
 def window_lengths(plan, half_frames, model, **options):
     """Centred windows of several lengths, as in Fig 5B.
 
-    Parameters
-    ----------
-    plan : callable
-    half_frames : sequence of int
-        Frames on either side of the labelled one; 5 to 30 in the study.
-    model : str
-    **options
-        For ``plan``: ``n_folds``, ``dataset``.
-
-    Returns
-    -------
-    list of Condition
-        ``value`` is the half length in seconds.
-
-    Raises
-    ------
-    ParameterError
-        A half length twice, or none.
+    ``half_frames`` (sequence of int): frames on either side of the labelled one; 5 to 30 in the study. **options: for
+    ``plan``: ``n_folds``, ``dataset``. Returns a list of Condition: ``value`` is the half length in seconds. Raises
+    ParameterError: a half length twice, or none.
     """
     half_frames = [whole_number("half_frames", half, 0) for half in half_frames]
     if not half_frames or len(set(half_frames)) < len(half_frames):
@@ -66,23 +51,8 @@ def sides(plan, past_frames, future_frames, model, **options):
     Where the preprocessing of ``plan`` looks ahead, two conditions with the recipe ``"causal"`` are added: in the last
     one no step looks ahead.
 
-    Parameters
-    ----------
-    plan : callable
-    past_frames, future_frames : int
-        Frames before and after the labelled one in the window with two sides, at least 1 each.
-    model : str
-    **options
-        For ``plan``.
-
-    Returns
-    -------
-    list of Condition
-
-    Raises
-    ------
-    ParameterError
-        No frames on one side.
+    ``past_frames``, ``future_frames``: frames before and after the labelled one in the window with two sides, at least
+    1 each. **options: for ``plan``. Returns a list of Condition. Raises ParameterError: no frames on one side.
     """
     past, future = whole_number("past_frames", past_frames, 1), whole_number("future_frames", future_frames, 1)
     total = past + future
@@ -103,23 +73,9 @@ def label_shifts(plan, past_frames, future_frames, shifts_frames, model, prefix=
     Only frames t count whose window and label both lie in the recording: of T frames, with a window of half length h
     and a shift s, those from ``max(h, -s)`` to ``T - 1 - max(h, s)``, which are ``T - h - max(h, |s|)``.
 
-    Parameters
-    ----------
-    plan : callable
-    past_frames, future_frames : int
-        The window around frame t.
-    shifts_frames : sequence of int
-        Positive: later behaviour.
-    model : str
-    prefix : str
-        Put before the names, to tell the conditions of several data sets apart.
-    **options
-        For ``plan``.
-
-    Returns
-    -------
-    list of Condition
-        ``value`` is the shift in seconds; the one without shift is called ``"0 s"``.
+    ``past_frames``, ``future_frames``: the window around frame t. ``shifts_frames`` (sequence of int): positive: later
+    behaviour. ``prefix``: put before the names, to tell the conditions of several data sets apart. **options: for
+    ``plan``. Returns a list of Condition: ``value`` is the shift in seconds; the one without shift is called ``"0 s"``.
     """
     planned = []
     for shift in shifts_frames:
@@ -133,16 +89,9 @@ def label_shifts(plan, past_frames, future_frames, shifts_frames, model, prefix=
 def look_ahead_table(found, metric="auc"):
     """:func:`calcium_decoding.experiments.compare.table` with what each condition looks ahead, from the labelled frame.
 
-    Parameters
-    ----------
-    found : sequence of ConditionResult
-    metric : str
-
-    Returns
-    -------
-    pandas.DataFrame
-        After ``condition``: ``frames`` of the window; ``window (ms)`` and ``filter (ms)``, the look-ahead of the
-        window and of the preprocessing; ``total (ms)``, their sum. Text, because it may be ``"whole session"``.
+    ``found``: sequence of ConditionResult. Returns a DataFrame: after ``condition``: ``frames`` of the window; ``window
+    (ms)`` and ``filter (ms)``, the look-ahead of the window and of the preprocessing; ``total (ms)``, their sum. Text,
+    because it may be ``"whole session"``.
     """
     table = compare.table(found, metric)
     looks = [_look_ahead(result.condition.experiment) for result in found]

@@ -23,23 +23,8 @@ NO_FILTER = "no filter"
 def networks(plan, names, **options):
     """The same folds decoded by several models, as in Fig 4F.
 
-    Parameters
-    ----------
-    plan : callable
-    names : sequence of str
-        Names in :data:`calcium_decoding.models.MODELS`.
-    **options
-        For ``plan``: ``n_folds``, ``dataset``.
-
-    Returns
-    -------
-    list of Condition
-        Named as the models.
-
-    Raises
-    ------
-    ParameterError
-        A name that is not known.
+    ``names`` (sequence of str): names in :data:`calcium_decoding.models.MODELS`. **options: for ``plan``: ``n_folds``,
+    ``dataset``. Returns a list of Condition: named as the models. Raises ParameterError: a name that is not known.
     """
     unknown = [name for name in names if name not in models.MODELS]
     if unknown:
@@ -56,25 +41,10 @@ def filters(plan, baseline_frames, model, **options):
 
     The sizes that the study tried are not known; those of the book are ours.
 
-    Parameters
-    ----------
-    plan : callable
-    baseline_frames : sequence of int
-        Lengths of the baseline, frames.
-    model : str
-    **options
-        For ``plan``.
-
-    Returns
-    -------
-    list of Condition
-        The first one without baseline. Those whose figure the study published carry it. Empty where ``plan`` uses
-        neither recipe by itself: within recordings both would look at test frames.
-
-    Raises
-    ------
-    ParameterError
-        A length that is no number of frames, or given twice.
+    ``baseline_frames`` (sequence of int): lengths of the baseline, frames. **options: for ``plan``. Returns a list of
+    Condition: the first one without baseline. Those whose figure the study published carry it. Empty where ``plan``
+    uses neither recipe by itself: within recordings both would look at test frames. Raises ParameterError: a length
+    that is no number of frames, or given twice.
     """
     sizes = [whole_number("baseline_frames", size, 2) for size in baseline_frames]
     if len(set(sizes)) < len(sizes):
@@ -101,24 +71,10 @@ _PUBLISHED_WINDOWS = (1, 2, 5, 10, 15)
 def movie_networks(plan, names, **options):
     """The network on images alone, then with recurrent ones on top, on the same folds, as in Fig 2E.
 
-    Parameters
-    ----------
-    plan : callable
-    names : sequence of str
-        Names in :data:`calcium_decoding.models.IMAGE_MODELS`; ``"cnn"`` is put first.
-    **options
-        For ``plan``: ``n_folds``, ``dataset``, ``changes``.
-
-    Returns
-    -------
-    list of Condition
-        Named as the models. Those that the study published carry it: recurrent ones only if they see as many images as
-        its own did, and train the network on images as it did.
-
-    Raises
-    ------
-    ParameterError
-        A name that is not known.
+    ``names`` (sequence of str): names in :data:`calcium_decoding.models.IMAGE_MODELS`; ``"cnn"`` is put first.
+    **options: for ``plan``: ``n_folds``, ``dataset``, ``changes``. Returns a list of Condition: named as the models.
+    Those that the study published carry it: recurrent ones only if they see as many images as its own did, and train
+    the network on images as it did. Raises ParameterError: a name that is not known.
     """
     names = list(dict.fromkeys(["cnn", *names]))
     if unknown := [name for name in names if name not in IMAGE_MODELS]:
@@ -169,10 +125,7 @@ def windows(plan, images_each_side, model, **options):
 def frozen_or_not(plan, model, **options):
     """The same decoder with the network on images kept as it is, and trained further with the recurrent one.
 
-    Returns
-    -------
-    list of Condition
-        ``"<model>, frozen"`` and ``"<model>, fine-tuned"``.
+    Returns a list of Condition: ``"<model>, frozen"`` and ``"<model>, fine-tuned"``.
     """
     return [Condition(f"{model}, {name}", plan(say=False, changes={"frozen": frozen}, **options), model)
             for name, frozen in (("frozen", True), ("fine-tuned", False))]
@@ -181,21 +134,9 @@ def frozen_or_not(plan, model, **options):
 def controls(plan, datasets, model, **options):
     """A decoder of each control, on the same folds.
 
-    Parameters
-    ----------
-    plan : callable
-        As above, for ROIs, which is how controls are laid out.
-    datasets : dict of str to Dataset
-        Of :func:`calcium_decoding.preprocessing.confounds.control_datasets`.
-    model : str
-        A name in :data:`calcium_decoding.models.MODELS`.
-    **options
-        For ``plan``.
-
-    Returns
-    -------
-    list of Condition
-        Named as the controls.
+    ``plan``: as above, for ROIs, which is how controls are laid out. ``datasets`` (dict of str to Dataset): of
+    :func:`calcium_decoding.preprocessing.confounds.control_datasets`. ``model``: a name in
+    :data:`calcium_decoding.models.MODELS`. **options: for ``plan``. Returns a list of Condition: named as the controls.
     """
     return [Condition(name, plan(dataset=dataset, say=False, **options), model) for name, dataset in datasets.items()]
 
@@ -233,19 +174,11 @@ def run(wanted, store=None, jobs=None, label="networks"):
 def window_table(found, metric="auc"):
     """What each decoder looks at and costs, with its score.
 
-    Parameters
-    ----------
-    found : sequence of ConditionResult
-        Of :func:`networks` or :func:`windows`.
-    metric : str
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``condition``; ``images`` and ``frames`` of a window; ``look-ahead (ms)``, from the labelled frame to the last
-        of the window; ``passes, one by one`` and ``passes, shared``: how often the network on images runs for each
-        window, over uninterrupted windows, if each computes the features of its images by itself and if they are
-        shared; ``seconds a fold``, measured, training and testing; ``folds``, and ``mean`` and ``SD`` of the score.
+    ``found`` (sequence of ConditionResult): of :func:`networks` or :func:`windows`. Returns a DataFrame: ``condition``;
+    ``images`` and ``frames`` of a window; ``look-ahead (ms)``, from the labelled frame to the last of the window;
+    ``passes, one by one`` and ``passes, shared``: how often the network on images runs for each window, over
+    uninterrupted windows, if each computes the features of its images by itself and if they are shared; ``seconds a
+    fold``, measured, training and testing; ``folds``, and ``mean`` and ``SD`` of the score.
     """
     rows = []
     for result in found:

@@ -1,1 +1,10 @@
 """What a trained decoder looks at: occlusion, Deep SHAP, attribution, and what such maps are held against."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+    "cell_importance": ["deletion_curve", "tuning"],
+    "cut_masks": ["discs", "pairs", "squares"],
+    "occlusion": ["FoldCut", "mask_rois"],
+    "shap_maps": ["FoldMap", "mean_map", "warning"],
+})

@@ -160,22 +160,9 @@ def attention_by_class(network, windows, n_shown=200):
 def recovered(ranking, is_informative):
     """How well a ranking of cells finds those that were made informative.
 
-    Parameters
-    ----------
-    ranking : ndarray, shape (n_cells,)
-        Larger: more informative.
-    is_informative : ndarray of bool, shape (n_cells,)
-
-    Returns
-    -------
-    dict of str to float
-        ``precision``: share of truly informative cells among as many first ones as there are; ``by_chance``: what any
-        ranking gets on average.
-
-    Raises
-    ------
-    DataError
-        No cell is informative, or all are.
+    ``ranking`` (ndarray, shape (n_cells,)): larger: more informative. ``is_informative``: ndarray of bool, shape
+    (n_cells,). Returns dict of str to float: ``precision``: share of truly informative cells among as many first ones
+    as there are; ``by_chance``: what any ranking gets on average. Raises DataError: no cell is informative, or all are.
     """
     is_informative = np.asarray(is_informative, bool)
     k = int(is_informative.sum())

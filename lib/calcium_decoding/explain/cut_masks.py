@@ -139,20 +139,8 @@ def pairs(shape):
 def cell_map(values):
     """Map of 8 x 8 cells from the values of the 64 squares: each cell is the mean of the four that hold it.
 
-    Parameters
-    ----------
-    values : array_like, shape (..., 64)
-        In the order of :func:`squares`.
-
-    Returns
-    -------
-    ndarray, shape (..., 8, 8), float64
-        Rows and columns of the picture.
-
-    Raises
-    ------
-    ParameterError
-        Not 64 values.
+    ``values`` (array_like, shape (..., 64)): in the order of :func:`squares`. Returns ndarray, shape (..., 8, 8),
+    float64: rows and columns of the picture. Raises ParameterError: not 64 values.
     """
     values = np.asarray(values, np.float64)
     if values.shape[-1:] != (GRID**2,):

@@ -116,27 +116,10 @@ def run(experiment, model="gru", asked=Asked(), store=None, jobs=None, label="ma
 def run_null(plan, dataset, seed, model, asked, n_folds=0, n=0, store=None, jobs=None):
     """The same where labels are those of other sessions: what maps of decoders look like that found nothing.
 
-    Parameters
-    ----------
-    plan : callable
-        Gives the experiment on a data set: ``chapter.plan``.
-    dataset : Dataset
-    seed : int
-    model, asked
-        As for :func:`run`.
-    n_folds : int
-        As for ``plan``, so that folds are those of the chapter.
-    n : int
-        Keep the first ``n`` of them; 0: all.
-    store, jobs
-        As for :func:`run`.
-
-    Returns
-    -------
-    found : list of Examined
-        Empty where there is no such null.
-    statement : str
-        Which null it is, or why there is none.
+    ``plan``: gives the experiment on a data set: ``chapter.plan``. ``model``, ``asked``: as for :func:`run`.
+    ``n_folds``: as for ``plan``, so that folds are those of the chapter. ``n``: keep the first ``n`` of them; 0: all.
+    ``store``, ``jobs``: as for :func:`run`. Returns ``found`` (list of Examined): empty where there is no such null;
+    ``statement``: which null it is, or why there is none.
     """
     drawn, statement = compare.drawn(dataset, seed)
     if drawn is None:
@@ -155,12 +138,7 @@ def other_seeds(experiment, model, asked, n, store=None, jobs=None):
 def other_folds(every, experiment, model, asked, n, store=None, jobs=None):
     """For each of the first ``n`` test groups a fold that tests it and is not in the experiment, if there is one.
 
-    Parameters
-    ----------
-    every : Experiment
-        The same with all folds.
-    experiment : Experiment
-        Those that were run.
+    ``every``: the same with all folds. ``experiment``: those that were run.
     """
     run_already = {fold.name for fold in experiment.split.folds}
     groups = list(dict.fromkeys(fold.test_group for fold in experiment.split.folds))[:n]

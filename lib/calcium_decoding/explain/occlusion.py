@@ -128,19 +128,9 @@ def picture_shape(experiment):
 def decoded(task, cuts, every=1):
     """Decoded probabilities of the test windows of a fold without each piece.
 
-    Parameters
-    ----------
-    task : ImageFoldTask
-        Its decoder is trained, or is trained now.
-    cuts : sequence of Cut
-    every : int
-        As for :func:`run`.
-
-    Yields
-    ------
-    windows : WindowSet
-        The test windows that are used, the same each time; frames are those of the whole picture.
-    p_run : ndarray, shape (n,), float64
+    ``task``: its decoder is trained, or is trained now. ``cuts``: sequence of Cut. ``every``: as for :func:`run`.
+    Yields ``windows`` (WindowSet): the test windows that are used, the same each time; frames are those of the whole
+    picture; ``p_run`` (ndarray, shape (n,), float64).
     """
     network, windows, cuts = task.trained()[0], _windows(task, every), tuple(cuts)
     samples, device = Images if task.model == "cnn" else ImageSequences, next(network.parameters()).device

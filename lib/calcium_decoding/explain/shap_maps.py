@@ -93,21 +93,9 @@ def run(experiment, model="gru", n_windows=200, n_background=100, output="probab
 def run_null(plan, dataset, seed, *asked, **how):
     """The same on one draw of the null of sessions, whose decoders have nothing to find.
 
-    Parameters
-    ----------
-    plan : callable
-        Gives the experiment on a data set: ``chapter.plan``.
-    dataset : Dataset
-    seed : int
-    asked, how
-        As for :func:`run` after ``experiment``; ``how`` may also have ``n_folds``.
-
-    Returns
-    -------
-    maps : list of FoldMap
-        Empty where there is no such null.
-    statement : str
-        Which null it is, or why there is none.
+    ``plan``: gives the experiment on a data set: ``chapter.plan``. ``asked``, ``how``: as for :func:`run` after
+    ``experiment``; ``how`` may also have ``n_folds``. Returns ``maps`` (list of FoldMap): empty where there is no such
+    null; ``statement``: which null it is, or why there is none.
     """
     drawn, statement = compare.drawn(dataset, seed)
     n_folds = how.pop("n_folds", 0)

@@ -53,16 +53,8 @@ def build_cnn(weights, dropout=0.2, drop_connect=0.2, data_dir=None):
 def lite0(data_dir=None, **options):
     """EfficientNet-Lite0 as trained on ImageNet, with its thousand outputs.
 
-    Parameters
-    ----------
-    data_dir : str or Path, optional
-    **options
-        Go to ``timm.create_model``.
-
-    Raises
-    ------
-    DataError
-        The file of the weights is not there, not intact, or not what this version of timm expects.
+    **options: go to ``timm.create_model``. Raises DataError: the file of the weights is not there, not intact, or not
+    what this version of timm expects.
     """
     entry = catalog.load_manifest().entry(LITE0_ENTRY)
     data_dir = data_dir or weights_dir(entry)

@@ -3,5 +3,6 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
-    "style": ["use_style"],
+    "comparisons": ["curve", "strip"],
+    "style": ["decoded_trace", "learning_curves", "panels", "roc_by_group", "traces", "use_style"],
 })

@@ -81,17 +81,8 @@ def recording(of, rois, folds, start_s, length_s=20.0):
 def roi_map(dataset, values, label):
     """One number a ROI on the cortex; hovering names the ROI, its group and its number.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        Where its ROIs lie must be known: simulated data with the 50 ROIs. Else they are squares in order of number.
-    values : ndarray, shape (n_roi,)
-    label : str
-        What the values are, with unit.
-
-    Returns
-    -------
-    Browser
+    ``dataset``: where its ROIs lie must be known: simulated data with the 50 ROIs. Else they are squares in order of
+    number. ``values``: ndarray, shape (n_roi,). ``label``: what the values are, with unit. Returns Browser.
     """
     values = np.asarray(values, dtype=float)
     anatomy = anatomy_of(dataset) if len(values) == 50 else None
@@ -115,21 +106,9 @@ def roi_map(dataset, values, label):
 def cell_map(cells, spread, backdrop, label, simulated=False):
     """A map of square cells over the mean picture of an animal; hovering names the cell and its number.
 
-    Parameters
-    ----------
-    cells : ndarray, shape (8, 8), or None
-        A number a cell, or None if there is no map.
-    spread : ndarray, shape (8, 8), or None
-        Sample SD of the numbers.
-    backdrop : Backdrop
-        Mean picture and outline of the brain.
-    label : str
-        What the numbers are, with unit.
-    simulated : bool
-
-    Returns
-    -------
-    Browser
+    ``cells`` (ndarray, shape (8, 8), or None): a number a cell, or None if there is no map. ``spread`` (ndarray, shape
+    (8, 8), or None): sample SD of the numbers. ``backdrop``: mean picture and outline of the brain. ``label``: what the
+    numbers are, with unit. Returns Browser.
     """
     height, width = backdrop.mean.shape
     panel = _map_panel(420, 520, label if cells is not None else f"{label}: no map", simulated)

@@ -35,12 +35,7 @@ def panels(n, width=9.0, height=3.2, **options):
 def stack(n, heights=None, width=9.0, height=1.4):
     """``n`` panels above one another that share the time axis; returns the figure and an array of axes.
 
-    Parameters
-    ----------
-    heights : sequence of float, optional
-        Relative heights.
-    height : float
-        Height of a panel, inches, times its relative height.
+    ``heights`` (sequence of float): relative heights. ``height``: height of a panel, inches, times its relative height.
     """
     heights = heights or [1] * n
     figure, axes = plt.subplots(n, 1, figsize=(width, height * sum(heights)), squeeze=False, sharex=True,
@@ -125,12 +120,8 @@ def run_shares(dataset, ax):
 def correlation_with_running(dataset, correlations, ax, groups=None):
     """Correlation of each ROI with running: dots are animals, the line is their mean.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    correlations : ndarray, shape (n_animals, n_roi)
-    groups : sequence of str, optional
-        Group of each ROI, to colour the dots by.
+    ``correlations``: ndarray, shape (n_animals, n_roi). ``groups`` (sequence of str): group of each ROI, to colour the
+    dots by.
     """
     groups = np.array(["ROI"] * correlations.shape[1] if groups is None else groups)
     order = [g for g in (*GROUPS, "other") if g in groups] or ["ROI"]
@@ -229,11 +220,8 @@ def roc_by_role(results, ax, simulated=False):
 def fold_scores(results, nulls, ax, published=None, simulated=False):
     """AUC of each fold by model, the null beside; bars are mean and SD over folds.
 
-    Parameters
-    ----------
-    results, nulls : list of FoldResult
-    published : dict of str to (float, float), optional
-        Published mean and SD by model, drawn open beside ours.
+    ``results``, ``nulls``: list of FoldResult. ``published`` (dict of str to (float, float)): published mean and SD by
+    model, drawn open beside ours.
     """
     names = list(dict.fromkeys(r.model for r in results))
     ticks = []

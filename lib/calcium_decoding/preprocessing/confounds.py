@@ -66,22 +66,9 @@ def control_datasets(dataset, store=None):
     a recording, without its labels, as the published normalisation of movies does. The leak audit, which sees columns
     of numbers, cannot know that: it matters for a split within recordings alone.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        Its recordings have movies.
-    store : str or Path, optional
-        Folder of controls already computed, by content of the movie: an interrupted run goes on.
-
-    Returns
-    -------
-    dict of str to Dataset
-        By name in :data:`CONTROLS`.
-
-    Raises
-    ------
-    DataError
-        A recording without a movie, before anything is read; or what :func:`control_signals` refuses.
+    ``dataset``: its recordings have movies. ``store``: folder of controls already computed, by content of the movie: an
+    interrupted run goes on. Returns dict of str to Dataset: by name in :data:`CONTROLS`. Raises DataError: a recording
+    without a movie, before anything is read; or what :func:`control_signals` refuses.
     """
     frames = sum(len(_movie_of(recording)) for recording in dataset.recordings)
     with progress(None, total=2 * frames, desc="controls", unit="frame") as bar:
@@ -94,18 +81,10 @@ def control_datasets(dataset, store=None):
 def explained(control, full):
     """How much of a decoder's score a control reaches by itself: (AUC of the control - 0.5) / (AUC - 0.5), by fold.
 
-    Parameters
-    ----------
-    control, full : dict of str to float
-        AUC by name of the fold.
-
-    Returns
-    -------
-    shares : dict of str to float
-        Of folds that both have. Below 0 where the control is below chance, above 1 where it is better.
-    reasons : dict of str to str
-        Why a fold has no share: one of the two has no score, or that of the full decoder is less than 0.1 above chance,
-        so that there is next to nothing to explain.
+    ``control``, ``full`` (dict of str to float): AUC by name of the fold. Returns ``shares`` (dict of str to float): of
+    folds that both have. Below 0 where the control is below chance, above 1 where it is better; ``reasons`` (dict of
+    str to str): why a fold has no share: one of the two has no score, or that of the full decoder is less than 0.1
+    above chance, so that there is next to nothing to explain.
     """
     shares, reasons = {}, {}
     for fold in dict.fromkeys([*full, *control]):
@@ -121,24 +100,12 @@ def explained(control, full):
 def control_table(full, controls):
     """A row for the full decoder and one a control: scores over folds, and how much of the score the control reaches.
 
-    Parameters
-    ----------
-    full : list of FoldResult
-        Of one decoder on the whole of the data.
-    controls : dict of str to list of FoldResult
-        Of one decoder each, on the same folds.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``decoded from``; ``folds`` with a score; ``mean`` and ``SD`` (sample, over folds) of the AUC; ``share
-        explained`` (mean over paired folds, 1 for the full decoder), ``over animals`` (smallest and largest mean of a
-        test group); ``paired folds``; ``without a share`` (how many folds, and why). None where there is no number.
-
-    Raises
-    ------
-    DataError
-        Two results of one fold, or decoders of a speed, which have no AUC.
+    ``full`` (list of FoldResult): of one decoder on the whole of the data. ``controls`` (dict of str to list of
+    FoldResult): of one decoder each, on the same folds. Returns a DataFrame: ``decoded from``; ``folds`` with a score;
+    ``mean`` and ``SD`` (sample, over folds) of the AUC; ``share explained`` (mean over paired folds, 1 for the full
+    decoder), ``over animals`` (smallest and largest mean of a test group); ``paired folds``; ``without a share`` (how
+    many folds, and why). None where there is no number. Raises DataError: two results of one fold, or decoders of a
+    speed, which have no AUC.
     """
     whole, groups = _aucs(full, "full decoder"), {fold.fold: fold.test_group for fold in full}
     rows = [{"decoded from": "everything", **_mean_and_sd(whole), "share explained": 1.0 if whole else None,

@@ -68,21 +68,9 @@ class SharedSignals(Mapping):
 def share(recordings, folder):
     """Lay the signals of recordings down where other processes find them, for as long as the context lasts.
 
-    Parameters
-    ----------
-    recordings : sequence of Recording
-    folder : str or Path
-        Made if needed. Files of former runs are used again.
-
-    Yields
-    ------
-    SharedSignals or dict of str to ndarray
-        The signals themselves if they have different numbers of ROIs and so fit in no common array.
-
-    Raises
-    ------
-    WriteError
-        The folder cannot be written.
+    ``recordings``: sequence of Recording. ``folder``: made if needed. Files of former runs are used again. Yields
+    SharedSignals or dict of str to ndarray: the signals themselves if they have different numbers of ROIs and so fit in
+    no common array. Raises WriteError: the folder cannot be written.
     """
     if len({r.n_roi for r in recordings}) != 1:
         yield {r.id: r.signal for r in recordings}

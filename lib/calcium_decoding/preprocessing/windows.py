@@ -84,20 +84,8 @@ def valid_centres(start, stop, spec):
 def view(signal, spec):
     """All windows of one uninterrupted signal as a read-only view, no copy.
 
-    Parameters
-    ----------
-    signal : ndarray, shape (T, n_roi)
-    spec : WindowSpec
-
-    Returns
-    -------
-    ndarray, shape (n, length, n_roi)
-        Row i is the window around ``valid_centres(0, T, spec)[i]``.
-
-    Raises
-    ------
-    DataError
-        Not two axes, or too few frames for one window.
+    ``signal``: ndarray, shape (T, n_roi). ``spec``: WindowSpec. Returns ndarray, shape (n, length, n_roi): row i is the
+    window around ``valid_centres(0, T, spec)[i]``. Raises DataError: not two axes, or too few frames for one window.
     """
     if not isinstance(signal, np.ndarray) or signal.ndim != 2:
         raise DataError("signal", f"{type(signal).__name__} of shape {np.shape(signal)}",

@@ -59,11 +59,8 @@ class Samples:
     def of(cls, recordings, length):
         """Samples of recordings with the same cells.
 
-        Raises
-        ------
-        DataError
-            A recording without footsteps, with classes beside 0, 1 and 2, with another number of cells, or shorter
-            than a window.
+        Raises DataError: a recording without footsteps, with classes beside 0, 1 and 2, with another number of cells,
+        or shorter than a window.
         """
         recordings = tuple(recordings)
         length = whole_number("window length", length, 1)
@@ -100,10 +97,7 @@ class Samples:
         """Windows as a read-only view, shape (N - L + 1, L, n_cells): the one that ends at ``row`` has index
         ``row - L + 1``. It holds windows across recordings too, which :attr:`rows` leaves out.
 
-        Parameters
-        ----------
-        frames : ndarray, shape (N, k), optional
-            Other values of the same frames, such as scaled ones.
+        ``frames`` (ndarray, shape (N, k)): other values of the same frames, such as scaled ones.
         """
         frames = self.frames if frames is None else frames
         return np.lib.stride_tricks.sliding_window_view(frames, self.length, axis=0).transpose(0, 2, 1)
@@ -150,33 +144,13 @@ def last_rows(lengths, length):
 def split(lengths, way, block=0, seed=0, length=32, labels=None, n_blocks=5, gap_frames=None):
     """Deal out the windows of recordings that lie end to end.
 
-    Parameters
-    ----------
-    lengths : sequence of int
-        Frames of each recording; for ``"other_animal"`` a sequence of such sequences, one an animal.
-    way : str
-        A name in :data:`WAYS`.
-    block : int
-        Which block, session or animal is the test, counted from 0.
-    seed : int
-        Of random windows.
-    length : int
-        Frames of a window.
-    labels : ndarray, shape (N,), optional
-        Class of each frame: random windows are then dealt out within class, as published.
-    n_blocks : int
-        In how many steps the test block goes round a recording.
-    gap_frames : int, optional
-        Frames between parts of different roles that belong to none; ``length + 15`` if left out.
-
-    Returns
-    -------
-    Rows
-
-    Raises
-    ------
-    ParameterError
-        An unknown way, a block that is not there, or a role left without windows.
+    ``lengths`` (sequence of int): frames of each recording; for ``"other_animal"`` a sequence of such sequences, one an
+    animal. ``way``: a name in :data:`WAYS`. ``block``: which block, session or animal is the test, counted from 0.
+    ``seed``: of random windows. ``length``: frames of a window. ``labels`` (ndarray, shape (N,)): class of each frame:
+    random windows are then dealt out within class, as published. ``n_blocks``: in how many steps the test block goes
+    round a recording. ``gap_frames``: frames between parts of different roles that belong to none; ``length + 15`` if
+    left out. Returns Rows. Raises ParameterError: an unknown way, a block that is not there, or a role left without
+    windows.
     """
     if way not in WAYS:
         raise ParameterError("way of splitting", repr(way), f"one of {', '.join(WAYS)}", "name one of these")

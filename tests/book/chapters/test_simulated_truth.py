@@ -142,18 +142,17 @@ def test_pictures_say_that_they_are_simulated(session, movie):
     for ax in axes:
         assert "simulated" in [t.get_text() for t in ax.texts]
     _, axes = style.stack(7)
-    brain.component_traces(session, 8, 0.0, 20.0, axes)
+    simulated_truth.component_traces(session, 8, 0.0, 20.0, axes)
     drawn = [ax.lines[0].get_ydata() for ax in axes]
     np.testing.assert_allclose(sum(drawn[:-1]), drawn[-1], atol=1e-9)
 
 
 def test_the_score_of_a_world_is_drawn_where_it_is():
-    from calcium_decoding.plotting import brain
 
     rows = [{"world": w, "model": m, "fold": "f", "auc": 0.3 + 0.05 * i}
             for i, w in enumerate(widefield.WORLDS) for m in ("logistic", "time_only")]
     _, (ax,) = style.panels(1)
-    brain.world_scores(pd.DataFrame(rows), ax)
+    simulated_truth.world_scores(pd.DataFrame(rows), ax)
     means = sorted(line.get_xdata()[0] for line in ax.lines if line.get_marker() == "|")
     np.testing.assert_allclose(means, sorted(r["auc"] for r in rows))
 

@@ -39,10 +39,7 @@ def names():
 def table(name):
     """One table whole, as a DataFrame of its own; ``published/README.md`` gives its columns and units.
 
-    Raises
-    ------
-    KeyError
-        No table of that name; see :func:`names`.
+    Raises KeyError: no table of that name; see :func:`names`.
     """
     if name not in names():
         raise KeyError(f"{name}; there are {', '.join(names())}")

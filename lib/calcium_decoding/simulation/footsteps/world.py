@@ -148,17 +148,9 @@ class AnimalTruth:
 def simulate(world):
     """A data set and the truth about it.
 
-    Parameters
-    ----------
-    world : World
-
-    Returns
-    -------
-    dataset : Dataset
-        Recordings ``"animal 1/session 1"``... with ``behaviour["footstep"]`` (0 none, 1 contralateral, 2 ipsilateral)
-        and the kinematics of both paws.
-    truth : dict of str to AnimalTruth
-        By animal.
+    ``world``: World. Returns ``dataset`` (Dataset): recordings ``"animal 1/session 1"``... with
+    ``behaviour["footstep"]`` (0 none, 1 contralateral, 2 ipsilateral) and the kinematics of both paws; ``truth`` (dict
+    of str to AnimalTruth): by animal.
     """
     recordings, truth = [], {}
     for animal in range(1, world.animals + 1):

@@ -38,15 +38,7 @@ def write(world, folder):
       ``events/animal 1/session 1`` (T, n_cells) uint8.
     - ``truth.json``: settings; written last: it marks the set as complete.
 
-    Parameters
-    ----------
-    world : World
-    folder : str or Path
-
-    Raises
-    ------
-    WriteError
-        A file could not be written; no partial file is left.
+    ``world``: World. Raises WriteError: a file could not be written; no partial file is left.
     """
     folder, truth = Path(folder), {}
     sessions = [(a, s) for a in range(1, world.animals + 1) for s in range(1, world.sessions + 1)]
