@@ -131,7 +131,7 @@ tables.show(simulated_truth.world_table())
 # %%
 scores = simulated_truth.world_scores(seed, store=chapter.store, jobs=jobs or None)
 fig, (ax,) = style.panels(1, width=8, height=5)
-ax = simulated_truth.world_scores(scores, ax)
+ax = simulated_truth.plot_scenarios(scores, ax)
 
 # %% [markdown]
 # ## Calibration

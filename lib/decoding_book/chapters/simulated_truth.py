@@ -220,7 +220,7 @@ def two_view_traces(session, traces, rois, start_s, length_s, ax):
     return simulated_mark(ax, True)
 
 
-def world_scores(table, ax):
+def plot_scenarios(table, ax):
     """AUC of cheap decoders in each world: a dot a fold."""
     for offset, (model, rows) in zip((-0.12, 0.12), table.groupby("model", sort=False), strict=True):
         for y, world in enumerate(WORLDS):

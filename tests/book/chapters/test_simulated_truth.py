@@ -152,7 +152,7 @@ def test_the_score_of_a_world_is_drawn_where_it_is():
     rows = [{"world": w, "model": m, "fold": "f", "auc": 0.3 + 0.05 * i}
             for i, w in enumerate(widefield.WORLDS) for m in ("logistic", "time_only")]
     _, (ax,) = style.panels(1)
-    simulated_truth.world_scores(pd.DataFrame(rows), ax)
+    simulated_truth.plot_scenarios(pd.DataFrame(rows), ax)
     means = sorted(line.get_xdata()[0] for line in ax.lines if line.get_marker() == "|")
     np.testing.assert_allclose(means, sorted(r["auc"] for r in rows))
 
