@@ -1,6 +1,6 @@
 """What the two studies claim, claim by claim, with their numbers looked up in the published tables.
 
-The claims stand in ``published/claims.yaml``; no published number does. A claim names the rows of a table that hold its
+The claims stand in ``claims.yaml``; no published number does. A claim names the rows of a table that hold its
 numbers, the scores of result cards that answer it, and the order of values it asserts.
 """
 

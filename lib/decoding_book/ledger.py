@@ -138,7 +138,7 @@ def _top(rows):
     counted = Counter(row.verdict for _, groups in rows for _, mine in groups for row in mine)
     counts = markdown.table(("verdict", "rows", "means"), [(f"**{v}**", counted[v], MEANS[v]) for v in Verdict])
     return f"""\
-<!-- Written by `{COMMAND}` from published/claims.yaml, the published tables and the stored cards: edit those. -->
+<!-- Written by `{COMMAND}` from claims.yaml, the published tables and the stored cards: edit those. -->
 
 # What did the studies claim, and what did we find?
 

@@ -166,7 +166,7 @@ def test_published_numbers_have_the_order_that_their_claim_asserts():
 
 def test_p_values_are_found_and_printed():
     text = (ROOT / "book" / ledger.PAGE).read_text(encoding="utf-8")
-    known = published.rank_sum_check().set_index(["family", "group_a", "group_b"])["p_holm"]
+    known = published.table("rank_sum_check").set_index(["family", "group_a", "group_b"])["p_holm"]
     p = known["Fig4F", "GRU|preprocessed", "SimpleRNN|preprocessed"]
     assert f"p {p:.2g} (GRU, simple, Holm)" in text
 

@@ -64,7 +64,8 @@ def card(folder, chapter="10_roi_rnn"):
 
 def test_every_block_of_the_page_is_run_here():
     assert set(BLOCKS) == {"Another data set", "Another window", "A sweep", "One table of many runs", "A Dask cluster",
-                           "A SLURM array", "A SLURM array (2)", "Your own recordings", "papermill by itself"}
+                           "A SLURM array", "A SLURM array (2)", "Your own recordings",
+                           "The library in a script of your own", "Frame by frame", "papermill by itself"}
     assert "```sh" not in PAGE and "\n    $" not in PAGE  # no command hides in another kind of block
     parsed = [line for line in re.findall(r"calcium-decoding (book run .+?)(?<!\\)\n", "".join(BLOCKS.values()), re.S)]
     assert len(parsed) == 6
@@ -126,6 +127,22 @@ def test_your_own_recordings(place):
     found = card(place / "results" / "mine")
     assert found["dataset"] == "mine" and found["simulated"] is False
     assert max(s["value"] for s in found["scores"] if s["metric"] == "auc") > 0.9  # what was planted is found
+
+
+@pytest.mark.slow
+def test_a_script_of_your_own(place):
+    shell(BLOCKS["The library in a script of your own"], place)
+    scores, apart = (place / "output.txt").read_text().splitlines()[-2:]
+    scores = [float(score) for score in re.findall(r"\d\.\d+|\d\.", scores)]
+    assert len(scores) == 4 and min(scores) > 0.6 and apart.endswith("[60, 60, 60, 60]")
+
+
+@pytest.mark.slow
+def test_frame_by_frame(place):
+    shell(BLOCKS["Frame by frame"], place)
+    decoded = re.findall(r"frame (\d+): running with probability (\d\.\d\d), 0 frames late",
+                         (place / "output.txt").read_text())
+    assert [int(frame) for frame, _ in decoded] == [50, 100, 150]
 
 
 @pytest.mark.slow

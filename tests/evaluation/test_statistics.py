@@ -140,7 +140,7 @@ def test_stars():
 @pytest.mark.parametrize("panel", published.FAMILIES)
 def test_the_study_by_its_own_test(panel):
     """Every p-value on record, to its four printed digits."""
-    check = published.rank_sum_check().query("family == @panel").reset_index(drop=True)
+    check = published.table("rank_sum_check").query("family == @panel").reset_index(drop=True)
     table = all_pairs(published.family(panel))
     assert len(check) == len(table) > 0
     for ours, theirs in zip(table.itertuples(), check.itertuples(), strict=True):

@@ -35,7 +35,7 @@ CHANCE = 0.5
 LEAST_SCORE = 0.1  # above chance; with less, a share is little else than noise divided by noise
 
 
-def control_signals(movie, name="movie"):
+def _control_signals(movie, name="movie"):
     """All controls of a movie, in two passes through it, a stretch of frames at a time.
 
     ``movie`` (Movie or array, shape (T, H, W), or Recording): brightness in camera counts; positive on average wherever
@@ -52,7 +52,7 @@ def control_signals(movie, name="movie"):
         return _signals(movie, name, bar.update)
 
 
-def control_dataset(dataset, name, store=None):
+def _control_dataset(dataset, name, store=None):
     """One control in place of the ROIs of a data set; see :func:`control_datasets`."""
     if name not in CONTROLS:
         raise ParameterError("control", repr(name), f"one of {', '.join(CONTROLS)}", "name one of these")
@@ -68,7 +68,7 @@ def control_datasets(dataset, store=None):
 
     ``dataset``: its recordings have movies. ``store``: folder of controls already computed, by content of the movie: an
     interrupted run goes on. Returns dict of str to Dataset: by name in :data:`CONTROLS`. Raises DataError: a recording
-    without a movie, before anything is read; or what :func:`control_signals` refuses.
+    without a movie, before anything is read; or what :func:`_control_signals` refuses.
     """
     frames = sum(len(_movie_of(recording)) for recording in dataset.recordings)
     with progress(None, total=2 * frames, desc="controls", unit="frame") as bar:

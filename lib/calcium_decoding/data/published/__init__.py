@@ -106,9 +106,3 @@ def family(panel):
             if model in ("", of_model):
                 groups[f"{of_model}|{variant}"] = folds.set_index(["test_mouse", "valid_mouse"])["value"].sort_index()
     return groups
-
-
-def rank_sum_check():
-    """p-values that follow from the published AUCs, a row a pair: ``family`` (of :data:`FAMILIES`), ``group_a``,
-    ``group_b``, ``family_size``, ``p_two_sided``, ``p_holm``, ``stars``; four significant digits."""
-    return _table("rank_sum_check.csv").copy()
