@@ -216,6 +216,15 @@ def load(path):
                         "a file written by Split.save", "make the split again and save it") from error
 
 
+def random_parts(rows, shares, rng):
+    """Rows assigned at random to parts of these shares, a list of arrays; the last part takes what is left.
+
+    Neighbouring windows share frames: between parts made so, training leaks into the test.
+    """
+    shuffled = rng.permutation(rows)
+    return np.split(shuffled, np.round(np.cumsum(shares[:-1]) * len(shuffled)).astype(int))
+
+
 def sessions_of(recordings):
     """Recordings by session, parts in order: dict of "animal/session" to list of Recording."""
     found = {}

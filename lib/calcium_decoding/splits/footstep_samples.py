@@ -13,7 +13,7 @@ import numpy as np
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.preprocessing.transforms import whole_number
 from calcium_decoding.splits.audit import Intervals
-from calcium_decoding.splits.core import ROLES, Fold, Segment, Split
+from calcium_decoding.splits.core import ROLES, Fold, Segment, Split, random_parts
 from calcium_decoding.utils.files import hash_bytes, hash_content
 
 LABEL = "footstep"
@@ -223,9 +223,7 @@ def _random(lengths, length, seed, labels):
         first += n
         of_class = np.zeros(len(rows)) if labels is None else labels[rows]
         for value in np.unique(of_class):
-            here = rng.permutation(rows[of_class == value])
-            cuts = np.round(np.cumsum(SHARES[:2]) * len(here)).astype(int)
-            for i, part in enumerate(np.split(here, cuts)):
+            for i, part in enumerate(random_parts(rows[of_class == value], SHARES, rng)):
                 role[part] = i
     return Rows(*(np.flatnonzero(role == i) for i in range(3)))
 

@@ -10,7 +10,7 @@ import numpy as np
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.preprocessing.transforms import whole_number
 from calcium_decoding.preprocessing.windows import valid_centres
-from calcium_decoding.splits.core import LEAKY, ROLES, Fold, Segment, Split, sessions_of
+from calcium_decoding.splits.core import LEAKY, ROLES, Fold, Segment, Split, random_parts, sessions_of
 from calcium_decoding.splits.gap import embargo_frames, purge_gap_frames
 
 
@@ -148,9 +148,9 @@ def blocked(dataset, n_blocks=5, gap_frames=0, embargo_times=0.0):
 
 
 def random_windows(dataset, spec, seed=0, shares=(0.7, 0.15, 0.15)):
-    """Deal the windows of each session out at random within each class: one fold a session. Leaks on purpose.
+    """Assign the windows of each session at random within each class: one fold a session. Leaks on purpose.
 
-    As in the code of Mirzaee, Chang, Latifi 2025 (arXiv 2504.16917): windows of stride 1 are made first and then dealt
+    As in the code of Mirzaee, Chang, Latifi 2025 (arXiv 2504.16917): windows of stride 1 are made first and then assigned
     out, so a test window shares all frames but one with a neighbour in training. The split is marked as leaky and
     :func:`calcium_decoding.splits.audit.audit` refuses it, with the frames named, unless called with
     ``allow_leak=True``.
@@ -180,7 +180,7 @@ def random_windows(dataset, spec, seed=0, shares=(0.7, 0.15, 0.15)):
     folds, skipped = [], []
     for key, recordings in sessions_of(dataset.recordings).items():
         try:
-            segments = _deal(recordings, spec, shares, rng)
+            segments = _assigned(recordings, spec, shares, rng)
         except DataError as error:
             skipped.append((key, error.found))
             continue
@@ -290,28 +290,26 @@ def _without(spans, others, gap):
     return spans
 
 
-def _deal(recordings, spec, shares, rng):
+def _assigned(recordings, spec, shares, rng):
     """Segments by role: runs of neighbouring centres that fell to the same role."""
     centres = [valid_centres(0, r.n_frames, spec) for r in recordings]
     labels = np.concatenate([r.run[c + spec.label_shift_frames] for r, c in zip(recordings, centres, strict=True)])
     role = np.empty(len(labels), dtype=np.int8)
     for value in (0, 1):
-        here = rng.permutation(np.flatnonzero(labels == value))
-        cuts = np.round(np.cumsum(shares[:2]) * len(here)).astype(int)
-        parts = np.split(here, cuts)
+        parts = random_parts(np.flatnonzero(labels == value), shares, rng)
         if not all(map(len, parts)):
-            raise DataError("session", f"{len(here)} windows with run = {value}", "at least one in each role",
-                            "leave the session out")
+            raise DataError("session", f"{sum(map(len, parts))} windows with run = {value}",
+                            "at least one in each role", "leave the session out")
         for i, part in enumerate(parts):
             role[part] = i
     segments = {name: [] for name in ROLES}
     first = 0
     for recording, mine in zip(recordings, centres, strict=True):
-        dealt = role[first:first + len(mine)]
+        given = role[first:first + len(mine)]
         first += len(mine)
         # A new run begins where the role changes or a centre is missing (stride above 1).
-        breaks = np.flatnonzero((np.diff(dealt) != 0) | (np.diff(mine) != 1)) + 1
+        breaks = np.flatnonzero((np.diff(given) != 0) | (np.diff(mine) != 1)) + 1
         for run in np.split(np.arange(len(mine)), breaks):
             if len(run):
-                segments[ROLES[dealt[run[0]]]].append(Segment(recording.id, mine[run[0]], mine[run[-1]] + 1))
+                segments[ROLES[given[run[0]]]].append(Segment(recording.id, mine[run[0]], mine[run[-1]] + 1))
     return segments

@@ -19,6 +19,7 @@ from calcium_decoding.preprocessing.windows import WindowSpec, view
 from calcium_decoding.simulation.signals import autoregressive
 from calcium_decoding.splits import LEAKY
 from calcium_decoding.splits.audit import Intervals, check_samples
+from calcium_decoding.splits.core import random_parts
 from calcium_decoding.utils.progress import progress
 
 CHANCE = 1 / 3  # balanced accuracy of three classes
@@ -56,9 +57,8 @@ def deal(scheme, n_frames, window_frames, seed):
     """
     rng, ends = np.random.default_rng(seed), np.arange(window_frames - 1, n_frames)
     if scheme == "random windows":
-        order = rng.permutation(ends)
-        cut = round(TEST_SHARE * len(ends))
-        return np.sort(order[cut:]), np.sort(order[:cut])
+        test, train = random_parts(ends, (TEST_SHARE, 1 - TEST_SHARE), rng)
+        return np.sort(train), np.sort(test)
     if scheme == "random pieces":
         piece = 2 * window_frames
         of_window = ends // piece
