@@ -19,7 +19,7 @@
 # **Cost** smoke: half a minute; demo, which is what the parameters below say: about two minutes on 2 cores; paper: an
 # hour (64 sessions of 18,000 frames, every regime).
 #
-# **Reproduces** the split of Mirzaee, Chang, Latifi 2025: windows at every frame, dealt out at random. **Adds** the
+# **Reproduces** the split of Mirzaee, Chang, Latifi 2025: windows at every frame, assigned at random. **Adds** the
 # same score from nothing, the leak taken apart, the audit, three claims in one figure, a decoder that sees only the
 # clock, and a choice among decoders that never looks at the test animal.
 
@@ -78,7 +78,7 @@ tables.show(published[columns].mean().reset_index())
 #
 # ## Taken apart
 #
-# The same data, dealt out in four ways. *Random pieces* are runs of 64 frames dealt out at random, with windows
+# The same data, split in four ways. *Random pieces* are runs of 64 frames assigned at random, with windows
 # inside them: training and test share no frame but lie side by side. *Last part* tests on the last 15 %, without and
 # with a gap.
 
@@ -165,9 +165,9 @@ ax = leakage.regimes(by_animal, ax, chapter.dataset.simulated)
 # answer different questions, and none is *the* score. Within a session the decoder may learn what is special to the
 # day: its baseline, its gain. Across animals it has to do without. A score should never be quoted without its column.
 #
-# Where the split is sound, the clock should score 0.5; where it does not, behaviour drifts in the same way each time,
-# and a decoder of slow activity profits from it. Under random windows even the clock scores: running comes in bouts,
-# and a test frame inside a bout whose other frames were trained on is no test.
+# Where the split is sound, the time-in-session baseline should score 0.5; where it does not, behaviour drifts in the
+# same way each time, and a decoder of slow activity profits from it. Under random windows even time in session scores:
+# running comes in bouts, and a test frame inside a bout whose other frames were trained on is no test.
 
 # %%
 tables.show(by_regime.mean_table(by_animal))
@@ -194,7 +194,7 @@ tables.show(nested.table(inside))
 # - **Not that the published score is a leak.** Random windows *can* give 0.85 from nothing; how much of a given score
 #   they gave cannot be known without the data. Chapter by chapter this book reports the score that survives.
 # - **Not that the gap is always enough.** Drift that lasts the whole session crosses every gap. Beside each score
-#   within a session belongs the clock, and a null that keeps the drift.
+#   within a session belongs the time-in-session baseline, and a null that keeps the drift.
 # - **Not how far apart the columns lie in real cortex.** On simulated data the differences between sessions and
 #   animals were put there by the simulation.
 # - **Declarations are believed.** The audit checks what a step declares. Of code whose reach is unknown, change the

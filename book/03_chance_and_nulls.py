@@ -20,8 +20,8 @@
 # level is stored with the book; its hours are not spent again.
 #
 # **Reproduces** the idea of the null of Ajioka et al. 2024, sessions of labels permuted within a mouse. **Adds** a
-# thousand draws in place of one, p-values, a decoder that sees only the clock, nulls that fail, and their measured
-# rates of false alarms.
+# thousand draws in place of one, p-values, a decoder that sees only the time in session, nulls that fail, and their
+# measured rates of false alarms.
 
 # %%
 from calcium_decoding.evaluation import linear_null
@@ -61,7 +61,7 @@ fig, (ax,) = style.panels(1, width=9.5, height=4.2)
 ax = chance.what_nulls_do(example, "mouse 1", names, seed, ax)
 
 # %% [markdown]
-# Session re-pairing gives this signal the running of *another* session: it, too, has most of its runs early. The
+# Session permutation gives this signal the running of *another* session: it, too, has most of its runs early. The
 # shifts move this session's own running. The linear shift drops what no longer overlaps, and every shift is compared
 # on the same middle half; the circular shift wraps, so that the busy beginning may land at the end. The frame shuffle
 # leaves nothing but the number of running frames.
@@ -79,8 +79,8 @@ for ax, found in zip(axes, scored, strict=True):
     ax = chance.distribution(found, ax, example.simulated)
 
 # %% [markdown]
-# The decoder scores well above one half **with nothing to decode**: it reads the clock from the bleaching, and the
-# clock tells when this animal runs. It works in a session it has never seen, since all sessions drift alike.
+# The decoder scores well above one half **with nothing to decode**: it reads the time in session from the bleaching,
+# and that tells when this animal runs. It works in a session it has never seen, since all sessions drift alike.
 # Cross-validation does not help here.
 #
 # What helps is a null that drifts as well. When whole sessions are exchanged, the null scores about as high as the
@@ -90,7 +90,7 @@ for ax, found in zip(axes, scored, strict=True):
 #
 # | null | what to use it for |
 # |---|---|
-# | session re-pairing, none in place | to show what nothing scores: no draw holds a real pair |
+# | session permutation without fixed points (a derangement) | to show what nothing scores: no draw holds a real pair |
 # | session permutation, any order | for the p-value; the reason comes below |
 # | linear shift | with a single session, if running or brain is known not to drift |
 # | circular shift, frame shuffle | not for testing |
@@ -101,7 +101,7 @@ tables.show(chance.null_table())
 # %% [markdown]
 # ## Every animal of the data set
 #
-# Now the data set named above, each animal by itself. The grey bar holds 95 % of the scores of re-paired sessions;
+# Now the data set named above, each animal by itself. The grey bar holds 95 % of the scores of permuted sessions;
 # the cross is the same decoder when all it sees is the time since the session began. Preprocessing is applied to
 # whole recordings first, and standardising is left to the decoder.
 
@@ -159,21 +159,21 @@ tables.show(chance.level_table(level))
 #
 # ## What leaving no session in place costs
 #
-# Session re-pairing comes near 5 %, but not by right. The real pairing shares no pair with any draw, while two draws
-# share one pair with each other on average. So draws resemble each other more than they resemble the data, and the
-# data look a little too special. A permutation test is exact only if the draws come from a group, and orders without
-# fixed points are none. For a score that is a sum over pairs, theory gives 11 % in place of 5 with 5 sessions, 6.9 %
-# with 10 and 6.3 % with 14. Let sessions stay where chance leaves them, one on average, and the test is exact, at no
-# cost that could be measured: with a weak link both find it about as often.
+# The derangement of sessions comes near 5 %, but not for a good reason. The real pairing shares no pair with any draw,
+# while two draws share one pair with each other on average. So draws resemble each other more than they resemble the
+# data, and the data look a little too special. A permutation test is exact only if the draws come from a group, and
+# orders without fixed points are none. For a score that is a sum over pairs, theory gives 11 % in place of 5 with 5
+# sessions, 6.9 % with 10 and 6.3 % with 14. Let sessions stay where chance leaves them, one on average, and the test is
+# exact, at no cost that could be measured: with a weak link both find it about as often.
 #
-# Hence the rule of this book: **re-pairing without fixed points shows what nothing scores; the p-value comes from
+# Hence the rule of this book: **permutation without fixed points shows what nothing scores; the p-value comes from
 # permutations of any order.** Both fail where sessions cannot be exchanged: an animal that learns, ages or loses its
 # indicator over days links brain and behaviour by the calendar.
 
 # %% [markdown]
 # ## What this does not show
 #
-# - **Not that a score above its null is about movement.** Whatever goes with running within a session, blood and
+# - **Not that a score above its null is about movement.** Whatever correlates with running within a session, blood and
 #   movement of the brain included, is above this null too.
 # - **Not that drift is harmless.** The null carries the drift; so may the score. What lies between the null and one
 #   half is drift that a claim about decoding should not count.

@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # If we had made the brain ourselves, would the analysis find what we put in?
+# # If we had made the brain ourselves, would the analysis find the ground truth?
 #
 # **You will learn** what the simulated recordings of this book are made of, piece by piece; which of their figures were
 # set to the published ones; and which worlds there are to put an analysis to the test.
@@ -38,7 +38,7 @@ future_frames = 15  # frames of a window after the labelled one
 n_blocks = 5  # blocks of a recording in the blocked split
 models = "gru,logistic"  # decoders, comma between
 train_every = 4  # train on one window in so many; 1: all
-epochs = 2  # passes over the training windows
+epochs = 2  # epochs over the training windows
 min_updates = 600  # pass more often until so many steps were taken
 batch_size = 32  # windows a step
 learning_rate = 0.005  # step size of Adam
@@ -58,7 +58,7 @@ experiment = chapter.plan()
 # run, transients at onset and offset, a part that follows speed, and a fluctuation locked to the strides, each with a
 # lead or a lag. The areas also act by themselves (arousal shared by all, regional events, fidgets of the limbs), and
 # all of it is seen through an indicator that rises in 50 ms and decays in 350 ms. Blood takes light away a second
-# or two after a run begins, movement shifts the picture, the baseline bleaches and wanders, and there is noise.
+# or two after a run begins, movement shifts the image, the baseline bleaches and wanders, and there is noise.
 #
 # One ROI of the limb areas, each piece by itself. Only the first was put there for a decoder to find.
 
@@ -87,7 +87,7 @@ title, label = "driven by running", "SD (% dF/F)"
 ax = brain.picture(driven, axes[2], label, title, "magma", simulated=True)
 
 # %% [markdown]
-# The mean picture around the onsets of running, as change from the rest before. First the brain jerks: outline and
+# The mean image around the onsets of running, as change from the rest before. First the brain jerks: outline and
 # vessels show as pairs of bright and dark lines. Then areas brighten, each with its own lag, and after a second blood
 # takes some of the light away, most of it at the vessels.
 
@@ -108,7 +108,8 @@ print(f"mean of {n_onsets} onset(s) of one session")
 # %%
 views, traces = simulated_truth.two_views(session, movie)
 fig, (ax,) = style.panels(1, height=3.6)
-ax = simulated_truth.two_view_traces(session, traces, (3, 8, 16, 20), start_s, 30, ax)
+ax = simulated_truth.two_view_traces(
+    session, traces, (3, 8, 16, 20), start_s, 30, ax)
 
 # %%
 tables.show(simulated_truth.agreement_table(views))
@@ -125,7 +126,7 @@ tables.show(simulated_truth.world_table())
 # %% [markdown]
 # Two cheap decoders in a small data set of each world, trained on one animal and tested on another: logistic regression
 # on one frame, and one that knows nothing but the time since the session began. Without a link both should be at
-# chance; where brain and behaviour drift together the clock alone does well. And in two worlds no neuron follows
+# chance; where brain and behaviour drift together time in session alone does well. And in two worlds no neuron follows
 # running, yet running can be decoded from blood or from movement: **a score never says what it was made of**.
 
 # %%
@@ -157,7 +158,7 @@ tables.show(simulated_truth.calibration_table(measured, stored))
 # order of the groups of areas, the effect of window length and of shifted labels, and everything about images.
 #
 # Each ROI was *given* sustained activity in proportion to its published correlation with running, so the pattern
-# agrees because it was put in.
+# agrees by construction.
 
 # %%
 correlations = data_tour.correlations_with_running(chapter.dataset)

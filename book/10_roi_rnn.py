@@ -19,8 +19,8 @@
 #
 # **Reproduces** Figs 4 and S4 of Ajioka et al. 2024: GRU and logistic regression over 20 folds, six networks, raw
 # traces and filters, and the null with sessions of labels permuted. **Adds** a leak audit before training, the cell of
-# the study's framework beside PyTorch's, a linear decoder that sees the same window, one that sees the clock only, a
-# null without fixed points, tests over animals, and a run at the full size of the study.
+# the study's framework beside PyTorch's, a linear decoder that sees the same window, one that sees the time in session
+# only, a null without fixed points, tests over animals, and a run at the full size of the study.
 
 # %%
 from calcium_decoding.evaluation import cards, onsets
@@ -47,11 +47,11 @@ filters = "300,1000,3000"  # lengths of the baseline on some folds, frames
 filter_model = "gru"  # decoder for which filters are compared
 sweep_folds = 3  # folds of networks and filters, spread evenly; 0: all
 train_every = 4  # train on one window in so many; 1: all
-epochs = 2  # passes over the training windows
+epochs = 2  # epochs over the training windows
 min_updates = 600  # pass more often until so many steps were taken
 batch_size = 32  # windows a step
 learning_rate = 0.005  # step size of Adam
-null_models = "gru"  # decoders refitted on re-paired sessions; empty: none
+null_models = "gru"  # decoders refitted on permuted sessions; empty: none
 null_folds = 5  # folds the null is refitted on, spread evenly; 0: all
 device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
@@ -98,7 +98,7 @@ decoded = chapter.decode(experiment)
 # validation loss. The dotted line is the loss of a decoder that always says one half. Where validation loss rises while
 # training loss falls, the network learns what is special to the training animals. Middle: how well it separates the
 # animals it was trained on, the one that chose the epoch, and the one it never saw. The gap between the first and the
-# last is the price of a new animal. Right: the last again, by animal.
+# last is the cost of a new animal. Right: the last again, by animal.
 
 # %%
 fig, axes = style.panels(3, width=13, height=3.8)
@@ -119,8 +119,9 @@ for ax, fold in zip(axes, testing, strict=True):
     style.decoded_trace(fold, example, start_s, 60, ax)
 
 # %% [markdown]
-# The whole recording, to move in. Drag the window in the lowest strip, or its ends, to see another stretch; hover for
-# values; click a decoder's name to hide its line. Errors within a long bout deserve a second look at the traces above.
+# The whole recording, interactively. Drag the window in the lowest strip, or its ends, to see another stretch; hover
+# for values; click a decoder's name to hide its line. Errors within a long bout deserve a second look at the traces
+# above.
 
 # %%
 rois = data_tour.spread_of_rois(example)
@@ -169,7 +170,7 @@ ax = style.fold_scores(decoded, nulls, ax, published, simulated)
 tables.show(tables.score_table(decoded, nulls, chapter.dataset))
 
 # %% [markdown]
-# A published figure stands beside ours only where the data are the study's own or imitate its design. On simulated
+# A published figure is shown next to ours only where the data are the study's own or imitate its design. On simulated
 # data agreement and disagreement imply nothing about the published number: the world was built so that running can be
 # decoded.
 #
@@ -192,7 +193,7 @@ tables.show(tables.not_evaluable_table(decoded))
 #
 # Six recurrent layers of 32 units as in Fig 4F, three of them in both directions, on the same folds, trained alike. One
 # more: the cell of the study's framework, whose gates are straight lines between 0 and 1 in place of the logistic curve
-# (`gru_keras`). If it scored unlike PyTorch's GRU, figures of the two could not be compared. Two passes over few
+# (`gru_keras`). If it scored unlike PyTorch's GRU, figures of the two could not be compared. Two epochs over few
 # frames, as in the demo, are short: what differs here is how *fast* networks learn as much as what they can learn.
 # Profile *paper* trains each of them 30 epochs on all the study's frames.
 

@@ -21,7 +21,7 @@
 #
 # **Reproduces** Figs 5B and 5C of Ajioka et al. 2024: a GRU on windows of six lengths, and with the label shifted by
 # up to two seconds. **Adds** windows of one side, a row in which nothing looks ahead, a test over animals beside the
-# test over folds, and lag curves against planted lags.
+# test over folds, and lag curves against simulated lags.
 
 # %%
 from calcium_decoding.experiments import compare, timing
@@ -45,7 +45,7 @@ half_lengths = "5,10,15,30"  # half lengths of windows, frames, comma between
 shifts = "-60,-30,-10,0,10,30,60"  # label shifts, frames
 sweep_folds = 3  # folds of each condition, spread evenly; 0: all
 train_every = 4  # train on one window in so many; 1: all
-epochs = 2  # passes over the training windows
+epochs = 2  # epochs over the training windows
 min_updates = 600  # pass more often until so many steps were taken
 batch_size = 32  # windows a step
 learning_rate = 0.005  # step size of Adam
@@ -203,7 +203,7 @@ for ax, world in zip(axes, worlds, strict=True):
 
 # %% [markdown]
 # If all is well, the triangles (peaks of single animals) lie at the dotted line: the indicator's own peak moved by the
-# planted lag. The dashed line is where they would lie without any lag.
+# simulated lag. The dashed line is where they would lie without any lag.
 #
 # In the table a positive lag means that activity follows behaviour, a negative one that it leads. `low` and `high`
 # are a 95 % t interval over animals, `error` is the estimate less the truth. In the last row the two worlds are

@@ -20,8 +20,8 @@
 #
 # **Reproduces** Figs 6D, 6F and S6 of Ajioka et al. 2024: forelimb and hindlimb areas against all other ROIs, five
 # groups of eight ROIs, correlation of each ROI with running. **Adds** each group left out with a refit, with intervals
-# over animals, beside masking without one; the hemispheres; a check against what was planted in simulated data, and in
-# a world where running drives one group alone; the price of choosing a group.
+# over animals, beside masking without one; the hemispheres; a check against the ground truth in simulated data, and in
+# a world where running drives one group alone; the cost of selecting a group.
 
 # %%
 from calcium_decoding.experiments import compare, nested
@@ -44,12 +44,12 @@ future_frames = 15  # frames of a window after the labelled one
 n_blocks = 5  # blocks of a recording in the blocked split
 model = "gru"  # decoder of every set of ROIs
 train_every = 4  # train on one window in so many; 1: all
-epochs = 2  # passes over the training windows
+epochs = 2  # epochs over the training windows
 min_updates = 600  # pass more often until so many steps were taken
 batch_size = 32  # windows a step
 learning_rate = 0.005  # step size of Adam
 sweep_folds = 3  # folds of every set of ROIs, spread evenly; 0: all
-null_models = "gru"  # decoder refitted on re-paired sessions; empty: none
+null_models = "gru"  # decoder refitted on permuted sessions; empty: none
 null_folds = 3  # folds the null is refitted on, spread evenly; 0: all
 device = "cpu"  # cpu, cuda, or auto
 jobs = 0  # folds at a time; 0: one a processor
@@ -84,7 +84,7 @@ tables.show(roi_sets.correlation_summary(by_roi))
 # %% [markdown]
 # The text of the paper gives 0.21 ± 0.10 over the 50 ROIs. The mean agrees with the values saved in its code; the SD of
 # the 50 means there is 0.07, so the 0.10 must be another SD. Simulated ROIs were *given* sustained activity in
-# proportion to the published correlations, so agreement there was put in and implies nothing.
+# proportion to the published correlations, so agreement there is by construction and implies nothing.
 #
 # A correlation looks at one ROI at one moment. It misses a rhythm with a mean of zero, which the limb areas may have,
 # and it counts what two areas share twice.
@@ -130,10 +130,10 @@ tables.show(compare.short_tests(panel_d))
 tables.show(compare.short_tests(panel_f))
 
 # %% [markdown]
-# On simulated data the order of the groups was put in (strides drive the limb areas most), and agreement with the
-# published order says nothing about cortex.
+# On simulated data the order of the groups is part of the simulation (strides drive the limb areas most), and
+# agreement with the published order says nothing about cortex.
 #
-# ## What is a group worth to the others?
+# ## Is a group needed by the others?
 #
 # Three questions that are easily taken for one:
 #
@@ -147,7 +147,8 @@ tables.show(compare.short_tests(panel_f))
 #   notice the difference: a constant moves all its outputs alike.)
 
 # %%
-masked = occlusion.mask_rois(experiment, sets.groups, model, chapter.store, jobs or None)
+masked = occlusion.mask_rois(
+    experiment, sets.groups, model, chapter.store, jobs or None)
 effects = group_effects.effects(found, sets, masked)
 fig, (ax,) = style.panels(1, width=10, height=4.2)
 ax = figures.effects(effects, ax, simulated=simulated)
@@ -161,11 +162,11 @@ tables.show(group_effects.effect_table(effects))
 # inputs are learnt faster, and each refit has its own luck. Studies that mask a trained network and say how much an
 # area *contributes* report the other kind of number.
 #
-# ## Does the order agree with what was planted?
+# ## Does the order agree with the ground truth?
 #
 # Where the data are simulated, their truth file says how much of the variance of each ROI running drives. What is kept
 # alone should follow that order. What is left out need not: where areas are redundant, the loss is small however much
-# was planted. The rank correlation over five groups is a summary, not a test.
+# was simulated. The rank correlation over five groups is a summary, not a test.
 
 # %%
 truth, statement = group_effects.planted(chapter.dataset, sets)
@@ -180,8 +181,8 @@ agreement = group_effects.agreement(effects, truth)
 tables.show(agreement)
 
 # %% [markdown]
-# A second planted comparison: the sides. In the simulation both hemispheres are driven alike, in turn with the limbs of
-# their side, so either alone should do about as well as the other.
+# A second comparison with ground truth: the sides. In the simulation both hemispheres are driven alike, in turn with
+# the limbs of their side, so either alone should do about as well as the other.
 
 # %%
 tables.show(compare.table(roi_sets.pick(found, [sets.all, *sets.sides])))
@@ -210,12 +211,13 @@ tables.show(compare.table(world[:6]))
 # left out, since the others know it too. So **kept alone understates** a group whose noise the others could cancel, and
 # a decoder's weight on an area is no proof that the area follows the behaviour.
 #
-# ## The price of choosing
+# ## The cost of selection
 #
-# Say one group is all that can be recorded. Which one? The best score among groups on the tested animals is feigned:
-# the choice was fitted to them. Here the other animals choose: each group is decoded on them, the best is taken, and
-# only then the tested animal is looked at. The difference to hindsight is the price of choosing honestly. It is small
-# where one group is far ahead. Logistic regression on one frame, because every group is trained on every fold.
+# Say one group is all that can be recorded. Which one? The best score among groups on the tested animals is
+# optimistically biased: the choice was fitted to them. Here the other animals choose: each group is decoded on them,
+# the best is taken, and only then the tested animal is looked at. The difference to hindsight is the cost of selection
+# (nested cross-validation). It is small where one group is far ahead. Logistic regression on one frame, because every
+# group is trained on every fold.
 
 # %%
 whole = chapter.plan(say=False)
@@ -234,8 +236,8 @@ tables.show(price)
 # %% [markdown]
 # ## What this does not show
 #
-# - **Not where running is made.** Decoding finds activity that goes with running, before or after it: feedback from the
-#   limbs, eyes and ears counts as much as a command, and so do blood and movement of the brain.
+# - **Not where running is made.** Decoding finds activity that correlates with running, before or after it: feedback
+#   from the limbs, eyes and ears counts as much as a command, and so do blood and movement of the brain.
 # - **Not single areas.** Apart from ROIs 6, 8, 31 and 33 the study tells which group a ROI belongs to, not its area.
 # - **Not equal chances.** Groups differ in size on the brain, in signal and in how well they are lit; eight ROIs of one
 #   group are no fair match for eight of another.

@@ -7,11 +7,11 @@
 # ---
 
 # %% [markdown]
-# # Can running be read from the pictures themselves, without naming a single area?
+# # Can running be read from the images themselves, without naming a single area?
 #
 # **You will learn** what a convolutional network (CNN) sees when it gets three frames of a movie as one colour image;
 # how well it tells running from rest in an animal it has never seen; and how much of that score brightness, the edge
-# of the brain, its vessels or its movement reach *alone*. A network on pictures is free to use any of them.
+# of the brain, its vessels or its movement reach *alone*. A network on images is free to use any of them.
 #
 # **Data** any data set with movies and a run label; by default simulated: 5 animals, 2 sessions of a minute each, 128
 # x 128 pixels. In that world neurons, blood and movement all follow running.
@@ -37,11 +37,11 @@ out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
 regime = "auto"  # split: auto, or a name in splits.REGIMES
 n_blocks = 5  # blocks of a recording in the blocked split
-weights = "lite0-offline"  # first weights of the CNN: also imagenet, none
+weights = "lite0-offline"  # initial weights of the CNN: also imagenet, none
 bin_px = 4  # pixels a side that are averaged; 1: the movie as it is
 norm_momentum = 0.1  # weight of a step in running statistics of batch norms
 cnn_every = 15  # train and validate on one image in so many
-cnn_epochs = 3  # passes over the training images
+cnn_epochs = 3  # epochs over the training images
 cnn_batch = 32  # images a step
 cnn_rate = 0.002  # highest learning rate on images
 folds = 3  # folds of every comparison, spread evenly; 0: all
@@ -69,7 +69,7 @@ simulated = chapter.dataset.simulated
 # frame t. Where the three agree the image is grey; colour is change within 67 ms. The network looks one frame, 33 ms,
 # ahead.
 #
-# From left to right: the mean picture of a test session; one image during running; its last frame less its first; and
+# From left to right: the mean image of a test session; one image during running; its last frame less its first; and
 # the mean of all running frames less that of all resting ones, which is what the task comes down to.
 
 # %%
@@ -140,7 +140,7 @@ tables.show(movie_tables.epoch_table(cnn))
 
 # %% [markdown]
 # On the study's mice validation loss was lowest after the first epoch in 19 of 20 folds, and rose from 0.44 to 0.73 by
-# the third: the network went on to learn the training animals by heart. Whether that happens here depends on how many
+# the third: the network went on to overfit the training animals. Whether that happens here depends on how many
 # images there are, and in a simulation on us.
 #
 # The same stretch of a test session, as each decoder sees it:
@@ -167,7 +167,7 @@ ax = style.fold_scores([*cnn, *rois], nulls, ax, published, simulated)
 tables.show(tables.score_table([*cnn, *rois], nulls, chapter.dataset))
 
 # %% [markdown]
-# A published figure stands beside ours only where the data are the study's own or imitate its design. On simulated
+# A published figure is shown next to ours only where the data are the study's own or imitate its design. On simulated
 # data the two say nothing about each other.
 #
 # ## By session
@@ -196,15 +196,15 @@ tables.show(movie_tables.frame_table(cnn))
 # ## What else could it be?
 #
 # A running mouse moves its brain under the camera by a fraction of a pixel, and blood follows. Both change the
-# picture, at edges and vessels most, and neither is a neuron. A network that gets the whole picture is welcome to
+# image, at edges and vessels most, and neither is a neuron. A network that gets the whole image is welcome to
 # them, and a high AUC does not say which it took. So each is taken out of the movie as a few numbers a frame, and
 # decoded **alone**, on the same folds, by logistic regression on the same second that the ROI decoder gets. They are
 # changes from the session's mean and nothing else is subtracted, as the network's own frames are:
 #
-# - **global mean**: the brightness of the whole picture;
+# - **global mean**: the brightness of the whole image;
 # - **edge**: brightness along the border of the brain, by sector;
 # - **vessels**: brightness of large vessels, by sector; and **vessel contrast**, that less the tissue beside them;
-# - **shifts**: how far the picture lies from its mean place, down and right, and the distance.
+# - **shifts**: how far the image lies from its mean place, down and right, and the distance.
 
 # %%
 control_sets = confounds.control_datasets(chapter.dataset, chapter.store)
@@ -234,7 +234,7 @@ tables.show(confounds.control_table(cnn, controls))
 #   brain, only where it is just now. A control with one frame only stands in the next table; there the distance
 #   matters most.
 # - Where *shifts alone* come near the network, **its score may be movement**. In the default simulation they do:
-#   running jerks the brain by half a pixel and keeps it trembling, and that was put in on purpose. There, and in any
+#   running jerks the brain by half a pixel and keeps it trembling, on purpose. There, and in any
 #   recording where this table looks like that, the CNN's score is no evidence of neurons.
 
 # %%
@@ -251,7 +251,7 @@ tables.show(confounds.control_table(cnn, {r.name: r.folds for r in at_once}))
 # %% [markdown]
 # ## What this does not show
 #
-# - **Not neurons.** See above. A decoder of pictures decodes whatever the pictures hold.
+# - **Not neurons.** See above. A decoder of images decodes whatever the images hold.
 # - **Not better or worse than ROIs.** The network sees three frames, the ROI window 31; one is trained on one image in
 #   15 in the demo, the other on all windows. Chapter 21 gives the network time.
 # - **Not in real time.** Mean image and divisor need the whole session.

@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # Does it help a network on pictures to look at the pictures before and after?
+# # Does it help a network on images to look at the images before and after?
 #
 # **You will learn** how a recurrent network reads the features that a convolutional one (CNN) makes of successive
 # images; whether the kind of recurrent network matters, and the length of the window; what it means to freeze the CNN
@@ -37,11 +37,11 @@ out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
 regime = "auto"  # split: auto, or a name in splits.REGIMES
 n_blocks = 5  # blocks of a recording in the blocked split
-weights = "lite0-offline"  # first weights of the CNN: also imagenet, none
+weights = "lite0-offline"  # initial weights of the CNN: also imagenet, none
 bin_px = 4  # pixels a side that are averaged; 1: the movie as it is
 norm_momentum = 0.1  # weight of a step in running statistics of batch norms
 cnn_every = 15  # train and validate on one image in so many
-cnn_epochs = 3  # passes over the training images
+cnn_epochs = 3  # epochs over the training images
 cnn_batch = 32  # images a step
 cnn_rate = 0.002  # highest learning rate on images
 folds = 3  # folds of every comparison, spread evenly; 0: all
@@ -52,7 +52,7 @@ windows = "1,2,5,10,15"  # images each side in the sweep, comma between
 frozen = True  # leave the network on images as it is in networks and sweep
 other_folds = 1  # folds of the first network trained the other way; 0: all
 rnn_every = 20  # train and validate on one window in so many
-rnn_epochs = 2  # passes over the training windows
+rnn_epochs = 2  # epochs over the training windows
 rnn_batch = 32  # windows a step
 rnn_rate = 0.002  # highest learning rate on windows
 consecutive = 16  # windows in a row that share images; 1: any windows
@@ -125,8 +125,8 @@ ax = movie_tables.validation_losses(trained, axes[1], simulated)
 tables.show(compare.table(compared))
 
 # %% [markdown]
-# Right: validation loss by epoch (Fig 2D). In the table a published figure stands beside ours where ours was made the
-# same way: the same k, and fine-tuned. On simulated data the two say nothing about each other.
+# Right: validation loss by epoch (Fig 2D). In the table a published figure is shown next to ours where ours was made
+# the same way: the same k, and fine-tuned. On simulated data the two say nothing about each other.
 #
 # All pairs, tested as the study did (rank-sum over folds, Holm) and over animals, of folds matched by name. Folds
 # share animals and training data; few folds and few animals cannot give a small p, however large the difference. On
@@ -210,7 +210,7 @@ tables.show(variants.window_table(both))
 #
 # - **Not neurons.** All that chapter 20 says about movement and blood holds here, and more so: a recurrent network can
 #   follow a swing of the brain that a single image cannot show.
-# - **Not the published comparison**, in the demo: frozen, other first weights, a sixteenth of the pixels, a fraction
+# - **Not the published comparison**, in the demo: frozen, other initial weights, a sixteenth of the pixels, a fraction
 #   of the windows, a fold of some of the animals.
 # - **Not dynamics.** No control here shuffles the order of the images. A mean over the window might do as well.
 # - **Not in real time.** Windows look ahead as the table says, normalisation sees the whole session.

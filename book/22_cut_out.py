@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # Which places in the picture does the network need?
+# # Which places in the image does the network need?
 #
 # **You will learn** how to ask a trained network what it cannot do without: cut a square out of every frame, test
 # again, and see what is lost; how 64 overlapping squares make a map; what such a map says, and the several things it
@@ -22,7 +22,7 @@
 #
 # **Reproduces** Fig 3 of Ajioka et al. 2024 (squares, mean and SD over models), S1 Fig (by mouse) and S3 Fig (two
 # patches at once). **Adds** maps by session with the sessions that can have none named, discs, the pair in other
-# places, a peak that is chosen on other animals, and in a simulation what was planted where.
+# places, a peak that is chosen on other animals, and in a simulation where the ground truth lies.
 
 # %%
 from calcium_decoding.experiments import compare
@@ -39,22 +39,22 @@ out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
 regime = "auto"  # split: auto, or a name in splits.REGIMES
 n_blocks = 5  # blocks of a recording in the blocked split
-weights = "lite0-offline"  # first weights of the CNN: also imagenet, none
+weights = "lite0-offline"  # initial weights of the CNN: also imagenet, none
 bin_px = 4  # pixels a side that are averaged; 1: the movie as it is
 norm_momentum = 0.1  # weight of a step in running statistics of batch norms
 cnn_every = 15  # train and validate on one image in so many
-cnn_epochs = 3  # passes over the training images
+cnn_epochs = 3  # epochs over the training images
 cnn_batch = 32  # images a step
 cnn_rate = 0.002  # highest learning rate on images
 folds = 3  # folds of every comparison, spread evenly; 0: all
 null_folds = 1  # folds the null is refitted on, spread evenly; 0: all
 model = "cnn"  # decoder of images: cnn, cnn_gru, cnn_lstm, cnn_rnn
 test_every = 10  # test on one window in so many; 1: all
-disc_folds = 1  # folds in which discs are cut out too, spread evenly; 0: all
+disc_folds = 1  # folds in which discs are occluded too, spread evenly; 0: all
 images_each_side = 5  # images before and after the labelled one in a window
 frozen = True  # leave the network on images as it is under recurrent ones
 rnn_every = 5  # train and validate on one window in so many
-rnn_epochs = 3  # passes over the training windows
+rnn_epochs = 3  # epochs over the training windows
 rnn_batch = 32  # windows a step
 rnn_rate = 0.002  # highest learning rate on windows
 consecutive = 16  # windows in a row that share images; 1: any windows
@@ -71,11 +71,11 @@ shape = occlusion.picture_shape(experiment)
 # %% [markdown]
 # ## Cutting out
 #
-# The network is trained on whole pictures and stays as it is. In the test animal's movie a square is set to zero in
-# all frames, *after* they were normalised: zero is each pixel's own mean, so that what is left there is a picture in
-# which nothing ever happens. The **importance** of the square is the AUC of whole pictures less the AUC without it.
+# The network is trained on whole images and stays as it is. In the test animal's movie a square is set to zero in
+# all frames, *after* they were normalised: zero is each pixel's own mean, so that what is left there is an image in
+# which nothing ever happens. The **importance** of the square is the AUC of whole images less the AUC without it.
 #
-# A square is a quarter of the picture high and wide and moves in steps of an eighth. What leaves on one side comes in
+# A square is a quarter of the image high and wide and moves in steps of an eighth. What leaves on one side comes in
 # on the other (a torus), so that there are 64 squares and each of the 8 x 8 **cells** of the grid lies in exactly four.
 # The map gives each cell the mean of its four. It is therefore smoother than any truth: a single important spot
 # spreads over three cells by three.
@@ -86,7 +86,7 @@ ax = figures.pieces(shape, ax)
 
 # %% [markdown]
 # Networks are those of chapter 20 where the parameters are the same; they are read and not trained again. Beside them
-# stand networks trained on re-paired sessions, the null: a decoder that is not above chance, or not above that null,
+# stand networks trained on permuted sessions, the null: a decoder that is not above chance, or not above that null,
 # loses nothing that it had, and gets a red warning on every map.
 
 # %%
@@ -110,9 +110,9 @@ tables.show(occlusion_tables.undefined_table(cuts))
 # %% [markdown]
 # ## Over models
 #
-# Mean and SD over all networks (Fig 3B), laid over the picture of one animal with the outline of its brain, and of its
-# areas where these are known. Red: without this place the network does worse. Blue: it does *better*, so that what it
-# saw there misled it in a new animal.
+# Mean and SD over all networks (Fig 3B), laid over the mean image of one animal with the outline of its brain, and of
+# its areas where these are known. Red: without this place the network does worse. Blue: it does *better*, so that what
+# it saw there misled it in a new animal.
 
 # %%
 animals = list(dict.fromkeys(cut.animal for cut in cuts))
@@ -164,7 +164,7 @@ axes = figures.sessions(rows, found, axes, said, simulated)
 #
 # Published values stand in the table where the data are the study's own. A simulated brain has the same areas on both
 # sides, each driven as much as its counterpart, so that an asymmetry *here* comes from vessels, movement, the place of
-# the brain in the picture, or chance.
+# the brain in the image, or chance.
 
 # %%
 occlusion_tables.show(
@@ -181,9 +181,9 @@ occlusion_tables.show(occlusion_tables.animal_table(cuts), cuts, nulls)
 # ## Two patches at once
 #
 # If left and right hold the same message, either can be spared, and single squares say that neither matters. So the
-# study cut out two patches together, over the limb areas of both hemispheres, and the AUC fell (S3 Fig; three stars, no
-# numbers). Cutting out *something* may always hurt a little. Hence the same pair in the seven other places one gets by
-# moving both down in steps of the grid: same size, same shape.
+# study occluded two patches together, over the limb areas of both hemispheres, and the AUC fell (S3 Fig; three stars,
+# no numbers). Cutting out *something* may always hurt a little. Hence the same pair in the seven other places one gets
+# by moving both down in steps of the grid: same size, same shape.
 
 # %%
 pairs = occlusion.run(
@@ -213,11 +213,11 @@ occlusion_tables.show(occlusion_tables.shape_table(cuts, discs), cuts, nulls)
 # ## What lies at these places?
 #
 # Each landmark is looked at through the same 64 squares, and ranked against the map of the same animal: brightness,
-# the edge of the brain, its large vessels. In a simulation also what was planted, pixel by pixel: how much running
-# moves the picture through neurons, through blood, and by shifting the brain.
+# the edge of the brain, its large vessels. In a simulation also the ground truth, pixel by pixel: how much running
+# moves the image through neurons, through blood, and by shifting the brain.
 #
 # The last column moves the landmark around the torus to all 64 places and counts how often it fits as well: smooth
-# pictures with a bright middle resemble each other by themselves.
+# images with a bright middle resemble each other by themselves.
 
 # %%
 print(truth_statement)
@@ -233,8 +233,8 @@ occlusion_tables.show(truth.agreement_table(agreement), cuts, nulls)
 #
 # - The landmarks overlap: *neurons*, *blood* and *brightness* are all strong in the middle of the brain. A rank
 #   correlation with one of them does not rule out another.
-# - A map that goes with *movement* or with the *edge* better than with neurons is a warning about the network, as the
-#   shifts-alone control of chapter 20 is. In the default simulation running jerks the brain by half a pixel.
+# - A map that correlates with *movement* or with the *edge* better than with neurons is a warning about the network, as
+#   the shifts-alone control of chapter 20 is. In the default simulation running jerks the brain by half a pixel.
 # - Low agreement with all of them need not be a fault of the method. Where the message is everywhere, no single place
 #   is needed, and the map is flat although every place is informative.
 #
@@ -245,9 +245,9 @@ occlusion_tables.show(truth.agreement_table(agreement), cuts, nulls)
 #
 # - **Not where the information is.** Only what *this* network cannot do without. A place whose message is repeated
 #   elsewhere has no importance; two places that are each useless alone may matter together.
-# - **Not neurons.** Squares hold cortex, vessels, blood and edges; movement of the whole picture is seen in each.
+# - **Not neurons.** Squares hold cortex, vessels, blood and edges; movement of the whole image is seen in each.
 # - **Not what a network would do that never saw the place.** It was not trained without it. A zero square is also a
-#   picture it has never seen, with borders of its own; some of the loss is mere surprise.
+#   image it has never seen, with borders of its own; some of the loss is mere surprise.
 # - **Not more than these animals**, and maps of folds that share animals are alike for that reason alone.
 # - **Not the published map**, in the demo: another network, a sixteenth of the pixels, one window in four.
 

@@ -20,7 +20,7 @@
 #
 # **Reproduces** Figs 6A, 6B and 6C of Ajioka et al. 2024: absolute SHAP values of a GRU by ROI and frame, summed by ROI
 # against null models, on the cortex. **Adds** a rule for the gates of the network, so that values add up to its output,
-# asserted in every fold; a warning on maps of decoders that decode nothing; planted truth beside the map.
+# asserted in every fold; a warning on maps of decoders that decode nothing; ground truth beside the map.
 
 # %%
 from calcium_decoding.explain import shap_maps
@@ -46,7 +46,7 @@ background = 100  # test windows they are compared with, drawn by the seed
 folds = 3  # folds, spread evenly; 0: all
 null_folds = 3  # folds the null is refitted on, spread evenly; 0: all
 train_every = 4  # train on one window in so many; 1: all
-epochs = 2  # passes over the training windows
+epochs = 2  # epochs over the training windows
 min_updates = 600  # pass more often until so many steps were taken
 batch_size = 32  # windows a step
 learning_rate = 0.005  # step size of Adam
@@ -117,7 +117,7 @@ ax = shap.by_frame(maps, nulls, spec, rate_hz, ax, chapter.dataset)
 # Values summed over the window, largest first. Bars are means over folds and every dot is a fold. The study tests each
 # ROI against its null models by the rank-sum test over folds, corrected by Holm over 50 ROIs. Of three folds against
 # three no p can be below 0.1 before the correction, so in the demo stars cannot appear; 20 folds allow them. Folds
-# share animals and training data and are no independent samples. The study's values stand beside only where the data
+# share animals and training data and are no independent samples. The study's values are shown only where the data
 # are its own.
 
 # %%
@@ -134,7 +134,7 @@ tables.show(largest_first.head(12))
 # the limb areas; next comes ROI 9 with half of ROI 6. A network of these inputs could do otherwise at the same score:
 # where two ROIs carry the same, training decides which of them is used, and the sum is divided as it happens.
 #
-# ## Where on the cortex, and was it planted?
+# ## Where on the cortex, and does it agree with the ground truth?
 #
 # Left: the sums on the cortex of the first simulated animal; the outlines of the study's ROIs are not public. Right:
 # the sums against the share of each ROI's variance that running drives, which in simulated data is known.
@@ -156,7 +156,7 @@ tables.show(shap.agreement(maps, truth))
 interactive.roi_map(chapter.dataset, by_roi["mean"], "sum of mean |SHAP|")
 
 # %% [markdown]
-# A ROI above the others at little planted drive need not be a mistake of the method. The network may use it to cancel
+# A ROI above the others at little simulated drive need not be a mistake of the method. The network may use it to cancel
 # what running does *not* explain in the others, arousal above all: that is use, without any drive. The method says
 # truly what the network does. Whether that tells about cortex is another question.
 

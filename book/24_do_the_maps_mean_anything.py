@@ -9,7 +9,7 @@
 # %% [markdown]
 # # Do the maps mean anything?
 #
-# **You will learn** how to test a map of "what the decoder looks at" before you believe it: against planted truth,
+# **You will learn** how to test a map of "what the decoder looks at" before you believe it: against ground truth,
 # against a network whose weights were shuffled, against labels of other sessions, against random maps, against other
 # folds, and against the habit of recurrent networks to look at late frames; and which of six methods passes which test.
 #
@@ -46,12 +46,12 @@ explained = 40  # test windows to explain in each fold, spread evenly
 background = 40  # test windows they are compared with, drawn by the seed
 folds = 3  # folds, spread evenly; 0: all
 null_folds = 2  # folds the null is refitted on, of those above; 0: all
-repeats = 1  # folds done again: other validation, first weights, backwards
+repeats = 1  # folds done again: other validation, initial weights, backwards
 random_maps = 3  # random maps for the curves of each method
 worlds = "single_area,haemodynamics_only,motion_artefact_only,lead,lag"  # worlds
 world_frames = 1500  # frames of each of nine sessions of a world
 train_every = 4  # train on one window in so many; 1: all
-epochs = 2  # passes over the training windows
+epochs = 2  # epochs over the training windows
 min_updates = 600  # pass more often until so many steps were taken
 batch_size = 32  # windows a step
 learning_rate = 0.005  # step size of Adam
@@ -72,8 +72,8 @@ pool = {"store": chapter.store, "jobs": jobs or None}
 # **Expected gradients** take gradients at points on the way from background windows to the explained one, by the
 # package shap. **Gradient × input** takes one gradient, at the window itself. **Masking** sets a ROI to its mean and
 # looks how much the output moves. Two look at logistic regression on the labelled frame: the sizes of its **weights**,
-# and the **forward patterns** that belong to them (Haufe et al. 2014), which say how a ROI goes with what the decoder
-# reads; a ROI may have a large weight only because it holds the noise of another one.
+# and the **forward patterns** that belong to them (Haufe et al. 2014), which say how a ROI correlates with what the
+# decoder reads; a ROI may have a large weight only because it holds the noise of another one.
 #
 # In each fold all six are asked about the same decoders, with the same test windows. Then the same again with the
 # read-out shuffled, with all weights shuffled, and with decoders trained on labels of other sessions.
@@ -124,7 +124,8 @@ ax = figures.beeswarm(found[0], ax, simulated)
 # In one world running drives the eight limb ROIs and nothing else. In another it changes only the absorption of light
 # by blood, in a third it only moves the brain under the camera: no neuron follows running there. In the last two all
 # areas lead, or follow, by half a second. Each has three animals, tested one after the other, and decoders of its own.
-# Two more sets of decoders belong to the chapter's data: other folds of the same test animals, and other first weights.
+# Two more sets of decoders belong to the chapter's data: other folds of the same test animals, and other initial
+# weights.
 
 # %%
 names = [name for name in worlds.split(",") if name]
@@ -147,7 +148,7 @@ tables.show(tests.score_table(
 #
 # Decoders may do well in the worlds of blood and of movement. Their maps look like any other map. If the dots rise,
 # the map truly says where blood or movement is, and nobody who looks at it could tell that no neuron is in it. Only
-# other measurements can: a second wavelength for blood, the shift of the picture for movement (chapters 20 and 22).
+# other measurements can: a second wavelength for blood, the shift of the image for movement (chapters 20 and 22).
 
 # %%
 fig, axes = style.panels(2, width=11, height=3.8)
@@ -159,11 +160,11 @@ for ax, name in zip(axes, artefacts, strict=True):
 # %% [markdown]
 # ## Against truth, shuffled weights and other folds
 #
-# A dot is a test animal, the bar their mean. Upper row, from left: how well the order of ROIs agrees with the planted
+# A dot is a test animal, the bar their mean. Upper row, from left: how well the order of ROIs agrees with the true
 # one; how many of eight driven ROIs are found in the world where only they are driven; what is left of the map when all
 # weights are shuffled. A map that outlives that shows the input, not what was learnt (Adebayo et al. 2018). For forward
 # patterns it must: they are the covariance of the traces, seen through the weights. Lower row: labels of other
-# sessions, other test animals, other first weights. Where the last is low, the ROI that leads is a matter of luck.
+# sessions, other test animals, other initial weights. Where the last is low, the ROI that leads is a matter of luck.
 
 # %%
 rows = tests.rows_of(
@@ -183,10 +184,10 @@ for ax, test in zip(axes, ("labels", "animals", "seeds"), strict=True):
 # ## What the network loses without its largest ROIs
 #
 # Left: ROIs are set to their mean, the largest of each map first, and the network is tested again; the faster the AUC
-# falls, the better the map knows the network. Right: all ROIs are at their mean and the largest are put in first. Grey:
-# ROIs in random order. Black: random maps of the same values that are as smooth over ROIs that go together as the maps
-# are, which is the fairer rival. Masking has an advantage here, since it was made by the same operation; and windows
-# with ROIs at their mean are windows the network never saw.
+# falls, the better the map knows the network. Right: all ROIs are at their mean and the largest are restored first.
+# Grey: ROIs in random order. Black: random maps of the same values that are as smooth over ROIs that go together as the
+# maps are, which is the fairer rival. Masking has an advantage here, since it was made by the same operation; and
+# windows with ROIs at their mean are windows the network never saw.
 
 # %%
 fig, axes = style.panels(2, width=12, height=4)
@@ -200,7 +201,7 @@ ax = axes[0].legend(fontsize=7)
 # Left: data in which every frame of the window says equally much. A map that is not flat there shows a habit of the
 # network, which is read at its last frame; a network that reads from both ends looks at both. Middle: worlds in which
 # the brain leads or follows by half a second, 15 frames: the centre should move by 30. Right: the chapter's data, and
-# the same film played backwards with a network of its own, its map turned back. What belongs to the data keeps its
+# the same recording time-reversed with a network of its own, its map turned back. What belongs to the data keeps its
 # place; what belongs to the network is mirrored.
 
 # %%
@@ -227,7 +228,7 @@ tables.show(tests.table(rows))
 # %% [markdown]
 # ## Advice
 #
-# Put together from the table by these rules: the method nearest to the planted order is named first; methods are
+# Put together from the table by these rules: the method nearest to the true order is named first; methods are
 # warned of whose map agrees with that of shuffled weights at more than 0.5; methods pass the test of deletion if the
 # whole interval lies above smooth random maps.
 
@@ -259,9 +260,9 @@ tables.show(stored[columns], decimals=4)
 # %% [markdown]
 # ## What this does not show
 #
-# - **Not what brains do.** Truth was planted by us; a method that finds it there may fail on what we did not think of.
+# - **Not what brains do.** The ground truth is ours; a method that finds it there may fail on what we did not think of.
 # - **Not the best map for your question.** What a network uses and where the brain follows behaviour are two
-#   questions. A test against planted drive asks the second, shuffled weights and deletion ask the first.
+#   questions. A test against simulated drive asks the second, shuffled weights and deletion ask the first.
 # - **Not proof by passing.** A map that fails a test is refuted; one that passes all is not yet right.
 # - **Not all methods.** Six common ones, one size of network, one kind of data.
 

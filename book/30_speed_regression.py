@@ -47,7 +47,7 @@ target = "speed"  # what is decoded: speed, or the name of a behaviour
 smoothings = "moving_mean_30,causal_30"  # smoothings of the speed
 models = "speed_gru_scaled,ridge_window,speed_gru,linear"  # decoders
 train_every = 4  # train on one window in so many; 1: all
-epochs = 2  # passes over the training windows
+epochs = 2  # epochs over the training windows
 min_updates = 600  # pass more often until so many steps were taken
 batch_size = 32  # windows a step
 learning_rate = 0.005  # step size of Adam
@@ -115,7 +115,7 @@ label = axes[1].set_ylabel(f"mean absolute error ({unit})")
 tables.show(speed_tables.score_table(main))
 
 # %% [markdown]
-# Means with sample SD over folds, all windows of the tested animal pooled. The published figures stand beside where the
+# Means with sample SD over folds, all windows of the tested animal pooled. The published figures are shown where the
 # data are the study's or imitate its design; on simulated data they say nothing about each other. By test group, an
 # animal or, where a split is within sessions, a session:
 
@@ -217,9 +217,9 @@ tables.show(speed_tables.against_recorded(main[:1], chapter.dataset))
 #
 # The five groups of eight ROIs of the study (S5D and S5E), all other ROIs set to 0 in training, validation and test.
 # The text says that the limb areas (FL&HL) decode speed best and gives no numbers. Simulated areas were given their
-# share of what running drives, so their order was put in. Data without groups of areas show all ROIs only. In the demo
-# it is ridge regression that gets the groups, in profile *paper* the published network. A linear decoder cannot use a
-# rhythm, whose mean is zero, and in the simulation that is what the limb areas have most of.
+# share of what running drives, so their order is by construction. Data without groups of areas show all ROIs only. In
+# the demo it is ridge regression that gets the groups, in profile *paper* the published network. A linear decoder
+# cannot use a rhythm, whose mean is zero, and in the simulation that is what the limb areas have most of.
 
 # %%
 sets = roi_sets.sets_of(data)
@@ -243,7 +243,7 @@ tables.show(compare.short_tests(roi_sets.pick(groups, sets.groups), metric="r2")
 # %% [markdown]
 # ## How far can one decoded speed be trusted?
 #
-# A **prediction interval** is a range around the decoded speed that should hold the true one as often as asked for.
+# A **prediction interval** is a range around the decoded speed that should hold the true one at the nominal rate.
 # Split conformal prediction makes one from any decoder: take frames that did not train it, sort their absolute errors,
 # and use the one at 90 % of the way, counted so that it is exact for a finite number.
 #

@@ -22,7 +22,7 @@
 # **Reproduces** the design of Mirzaee, Chang, Latifi 2025: the hybrid network and the LSTM in the sizes of the first
 # author's code, in place of recordings that are not public. **Adds** tests of the four claims of the published
 # summary, each its own section: both limbs at once, better than baselines, robust, across animals; frames held out in
-# blocks with gaps, ablations, linear decoders, a null, and a check against planted truth.
+# blocks with gaps, ablations, linear decoders, a null, and a check against ground truth.
 
 # %%
 from calcium_decoding import simulation
@@ -48,8 +48,8 @@ ablations = "no_attention,no_convolution,no_bilstm"  # ablated networks; empty: 
 places = 5  # places that the test block can have in a recording
 blocks = 2  # places of the test block that are used, spread evenly
 seeds = 2  # times that a network is trained
-epochs = 8  # passes over the training windows at most
-patience = 8  # passes without a better validation loss until training stops
+epochs = 8  # epochs over the training windows at most
+patience = 8  # epochs without a better validation loss until training stops
 batch_size = 32  # windows a step
 learning_rate = 0.01  # highest step size of AdamW
 every_frames = 5  # train on one window in so many
@@ -125,7 +125,7 @@ for variable, ax in zip(variables, axes[1:], strict=True):
 
 # %% [markdown]
 # Accuracy alone flatters: about half of all frames have no step, and three quarters none of a given foot. So every
-# score stands beside what *majority* gets. Balanced accuracy is the mean share of each class that is found, 1/3 by
+# score is compared with what *majority* gets. Balanced accuracy is the mean share of each class that is found, 1/3 by
 # chance. AUC is taken from scores, one class against the rest, 0.5 by chance.
 
 # %%
@@ -141,9 +141,9 @@ for ax, model in zip(axes, ("hybrid", "lstm", "logistic"), strict=True):
         figures.confusions(main, model, ax, simulated)
 
 # %% [markdown]
-# Left, how well each class is told from the rest. Right, the movement of each paw: R² is the share of its variance
-# that is decoded; 0 is what always saying its mean gets. Where a recording has no movement of the paws, the panel
-# says so.
+# Left, how well each class is told from the others (one-vs-rest). Right, the movement of each paw: R² is the share of
+# its variance that is decoded; 0 is what always saying its mean gets. Where a recording has no movement of the paws,
+# the panel says so.
 
 # %%
 classes = "none", "contralateral", "ipsilateral"
@@ -166,8 +166,8 @@ tables.show(summaries.summary(main, ("r2", "r2_contralateral", "r2_ipsilateral")
 #
 # ## Claim 2: better than baselines
 #
-# The same frames, the same number of passes, the same penalty grid or epoch choice. The grey band is the null: the
-# network refitted on behaviour moved on by half the recording, around its end. It has to sit at chance.
+# The same frames, the same number of epochs, the same penalty grid or epoch choice. The grey band is the null: the
+# network refitted on behaviour circularly shifted by half the recording. It has to sit at chance.
 
 # %%
 fig, (ax,) = style.panels(1, width=12, height=3.8)
@@ -175,7 +175,7 @@ ax = figures.strip(decoded, ax, nulls=null, simulated=simulated)
 
 # %% [markdown]
 # How far the hybrid is ahead of each other decoder, in balanced accuracy, paired by animal, test block and seed. The
-# interval is over animals (Student's t); spread over blocks and over seeds stands beside. Ablations leave out one
+# interval is over animals (Student's t); spread over blocks and over seeds is also given. Ablations leave out one
 # part. With three animals no sign-flip p is below 1/4: intervals over so few say little, and the code says so rather
 # than count frames or folds as if they were animals. A network of the demo's size, trained for seconds, is no judge
 # of the published one.
@@ -251,7 +251,7 @@ tables.show(summaries.sweep_table([(across, "labelled minutes")]))
 # ## Where the information sits
 #
 # The summary speaks of a code for both limbs that is spread over cells. First, tuning: how much of a cell's variance
-# do steps of one foot explain beyond those of the other? Colours are what was planted, where that is known.
+# do steps of one foot explain beyond those of the other? Colours are the ground truth, where that is known.
 
 # %%
 informed = study.information()
@@ -277,7 +277,7 @@ for ax, foot in zip(axes, ("contralateral", "ipsilateral"), strict=True):
 
 # %% [markdown]
 # Are the right cells found? *Precision* is the share of truly tuned cells among as many first ones as there are; *by
-# chance* is what any ranking gets. The rank correlation is with the planted gain.
+# chance* is what any ranking gets. The rank correlation is with the simulated gain.
 
 # %%
 recovered = summaries.recovery(informed, study, truth)
@@ -309,7 +309,7 @@ tables.show(summaries.not_evaluable(decoded))
 # - **Not what the study found.** Its recordings are not public. A simulated world shows what a method can do in
 #   principle, and whether the analysis is honest; it neither supports nor contradicts a published number.
 # - **Not the published training**, unless run with profile *paper*: the demo trains a smaller network, on fewer
-#   cells, for fewer passes, at a higher rate.
+#   cells, for fewer epochs, at a higher rate.
 # - **Not causes.** Activity that follows a step decodes as well as activity that commands it, and the two feet take
 #   turns, so that one predicts the other.
 # - **Not new sessions.** Training and test frames come from one session of an animal; chapter 41 asks about others.

@@ -21,7 +21,7 @@
 # with both networks of the study on every recording: days on 2 cores, as one pass of both, one recording, one place of
 # the test block take a minute and a half.
 #
-# **Reproduces** the way of testing of Mirzaee, Chang, Latifi 2025: overlapping windows dealt out at random within
+# **Reproduces** the way of testing of Mirzaee, Chang, Latifi 2025: overlapping windows assigned at random within
 # class, 70/15/15, one recording at a time, scaling fitted on everything. **Adds** the audit, blocks in time, other
 # sessions and other animals on the same data, a control of shifted labels under each, and the stored accuracies
 # beside what always saying "none" would score.
@@ -47,7 +47,7 @@ components = 20  # principal components that quick decoders see
 networks = "lstm"  # networks under both splits, comma between
 size = "small"  # size of the hybrid network: april_9, april_17, small
 network_places = 1  # places of the test block for networks
-epochs = 8  # passes over the training windows at most
+epochs = 8  # epochs over the training windows at most
 batch_size = 64  # windows a step
 learning_rate = 0.005  # highest step size of AdamW
 lengths = "1,4,16"  # window lengths in the sweep, frames
@@ -64,10 +64,10 @@ recordings = compare.traces_of(dataset, data_dir or None)
 simulated = chapter.dataset.simulated
 
 # %% [markdown]
-# ## How the windows were dealt out
+# ## How the windows were split
 #
 # A sample is a window of frames with the class of its last frame, one window at every frame. In the study's code all
-# windows of a recording are made first and then dealt out at random: 70 % train, 15 % validate, 15 % test. Below, a
+# windows of a recording are made first and then assigned at random: 70 % train, 15 % validate, 15 % test. Below, a
 # few seconds of one recording. Each tick is a window; a step lasts three to eight frames.
 
 # %%
@@ -87,7 +87,7 @@ ax = figures.example(first, made, dealt, ax, start_s=20)
 #   *fitted on everything* is the same split with the published scaling;
 # - *other session*: another day of the same animal, which has the same cells;
 # - *other animal*: no cell is the same, so the decoder sees what every animal has, the mean, the spread and the
-#   upper quantiles over its *population*. The same features in blocks stand beside it.
+#   upper quantiles over its *population*. The same features in blocks are shown for comparison.
 
 # %%
 said = compare.verdicts(chapter.dataset, window_frames, places, seed)
@@ -99,7 +99,7 @@ tables.show(said)
 #
 # ## A score from nothing
 #
-# The control: the labels of each recording are moved on by a third of it, around its end. Rhythm, step lengths and
+# The control: the labels of each recording are circularly shifted by a third of it. Rhythm, step lengths and
 # shares of the classes stay as they were; the relation to the cells is cut. There is nothing left to decode, so
 # balanced accuracy belongs at 1/3. The LSTM of the study on the deconvolved cells, trained the same way on true and
 # on shifted labels, under both splits:
@@ -121,9 +121,9 @@ network_table = compare.table(trained)
 tables.show(network_table)
 
 # %% [markdown]
-# What follows is said of the demo; a network that was hardly trained, as in smoke, has learnt nothing by heart either.
+# What follows is said of the demo; a network that was hardly trained, as in smoke, has not overfitted either.
 # Read the orange dots. Under blocks they lie at chance, as they should. Under the published split the network scores
-# on shifted labels about what it scores on true ones. It has learnt the recording by heart: which moment this is, and
+# on shifted labels about what it scores on true ones. It has memorised the recording: which moment this is, and
 # which label that moment carries. A test window holds nine of ten frames of a window that was trained on, so its
 # moment is known.
 #
@@ -169,9 +169,9 @@ tables.show(quick_table)
 # Other sessions keep most of the score, as cells are the same. Other animals do not: what all populations have in
 # common tells that a step is made, and hardly whose.
 #
-# ## Points of leakage
+# ## Inflation by leakage
 #
-# Published less blocked, in points of balanced accuracy, one row a trace, decoder and kind of label:
+# Published minus blocked split, in points of balanced accuracy, one row a trace, decoder and kind of label:
 
 # %%
 points = compare.leakage_points(quick)
@@ -233,7 +233,7 @@ tables.show(stored[columns])
 #   column) are the ones to read, and most of these do lie above 0.5.
 # - In three classes all runs but one, which did not train, lie above the bar. *Something* was learnt in each.
 # - Whether it was learnt about the brain or about the moment, no stored number can tell: the runs whose split is known
-#   were tested on windows dealt out at random, and with such windows a network reaches such scores on shifted labels,
+#   were tested on windows assigned at random, and with such windows a network reaches such scores on shifted labels,
 #   as above. Nor can it be concluded that there was nothing: in the simulated world, where there is something, blocks
 #   and random windows score alike.
 # - LSTM and hybrid cannot be ranked by them: on recording 009 under one kind of split they are level, on 010 the LSTM
@@ -249,8 +249,8 @@ tables.show(stored[columns])
 # - **Not that the study's scores are leaks.** Its recordings are not here. Simulated cells show what *can* happen.
 # - **Not how large the leak is in real traces.** The study's way of deconvolving is not known. The one simulated here
 #   looks one frame back; a smoother one leaves more memory in the trace, and simple decoders would leak more.
-# - **Not that every network learns by heart.** Dropout, mixup, early stopping and few epochs hold it back. What
-#   validation windows choose does not help: they were dealt out at random as well.
+# - **Not that every network memorises.** Dropout, mixup, early stopping and few epochs hold it back. What
+#   validation windows choose does not help: they were assigned at random as well.
 # - **Not that no decoder crosses animals.** The population features here are the least that all animals share; chapter
 #   40 tries networks that adapt to new cells.
 

@@ -109,7 +109,7 @@ class Training(Traces):
     """Parameters of every chapter that trains networks on ROI traces."""
 
     train_every: int = Field(description="train on one window in so many; 1: all", ge=1, le=1000)
-    epochs: int = Field(description="passes over the training windows", ge=1, le=1000)
+    epochs: int = Field(description="epochs over the training windows", ge=1, le=1000)
     min_updates: int = Field(description="pass more often until so many steps were taken", ge=0, le=100_000)
     batch_size: int = Field(description="windows a step", ge=1, le=100_000)
     learning_rate: float = Field(description="step size of Adam", gt=0, le=1)
@@ -139,7 +139,7 @@ class RoiRnn(Decoding):
     filter_model: str = Field(description=f"decoder for which filters are compared: {_listed(MODELS)}",
                               pattern=_one(MODELS))
     sweep_folds: int = Field(description="folds of networks and filters, spread evenly; 0: all", ge=0, le=10_000)
-    null_models: str = Field(description="decoders refitted on re-paired sessions; empty: none",
+    null_models: str = Field(description="decoders refitted on permuted sessions; empty: none",
                              pattern=_some(MODELS, or_none=True))
     null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
 
@@ -160,7 +160,7 @@ class Regions(Training):
 
     model: str = Field(description=f"decoder of every set of ROIs: {_listed(MODELS)}", pattern=_one(MODELS))
     sweep_folds: int = Field(description="folds of every set of ROIs, spread evenly; 0: all", ge=0, le=10_000)
-    null_models: str = Field(description="decoder refitted on re-paired sessions; empty: none",
+    null_models: str = Field(description="decoder refitted on permuted sessions; empty: none",
                              pattern=f"^({'|'.join(MODELS)})?$")
     null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
 
@@ -189,8 +189,8 @@ class MapTests(Training):
     background: int = Field(description="test windows they are compared with, drawn by the seed", ge=1, le=100_000)
     folds: int = Field(description="folds, spread evenly; 0: all", ge=0, le=10_000)
     null_folds: int = Field(description="folds the null is refitted on, of those above; 0: all", ge=0, le=10_000)
-    repeats: int = Field(description="folds done again: with another validation animal, from other first weights, "
-                                     "played backwards", ge=1, le=10_000)
+    repeats: int = Field(description="folds done again: with another validation animal, from other initial weights, "
+                                     "time-reversed", ge=1, le=10_000)
     random_maps: int = Field(description="random maps for the curves of each method, none of which are drawn at 0",
                              ge=0, le=1000)
     worlds: str = Field(description=f"worlds, comma between; none if empty: {_listed(TRUTH_OF)}",
@@ -218,11 +218,11 @@ class SpeedRegression(Training):
 class Images(Testing):
     """Parameters of every chapter that decodes from movies."""
 
-    weights: str = Field(description=f"first weights of the CNN: {_listed(WEIGHTS)}", pattern=_one(WEIGHTS))
+    weights: str = Field(description=f"initial weights of the CNN: {_listed(WEIGHTS)}", pattern=_one(WEIGHTS))
     bin_px: int = Field(description="pixels a side that are averaged; 1: the movie as it is", ge=1, le=64)
     norm_momentum: float = Field(description="weight of a step in running statistics of batch norms", gt=0, le=1)
     cnn_every: int = Field(description="train and validate on one image in so many", ge=1, le=1000)
-    cnn_epochs: int = Field(description="passes over the training images", ge=1, le=1000)
+    cnn_epochs: int = Field(description="epochs over the training images", ge=1, le=1000)
     cnn_batch: int = Field(description="images a step", ge=1, le=100_000)
     cnn_rate: float = Field(description="highest learning rate on images", gt=0, le=1)
     folds: int = Field(description="folds of every comparison, spread evenly; 0: all", ge=0, le=10_000)
@@ -242,7 +242,7 @@ class Sequences(Images):
     images_each_side: int = Field(description="images before and after the labelled one in a window", ge=0, le=300)
     frozen: bool = Field(description="leave the network on images as it is under recurrent ones")
     rnn_every: int = Field(description="train and validate on one window in so many", ge=1, le=1000)
-    rnn_epochs: int = Field(description="passes over the training windows", ge=1, le=1000)
+    rnn_epochs: int = Field(description="epochs over the training windows", ge=1, le=1000)
     rnn_batch: int = Field(description="windows a step", ge=1, le=100_000)
     rnn_rate: float = Field(description="highest learning rate on windows", gt=0, le=1)
     consecutive: int = Field(description="windows in a row that share images; 1: any windows", ge=1, le=100_000)
@@ -264,7 +264,7 @@ class CutOut(Sequences):
 
     model: str = Field(description=f"decoder of images: {_listed(IMAGE_MODELS)}", pattern=_one(IMAGE_MODELS))
     test_every: int = Field(description="test on one window in so many; 1: all", ge=1, le=1000)
-    disc_folds: int = Field(description="folds in which discs are cut out too, spread evenly; 0: all", ge=0, le=10_000)
+    disc_folds: int = Field(description="folds in which discs are occluded too, spread evenly; 0: all", ge=0, le=10_000)
 
 
 _FOOTSTEPS, _FEET_NETWORKS = "|".join(FOOTSTEP_MODELS), "|".join(FOOTSTEP_NETWORKS)
@@ -287,8 +287,8 @@ class BilateralM1(Parameters):
     places: int = Field(description="places that the test block can have in a recording", ge=2, le=20)
     blocks: int = Field(description="places of the test block that are used, spread evenly", ge=1, le=20)
     seeds: int = Field(description="times that a network is trained", ge=1, le=100)
-    epochs: int = Field(description="passes over the training windows at most", ge=1, le=1000)
-    patience: int = Field(description="passes without a better validation loss until training stops", ge=1, le=1000)
+    epochs: int = Field(description="epochs over the training windows at most", ge=1, le=1000)
+    patience: int = Field(description="epochs without a better validation loss until training stops", ge=1, le=1000)
     batch_size: int = Field(description="windows a step", ge=2, le=100_000)
     learning_rate: float = Field(description="highest step size of AdamW", gt=0, le=1)
     every_frames: int = Field(description="train on one window in so many", ge=1, le=1000)
@@ -323,7 +323,7 @@ class M1SplitAudit(Parameters):
     size: str = Field(description=f"size of the hybrid network: {_listed(FOOTSTEP_SIZES)}",
                       pattern=_one(FOOTSTEP_SIZES))
     network_places: int = Field(description="places of the test block for networks", ge=1, le=20)
-    epochs: int = Field(description="passes over the training windows at most", ge=1, le=1000)
+    epochs: int = Field(description="epochs over the training windows at most", ge=1, le=1000)
     batch_size: int = Field(description="windows a step", ge=2, le=100_000)
     learning_rate: float = Field(description="highest step size of AdamW", gt=0, le=1)
     lengths: str = Field(description="window lengths in the sweep, frames, comma between",

@@ -150,8 +150,8 @@ def blocked(dataset, n_blocks=5, gap_frames=0, embargo_times=0.0):
 def random_windows(dataset, spec, seed=0, shares=(0.7, 0.15, 0.15)):
     """Assign the windows of each session at random within each class: one fold a session. Leaks on purpose.
 
-    As in the code of Mirzaee, Chang, Latifi 2025 (arXiv 2504.16917): windows of stride 1 are made first and then assigned
-    out, so a test window shares all frames but one with a neighbour in training. The split is marked as leaky and
+    As in the code of Mirzaee, Chang, Latifi 2025 (arXiv 2504.16917): windows of stride 1 are made first and then
+    assigned, so a test window shares all frames but one with a neighbour in training. The split is marked as leaky and
     :func:`calcium_decoding.splits.audit.audit` refuses it, with the frames named, unless called with
     ``allow_leak=True``.
 

@@ -14,7 +14,7 @@ _TYPES = {"int": "whole number", "float": "number", "str": "text", "bool": "true
 # A description names its unit behind a comma ("length of the stretch shown, s"), or begins with what is counted.
 _MEASURED = ("s", "ms", "Hz", "frames", "px", "%", "cm/s", "autocorrelation times")
 _COUNTED = ("frames", "windows", "images", "folds", "sessions", "recordings", "animals", "data sets", "draws", "blocks",
-            "trees", "threads", "pixels", "passes", "steps", "ROIs", "bins", "trials", "components", "units", "cells",
+            "trees", "threads", "pixels", "epochs", "steps", "ROIs", "bins", "trials", "components", "units", "cells",
             "points", "samples", "shuffles", "seeds")
 
 
