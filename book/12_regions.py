@@ -169,7 +169,7 @@ tables.show(group_effects.effect_table(effects))
 # was simulated. The rank correlation over five groups is a summary, not a test.
 
 # %%
-truth, statement = group_effects.planted(chapter.dataset, sets)
+truth, statement = group_effects.ground_truth(chapter.dataset, sets)
 print(statement)
 fig, axes = style.panels(2, width=10, height=3.8)
 label = "share of variance driven by running, planted"
@@ -230,7 +230,7 @@ tables.show(nested.table(inside))
 
 # %%
 every = compare.run(asked, chapter.store, jobs or None, label="hindsight")
-price = group_effects.price_of_choosing(inside, every)
+price = group_effects.cost_of_selection(inside, every)
 tables.show(price)
 
 # %% [markdown]

@@ -140,11 +140,11 @@ tables.show(largest_first.head(12))
 # the sums against the share of each ROI's variance that running drives, which in simulated data is known.
 
 # %%
-truth, statement = shap.planted(chapter.dataset)
+truth, statement = shap.ground_truth(chapter.dataset)
 print(statement)
 fig, axes = style.panels(2, width=12, height=4.6)
 ax = shap.cortex(maps, chapter.dataset, axes[0])
-ax = shap.against_planted(maps, truth, axes[1])
+ax = shap.against_truth(maps, truth, axes[1])
 
 # %%
 tables.show(shap.agreement(maps, truth))

@@ -104,7 +104,7 @@ tables.show(tests.score_table(decoders))
 # use ROIs in this order, for it wants information, and a ROI adds none that others already gave.
 
 # %%
-truth, statement = shap.planted(chapter.dataset)
+truth, statement = shap.ground_truth(chapter.dataset)
 drive = None if truth.empty else truth["share_driven"].to_numpy()
 print(statement)
 fig, (ax,) = style.panels(1, width=13, height=3.6)
@@ -134,7 +134,7 @@ in_worlds = scenarios.examine(
 repeat = {"model": model, "asked": asked, "n": repeats, **pool}
 again = map_runs.other_folds(chapter.plan(say=False), experiment, **repeat)
 seeds = map_runs.other_seeds(experiment, **repeat)
-played = scenarios.played_backwards(experiment, **repeat)
+played = scenarios.time_reversed(experiment, **repeat)
 flat = scenarios.on_flat(
     experiment, model, asked, seed, world_frames, **pool)
 

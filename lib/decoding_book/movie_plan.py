@@ -79,7 +79,7 @@ def open_movies(dataset, folder):
 
     ``dataset``: with a movie of every recording. ``folder``: for copies of movies that cannot be memory-mapped as they
     lie. Returns ``dataset`` (Dataset): recordings whose movie cannot be read, is saturated, or has many frames without
-    a picture are among the refused; ``lines`` (list of str): which movies were converted or have pixels at the ceiling
+    an image are among the refused; ``lines`` (list of str): which movies were converted or have pixels at the ceiling
     of the camera, in words for a page. Raises DataError: no movie can be used.
     """
     intake, lines = Intake(strict=False), []
@@ -107,7 +107,7 @@ def movies_of(dataset):
 
 
 def ensure_weights(name):
-    """See that first weights can be had before anything is trained; fetch them on first use, and say so.
+    """See that initial weights can be had before anything is trained; fetch them on first use, and say so.
 
     ``name``: a name in :data:`calcium_decoding.models.cnn.WEIGHTS`. Returns str: what was fetched, for a page; empty if
     nothing was. Raises DataError: the weights cannot be had; the message names others.

@@ -19,7 +19,7 @@ from calcium_decoding.preprocessing.recipes import RECIPES
 REGIMES = "animal_pairs", "leave_one_session_out", "last_part", "blocked", "nested_animals", "random_windows"
 
 # decoding_book.chapters.map_tests: of each world, the component whose share of a ROI's variance is the truth. What the
-# camera sees of blood is largest where blood absorbs most, of movement where the picture is steep: edges, vessels.
+# camera sees of blood is largest where blood absorbs most, of movement where the image is steep: edges, vessels.
 TRUTH_OF = {"single_area": "driven", "haemodynamics_only": "blood", "motion_artefact_only": "motion",
             "lead": "driven", "lag": "driven"}
 

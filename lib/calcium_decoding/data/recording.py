@@ -37,7 +37,7 @@ class Recording:
     notes : tuple of str
         What the reader noticed and the user should know (outliers, labels that disagree with speed).
     movie : Movie, optional
-        The pictures of the same frames; they stay on disk.
+        The images of the same frames; they stay on disk.
 
     Raises
     ------

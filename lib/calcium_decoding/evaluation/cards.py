@@ -121,7 +121,7 @@ class ResultCard(Stored):
     claim : str
         What the split allows to be said ("across animals", "within session").
     null : str
-        Which null stands beside the scores, or why there is none.
+        Which null is given next to the scores, or why there is none.
     """
 
     KIND, REMEDY = "a result card", "run the chapter again"

@@ -1,6 +1,6 @@
 """Prediction intervals of a decoded speed: split conformal, within one animal and from one animal to another.
 
-An interval calibrated on some frames holds the truth as often as asked for, on average over draws, if new frames could
+An interval calibrated on some frames holds the truth at the nominal rate, on average over draws, if new frames could
 as well have been among the calibrating ones. Frames of a session follow each other and animals differ, so that is not
 given here. Coverage on test frames is therefore measured, never taken for granted.
 

@@ -1,8 +1,8 @@
 """A linear decoder tested on each session of one animal by leaving it out, refitted for a thousand nulls in a minute.
 
 Nothing is approximated. What least squares needs of a session is its sums of squares and products (a Gram matrix),
-which no re-pairing changes, and its products with a label, of which there are only as many as pairs of sessions. Each
-refit is then a sum of small matrices and one small solution; scoring the frames costs more than fitting.
+which no session permutation changes, and its products with a label, of which there are only as many as pairs of
+sessions. Each refit is then a sum of small matrices and one small solution; scoring the frames costs more than fitting.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Conditions: what one figure compares, such as window lengths or groups of areas; run together, tabled and tested.
 
-The folds of one condition share animals and training data, so the study's test over folds stands beside one over
+The folds of one condition share animals and training data, so the study's test over folds is given next to one over
 animals, with folds paired by name.
 """
 
@@ -34,7 +34,7 @@ class Condition:
 
     @property
     def beside_published(self):
-        """True if a published figure may stand beside: there is one, and the data are the study's or imitate it."""
+        """True if a published figure may be given too: there is one, and the data are the study's or imitate it."""
         dataset = self.experiment.dataset
         return self.published is not None and (dataset.compare_with_study or dataset.simulated)
 
@@ -121,12 +121,12 @@ def run(conditions, store=None, jobs=None, label="conditions"):
 
 
 def run_null(plan, dataset, model, seed, store=None, jobs=None, **options):
-    """Refit one decoder on data whose sessions are re-paired without fixed points: what stands beside the conditions.
+    """Refit one decoder on data whose sessions are permuted without fixed points: what is given next to the conditions.
 
     ``plan``: ``plan(dataset, recipe=..., n_folds=..., spec=..., changes=..., say=...)`` makes an Experiment. ``seed``:
-    of the re-pairing. ``store``, ``jobs``: as for :func:`run`. **options: for ``plan``, such as ``n_folds``. Returns
-    ``folds`` (list of FoldResult): empty if there is no such null; ``statement``: which null it is, or why there is
-    none.
+    of the session permutation. ``store``, ``jobs``: as for :func:`run`. **options: for ``plan``, such as ``n_folds``.
+    Returns ``folds`` (list of FoldResult): empty if there is no such null; ``statement``: which null it is, or why
+    there is none.
     """
     repaired, statement = drawn(dataset, seed)
     if repaired is None:
@@ -156,7 +156,7 @@ def table(found, metric="auc"):
 
     ``found``: sequence of ConditionResult. ``metric``: a key of ``FoldResult.scores``. Returns a DataFrame:
     ``condition``, ``folds``, ``mean``, ``SD``, the test animals, and ``published, real mice`` where a published figure
-    may stand beside; see :attr:`Condition.beside_published`. None where there is no number.
+    may be given; see :attr:`Condition.beside_published`. None where there is no number.
     """
     animals = list(dict.fromkeys(fold.test_group for result in found for fold in result.folds))
     rows = []

@@ -2,7 +2,7 @@
 
 A trunk is trained on some animals together; a new animal gets a read-in fitted to k minutes of its labels. A linear
 alignment without any gradient, and networks trained within the animal on the same k minutes and on all of its training
-frames, stand beside it.
+frames, are given next to it.
 """
 
 from dataclasses import asdict, dataclass

@@ -174,7 +174,7 @@ def recovered(ranking, is_informative):
 
 
 def rank_correlation(ranking, strength):
-    """Spearman's correlation of a ranking of cells with the strength that was planted.
+    """Spearman's correlation of a ranking of cells with the strength that was simulated.
 
     Raises DataError: one of the two does not change.
     """

@@ -1,7 +1,7 @@
 """Pieces that are cut out of images, and the map that their values make (Ajioka et al. 2024, Figs 3, S1 and S3).
 
-DOI 10.1371/journal.pcbi.1011074 and its code: squares of a quarter of the picture on a grid of an eighth, on a torus;
-discs; two patches at once. The study's picture has 128 x 128 pixels. Other sizes are scaled, if eight divides them.
+DOI 10.1371/journal.pcbi.1011074 and its code: squares of a quarter of the image on a grid of an eighth, on a torus;
+discs; two patches at once. The study's image has 128 x 128 pixels. Other sizes are scaled, if eight divides them.
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import numpy as np
 
 from calcium_decoding.errors import ParameterError
 
-GRID = 8  # steps of the grid along each side of a picture
+GRID = 8  # steps of the grid along each side of an image
 LIMB_ROWS, LIMB_COLUMNS = (3, 5), (1, 6)  # of the two patches, in steps: two rows of cells, one column on either side
 
 
@@ -19,7 +19,7 @@ class Cut:
     """A piece that is cut out of every frame.
 
     ``name``: says where it lies, in pixels counted from 0, ends included. ``mask`` (ndarray, shape (rows, columns),
-    bool): True where pixels are cut out. ``wraps``: it goes over the edge of the picture and on at the other side.
+    bool): True where pixels are cut out. ``wraps``: it goes over the edge of the image and on at the other side.
     """
 
     name: str
@@ -34,7 +34,7 @@ class CutFrames:
     Pixels of a piece are set to 0, which is each pixel's own mean. Frames are read when they are asked for.
 
     ``frames``: MovieFrames or ndarray, shape (N, rows, columns), float32. ``cuts``: sequence of Cut. Raises
-    ParameterError: a piece was made for pictures of another size.
+    ParameterError: a piece was made for images of another size.
     """
 
     frames: object
@@ -66,7 +66,7 @@ class CutFrames:
 
 
 def nothing(shape):
-    """No piece at all, for the score of the whole picture."""
+    """No piece at all, for the score of the whole image."""
     return Cut("nothing", np.zeros(_checked(shape), bool))
 
 
@@ -76,7 +76,7 @@ def squares(shape):
     Parameters
     ----------
     shape : (int, int)
-        Rows and columns of a picture.
+        Rows and columns of an image.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def corners():
 def discs(shape):
     """The 49 discs of the study's code: centres on the inner points of the grid, radius one step, the rim included.
 
-    In a picture that is not square they are stretched with it. Raises as :func:`squares`.
+    In an image that is not square they are stretched with it. Raises as :func:`squares`.
     """
     shape = _checked(shape)
     down, right = (i * GRID / n for i, n in zip(np.indices(shape), shape, strict=True))  # in steps of the grid
@@ -116,7 +116,7 @@ def discs(shape):
 
 
 def limb_pair(shape, shift=0):
-    """Two patches at once, as in S3 Fig, which lie over the limb areas in the study's pictures.
+    """Two patches at once, as in S3 Fig, which lie over the limb areas in the study's images.
 
     ``shape``: (int, int). ``shift``: steps of the grid by which both are moved down, over the edge and on from the top;
     0: as published. Returns Cut: together as large as a square. Raises ParameterError: as :func:`squares`.
@@ -140,7 +140,7 @@ def cell_map(values):
     """Map of 8 x 8 cells from the values of the 64 squares: each cell is the mean of the four that hold it.
 
     ``values`` (array_like, shape (..., 64)): in the order of :func:`squares`. Returns ndarray, shape (..., 8, 8),
-    float64: rows and columns of the picture. Raises ParameterError: not 64 values.
+    float64: rows and columns of the image. Raises ParameterError: not 64 values.
     """
     values = np.asarray(values, np.float64)
     if values.shape[-1:] != (GRID**2,):

@@ -130,7 +130,7 @@ def run_null(plan, dataset, seed, model, asked, n_folds=0, n=0, store=None, jobs
 
 
 def other_seeds(experiment, model, asked, n, store=None, jobs=None):
-    """The first ``n`` folds again, from other first weights and with other random choices."""
+    """The first ``n`` folds again, from other initial weights and with other random choices."""
     return run(_first(experiment, n, seed=experiment.training.seed + 1), model, _plain(asked), store, jobs,
                "other first weights")
 

@@ -37,9 +37,9 @@ WINDOWS_AT_A_TIME = 2**13  # of several pieces that go through the network toget
 class FoldCut:
     """What the decoder of one fold loses without each piece.
 
-    ``fold``, ``animal``, ``model``: ``animal`` is the test group. ``auc``: of whole pictures, over all test windows
+    ``fold``, ``animal``, ``model``: ``animal`` is the test group. ``auc``: of whole images, over all test windows
     that were used, sessions pooled. ``pooled`` (ndarray, shape (n_cuts,), float64): ``auc`` less the same without the
-    piece. ``base`` (dict of str to float): AUC of whole pictures by test session; sessions that have one.
+    piece. ``base`` (dict of str to float): AUC of whole images by test session; sessions that have one.
     ``by_session`` (dict of str to ndarray, shape (n_cuts,), float64): the drop in each of them. ``undefined`` (dict of
     str to str): test sessions without an AUC, and why; they are in no mean. ``reason``: why there is nothing of this
     fold; empty if there is.
@@ -70,7 +70,7 @@ def run(experiment, model, cuts, store, every=1, jobs=None, label="cut-out"):
     model : str
         A name in :data:`calcium_decoding.models.IMAGE_MODELS`.
     cuts : sequence of Cut
-        For pictures of the size that the decoder sees, the movie's over ``bin_px``.
+        For images of the size that the decoder sees, the movie's over ``bin_px``.
     store : str or Path
         Folder of finished folds, their weights, and a file for each piece and fold: an interrupted run goes on.
     every : int
@@ -90,7 +90,7 @@ def run(experiment, model, cuts, store, every=1, jobs=None, label="cut-out"):
     LeakError
         The split leaks.
     ParameterError
-        A model that does not decode images, ``every`` below 1, or pieces for pictures of another size.
+        A model that does not decode images, ``every`` below 1, or pieces for images of another size.
     DataError
         A movie cannot be read or normalised.
     """
@@ -120,7 +120,7 @@ def run(experiment, model, cuts, store, every=1, jobs=None, label="cut-out"):
 
 
 def picture_shape(experiment):
-    """Rows and columns of the pictures that a decoder sees, (int, int)."""
+    """Rows and columns of the images that a decoder sees, (int, int)."""
     _, rows, columns = experiment.dataset.recordings[0].movie.shape
     return rows // experiment.settings.bin_px, columns // experiment.settings.bin_px
 
@@ -130,7 +130,7 @@ def decoded(task, cuts, every=1):
 
     ``task``: its decoder is trained, or is trained now. ``cuts``: sequence of Cut. ``every``: as for :func:`run`.
     Yields ``windows`` (WindowSet): the test windows that are used, the same each time; frames are those of the whole
-    picture; ``p_run`` (ndarray, shape (n,), float64).
+    image; ``p_run`` (ndarray, shape (n,), float64).
     """
     network, windows, cuts = task.trained()[0], _windows(task, every), tuple(cuts)
     samples, device = Images if task.model == "cnn" else ImageSequences, next(network.parameters()).device

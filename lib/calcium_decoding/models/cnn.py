@@ -149,15 +149,15 @@ def _timm():
             torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     return importlib.import_module("timm")
 
-SMALL = 16  # pixels; on larger pictures PyTorch's own convolution is the faster one
+SMALL = 16  # pixels; on larger images PyTorch's own convolution is the faster one
 
 
 class Depthwise(nn.Conv2d):
-    """A convolution of each channel by itself, which computes small pictures as products of pixels and weights.
+    """A convolution of each channel by itself, which computes small images as products of pixels and weights.
 
     The deep layers of a network see few pixels, and few of a kernel's weights meet a pixel at all: of 5 x 5 one, where
-    the picture is a single pixel. On a CPU PyTorch 2.13 takes up to a hundred times as long for the gradient of such a
-    convolution as for these products: with them a step of training EfficientNet on pictures of 32 x 32 took 0.4 to 0.5
+    the image is a single pixel. On a CPU PyTorch 2.13 takes up to a hundred times as long for the gradient of such a
+    convolution as for these products: with them a step of training EfficientNet on images of 32 x 32 took 0.4 to 0.5
     of the time, on 64 x 64 0.8. Outputs and gradients are those of the convolution but for rounding.
 
     Made by :func:`use_products`, in place of a convolution whose weights it takes.

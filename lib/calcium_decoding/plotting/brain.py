@@ -58,7 +58,7 @@ def parcel_map(anatomy, ax, simulated=False):
 
 
 def strip(changes, times_s, axes, label, brain):
-    """Pictures of a change side by side with one scale, symmetric about zero, set by what is well inside the brain.
+    """Images of a change side by side with one scale, symmetric about zero, set by what is well inside the brain.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ MOST_FRAMES = 12_000  # a page that holds more opens slowly
 
 @dataclass(frozen=True, eq=False)
 class Browser:
-    """A figure to move in, as a notebook shows it.
+    """An interactive figure, as a notebook shows it.
 
     ``layout``: bokeh.models.LayoutDOM. ``says``: what is seen, for who does not see it.
     """
@@ -104,10 +104,10 @@ def roi_map(dataset, values, label):
 
 
 def cell_map(cells, spread, backdrop, label, simulated=False):
-    """A map of square cells over the mean picture of an animal; hovering names the cell and its number.
+    """A map of square cells over the mean image of an animal; hovering names the cell and its number.
 
     ``cells`` (ndarray, shape (8, 8), or None): a number a cell, or None if there is no map. ``spread`` (ndarray, shape
-    (8, 8), or None): sample SD of the numbers. ``backdrop``: mean picture and outline of the brain. ``label``: what the
+    (8, 8), or None): sample SD of the numbers. ``backdrop``: mean image and outline of the brain. ``label``: what the
     numbers are, with unit. Returns Browser.
     """
     height, width = backdrop.mean.shape

@@ -1,4 +1,4 @@
-"""Where the brain, its edge and its large vessels are in a movie, from its mean picture alone."""
+"""Where the brain, its edge and its large vessels are in a movie, from its mean image alone."""
 
 import numpy as np
 from scipy import ndimage
@@ -14,7 +14,7 @@ STRETCH_PIXELS = 2**22  # read at a time: 256 frames of 128 x 128
 
 
 def fine_px(shape):
-    """What counts as fine in a picture, pixels: 1/64 of the shorter side, at least 2.
+    """What counts as fine in an image, pixels: 1/64 of the shorter side, at least 2.
 
     Edges and vessels are about that wide where a camera sees the whole dorsal cortex.
     """
@@ -39,7 +39,7 @@ def mean_image(movie, report=None):
     """Mean over all frames, in one pass.
 
     ``movie``: Movie or array, shape (T, H, W). ``report``: as for :func:`stretches`. Returns ndarray, shape (H, W),
-    float64, camera counts. Raises DataError: frames smaller than 8 x 8 pixels, values that are not finite, or a picture
+    float64, camera counts. Raises DataError: frames smaller than 8 x 8 pixels, values that are not finite, or an image
     of one value.
     """
     if len(movie.shape) != 3 or not len(movie) or min(movie.shape[1:]) < LEAST_SIDE_PX:
@@ -54,11 +54,11 @@ def mean_image(movie, report=None):
 
 
 def brain_mask(mean):
-    """Where the brain is: brighter than Otsu's threshold of the smoothed picture, largest piece, holes filled.
+    """Where the brain is: brighter than Otsu's threshold of the smoothed image, largest piece, holes filled.
 
     ``mean``: ndarray, shape (H, W). Returns ndarray, shape (H, W), bool.
 
-    Otsu 1979, DOI 10.1109/TSMC.1979.4310076. Of a picture that is all brain it gives the brighter part.
+    Otsu 1979, DOI 10.1109/TSMC.1979.4310076. Of an image that is all brain it gives the brighter part.
     """
     smooth = ndimage.gaussian_filter(np.asarray(mean, np.float64), fine_px(mean.shape) / 2)
     pieces, _ = ndimage.label(smooth > threshold_otsu(smooth))
@@ -66,7 +66,7 @@ def brain_mask(mean):
 
 
 def edge_mask(brain, width_px=None):
-    """Ring along the border of the brain, so many pixels wide to either side; none where the picture ends.
+    """Ring along the border of the brain, so many pixels wide to either side; none where the image ends.
 
     ``brain``: ndarray, shape (H, W), bool. ``width_px``: :func:`fine_px` if left out. Returns ndarray, shape (H, W),
     bool.
@@ -127,5 +127,5 @@ def sector_weights(mask, brain):
 
 
 def _inside(brain, distance_px):
-    """Brain so far from its border; the end of the picture is no border."""
+    """Brain so far from its border; the end of the image is no border."""
     return ndimage.binary_erosion(brain, iterations=distance_px, border_value=1)

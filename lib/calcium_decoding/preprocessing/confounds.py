@@ -62,7 +62,7 @@ def _control_dataset(dataset, name, store=None):
 def control_datasets(dataset, store=None):
     """Each control in place of the ROIs of a data set: same behaviour, same names, no movie.
 
-    Masks, the picture that frames are registered to and the means that changes are relative to come from all frames of
+    Masks, the image that frames are registered to and the means that changes are relative to come from all frames of
     a recording, without its labels, as the published normalisation of movies does. The leak audit, which sees columns
     of numbers, cannot know that: it matters for a split within recordings alone.
 

@@ -1,4 +1,4 @@
-"""Is a movie saturated, and are there frames without a picture? What a camera cut off no decoder can see."""
+"""Is a movie saturated, and are there frames without an image? What a camera cut off no decoder can see."""
 
 import math
 
@@ -8,7 +8,7 @@ from calcium_decoding.errors import DataError
 from calcium_decoding.utils.progress import progress
 
 # One percent of a frame of 128 x 128 is 164 pixels, as much as one of fifty areas of the cortex (175 on average in the
-# simulated atlas): with more, a whole area may show nothing all session long. One percent of frames without a picture
+# simulated atlas): with more, a whole area may show nothing all session long. One percent of frames without an image
 # is six seconds of a session of ten minutes.
 MOST_SHARE = 0.01
 _BIT_DEPTHS = range(8, 17)  # of cameras; their files are often of 16 bits whatever the camera has

@@ -1,4 +1,4 @@
-"""How far the picture of each frame lies from the mean picture, to hundredths of a pixel.
+"""How far the image of each frame lies from the mean image, to hundredths of a pixel.
 
 Cross-correlation through Fourier transforms; its peak is found on whole pixels, then on a grid of tenths by a matrix
 product (Guizar-Sicairos, Thurman, Fienup 2008, DOI 10.1364/OL.33.000156), then between the tenths by a parabola.
@@ -17,21 +17,21 @@ from calcium_decoding.preprocessing.brain_masks import LEAST_SIDE_PX, fine_px
 
 MOST_PX = 10
 STEP_PX = 0.1  # of the fine grid
-FADED = 0.25  # share of each side over which the picture is faded out, its two ends together
+FADED = 0.25  # share of each side over which the image is faded out, its two ends together
 
 
 def most_px(shape):
-    """Largest shift that is told, pixels: 10, or a quarter of a small picture's shorter side."""
+    """Largest shift that is told, pixels: 10, or a quarter of a small image's shorter side."""
     return min(MOST_PX, min(shape) // 4)
 
 
 class Registration:
-    """Finds the shift of frames against one picture.
+    """Finds the shift of frames against one image.
 
     ``template`` (ndarray, shape (H, W)): such as the mean over all frames. Raises DataError: the template is no
-    picture, all of one value, or smaller than 8 x 8 pixels.
+    image, all of one value, or smaller than 8 x 8 pixels.
 
-    A shift of the whole picture in its plane; no rotation, no warping. What does not move with the brain (dirt on the
+    A shift of the whole image in its plane; no rotation, no warping. What does not move with the brain (dirt on the
     camera, a fixed pattern of its noise) pulls the result towards zero.
     """
 
@@ -52,7 +52,7 @@ class Registration:
         """Shift of each frame.
 
         ``frames``: ndarray, shape (n, H, W). ``first``: number of the first of them, for error messages. Returns
-        ndarray, shape (n, 2), float32, pixels: how far the picture lies down and right of the template; :func:`most_px`
+        ndarray, shape (n, 2), float32, pixels: how far the image lies down and right of the template; :func:`most_px`
         where it is farther away. The correction that brings it back has the opposite sign:
         ``skimage.registration.phase_cross_correlation(template, frame)`` gives that one. Raises DataError: a frame all
         of one value, such as a dropped or saturated one, or with values that are not finite.

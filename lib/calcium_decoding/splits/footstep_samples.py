@@ -147,7 +147,7 @@ def split(lengths, way, block=0, seed=0, length=32, labels=None, n_blocks=5, gap
     ``lengths`` (sequence of int): frames of each recording; for ``"other_animal"`` a sequence of such sequences, one an
     animal. ``way``: a name in :data:`WAYS`. ``block``: which block, session or animal is the test, counted from 0.
     ``seed``: of random windows. ``length``: frames of a window. ``labels`` (ndarray, shape (N,)): class of each frame:
-    random windows are then dealt out within class, as published. ``n_blocks``: in how many steps the test block goes
+    random windows are then assigned within class, as published. ``n_blocks``: in how many steps the test block goes
     round a recording. ``gap_frames``: frames between parts of different roles that belong to none; ``length + 15`` if
     left out. Returns Rows. Raises ParameterError: an unknown way, a block that is not there, or a role left without
     windows.

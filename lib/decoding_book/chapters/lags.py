@@ -53,7 +53,7 @@ def peak(x, y):
 
 
 def worlds(seed, sessions_per_animal=3, frames_per_session=3000):
-    """Simulated data sets with one planted lag for all areas, in memory: ``lead`` by 0.5 s, and ``lag``.
+    """Simulated data sets with one simulated lag for all areas, in memory: ``lead`` by 0.5 s, and ``lag``.
 
     Returns dict of str to Dataset: by world. Behaviour is the same in both.
     """
@@ -62,7 +62,7 @@ def worlds(seed, sessions_per_animal=3, frames_per_session=3000):
 
 
 def planted_lag_s(world):
-    """Lag planted in a world with one lag for all areas, seconds; negative: the brain leads."""
+    """Lag simulated in a world with one lag for all areas, seconds; negative: the brain leads."""
     return float(widefield.informative_areas(_settings(world))["lag_s"][0])
 
 
@@ -119,13 +119,13 @@ def recordings_of(result, group):
 
 
 def table(by_dataset, planted=None, metric="auc"):
-    """Lags with intervals over animals, and what was planted: a row a data set.
+    """Lags with intervals over animals, and the ground truth: a row a data set.
 
     ``by_dataset`` (dict of str to list of ConditionResult): of :func:`curves`. ``planted`` (dict of str to float):
-    planted lag by name of the data set, seconds. Where two sets have one, a last row gives the difference between the
+    simulated lag by name of the data set, seconds. Where two sets have one, a last row gives the difference between the
     first and the second, from which the indicator's delay cancels. Returns a DataFrame: ``data``, ``animals``,
     ``peak (s)``, ``indicator alone (s)``, ``lag (s)``, its 95 % t interval ``low`` and ``high``, ``planted (s)`` and
-    ``error (s)``. None where there are fewer than two animals or nothing is planted.
+    ``error (s)``. None where there are fewer than two animals or nothing is simulated.
     """
     planted = planted or {}
     rows, found = [], {}
@@ -186,10 +186,10 @@ def behaviour_alone(found, most_s, ax, simulated=False):
 
 
 def lag_curve(found, ax, planted_s=None, simulated=False):
-    """A label-shift curve with its peak, and where the indicator and a planted lag would put that.
+    """A label-shift curve with its peak, and where the indicator and a simulated lag would put that.
 
     ``found`` (sequence of ConditionResult): one a shift; see :func:`decoding_book.chapters.lags.curves`. ``planted_s``:
-    planted lag, seconds, if there is one. ``simulated``: mark the panel as simulated.
+    simulated lag, seconds, if there is one. ``simulated``: mark the panel as simulated.
     """
     place = ax.get_subplotspec()
     lowest = place is None or place.is_last_row()

@@ -152,9 +152,9 @@ def _histories(folds):
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """Pictures of one recording as a network on images gets them.
+    """Images of one recording as a network on images gets them.
 
-    ``scaling``: what its frames are normalised by; the mean picture is in camera counts, all pixels of the movie.
+    ``scaling``: what its frames are normalised by; the mean image is in camera counts, all pixels of the movie.
     ``frame``: the middle frame of ``image``, which gives it its label. ``image`` (ndarray, shape (3, rows, columns),
     float32): three normalised frames in a row. ``run_less_rest`` (ndarray, shape (rows, columns), float64, or None):
     mean of normalised frames of running less that of rest; None where the animal does one of the two only.

@@ -1,4 +1,4 @@
-"""Chapter 23: what Deep SHAP maps say, which ROIs stand out, and whether they were planted."""
+"""Chapter 23: what Deep SHAP maps say, which ROIs stand out, and whether they were simulated."""
 
 import json
 
@@ -23,8 +23,8 @@ PEAK_FRAME, NAMED = 3, (*roi_sets.LIMBS, 9)
 def roi_table(maps, nulls=(), dataset=None):
     """Sum over the window by ROI, with the study's test against the null.
 
-    ``maps``, ``nulls``: sequence of FoldMap. ``dataset``: published values stand beside where it is the study's own.
-    Returns a DataFrame: ``roi`` (from 1), ``mean`` and ``sd`` over folds, and with a null ``null``, ``p_holm`` and
+    ``maps``, ``nulls``: sequence of FoldMap. ``dataset``: published values are given next to where it is the study's
+    own. Returns a DataFrame: ``roi`` (from 1), ``mean`` and ``sd`` over folds, and with a null ``null``, ``p_holm`` and
     ``stars``: rank-sum over folds, Holm over ROIs. A ROI whose values are all equal, such as a silent one, has no p.
     """
     sums, null_sums = (np.array([m.by_roi for m in some if not m.reason]) for some in (maps, nulls))
@@ -60,23 +60,23 @@ def fold_table(maps):
     return pd.DataFrame(rows)
 
 
-def planted(dataset):
-    """Share of the variance of each ROI that running drives through neurons, as planted.
+def ground_truth(dataset):
+    """Share of the variance of each ROI that running drives through neurons, as simulated.
 
-    Returns ``table`` (DataFrame): a row a ROI; see :func:`decoding_book.chapters.regions.group_effects.planted`.
+    Returns ``table`` (DataFrame): a row a ROI; see :func:`decoding_book.chapters.regions.group_effects.ground_truth`.
     Empty where there is no truth; ``statement``.
     """
     n_roi = dataset.recordings[0].n_roi
     sets = roi_sets.RoiSets(n_roi, {str(roi): (roi,) for roi in range(1, n_roi + 1)})
-    return group_effects.planted(dataset, sets)
+    return group_effects.ground_truth(dataset, sets)
 
 
 def agreement(maps, truth):
-    """How well the ROIs with large values are those with large planted drive.
+    """How well the ROIs with large values are those with large simulated drive.
 
-    ``maps``: sequence of FoldMap. ``truth``: of :func:`planted`. Returns a DataFrame: spearman's rank correlation
-    over ROIs, and of the eight ROIs with the largest planted share how many are among the eight with the largest values
-    (``n * 8 / n_roi`` by chance). Empty without truth or maps.
+    ``maps``: sequence of FoldMap. ``truth``: of :func:`ground_truth`. Returns a DataFrame: spearman's rank correlation
+    over ROIs, and of the eight ROIs with the largest simulated share how many are among the eight with the largest
+    values (``n * 8 / n_roi`` by chance). Empty without truth or maps.
     """
     mean = mean_map(maps)
     if truth.empty or mean is None:
@@ -220,8 +220,8 @@ def cortex(maps, dataset, ax):
     return _marked(maps, ax, True)
 
 
-def against_planted(maps, truth, ax):
-    """Sum over the window against the planted share of variance that running drives: a dot is a ROI."""
+def against_truth(maps, truth, ax):
+    """Sum over the window against the simulated share of variance that running drives: a dot is a ROI."""
     mean = mean_map(maps)
     if truth.empty or mean is None:
         return _nothing(maps, ax, "no planted truth")

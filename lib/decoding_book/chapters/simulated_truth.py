@@ -53,10 +53,10 @@ def session_of(name, animal, session):
 
 
 def onset_average(session, movie, times_s):
-    """Change of the picture around the onsets of running, % of the rest before.
+    """Change of the image around the onsets of running, % of the rest before.
 
     ``session``: SimulatedSession. ``movie``: array, shape (T, 128, 128). ``times_s`` (sequence of float): times from
-    onset, s; each picture is the mean of a third of a second. Returns ``change`` (ndarray, shape (n_times, 128, 128),
+    onset, s; each image is the mean of a third of a second. Returns ``change`` (ndarray, shape (n_times, 128, 128),
     %); ``n_onsets``: onsets with 2 s of rest before and 3 s of running after. Raises DataError: the session has no such
     onset.
     """

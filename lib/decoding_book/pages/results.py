@@ -253,7 +253,7 @@ def stage(root, executed, chapters, profile, pages):
 
 
 def _figure(notebook):
-    """The picture on the first page, as the chapter of this build drew it."""
+    """The image on the first page, as the chapter of this build drew it."""
     for cell in notebook.cells:
         if cell.cell_type == "code" and FIGURE_OF_THE_BOOK[1] in cell.source:
             for output in cell.outputs:

@@ -81,7 +81,7 @@ def test_folds_again_other_weights_and_backwards(tiny_dataset):
     assert other[0].fold == first[0].fold and other[0].maps != first[0].maps
     nulls, statement = map_runs.run_null(plan, tiny_dataset, 0, "rnn", asked, n_folds=1, jobs=1)
     assert nulls[0].auc < first[0].auc and "re-pairing" in statement
-    backwards = scenarios.played_backwards(some, "rnn", asked, 1, jobs=1)
+    backwards = scenarios.time_reversed(some, "rnn", asked, 1, jobs=1)
     assert backwards[0].auc > 0.9 and len(backwards[0].by_frame("deep_shap")) == SPEC.length
 
 

@@ -390,7 +390,7 @@ def test_what_was_planted_is_what_the_simulation_says():
                                             drive=2.5, noise=0.1, arousal=0.15, drift=0.3)
     dataset = Dataset("simulated-small", widefield.dataset(replace(settings, animals=1)).recordings)
     sets = roi_sets.sets_of(dataset)
-    truth, statement = group_effects.planted(dataset, sets)
+    truth, statement = group_effects.ground_truth(dataset, sets)
     assert "paper_like" in statement and list(truth["group"]) == list(sets.groups)
     stride = widefield.informative_areas(settings)["stride"]
     shares = np.mean([widefield.simulate_session(settings, *s).shares()["driven"] for s in settings.sessions()], axis=0)
@@ -408,7 +408,7 @@ def test_what_was_planted_is_what_the_simulation_says():
 
 def test_without_truth_it_says_so(study_like, redundant):
     for dataset, why in ((study_like, "study-like"), (redundant, "not simulated")):
-        truth, statement = group_effects.planted(dataset, roi_sets.sets_of(dataset))
+        truth, statement = group_effects.ground_truth(dataset, roi_sets.sets_of(dataset))
         assert truth.empty and why in statement
     assert group_effects.agreement(pd.DataFrame(), truth).empty
     ax = figures.against_truth(pd.DataFrame(), truth, "stride", ALONE, plt.figure().subplots(), "planted")
@@ -435,9 +435,9 @@ def test_price_of_choosing_by_hand():
     found = [result("A", {"a": 0.9, "b": 0.6}), result("B", {"a": 0.7, "b": 0.9})]
     scores = [nested.NestedScore("a", "B", {}, 0.5, {"auc": 0.7}, ()),
               nested.NestedScore("b", "A", {}, 0.5, {"auc": 0.6}, ())]
-    table = group_effects.price_of_choosing(scores, found)
+    table = group_effects.cost_of_selection(scores, found)
     assert list(table["AUC"]) == pytest.approx([0.65, 0.8, 0.9]) and list(table["set"]) == ["B, A", "B", "A, B"]
-    assert group_effects.price_of_choosing([], found).empty
+    assert group_effects.cost_of_selection([], found).empty
 
 
 def test_inner_animals_choose_the_driven_group():
@@ -445,7 +445,7 @@ def test_inner_animals_choose_the_driven_group():
     asked = roi_sets.conditions_of(make_experiment(dataset), roi_sets.sets_of(dataset), "logistic", ["A", "B", "C"])
     scores = nested.run(dataset, group_effects.candidates(asked), jobs=1)
     assert {s.chosen for s in scores} == {"A"}
-    table = group_effects.price_of_choosing(scores, compare.run(asked, jobs=1))
+    table = group_effects.cost_of_selection(scores, compare.run(asked, jobs=1))
     assert table["AUC"].max() == pytest.approx(table["AUC"].min())  # one group far ahead: choosing costs nothing
 
 

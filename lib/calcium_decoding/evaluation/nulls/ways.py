@@ -45,7 +45,7 @@ def repair_sessions(dataset, seed):
 
     No recording keeps its own behaviour. Both are cut to the shorter of the two, from the start, so time within the
     session stays aligned: a drift that signal and behaviour share survives, which is what this null is for. Where a
-    session has parts, parts are re-paired within their session; otherwise sessions within their animal.
+    session has parts, parts are permuted within their session; otherwise sessions within their animal.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Recurrent cells frame by frame, forwards and, for a pair of windows, backwards with DeepLIFT's multipliers.
 
-A multiplier says how much of the difference of an output between two windows goes with the difference of an input, per
-unit of it. Two rules carry it back exactly, so that nothing of the difference is lost:
+A multiplier says how much of the difference of an output between two windows correlates with the difference of an
+input, per unit of it. Two rules carry it back exactly, so that nothing of the difference is lost:
 
 - rescale, for a function of one number: the slope of the line through both points (Shrikumar et al. 2017, arXiv
   1704.02685);

@@ -16,7 +16,7 @@ STILL_PX = 0.002  # a smaller shift changes no count
 def render(session, start=0, stop=None):
     """Frames of a session's movie.
 
-    Each pixel is the resting fluorescence times what its areas, its blood and their parcels do; the picture is then
+    Each pixel is the resting fluorescence times what its areas, its blood and their parcels do; the image is then
     moved (exactly, in the Fourier domain), and photon and read noise are added. Photon noise is drawn from a normal
     distribution of the Poisson's variance: counts are in the hundreds or thousands.
 

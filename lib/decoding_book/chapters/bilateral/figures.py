@@ -185,7 +185,7 @@ def deletion_curves(results, ax, metric="balanced_accuracy", orders=None, simula
 
 
 def tunings(result, ax, cells=None, simulated=False):
-    """Share of variance that each foot explains of each cell, on axes by root; colours: what was planted, if known.
+    """Share of variance that each foot explains of each cell, on axes by root; colours: the ground truth, if known.
 
     ``result``: of one animal. ``cells``: True tuning of the same cells.
     """

@@ -42,7 +42,7 @@ class Study:
     decoders see, and those that the LSTM sees. ``n_animals``, ``n_sessions``, ``n_cells``: use so many, or all if there
     are fewer; 0: all. Cells are drawn at random. ``n_places``, ``blocks``: places that the test block can have in a
     recording, and how many of them are used, spread evenly. ``seeds``: networks are trained so many times from other
-    first weights.
+    initial weights.
     """
 
     dataset: Dataset

@@ -162,7 +162,7 @@ def recovery(results, study, truth):
     ``results`` (sequence of Result): of :meth:`decoding_book.chapters.bilateral.study.Study.information`. ``study``:
     Study. ``truth`` (dict of str to AnimalTruth, or None): None where it is not known. Returns a DataFrame: empty
     without truth. ``precision`` and ``by chance`` as of :func:`calcium_decoding.explain.cell_importance.recovered`;
-    ``rank correlation`` of the ranking with the planted gain on this foot.
+    ``rank correlation`` of the ranking with the simulated gain on this foot.
     """
     rows = []
     for r in results if truth is not None else ():

@@ -1,4 +1,4 @@
-"""Pictures of cut-outs: maps over the mean picture, sessions, pairs of patches, left against right, landmarks."""
+"""Images of cut-outs: maps over the mean image, sessions, pairs of patches, left against right, landmarks."""
 
 import textwrap
 
@@ -32,7 +32,7 @@ def scale(*cell_maps):
 
 def overlay(cells, backdrop, ax, title="", limits=None, said="", simulated=False, label=UNIT, cmap="RdBu_r",
             size=10):
-    """A map over the mean picture, with the outlines of the brain and of its ROIs where these are known.
+    """A map over the mean image, with the outlines of the brain and of its ROIs where these are known.
 
     ``cells`` (ndarray, shape (8, 8), or None): red: something is lost without the place; blue: something is won. None
     is drawn as a missing panel. ``backdrop``: of one animal. ``limits`` ((float, float)): ends of the scale; those of
@@ -59,7 +59,7 @@ def overlay(cells, backdrop, ax, title="", limits=None, said="", simulated=False
 
 
 def animals(cuts, found, axes, simulated=False, nulls=(), pooled=False):
-    """The map of each test animal over its own mean picture, one scale for all, as S1 Fig.
+    """The map of each test animal over its own mean image, one scale for all, as S1 Fig.
 
     ``cuts``: sequence of FoldCut. ``found``: dict of str to Backdrop. ``axes`` (sequence of Axes): one an animal.
     ``nulls`` (sequence of FoldResult): for the warning.
@@ -74,9 +74,9 @@ def animals(cuts, found, axes, simulated=False, nulls=(), pooled=False):
 
 
 def models(cuts, backdrop, axes, simulated=False, nulls=(), name=""):
-    """Mean over models, and their SD, over one animal's picture, as Fig 3B.
+    """Mean over models, and their SD, over one animal's image, as Fig 3B.
 
-    ``cuts``: sequence of FoldCut. ``backdrop``: Backdrop. ``axes``: (Axes, Axes). ``name``: whose picture lies below.
+    ``cuts``: sequence of FoldCut. ``backdrop``: Backdrop. ``axes``: (Axes, Axes). ``name``: whose image lies below.
     """
     said = shap_maps.warning(cuts, nulls)
     known = occlusion_tables.usable(cuts)
@@ -101,7 +101,7 @@ def sessions(rows, found, axes, said="", simulated=False):
 
 
 def pairs(folds, ax, simulated=False):
-    """AUC of whole pictures, without the two patches of S3 Fig, and without the same patches in other rows.
+    """AUC of whole images, without the two patches of S3 Fig, and without the same patches in other rows.
 
     ``folds`` (sequence of FoldCut): of :func:`calcium_decoding.explain.cut_masks.pairs`. A line is a fold; grey dots
     are the mean over the other places.
@@ -161,7 +161,7 @@ def landmarks(table, ax, said="", simulated=False):
 def pieces(shape, ax):
     """How often each pixel is cut out: four squares hold each cell; one square, one over an edge, the pair drawn in.
 
-    ``shape`` ((int, int)): rows and columns of the picture.
+    ``shape`` ((int, int)): rows and columns of the image.
     """
     drawn = {"a square": cut_masks.squares(shape)[10], "a square over the edge": cut_masks.edges(shape)[11],
              "a disc": cut_masks.discs(shape)[24], "the pair of S3 Fig": cut_masks.limb_pair(shape)}

@@ -95,7 +95,7 @@ def peak_cells(cuts, elsewhere=False):
 
 
 def fold_table(cuts):
-    """A row a fold: AUC of whole pictures pooled and by session, largest cell, left less right, what is missing."""
+    """A row a fold: AUC of whole images pooled and by session, largest cell, left less right, what is missing."""
     rows = []
     for cut in cuts:
         row = {"fold": cut.fold, "AUC, pooled": None, "AUC, by session": None}
@@ -119,7 +119,7 @@ def peak_table(cuts, dataset):
     """The left peak and its mirror image, chosen on the same folds as published and on other animals.
 
     Returns a DataFrame: ``cell``: where the left one lies, rows and columns of the map from 1. Published values
-    stand beside where the data are the study's own.
+    are given next to where the data are the study's own.
     """
     rows = []
     for elsewhere, name in ((False, "the same folds, as published"), (True, "folds that test other animals")):
@@ -153,7 +153,7 @@ def animal_table(cuts):
 
 
 def pair_table(pairs):
-    """Whole pictures against the two patches of S3 Fig, and against the same patches in other rows.
+    """Whole images against the two patches of S3 Fig, and against the same patches in other rows.
 
     ``pairs`` (sequence of FoldCut): of :func:`calcium_decoding.explain.cut_masks.pairs`. Returns pandas.DataFrame:
     ``AUC`` mean and SD over folds (pooled, as published), the study's rank-sum test over folds, ours over animals (sign

@@ -1,4 +1,4 @@
-"""What lies where in the pictures that pieces are cut out of: brain, edge, vessels, and what a simulation planted."""
+"""What lies where in the images that patches are taken from: brain, edge, vessels, a simulation's ground truth."""
 
 from dataclasses import dataclass, field
 
@@ -19,9 +19,9 @@ PLANTED = {"driven": "neurons, planted", "blood": "blood, planted", "motion": "m
 
 @dataclass(frozen=True, eq=False)
 class Backdrop:
-    """The pictures of one animal, in pixels of its movies.
+    """The images of one animal, in pixels of its movies.
 
-    ``mean`` (ndarray, shape (H, W), float64, camera counts): mean picture of one session. ``brain``: ndarray, shape (H,
+    ``mean`` (ndarray, shape (H, W), float64, camera counts): mean image of one session. ``brain``: ndarray, shape (H,
     W), bool. ``parcels`` (ndarray, shape (n_roi, H, W), or None): weight of each ROI in each pixel, where that is
     known. ``landmarks`` (dict of str to ndarray, shape (H, W)): brightness, edge and vessels of the brain; in a
     simulation also what running puts into each pixel through neurons, blood and movement, SD over time in % dF/F.
@@ -34,10 +34,10 @@ class Backdrop:
 
 
 def backdrops(dataset, animals):
-    """Pictures of animals, from the first session of each.
+    """Images of animals, from the first session of each.
 
     ``dataset``: with movies. ``animals``: sequence of str. Returns ``found`` (dict of str to Backdrop); ``statement``:
-    where the planted truth comes from, or why there is none.
+    where the ground truth comes from, or why there is none.
     """
     truth, statement = _truth(dataset)
     found = {}
@@ -73,12 +73,12 @@ def _truth(dataset):
 
 
 def as_cells(picture):
-    """A picture seen through the squares: mean of each of the 64, then cells as for importance; shape (8, 8)."""
+    """An image seen through the squares: mean of each of the 64, then cells as for importance; shape (8, 8)."""
     return cut_masks.cell_map([picture[cut.mask].mean() for cut in cut_masks.squares(picture.shape)])
 
 
 def agreement(cuts, found):
-    """Does the map of an animal go with a landmark of its pictures?
+    """Does the map of an animal go with a landmark of its images?
 
     ``cuts``: sequence of FoldCut. ``found``: dict of str to Backdrop. Returns a DataFrame: a row an animal and
     landmark: ``r``, Spearman's rank correlation over the 64 cells, both seen through the same squares; ``shifts as

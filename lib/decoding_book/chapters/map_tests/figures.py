@@ -1,4 +1,4 @@
-"""Pictures of maps by several methods, and of what they are held against."""
+"""Images of maps by several methods, and of what they are held against."""
 
 import numpy as np
 import seaborn as sns
@@ -15,7 +15,7 @@ LINES = {"precision": DRIVEN / 50, "single_area": DRIVEN / 50, "lag": 1, "late":
 
 
 def maps_by_roi(found, truth, ax, simulated=False):
-    """Mean map over folds, a row a method, each in shares of its largest ROI; the planted drive on top.
+    """Mean map over folds, a row a method, each in shares of its largest ROI; the simulated drive on top.
 
     ``found``: sequence of Examined. ``truth``: ndarray, shape (n_roi,), or None.
     """
@@ -89,7 +89,7 @@ def by_frame(named, spec, rate_hz, ax, method="deep_shap", simulated=False, dash
     """Share of each frame in a map: a line a set of decoders, the mean over their folds; thin lines are folds.
 
     ``named`` (dict of str to sequence of Examined): by legend. ``spec``: WindowSpec. ``dashed`` (sequence of str):
-    names of sets whose lines are dashed, such as those of a film played backwards, turned back.
+    names of sets whose lines are dashed, such as those of a film time-reversed, turned back.
     """
     ms = np.arange(-spec.past_frames, spec.future_frames + 1) * 1000 / rate_hz
     everything = []

@@ -74,14 +74,14 @@ def flat(seed, n_frames=2400):
 
 
 def reversed_in_time(dataset):
-    """The same recordings played backwards."""
+    """The same recordings time-reversed."""
     return replace(dataset, recordings=tuple(
         replace(r, signal=r.signal[::-1], behaviour={name: b[::-1] for name, b in r.behaviour.items()}, movie=None)
         for r in dataset.recordings))
 
 
-def played_backwards(experiment, model, asked, n, store=None, jobs=None):
-    """The first ``n`` folds of an experiment, everything played backwards; frames are turned back in the maps.
+def time_reversed(experiment, model, asked, n, store=None, jobs=None):
+    """The first ``n`` folds of an experiment, everything time-reversed; frames are turned back in the maps.
 
     Returns a list of Examined: a frame that counts because of the data keeps its place; one that counts because the
     network reads it last comes out first.

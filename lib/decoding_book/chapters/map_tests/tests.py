@@ -42,11 +42,11 @@ def rows_of(found, truth=None, nulls=(), again=(), seeds=(), worlds=None, flat=(
     """Every test of every method on every test animal.
 
     ``found`` (list of Examined): the decoders of the chapter, with shuffled weights and curves where asked for.
-    ``truth`` (ndarray, shape (n_roi,)): planted drive. ``nulls`` (list of Examined): the same folds, trained on labels
-    of other sessions. ``again``, ``seeds`` (list of Examined): other folds of the same test animals; the same folds
-    from other first weights. ``worlds``: of :func:`decoding_book.chapters.map_tests.scenarios.examine`. ``flat`` (list
-    of Examined): where all frames say the same. Returns a DataFrame: ``test``, ``method``, ``animal``, ``value``.
-    Tests for which there is nothing have no rows.
+    ``truth`` (ndarray, shape (n_roi,)): simulated drive. ``nulls`` (list of Examined): the same folds, trained on
+    labels of other sessions. ``again``, ``seeds`` (list of Examined): other folds of the same test animals; the same
+    folds from other initial weights. ``worlds``: of :func:`decoding_book.chapters.map_tests.scenarios.examine`.
+    ``flat`` (list of Examined): where all frames say the same. Returns a DataFrame: ``test``, ``method``, ``animal``,
+    ``value``. Tests for which there is nothing have no rows.
     """
     found, nulls, again, seeds, flat = (_known(some) for some in (found, nulls, again, seeds, flat))
     rows = []

@@ -1,4 +1,4 @@
-"""Figures about groups of ROIs: correlation with running, what a group is worth, and what was planted in it."""
+"""Figures about groups of ROIs: correlation with running, what a group is worth, and the ground truth in it."""
 
 import seaborn as sns
 
@@ -69,11 +69,11 @@ def effects(table, ax, ways=None, simulated=False):
 
 
 def against_truth(table, truth, quantity, way, ax, label):
-    """What a group is worth against what was planted in it: mean over animals with its 95 % t interval.
+    """What a group is worth against the ground truth in it: mean over animals with its 95 % t interval.
 
     ``table``, ``truth``: of :func:`decoding_book.chapters.regions.group_effects.effects` and
-    :func:`decoding_book.chapters.regions.group_effects.planted`. ``quantity``: column of ``truth``. ``label``: of the
-    axis of what was planted, with unit.
+    :func:`decoding_book.chapters.regions.group_effects.ground_truth`. ``quantity``: column of ``truth``. ``label``: of
+    the axis of the ground truth, with unit.
     """
     if truth.empty or table.empty:
         return _nothing(ax, "no planted truth")

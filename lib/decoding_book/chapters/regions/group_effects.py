@@ -76,7 +76,7 @@ def effect_table(table):
     return pd.DataFrame(cells.values())
 
 
-def planted(dataset, sets):
+def ground_truth(dataset, sets):
     """What the simulation put into each group, where its truth can be had.
 
     ``sets``: RoiSets. Returns ``table`` (DataFrame): ``group``; ``share_driven``, share of the variance of its
@@ -106,11 +106,11 @@ def _by_group(values, sets):
 
 
 def agreement(table, truth):
-    """Does the order of the groups agree with what was planted?
+    """Does the order of the groups agree with the ground truth?
 
-    ``table``: of :func:`effects`. ``truth``: of :func:`planted`. Returns a DataFrame: a row a way, a column a
-    planted quantity: Spearman's rank correlation over groups of the mean over animals. Empty without truth. Five groups
-    give no p worth printing.
+    ``table``: of :func:`effects`. ``truth``: of :func:`ground_truth`. Returns a DataFrame: a row a way, a column a
+    simulated quantity: Spearman's rank correlation over groups of the mean over animals. Empty without truth. Five
+    groups give no p worth printing.
     """
     if truth.empty or table.empty:
         return pd.DataFrame()
@@ -147,7 +147,7 @@ def candidates(asked):
             for c in asked]
 
 
-def price_of_choosing(scores, found):
+def cost_of_selection(scores, found):
     """What is lost by choosing on other animals, and what is feigned by choosing on the tested ones.
 
     ``scores`` (sequence of NestedScore): of :func:`calcium_decoding.experiments.nested.run`; those without scores are

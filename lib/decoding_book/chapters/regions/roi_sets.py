@@ -124,7 +124,7 @@ def conditions_of(experiment, sets, model="gru", names=None):
     """A condition for each set of ROIs; see :meth:`RoiSets.everything` for their names.
 
     ``experiment``: on all ROIs. ``sets``: RoiSets. ``model``: a name in :data:`calcium_decoding.models.MODELS`.
-    Published figures stand beside a GRU alone. ``names`` (sequence of str): only these sets. Returns a list of
+    Published figures are given next to a GRU alone. ``names`` (sequence of str): only these sets. Returns a list of
     Condition.
     """
     return [Condition(name, restricted(experiment, rois), model,

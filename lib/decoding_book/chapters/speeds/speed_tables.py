@@ -76,8 +76,8 @@ def conditions_of(experiment, models, ending=""):
     """A condition for each decoder of a speed.
 
     ``models`` (sequence of str): names in :data:`calcium_decoding.models.SPEED_MODELS`. ``ending``: added to the name
-    of each, such as ``", causal"``. Returns a list of Condition: published figures stand beside the published decoders,
-    if the target is smoothed as published.
+    of each, such as ``", causal"``. Returns a list of Condition: published figures are given next to the published
+    decoders, if the target is smoothed as published.
     """
     beside = PUBLISHED if experiment.target_smoothing == SMOOTHING else {}
     return [Condition(LABELS[model] + ending, experiment, model, published=beside.get(model))

@@ -147,7 +147,7 @@ def folds_of(dataset, ways, length, n_blocks, seed=0, within=0, trace=""):
     """Folds of every way, with the true labels and with shifted ones.
 
     ``ways`` (sequence of str): names in :data:`WAYS`. ``length``: frames of a window. ``n_blocks``: places of the test
-    block in a recording; the published split is dealt out as often. ``within``: recordings for ways within a recording,
+    block in a recording; the published split is assigned as often. ``within``: recordings for ways within a recording,
     spread evenly; 0: all. ``trace``: what the signal is, for the table. Returns a list of Fold: shifted labels are
     moved on by a third of each recording, around its end: any relation is cut, rhythm and shares stay.
     """
