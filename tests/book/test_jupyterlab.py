@@ -136,7 +136,7 @@ def prompts(page):
 def test_edited_refused_interrupted_and_run_to_the_end(opened):
     page, checkout = opened
     folds = checkout / "_build" / "folds"
-    card, decode, begin = (code_cell(page, text) for text in ("card.rounded()", "chapter.decode(", "notebook.start("))
+    card, decode, begin = (code_cell(page, text) for text in ("card.rounded()", "chapter.decode(", "= start("))
 
     # A value out of range, typed by hand: refused with name, value and remedy, and nothing after it runs.
     retype(page, "past_frames", "past_frames = -1  # frames of a window before the labelled one")
