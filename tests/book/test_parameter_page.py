@@ -78,7 +78,7 @@ def test_every_name_the_page_lists_is_accepted_and_another_refused(chapter):
 @pytest.mark.parametrize(("kind", "description", "unit"), [
     (float, "length of the stretch shown, s", "s"), (int, "length of the moving baseline, frames", "frames"),
     (float, "embargo between blocks, autocorrelation times of running", "autocorrelation times"),
-    (int, "windows a step", "windows"), (int, "passes over the training windows", "passes"),
+    (int, "windows a step", "windows"), (int, "epochs over the training windows", "epochs"),
     (int, "train and validate on one image in so many", "images"), (int, "which recording, counted from 0", ""),
     (float, "highest learning rate on images", ""), (str, "label shifts, frames, comma between", "frames"),
     (int, "seed of everything random", ""), (bool, "leave windows out", "")])
