@@ -82,9 +82,9 @@ def task_of(folder, options):
 
 
 def pieces():
-    from calcium_decoding.explain import cut_masks
+    from calcium_decoding.explain import patches
 
-    return [cut_masks.nothing((SIDE, SIDE)), *cut_masks.squares((SIDE, SIDE))]
+    return [patches.nothing((SIDE, SIDE)), *patches.squares((SIDE, SIDE))]
 
 
 class Peer:

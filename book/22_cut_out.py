@@ -26,7 +26,7 @@
 
 # %%
 from calcium_decoding.experiments import compare
-from calcium_decoding.explain import cut_masks, occlusion, shap_maps
+from calcium_decoding.explain import occlusion, patches, shap_maps
 from calcium_decoding.plotting import interactive, style
 from decoding_book.chapter import start
 from decoding_book.chapters import tables
@@ -66,7 +66,7 @@ chapter = start("22_cut_out", globals(), movies=True)
 experiment = chapter.plan_images(n_folds=folds)
 pool = {"store": chapter.store, "jobs": jobs or None}
 simulated = chapter.dataset.simulated
-shape = occlusion.picture_shape(experiment)
+shape = occlusion.image_shape(experiment)
 
 # %% [markdown]
 # ## Cutting out
@@ -97,7 +97,7 @@ print(null_statement)
 
 # %%
 cuts = occlusion.run(
-    experiment, model, cut_masks.squares(shape), every=test_every, **pool)
+    experiment, model, patches.squares(shape), every=test_every, **pool)
 occlusion_tables.show(occlusion_tables.fold_table(cuts), cuts, nulls)
 
 # %% [markdown]
@@ -187,7 +187,7 @@ occlusion_tables.show(occlusion_tables.animal_table(cuts), cuts, nulls)
 
 # %%
 pairs = occlusion.run(
-    experiment, model, cut_masks.pairs(shape), every=test_every, **pool)
+    experiment, model, patches.pairs(shape), every=test_every, **pool)
 fig, (ax,) = style.panels(1, width=7, height=3.8)
 ax = figures.pairs(pairs, ax, simulated)
 
@@ -206,7 +206,7 @@ occlusion_tables.show(occlusion_tables.pair_table(pairs), pairs, nulls)
 # %%
 of_discs = chapter.plan_images(n_folds=disc_folds, say=False)
 discs = occlusion.run(
-    of_discs, model, cut_masks.discs(shape), every=test_every, **pool)
+    of_discs, model, patches.discs(shape), every=test_every, **pool)
 occlusion_tables.show(occlusion_tables.shape_table(cuts, discs), cuts, nulls)
 
 # %% [markdown]

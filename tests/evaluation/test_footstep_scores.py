@@ -7,7 +7,7 @@ from sklearn import metrics
 
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation.metrics import footsteps
-from calcium_decoding.experiments.engine import Outcome
+from calcium_decoding.experiments.stored import Outcome
 from calcium_decoding.preprocessing.windows import CLASSES
 from decoding_book.chapters.bilateral import summaries
 from decoding_book.chapters.bilateral.study import Result

@@ -20,7 +20,7 @@ from calcium_decoding.data.movies import Movie
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.experiments.movies import ImageExperiment, ImageFoldTask, ImageSettings
-from calcium_decoding.explain import cut_masks, occlusion
+from calcium_decoding.explain import occlusion, patches
 from calcium_decoding.models import SequenceDecoder, training_images
 from calcium_decoding.models.training_images import OneCycle, Stage
 from decoding_book import execute
@@ -34,7 +34,7 @@ STUDY = (128, 128)
 
 
 def test_every_cell_of_the_torus_lies_in_four_squares_and_four_times_a_sixteenth_is_cut_out():
-    squares = cut_masks.squares(STUDY)
+    squares = patches.squares(STUDY)
     assert len(squares) == 64 and len({cut.mask.tobytes() for cut in squares}) == 64
     assert {int(cut.mask.sum()) for cut in squares} == {32 * 32}
     np.testing.assert_array_equal(sum(cut.mask.astype(int) for cut in squares), np.full(STUDY, 4))
@@ -43,7 +43,7 @@ def test_every_cell_of_the_torus_lies_in_four_squares_and_four_times_a_sixteenth
 
 def test_squares_edges_and_discs_lie_where_the_study_put_them_in_its_order():
     """All 113 pieces of the published table, by their rows and columns."""
-    ours = {"square": cut_masks.squares(STUDY)[:49], "edge": cut_masks.edges(STUDY), "circle": cut_masks.discs(STUDY)}
+    ours = {"square": patches.squares(STUDY)[:49], "edge": patches.edges(STUDY), "circle": patches.discs(STUDY)}
     table = published.table("cutout_one_session")
     assert len(table) == 113
     for row in table.itertuples():
@@ -60,7 +60,7 @@ def test_squares_edges_and_discs_lie_where_the_study_put_them_in_its_order():
 
 def test_the_published_best_square_has_its_rows_and_columns():
     table = published.table("cutout_one_session").query("mask_kind == 'square'")
-    best = cut_masks.squares(STUDY)[table["importance"].to_numpy().argmax()]
+    best = patches.squares(STUDY)[table["importance"].to_numpy().argmax()]
     assert best.name == "rows 48-79, columns 16-47"
     expected = np.zeros(STUDY, bool)
     expected[48:80, 16:48] = True
@@ -71,11 +71,11 @@ def test_discs_are_all_pixels_within_a_radius_of_sixteen():
     down, right = np.indices(STUDY)
     for index, (i, j) in enumerate((i, j) for j in range(1, 8) for i in range(1, 8)):
         expected = (down - 16 * i) ** 2 + (right - 16 * j) ** 2 <= 16**2
-        np.testing.assert_array_equal(cut_masks.discs(STUDY)[index].mask, expected)
+        np.testing.assert_array_equal(patches.discs(STUDY)[index].mask, expected)
 
 
 def test_the_pair_of_patches_is_as_large_as_a_square_and_moves_around_the_torus():
-    pair, *moved = cut_masks.pairs(STUDY)
+    pair, *moved = patches.pairs(STUDY)
     expected = np.zeros(STUDY, bool)
     expected[48:80, 16:32] = expected[48:80, 96:112] = True
     np.testing.assert_array_equal(pair.mask, expected)
@@ -86,37 +86,37 @@ def test_the_pair_of_patches_is_as_large_as_a_square_and_moves_around_the_torus(
 
 @pytest.mark.parametrize("shape", [(16, 16), (32, 64)])
 def test_pieces_scale_with_the_picture(shape):
-    for make in (cut_masks.squares, cut_masks.pairs):
+    for make in (patches.squares, patches.pairs):
         for ours, study in zip(make(shape), make(STUDY), strict=True):
             np.testing.assert_array_equal(ours.mask, study.mask[:: 128 // shape[0], :: 128 // shape[1]])
     # Thirteen pixels within a radius of two; those around row or column 14 lack the one pixel beyond the last.
-    assert [cut.mask.sum() for cut in cut_masks.discs((16, 16))] == [
+    assert [cut.mask.sum() for cut in patches.discs((16, 16))] == [
         13 - (i == 7) - (j == 7) for j in range(1, 8) for i in range(1, 8)]
 
 
 @pytest.mark.parametrize("shape", [(100, 128), (128, 4), (0, 8), (64, 64, 3)])
 def test_sizes_that_eight_does_not_divide_are_refused(shape):
-    for make in (cut_masks.squares, cut_masks.discs, cut_masks.limb_pair, cut_masks.nothing):
+    for make in (patches.squares, patches.discs, patches.limb_pair, patches.nothing):
         with pytest.raises(ParameterError, match="rows and columns that 8 divides"):
             make(shape)
 
 
 def test_a_cell_is_the_mean_of_its_four_squares():
     values = np.random.default_rng(0).normal(size=(3, 64))
-    squares = cut_masks.squares(STUDY)
-    found = cut_masks.cell_map(values)
+    squares = patches.squares(STUDY)
+    found = patches.cell_map(values)
     for r in range(8):
         for c in range(8):
             holding = [i for i, cut in enumerate(squares) if cut.mask[16 * r : 16 * r + 16, 16 * c : 16 * c + 16].all()]
             assert len(holding) == 4
             np.testing.assert_allclose(found[:, r, c], values[:, holding].mean(axis=1), rtol=1e-12)
     with pytest.raises(ParameterError, match="64 values"):
-        cut_masks.cell_map(np.zeros(49))
+        patches.cell_map(np.zeros(49))
 
 
 def test_the_published_session_has_its_best_cell_where_the_best_square_lies():
     table = published.table("cutout_one_session").query("mask_kind != 'circle'")
-    found = cut_masks.cell_map(table["importance"].to_numpy())
+    found = patches.cell_map(table["importance"].to_numpy())
     row, column = np.unravel_index(found.argmax(), found.shape)
     assert (row, column) in [(3, 1), (4, 1)]
     by_hand = table.query("row_start in [32, 48] and col_start in [0, 16] and not wraps")["importance"]
@@ -125,15 +125,15 @@ def test_the_published_session_has_its_best_cell_where_the_best_square_lies():
 
 def test_cutting_leaves_the_frames_alone_and_sets_nothing_else():
     frames = np.random.default_rng(1).normal(size=(20, 16, 16)).astype(np.float32)
-    before, cuts = frames.copy(), tuple(cut_masks.squares((16, 16))[10:12])
-    without = cut_masks.CutFrames(frames, cuts)
+    before, cuts = frames.copy(), tuple(patches.squares((16, 16))[10:12])
+    without = patches.OccludedFrames(frames, cuts)
     expected = np.concatenate([np.where(cut.mask, 0, frames) for cut in cuts])
     assert without.shape == expected.shape == (40, 16, 16) and len(without) == 40
     for rows in (slice(3, 29), slice(None), np.array([[1, 22], [39, 3]]), 4, 24):
         np.testing.assert_array_equal(without[rows], expected[rows])
     np.testing.assert_array_equal(frames, before)
     with pytest.raises(ParameterError, match="16 x 16"):
-        cut_masks.CutFrames(np.zeros((5, 32, 32), np.float32), cuts)
+        patches.OccludedFrames(np.zeros((5, 32, 32), np.float32), cuts)
 
 
 # Drops, with networks small enough for tests in place of EfficientNet; all else is as in an experiment.
@@ -203,7 +203,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(experiment, store):
-    cuts = cut_masks.squares(occlusion.picture_shape(experiment))
+    cuts = patches.squares(occlusion.image_shape(experiment))
     return {model: occlusion.run(experiment, model, cuts, store, every, jobs=1)[0]
             for model, every in (("cnn", 1), ("cnn_gru", 2))}
 
@@ -235,9 +235,9 @@ def auc(table):
 
 @pytest.mark.parametrize("model", ["cnn", "cnn_gru"])
 def test_drops_equal_brute_force_exactly(experiment, store, found, model):
-    fold_cut, cuts = found[model], cut_masks.squares((SIDE, SIDE))
+    fold_cut, cuts = found[model], patches.squares((SIDE, SIDE))
     which = [int(np.abs(fold_cut.pooled).argmax()), 0, 49, 60]  # the largest; inside, at the corners, over an edge
-    whole = by_hand(experiment, store, model, cut_masks.nothing((SIDE, SIDE)))
+    whole = by_hand(experiment, store, model, patches.nothing((SIDE, SIDE)))
     exactly = {"rel": 0, "abs": 1e-12}  # the AUC counts pairs: another order of a single one is 1e-5
     assert fold_cut.auc == pytest.approx(auc(whole), **exactly)
     for i in which:
@@ -250,7 +250,7 @@ def test_drops_equal_brute_force_exactly(experiment, store, found, model):
 def test_the_map_peaks_at_the_planted_patch(found):
     for fold_cut in found.values():
         assert fold_cut.base["m0/s"] > 0.8
-        cells = cut_masks.cell_map(fold_cut.importance)
+        cells = patches.cell_map(fold_cut.importance)
         assert np.unravel_index(cells.argmax(), (8, 8)) in [(2, 5), (2, 6), (3, 5), (3, 6)]
         assert cells[2:4, 5:7].mean() > 0.15 > 0.05 > np.abs(cells[5:, :4]).max()
 
@@ -265,7 +265,7 @@ def test_a_session_without_an_auc_is_named_and_in_no_mean(found):
 
 def test_a_fold_whose_sessions_all_lack_an_auc_says_so(experiment, store):
     """Thinned to one window in 300, each test session holds a single one."""
-    cut = cut_masks.limb_pair((SIDE, SIDE))
+    cut = patches.limb_pair((SIDE, SIDE))
     (fold_cut,) = occlusion.run(experiment, "cnn", [cut], store, every=300, jobs=1)
     assert fold_cut.reason.startswith("no test session has an AUC") and "m0/only only running" in fold_cut.reason
     assert not fold_cut.by_session and set(fold_cut.undefined) == {"m0/s", "m0/only"}
@@ -274,11 +274,11 @@ def test_a_fold_whose_sessions_all_lack_an_auc_says_so(experiment, store):
 def test_an_interrupted_run_goes_on_with_the_pieces_that_are_missing(experiment, found, store, tmp_path, monkeypatch):
     for path in [*store.glob("*.npz"), *store.glob("*.safetensors")]:  # networks that are trained already
         shutil.copy(path, tmp_path)
-    cuts, predict, tested = cut_masks.squares((SIDE, SIDE))[:10], training_images.predict, []
+    cuts, predict, tested = patches.squares((SIDE, SIDE))[:10], training_images.predict, []
 
     def interrupted(network, samples):
-        if isinstance(samples.windows.frames, cut_masks.CutFrames):
-            (cut,) = samples.windows.frames.cuts
+        if isinstance(samples.windows.frames, patches.OccludedFrames):
+            (cut,) = samples.windows.frames.patches
             tested.append(cut.name)
             if len(tested) == 5:
                 raise KeyboardInterrupt
@@ -302,12 +302,12 @@ def test_an_interrupted_run_goes_on_with_the_pieces_that_are_missing(experiment,
 
 
 def test_wrong_arguments_are_refused_before_anything_is_trained(experiment, tmp_path):
-    with pytest.raises(ParameterError, match="pieces for"):
-        occlusion.run(experiment, "cnn", cut_masks.squares((32, 32)), tmp_path)
+    with pytest.raises(ParameterError, match="patches for"):
+        occlusion.run(experiment, "cnn", patches.squares((32, 32)), tmp_path)
     with pytest.raises(ParameterError, match="1 or more"):
-        occlusion.run(experiment, "cnn", cut_masks.squares((SIDE, SIDE)), tmp_path, every=0)
+        occlusion.run(experiment, "cnn", patches.squares((SIDE, SIDE)), tmp_path, every=0)
     with pytest.raises(ParameterError, match="one of cnn"):
-        occlusion.run(experiment, "gru", cut_masks.squares((SIDE, SIDE)), tmp_path)
+        occlusion.run(experiment, "gru", patches.squares((SIDE, SIDE)), tmp_path)
     assert not list(tmp_path.iterdir())
 
 

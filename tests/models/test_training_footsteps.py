@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.experiments import engine, footstep_folds
+from calcium_decoding.experiments import footstep_folds, stored
 from calcium_decoding.models import hybrid, linear, training_footsteps
 from calcium_decoding.models.training_footsteps import FitSettings
 from calcium_decoding.preprocessing.windows import Windows
@@ -198,12 +198,12 @@ def test_settings_out_of_range_are_refused(name, value):
 def test_jobs_keep_what_is_done_and_repeat_nothing(tmp_path, frames, rows):
     """A second run trains only what is missing, and a damaged file is missing."""
     tasks = [footstep_folds.DecodeTask(frames, rows, model, 6, SETTINGS, "small") for model in ("logistic", "majority")]
-    first = engine.run_tasks(tasks, tmp_path, jobs=1)
+    first = stored.run_tasks(tasks, tmp_path, jobs=1)
     files = sorted(tmp_path.glob("*.npz"))
     assert len(files) == 2
     stamps = {path: path.stat().st_mtime_ns for path in files}
     files[0].write_bytes(b"damaged")
-    again = engine.run_tasks(tasks, tmp_path, jobs=1)
+    again = stored.run_tasks(tasks, tmp_path, jobs=1)
     assert files[1].stat().st_mtime_ns == stamps[files[1]]
     for one, other in zip(first, again, strict=True):
         assert one.facts["scores"] == other.facts["scores"]

@@ -128,12 +128,21 @@ def run_null(plan, dataset, model, seed, store=None, jobs=None, **options):
     Returns ``folds`` (list of FoldResult): empty if there is no such null; ``statement``: which null it is, or why
     there is none.
     """
-    repaired, statement = drawn(dataset, seed)
-    if repaired is None:
+    return refitted(lambda experiment: engine.run(experiment, [model], store, jobs, "null"), plan, dataset, seed,
+                    **options)
+
+
+def refitted(work, plan, dataset, seed, **options):
+    """What some work gives for the experiment on one draw of the null of sessions, a list of results by fold.
+
+    ``work``: ``work(experiment)``. ``plan``, ``dataset``, ``seed``, ``options``: as for :func:`run_null`. Returns the
+    list: empty where there is no such null; ``statement``: which null it is, or why there is none.
+    """
+    null, statement = drawn(dataset, seed)
+    if null is None:
         return [], statement
-    experiment = plan(dataset=repaired, say=False, **options)
-    found, = run([Condition("null", experiment, model)], store, jobs, "null")
-    return found.folds, f"{statement}, refitted on {len(experiment.split.folds)} folds"
+    found = work(plan(dataset=null, say=False, **options))
+    return found, f"{statement}, refitted on {len(found)} folds"
 
 
 def drawn(dataset, seed, way="repairing"):

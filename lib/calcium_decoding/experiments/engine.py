@@ -6,13 +6,10 @@ that was training after its last epoch, and a changed parameter never meets a st
 """
 
 import contextlib
-import json
 import os
 import platform
 import tempfile
-import zipfile
-from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,7 +18,7 @@ import numpy as np
 from calcium_decoding import models, preprocessing
 from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.experiments import tasks
+from calcium_decoding.experiments import stored, tasks
 from calcium_decoding.experiments.folds import FITTED, FoldResult, FoldTask
 from calcium_decoding.models import loop
 from calcium_decoding.models.training import TrainingSettings
@@ -31,8 +28,7 @@ from calcium_decoding.splits import Split
 from calcium_decoding.splits.audit import audit
 from calcium_decoding.utils import parallel
 from calcium_decoding.utils.code import FOLD_ROOMS, code_digest
-from calcium_decoding.utils.files import hash_content, whole_file
-from calcium_decoding.utils.progress import progress
+from calcium_decoding.utils.files import hash_content
 
 
 @dataclass(frozen=True)
@@ -185,38 +181,34 @@ def run_many(plans, store=None, jobs=None, label="folds", allow_leak=False, sche
     for of_plan, (experiment, names) in zip(keys, plans, strict=True):
         tasks = [(experiment, fold, model) for model in names for fold in experiment.split.folds]
         wanted |= {key: task for key, task in zip(of_plan, tasks, strict=True) if key not in wanted}
-    store = None if store is None else Path(store)
-    found = {key: _load(_path(store, key)) for key in wanted}
-    missing = {key: wanted[key] for key, result in found.items() if result is None}
+    paths = {key: None if store is None else Path(store) / f"{key}.npz" for key in wanted}
     scheduler = scheduler or os.environ.get(parallel.SCHEDULER_VARIABLE)
-    if scheduler and not all(isinstance(experiment, Experiment) for experiment, _, _ in missing.values()):
-        raise ParameterError("scheduler", f"{scheduler}, and movies to decode", "ROI traces, which travel to workers",
-                             "run without a scheduler: movies are decoded where they lie")
-    with progress(None, total=len(missing), desc=label, unit="fold", disable=not missing) as bar:
-        work = _on_cluster(missing, store, scheduler) if scheduler else _here(missing, store, jobs, bar)
-        with contextlib.closing(work):
-            for key, result in work:
-                found[key] = result
-                bar.update()
+
+    def work(missing, bar):
+        tasks = {key: wanted[key] for key in missing}
+        return _on_cluster(tasks, paths, scheduler) if scheduler else _here(tasks, paths, store, jobs, bar)
+
+    found = stored.run(paths, _load, work, label, "fold")
     return [[found[key] for key in of_plan] for of_plan in keys]
 
 
-def _here(missing, store, jobs, bar):
+def _here(missing, paths, store, jobs, bar):
     """Run in processes; frames lie in files that all of them read."""
-    if not missing:
-        return
     with contextlib.ExitStack() as stack:
-        scratch = stack.enter_context(tempfile.TemporaryDirectory())
+        folder = stack.enter_context(tempfile.TemporaryDirectory()) if store is None else store
         shared, calls = {}, []
         for key, (experiment, fold, model) in missing.items():
             if id(experiment) not in shared:
-                shared[id(experiment)] = stack.enter_context(experiment.shared(scratch if store is None else store))
-            calls.append((key, experiment.fold_task(fold, model, shared[id(experiment)]), _path(store, key)))
+                shared[id(experiment)] = stack.enter_context(experiment.shared(folder))
+            calls.append((key, experiment.fold_task(fold, model, shared[id(experiment)]), paths[key]))
         yield from parallel.run(calls, _save, jobs, bar)
 
 
-def _on_cluster(missing, store, scheduler):
+def _on_cluster(missing, paths, scheduler):
     """Run on a cluster, which may not see this disk: signals travel, and results are stored here."""
+    if not all(isinstance(experiment, Experiment) for experiment, _, _ in missing.values()):
+        raise ParameterError("scheduler", f"{scheduler}, and movies to decode", "ROI traces, which travel to workers",
+                             "run without a scheduler: movies are decoded where they lie")
     calls, pieces = [], {}
     for key, (experiment, fold, model) in missing.items():
         recordings = recordings_of(experiment, [fold])
@@ -224,8 +216,8 @@ def _on_cluster(missing, store, scheduler):
         pieces |= {hashes[r.id]: r.signal for r in recordings}
         calls.append(((key, experiment.fold_task(fold, model, {})), hashes))
     for key, result in parallel.on_cluster(_run_remotely, calls, pieces, scheduler, identity):
-        if store is not None:
-            _save(result, _path(store, key))
+        if paths[key] is not None:
+            _save(result, paths[key])
         yield key, result
 
 
@@ -247,84 +239,17 @@ def identity():
             **{name: version(name).partition("+")[0] for name in packages}}
 
 
-_ARRAYS = ("recording", "centre", "labels", "predicted", "valid_labels", "valid_predicted", "train_roc", "running")
-
-
-def _path(store, key):
-    return None if store is None else store / f"{key}.npz"
-
-
 def _save(result, path):
-    rest = {k: v for k, v in asdict(result).items() if k not in _ARRAYS}
-    with whole_file(path) as temporary:
-        np.savez_compressed(temporary, meta=np.array(json.dumps(rest)), **{k: getattr(result, k) for k in _ARRAYS})
+    content = asdict(result)
+    arrays = {k: v for k, v in content.items() if isinstance(v, np.ndarray)}
+    stored.save(stored.Outcome({k: v for k, v in content.items() if k not in arrays}, arrays), path)
 
 
 def _load(path):
     """The stored fold, or None if it is not there or damaged: it is then trained again."""
-    if path is None:
+    if (outcome := stored.load(path)) is None:
         return None
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            rest = json.loads(str(file["meta"]))
-            arrays = {name: file[name] for name in _ARRAYS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    rest["history"] = loop.History(**rest["history"])
-    rest |= {"recordings": tuple(rest["recordings"]), "notes": tuple(rest["notes"])}
-    return FoldResult(**rest, **arrays)
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What a job found.
-
-    ``facts``: anything JSON can hold: scores, notes, losses. ``arrays``: dict of str to ndarray.
-    """
-
-    facts: dict
-    arrays: dict = field(default_factory=dict)
-
-
-def run_tasks(tasks, store=None, jobs=None, label="trainings"):
-    """Run every task, in processes of one thread each.
-
-    ``tasks``: each has ``key()``, a str that says all that determines its outcome beside the code, and
-    ``run(checkpoint, report)``, which gives an :class:`Outcome`. Tasks of one key run once. ``store``: folder of
-    outcomes. ``jobs``: processes; all processors if left out. Outcomes do not depend on it. ``label``: what the
-    progress bar counts. Returns a list of Outcome: in the order of the tasks.
-    """
-    store = None if store is None else Path(store)
-    keys = [hash_content([task.key(), _versions(), code_digest(*FOLD_ROOMS, type(task).run)]) for task in tasks]
-    wanted = dict(zip(keys, tasks, strict=True))
-    paths = {key: None if store is None else store / f"footsteps-{key}.npz" for key in wanted}
-    found = {key: load_outcome(path) for key, path in paths.items()}
-    missing = [(key, wanted[key], paths[key]) for key, outcome in found.items() if outcome is None]
-    with progress(None, total=len(missing), desc=label, unit="training", disable=not missing) as bar:
-        with contextlib.closing(parallel.run(missing, save_outcome, jobs, bar)) as work:
-            for key, outcome in work:
-                found[key] = outcome
-                bar.update()
-    return [found[key] for key in keys]
-
-
-def save_outcome(outcome, path):
-    """Write an outcome, whole or not at all."""
-    with whole_file(path) as temporary:
-        np.savez_compressed(temporary, facts=np.array(json.dumps(outcome.facts, allow_nan=False)), **outcome.arrays)
-
-
-def load_outcome(path):
-    """The stored outcome, or None if it is not there or damaged: the job then runs again."""
-    if path is None:
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return Outcome(json.loads(str(file["facts"])), {name: file[name] for name in file if name != "facts"})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-
-
-@cache
-def _versions():
-    return {name: version(name).partition("+")[0] for name in ("numpy", "scikit-learn", "torch")}
+    facts = outcome.facts
+    facts |= {"history": loop.History(**facts["history"]), "recordings": tuple(facts["recordings"]),
+              "notes": tuple(facts["notes"])}
+    return FoldResult(**facts, **outcome.arrays)

@@ -158,23 +158,22 @@ class FoldTask:
             require(train.labels, "training frames")
         except DataError as error:
             return replace(result, reason=f"{error.where}: {error.found}")
-        settings = self.training
-        decoder = models.build(self.model, train.n_roi, self.spec.past_frames, settings.seed)
-        history = training.fit(decoder, train, valid, settings, checkpoint=checkpoint, report=report)
-        train = settings.trained_on(train)
-        on_train, on_valid, on_test = (training.predict(decoder, windows, settings.torch_device())
-                                       for windows in (train, valid, test))
+        decoder, history = self.trained(train, valid, checkpoint, report)
+        train = self.training.trained_on(train)
+        on_train, on_valid, on_test = (self.predict(decoder, windows) for windows in (train, valid, test))
         result = replace(result, history=history, predicted=on_test, valid_labels=valid.labels,
                          valid_predicted=on_valid)
-        scored = self._scored_run if self.task == "run" else self._scored_speed
-        return scored(result, train, on_train)
+        return (scored_run(result, train.labels, on_train) if self.task == "run" else
+                self._scored_speed(result, train, on_train))
 
-    def _scored_run(self, result, train, on_train):
-        scores = {**metrics.frame_scores(result.labels, result.predicted),
-                  "auc_train": metrics.auc(train.labels, on_train)}
-        if len(np.unique(result.valid_labels)) == 2:
-            scores["auc_valid"] = metrics.auc(result.valid_labels, result.valid_predicted)
-        return replace(result, scores=scores, train_roc=metrics.roc(train.labels, on_train)[1])
+    def trained(self, train, valid, checkpoint=None, report=None):
+        """The decoder, trained on some windows and validated on others, and its History."""
+        decoder = models.build(self.model, train.n_roi, self.spec.past_frames, self.training.seed)
+        return decoder, training.fit(decoder, train, valid, self.training, checkpoint=checkpoint, report=report)
+
+    def predict(self, decoder, windows):
+        """What a decoder gives for windows; see :func:`calcium_decoding.models.training.predict`."""
+        return training.predict(decoder, windows, self.training.torch_device())
 
     def _scored_speed(self, result, train, on_train):
         running = self._running(train)
@@ -238,3 +237,11 @@ class FoldTask:
                                     for name, some in ranges.items()], self.spec)
 
         return over
+
+
+def scored_run(result, train_labels, on_train):
+    """A FoldResult of running with its scores, from what was decoded of its windows and of those trained on."""
+    scores = {**metrics.frame_scores(result.labels, result.predicted), "auc_train": metrics.auc(train_labels, on_train)}
+    if len(np.unique(result.valid_labels)) == 2:
+        scores["auc_valid"] = metrics.auc(result.valid_labels, result.valid_predicted)
+    return replace(result, scores=scores, train_roc=metrics.roc(train_labels, on_train)[1])

@@ -8,7 +8,7 @@ import numpy as np
 from calcium_decoding.data.readers.footsteps import KINEMATICS
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation.metrics import footsteps
-from calcium_decoding.experiments.engine import Outcome
+from calcium_decoding.experiments.stored import Outcome
 from calcium_decoding.models import hybrid, training_footsteps
 from calcium_decoding.models.linear import LinearDecoder, MajorityDecoder
 from calcium_decoding.models.names import FOOTSTEP_LINEAR

@@ -20,7 +20,7 @@ from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import metrics
 from calcium_decoding.experiments import engine
-from calcium_decoding.experiments.folds import FITTED, FoldResult
+from calcium_decoding.experiments.folds import FITTED, FoldResult, scored_run
 from calcium_decoding.models import IMAGE_MODELS, build_image, loop, training_images
 from calcium_decoding.models.cnn_rnn import for_inference
 from calcium_decoding.models.training import device_of
@@ -42,7 +42,7 @@ class ImageSettings:
     Parameters
     ----------
     weights : str
-        First weights of the network on images: ``"imagenet"``, ``"lite0-offline"`` or ``"none"``; see
+        Initial weights of the network on images: ``"imagenet"``, ``"lite0-offline"`` or ``"none"``; see
         :data:`calcium_decoding.models.cnn.WEIGHTS`.
     images_each_side : int
         k of the 2k + 1 images that a recurrent decoder sees.
@@ -50,7 +50,7 @@ class ImageSettings:
         Recurrent decoders leave the network on images as stage 1 made it; its features are computed once and kept.
         Otherwise it is trained further, as published.
     bin_px : int
-        Average squares of so many pixels a side; the study has 1.
+        Average squares of n x n pixels; the study has 1.
     frame_scaling : {"session", "training"}
         What mean image and deviation are taken from; see
         :class:`calcium_decoding.preprocessing.movie_frames.FrameScaling`.
@@ -229,12 +229,9 @@ class ImageFoldTask:
         on_train, on_valid, on_test = (
             (samples.windows.labels, training_images.predict(network, samples))
             for samples in (self._samples("train"), self._samples("valid"), self._samples("test", every=1)))
-        scores = metrics.frame_scores(*on_test) | {"auc_train": metrics.auc(*on_train)}
-        if len(np.unique(on_valid[0])) == 2:
-            scores["auc_valid"] = metrics.auc(*on_valid)
-        return replace(result, scores=scores, history=history, predicted=on_test[1], valid_labels=on_valid[0],
-                       valid_predicted=on_valid[1], train_roc=metrics.roc(*on_train)[1],
-                       seconds=time.perf_counter() - began)
+        result = scored_run(replace(result, history=history, predicted=on_test[1], valid_labels=on_valid[0],
+                                    valid_predicted=on_valid[1]), *on_train)
+        return replace(result, seconds=time.perf_counter() - began)
 
     def trained(self, checkpoint=None, report=None):
         """The decoder of this fold: read if it was trained before, else trained and kept.
@@ -314,7 +311,7 @@ class ImageFoldTask:
 
 
 def _thinned(n, consecutive, every):
-    """Indices of one run of consecutive samples in so many."""
+    """Indices of every n-th run of consecutive samples."""
     runs = np.arange(0, n, consecutive * every)
     which = (runs[:, None] + np.arange(consecutive)).ravel()
     return which[which < n]

@@ -14,8 +14,8 @@ from torch import nn
 
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments import footstep_folds
-from calcium_decoding.experiments.engine import Outcome
 from calcium_decoding.experiments.footstep_folds import Frames
+from calcium_decoding.experiments.stored import Outcome
 from calcium_decoding.models import hybrid, training_footsteps
 from calcium_decoding.models.linear import PENALTIES
 from calcium_decoding.splits.footstep_samples import Rows

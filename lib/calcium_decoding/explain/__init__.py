@@ -4,7 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "cell_importance": ["deletion_curve", "tuning"],
-    "cut_masks": ["discs", "pairs", "squares"],
-    "occlusion": ["FoldCut", "mask_rois"],
+    "patches": ["discs", "pairs", "squares"],
+    "occlusion": ["FoldOcclusion", "mask_rois"],
     "shap_maps": ["FoldMap", "mean_map", "warning"],
 })

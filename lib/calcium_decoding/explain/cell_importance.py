@@ -9,8 +9,8 @@ from scipy.stats import spearmanr
 
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation.metrics import footsteps
-from calcium_decoding.experiments.engine import Outcome
 from calcium_decoding.experiments.footstep_folds import DecodeTask
+from calcium_decoding.experiments.stored import Outcome
 from calcium_decoding.models import loop
 from calcium_decoding.preprocessing.windows import CLASSES, Windows
 

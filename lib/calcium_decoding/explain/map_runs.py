@@ -4,12 +4,11 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from calcium_decoding import models
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.evaluation import metrics
-from calcium_decoding.experiments import compare, fold_map
+from calcium_decoding.experiments import compare
 from calcium_decoding.explain import attribution, deep_shap
-from calcium_decoding.models import names, training
+from calcium_decoding.explain.shap_maps import explained
 
 LOGISTIC_WINDOWS, CURVE_WINDOWS = 10_000, 300
 STATES = {"trained": "as trained", "readout": "read-out shuffled", "all": "all weights shuffled"}
@@ -89,7 +88,7 @@ def run(experiment, model="gru", asked=Asked(), store=None, jobs=None, label="ma
         A name in :data:`calcium_decoding.models.names.EXPLAINED`.
     asked : Asked
     store, jobs, label
-        As for :func:`calcium_decoding.experiments.fold_map.run`.
+        As for :func:`calcium_decoding.experiments.stored.run_on_decoders`.
 
     Returns
     -------
@@ -105,12 +104,8 @@ def run(experiment, model="gru", asked=Asked(), store=None, jobs=None, label="ma
     DataError
         No fold has a decoder.
     """
-    if model not in names.EXPLAINED:
-        raise ParameterError("model", repr(model), f"one of {', '.join(names.EXPLAINED)}", "name one of these")
-    experiment.audit()
-    found = fold_map.run(_examined, experiment, model, asdict(asked), "maps", store, jobs, label)
-    fold_map.require_some(found, label)
-    return [Examined(**one) for one in found]
+    return [Examined(**one) for one in explained(_examined, experiment, model, asdict(asked), "maps", store, jobs,
+                                                 label)]
 
 
 def run_null(plan, dataset, seed, model, asked, n_folds=0, n=0, store=None, jobs=None):
@@ -121,18 +116,16 @@ def run_null(plan, dataset, seed, model, asked, n_folds=0, n=0, store=None, jobs
     ``store``, ``jobs``: as for :func:`run`. Returns ``found`` (list of Examined): empty where there is no such null;
     ``statement``: which null it is, or why there is none.
     """
-    drawn, statement = compare.drawn(dataset, seed)
-    if drawn is None:
-        return [], statement
-    experiment = _first(plan(drawn, n_folds=n_folds, say=False), n or None)
-    found = run(experiment, model, _plain(asked), store, jobs, "labels of other sessions")
-    return found, f"{statement}, refitted on {len(found)} folds"
+    def work(experiment):
+        return run(_first(experiment, n or None), model, _plain(asked), store, jobs, "labels of other sessions")
+
+    return compare.refitted(work, plan, dataset, seed, n_folds=n_folds)
 
 
 def other_seeds(experiment, model, asked, n, store=None, jobs=None):
     """The first ``n`` folds again, from other initial weights and with other random choices."""
     return run(_first(experiment, n, seed=experiment.training.seed + 1), model, _plain(asked), store, jobs,
-               "other first weights")
+               "other initial weights")
 
 
 def other_folds(every, experiment, model, asked, n, store=None, jobs=None):
@@ -161,21 +154,14 @@ def _plain(asked):
     return replace(asked, shuffle=False, n_random=0, keep=False)
 
 
-def _examined(task, asked):
-    asked = Asked(**asked)
-    train, valid, test = task.windows()
-    (fold,), settings = task.split.folds, task.training
-    found = {"fold": fold.name, "animal": fold.test_group, "reason": fold_map.one_class(train, test)}
-    if not found["reason"]:
-        network = models.build(task.model, train.n_roi, task.spec.past_frames, settings.seed)
-        training.fit(network, train, valid, settings)
-        logistic = models.build("logistic", train.n_roi, task.spec.past_frames, settings.seed)
-        some = _some(train, LOGISTIC_WINDOWS)
-        training.fit(logistic, some, valid, settings)
-        for name, decoder in (("auc", network), ("auc_logistic", logistic)):
-            found[name] = float(metrics.auc(test.labels, training.predict(decoder, test, settings.torch_device())))
-        found |= _looked_at(network.cpu(), logistic, some, test, asked, settings.seed)
-    return found
+def _examined(task, windows, asked):
+    train, valid, test = windows
+    some = _some(train, LOGISTIC_WINDOWS)
+    network, _ = task.trained(train, valid)
+    logistic, _ = replace(task, model="logistic").trained(some, valid)
+    aucs = {name: float(metrics.auc(test.labels, task.predict(decoder, test)))
+            for name, decoder in (("auc", network), ("auc_logistic", logistic))}
+    return aucs | _looked_at(network.cpu(), logistic, some, test, Asked(**asked), task.training.seed)
 
 
 def _looked_at(network, logistic, train, test, asked, seed):

@@ -5,7 +5,6 @@ normalised, in all frames; importance is the AUC of whole images less that witho
 For each patch the features of an image are computed once and shared by all windows that hold it.
 """
 
-import json
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,35 +12,33 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from calcium_decoding import models
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import metrics
-from calcium_decoding.experiments import engine, fold_map
-from calcium_decoding.explain import cut_masks
-from calcium_decoding.models import training, training_images
+from calcium_decoding.experiments import engine, stored
+from calcium_decoding.explain.patches import OccludedFrames, nothing
+from calcium_decoding.models import training_images
 from calcium_decoding.models.training_images import Images, ImageSequences
 from calcium_decoding.preprocessing.movie_frames import MovieFrames
 from calcium_decoding.preprocessing.windows import WindowSet
 from calcium_decoding.utils import parallel
 from calcium_decoding.utils.code import code_digest
 from calcium_decoding.utils.files import hash_content, write_json
-from calcium_decoding.utils.progress import progress
 
-HELD_BYTES = 2**28  # test frames are held in memory up to this, and read anew for each piece above
+HELD_BYTES = 2**28  # test frames are held in memory up to this, and read anew for each patch above
 RUN = 64  # windows in a row that are taken together where not all are: they share images
-CUTS_A_CALL = 16  # pieces of one fold in one process, which share frames and network
-WINDOWS_AT_A_TIME = 2**13  # of several pieces that go through the network together, so that it is made ready once
+PATCHES_A_CALL = 16  # patches of one fold in one process, which share frames and network
+WINDOWS_AT_A_TIME = 2**13  # of several patches that go through the network together, so that it is made ready once
 
 
 @dataclass(frozen=True, eq=False)
-class FoldCut:
-    """What the decoder of one fold loses without each piece.
+class FoldOcclusion:
+    """What the decoder of one fold loses without each patch.
 
     ``fold``, ``animal``, ``model``: ``animal`` is the test group. ``auc``: of whole images, over all test windows
-    that were used, sessions pooled. ``pooled`` (ndarray, shape (n_cuts,), float64): ``auc`` less the same without the
-    piece. ``base`` (dict of str to float): AUC of whole images by test session; sessions that have one.
-    ``by_session`` (dict of str to ndarray, shape (n_cuts,), float64): the drop in each of them. ``undefined`` (dict of
-    str to str): test sessions without an AUC, and why; they are in no mean. ``reason``: why there is nothing of this
+    that were used, sessions pooled. ``pooled`` (ndarray, shape (n_patches,), float64): ``auc`` less the same without
+    the patch. ``base`` (dict of str to float): AUC of whole images by test session; sessions that have one.
+    ``by_session`` (dict of str to ndarray, shape (n_patches,), float64): the drop in each of them. ``undefined`` (dict
+    of str to str): test sessions without an AUC, and why; they are in no mean. ``reason``: why there is nothing of this
     fold; empty if there is.
     """
 
@@ -57,24 +54,24 @@ class FoldCut:
 
     @property
     def importance(self):
-        """Mean drop over the sessions that have an AUC, shape (n_cuts,)."""
+        """Mean drop over the sessions that have an AUC, shape (n_patches,)."""
         return np.mean(list(self.by_session.values()), axis=0)
 
 
-def run(experiment, model, cuts, store, every=1, jobs=None, label="cut-out"):
-    """Test the decoder of every fold without each piece; decoders that are not trained yet are trained first.
+def run(experiment, model, patches, store, every=1, jobs=None, label="occlusion"):
+    """Test the decoder of every fold without each patch; decoders that are not trained yet are trained first.
 
     Parameters
     ----------
     experiment : ImageExperiment
     model : str
         A name in :data:`calcium_decoding.models.IMAGE_MODELS`.
-    cuts : sequence of Cut
+    patches : sequence of Patch
         For images of the size that the decoder sees, the movie's over ``bin_px``.
     store : str or Path
-        Folder of finished folds, their weights, and a file for each piece and fold: an interrupted run goes on.
+        Folder of finished folds, their weights, and a file for each patch and fold: an interrupted run goes on.
     every : int
-        Test on one window in so many; windows of several images are taken 64 in a row. 1: all, as published.
+        Test on every n-th window; windows of several images are taken 64 in a row. 1: all, as published.
     jobs : int, optional
         Processes; all processors if left out. Results do not depend on it.
     label : str
@@ -82,7 +79,7 @@ def run(experiment, model, cuts, store, every=1, jobs=None, label="cut-out"):
 
     Returns
     -------
-    list of FoldCut
+    list of FoldOcclusion
         In the order of the split.
 
     Raises
@@ -90,56 +87,58 @@ def run(experiment, model, cuts, store, every=1, jobs=None, label="cut-out"):
     LeakError
         The split leaks.
     ParameterError
-        A model that does not decode images, ``every`` below 1, or pieces for images of another size.
+        A model that does not decode images, ``every`` below 1, or patches for images of another size.
     DataError
         A movie cannot be read or normalised.
     """
     if every < 1:
-        raise ParameterError("every", every, "1 or more", "test on one window in so many")
-    shape = picture_shape(experiment)
-    for cut in cuts:
-        if cut.mask.shape != shape:
-            raise ParameterError("cuts", f"'{cut.name}' for pictures of {cut.mask.shape}", f"pieces for {shape}",
-                                 "make the pieces for the size that the decoder sees")
+        raise ParameterError("every", every, "1 or more", "test on every n-th window")
+    shape = image_shape(experiment)
+    for patch in patches:
+        if patch.mask.shape != shape:
+            raise ParameterError("patches", f"'{patch.name}' for images of {patch.mask.shape}", f"patches for {shape}",
+                                 "make the patches for the size that the decoder sees")
     store = Path(store)
     folds = engine.run(experiment, [model], store, jobs, "decoders")
-    cuts = [cut_masks.nothing(shape), *cuts]
-    paths = {fold.name: _paths(store, experiment.key(fold, model), cuts, every) for fold in experiment.split.folds}
-    known = {path: _load(path) for result in folds if result.scores for path in paths[result.fold]}
-    if missing := [path for path, content in known.items() if content is None]:
+    patches = [nothing(shape), *patches]
+    paths = {fold.name: _paths(store, experiment.key(fold, model), patches, every) for fold in experiment.split.folds}
+
+    def work(missing, bar):
+        missing = set(missing)
         with experiment.shared(store) as shared:
             calls = [(experiment.fold_task(fold, model, shared), every, some)
                      for fold in experiment.split.folds
-                     for some in _grouped([pair for pair in zip(paths[fold.name], cuts, strict=True)
-                                           if known.get(pair[0], ()) is None])]
-            with progress(None, total=len(missing), desc=label, unit="piece") as bar:
-                for found in parallel.in_processes(_test, calls, jobs):
-                    known |= found
-                    bar.update(len(found))
-    return [_fold_cut(result, [known.get(path) for path in paths[result.fold]]) for result in folds]
+                     for some in _grouped([pair for pair in zip(paths[fold.name], patches, strict=True)
+                                           if pair[0] in missing])]
+            for found in parallel.in_processes(_test, calls, jobs):
+                yield from found.items()
+
+    wanted = {path: path for result in folds if result.scores for path in paths[result.fold]}
+    known = stored.run(wanted, stored.load_json, work, label, "patch")
+    return [_fold_occlusion(result, [known.get(path) for path in paths[result.fold]]) for result in folds]
 
 
-def picture_shape(experiment):
+def image_shape(experiment):
     """Rows and columns of the images that a decoder sees, (int, int)."""
     _, rows, columns = experiment.dataset.recordings[0].movie.shape
     return rows // experiment.settings.bin_px, columns // experiment.settings.bin_px
 
 
-def decoded(task, cuts, every=1):
-    """Decoded probabilities of the test windows of a fold without each piece.
+def decoded(task, patches, every=1):
+    """Decoded probabilities of the test windows of a fold without each patch.
 
-    ``task``: its decoder is trained, or is trained now. ``cuts``: sequence of Cut. ``every``: as for :func:`run`.
+    ``task``: its decoder is trained, or is trained now. ``patches``: sequence of Patch. ``every``: as for :func:`run`.
     Yields ``windows`` (WindowSet): the test windows that are used, the same each time; frames are those of the whole
     image; ``p_run`` (ndarray, shape (n,), float64).
     """
-    network, windows, cuts = task.trained()[0], _windows(task, every), tuple(cuts)
+    network, windows, patches = task.trained()[0], _windows(task, every), tuple(patches)
     samples, device = Images if task.model == "cnn" else ImageSequences, next(network.parameters()).device
     together = max(1, WINDOWS_AT_A_TIME // len(windows))
-    for first in range(0, len(cuts), together):
-        some = cuts[first : first + together]
+    for first in range(0, len(patches), together):
+        some = patches[first : first + together]
         starts = [windows.starts + i * len(windows.frames) for i in range(len(some))]
         rest = {name: np.tile(getattr(windows, name), len(some)) for name in ("labels", "recording", "centre")}
-        without = replace(windows, frames=cut_masks.CutFrames(windows.frames, some), starts=np.concatenate(starts),
+        without = replace(windows, frames=OccludedFrames(windows.frames, some), starts=np.concatenate(starts),
                           **rest)
         p_run = training_images.predict(network, samples(without, device))
         yield from ((windows, mine) for mine in p_run.reshape(len(some), -1))
@@ -160,9 +159,9 @@ def _windows(task, every):
 
 
 def _test(task, every, named):
-    """Score pieces of one fold and write a file for each as soon as it is done."""
+    """Score patches of one fold and write a file for each as soon as it is done."""
     found = {}
-    for (path, _), (windows, p_run) in zip(named, decoded(task, [cut for _, cut in named], every), strict=True):
+    for (path, _), (windows, p_run) in zip(named, decoded(task, [patch for _, patch in named], every), strict=True):
         found[path] = _scores(windows, p_run)
         write_json(path, found[path])
     return found
@@ -183,8 +182,8 @@ def _scores(windows, p_run):
     return content
 
 
-def _fold_cut(result, contents):
-    found = FoldCut(result.fold, result.test_group, result.model, reason=result.reason)
+def _fold_occlusion(result, contents):
+    found = FoldOcclusion(result.fold, result.test_group, result.model, reason=result.reason)
     if not result.scores:
         return found
     whole, *without = contents
@@ -200,22 +199,14 @@ def _fold_cut(result, contents):
 
 
 def _grouped(pairs):
-    return [pairs[i : i + CUTS_A_CALL] for i in range(0, len(pairs), CUTS_A_CALL)]
+    return [pairs[i : i + PATCHES_A_CALL] for i in range(0, len(pairs), PATCHES_A_CALL)]
 
 
-def _paths(store, key, cuts, every):
-    """A file for each piece, named by all that its scores depend on."""
-    masks = [[cut.mask.shape, np.packbits(cut.mask).tobytes().hex()] for cut in cuts]
+def _paths(store, key, patches, every):
+    """A file for each patch, named by all that its scores depend on."""
+    masks = [[patch.mask.shape, np.packbits(patch.mask).tobytes().hex()] for patch in patches]
     code = code_digest("explain")
     return [store / (hash_content(["cut_out", key, every, mask, code]) + ".cut.json") for mask in masks]
-
-
-def _load(path):
-    """Scores of a piece that was tested before, or None."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 COLUMNS = ["fold", "animal", "group", "fill", "auc"]
@@ -232,7 +223,7 @@ def mask_rois(experiment, groups, model="gru", store=None, jobs=None, label="mas
         Numbers of the ROIs of each group, counted from 1.
     model : str
     store, jobs, label
-        As for :func:`calcium_decoding.experiments.fold_map.run`.
+        As for :func:`calcium_decoding.experiments.stored.run_on_decoders`.
 
     Returns
     -------
@@ -243,22 +234,18 @@ def mask_rois(experiment, groups, model="gru", store=None, jobs=None, label="mas
     """
     if not groups:
         return pd.DataFrame(columns=COLUMNS)
-    found = fold_map.run(_masked, experiment, model, groups, "masked", store, jobs, label)
-    return pd.DataFrame([row for rows in found for row in rows], columns=COLUMNS)
+    found = stored.run_on_decoders(_masked, experiment, model, groups, "masked", store, jobs, label)
+    return pd.DataFrame([{"fold": one["fold"], "animal": one["animal"], **row}
+                         for one in found for row in one.get("rows", ())], columns=COLUMNS)
 
 
-def _masked(task, groups):
-    rows = []
-    train, valid, test = task.windows()
-    if not fold_map.one_class(train, test):
-        settings, (fold,) = task.training, task.split.folds
-        decoder = models.build(task.model, train.n_roi, task.spec.past_frames, settings.seed)
-        training.fit(decoder, train, valid, settings)
-        fills = {"zero": np.zeros(train.n_roi, np.float32), "mean": train.frames.mean(axis=0, dtype=float)}
-        for group, rois, fill in [("", (), "none"), *((g, r, f) for g, r in groups.items() for f in fills)]:
-            columns, frames = np.array(rois, dtype=int) - 1, test.frames.copy()
-            frames[:, columns] = fills[fill][columns] if group else 0
-            p_run = training.predict(decoder, replace(test, frames=frames), settings.torch_device())
-            auc = metrics.frame_scores(test.labels, p_run)["auc"]
-            rows.append({"fold": fold.name, "animal": fold.test_group, "group": group, "fill": fill, "auc": auc})
-    return rows
+def _masked(task, windows, groups):
+    rows, (train, valid, test) = [], windows
+    decoder, _ = task.trained(train, valid)
+    fills = {"zero": np.zeros(train.n_roi, np.float32), "mean": train.frames.mean(axis=0, dtype=float)}
+    for group, rois, fill in [("", (), "none"), *((g, r, f) for g, r in groups.items() for f in fills)]:
+        columns, frames = np.array(rois, dtype=int) - 1, test.frames.copy()
+        frames[:, columns] = fills[fill][columns] if group else 0
+        p_run = task.predict(decoder, replace(test, frames=frames))
+        rows.append({"group": group, "fill": fill, "auc": metrics.frame_scores(test.labels, p_run)["auc"]})
+    return {"rows": rows}

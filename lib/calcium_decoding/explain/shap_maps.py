@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calcium_decoding import models
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.evaluation import metrics, statistics
-from calcium_decoding.experiments import compare, fold_map
+from calcium_decoding.experiments import compare, stored
 from calcium_decoding.explain import deep_shap
-from calcium_decoding.models import names, training
+from calcium_decoding.models import names
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +60,7 @@ def run(experiment, model="gru", n_windows=200, n_background=100, output="probab
         study. All of them if there are fewer.
     output : {"probability", "logit"}
     store, jobs, label
-        As for :func:`calcium_decoding.experiments.fold_map.run`.
+        As for :func:`calcium_decoding.experiments.stored.run_on_decoders`.
 
     Returns
     -------
@@ -77,17 +76,24 @@ def run(experiment, model="gru", n_windows=200, n_background=100, output="probab
     DataError
         The values of a fold do not add up to its output, or no fold has a decoder.
     """
-    if model not in names.EXPLAINED:
-        raise ParameterError("model", repr(model), f"one of {', '.join(names.EXPLAINED)}", "name one of these")
     if n_windows < 0 or n_background < 1:
         raise ParameterError("n_windows, n_background", f"{n_windows}, {n_background}", "0 or more, and 1 or more",
                              "change these numbers")
+    found = explained(_explained, experiment, model, (n_windows, n_background, output), "shap", store, jobs, label)
+    return [FoldMap(**one | {"mean_abs": np.array(one.get("mean_abs", np.empty((0, 0))))}) for one in found]
+
+
+def explained(work, experiment, model, asked, ending, store=None, jobs=None, label="maps"):
+    """:func:`calcium_decoding.experiments.stored.run_on_decoders` for a network that Deep SHAP has rules for.
+
+    Raises what :func:`run` raises.
+    """
+    if model not in names.EXPLAINED:
+        raise ParameterError("model", repr(model), f"one of {', '.join(names.EXPLAINED)}", "name one of these")
     experiment.audit()
-    asked = (n_windows, n_background, output)
-    found = fold_map.run(_explained, experiment, model, asked, "shap", store, jobs, label)
-    fold_map.require_some(found, label)
-    return [FoldMap(**one | {"mean_abs": np.array(one["mean_abs"]) if one["mean_abs"] else np.empty((0, 0))})
-            for one in found]
+    found = stored.run_on_decoders(work, experiment, model, asked, ending, store, jobs, label)
+    stored.require_some(found, label)
+    return found
 
 
 def run_null(plan, dataset, seed, *asked, **how):
@@ -97,39 +103,29 @@ def run_null(plan, dataset, seed, *asked, **how):
     ``experiment``; ``how`` may also have ``n_folds``. Returns ``maps`` (list of FoldMap): empty where there is no such
     null; ``statement``: which null it is, or why there is none.
     """
-    drawn, statement = compare.drawn(dataset, seed)
-    n_folds = how.pop("n_folds", 0)
-    if drawn is None:
-        return [], statement
-    maps = run(plan(drawn, n_folds=n_folds, say=False), *asked, label="null", **how)
-    return maps, f"{statement}, refitted on {len(maps)} folds"
+    return compare.refitted(lambda experiment: run(experiment, *asked, label="null", **how), plan, dataset, seed,
+                            n_folds=how.pop("n_folds", 0))
 
 
-def _explained(task, asked):
-    n_windows, n_background, output = asked
-    train, valid, test = task.windows()
-    (fold,), settings = task.split.folds, task.training
-    found = {"fold": fold.name, "animal": fold.test_group, "mean_abs": [], "reason": fold_map.one_class(train, test)}
-    if not found["reason"]:
-        decoder = models.build(task.model, train.n_roi, task.spec.past_frames, settings.seed)
-        training.fit(decoder, train, valid, settings)
-        auc = metrics.auc(test.labels, training.predict(decoder, test, settings.torch_device()))
-        n = len(test)
-        explained = np.linspace(0, n, min(n_windows or n, n), endpoint=False, dtype=int)
-        background = np.random.default_rng(settings.seed).choice(n, min(n_background, n), replace=False)
-        mean_abs, base, error = _mean_abs(decoder, test, explained, background, output, settings.torch_device())
-        found |= {"mean_abs": mean_abs.tolist(), "auc": float(auc), "base": base, "error": error}
-    return found
+def _explained(task, windows, asked):
+    (train, valid, test), (n_windows, n_background, output), settings = windows, asked, task.training
+    decoder, _ = task.trained(train, valid)
+    auc = metrics.auc(test.labels, task.predict(decoder, test))
+    n = len(test)
+    which = np.linspace(0, n, min(n_windows or n, n), endpoint=False, dtype=int)
+    background = np.random.default_rng(settings.seed).choice(n, min(n_background, n), replace=False)
+    mean_abs, base, error = _mean_abs(decoder, test, which, background, output, settings.torch_device())
+    return {"mean_abs": mean_abs.tolist(), "auc": float(auc), "base": base, "error": error}
 
 
-def _mean_abs(decoder, test, explained, background, output, device, at_a_time=2000):
+def _mean_abs(decoder, test, which, background, output, device, at_a_time=2000):
     """Mean of absolute values over windows, the base, and the largest error; few windows in memory at a time."""
     against, total, error = test.gather(background), 0.0, 0.0
-    for first in range(0, len(explained), at_a_time):
-        some = test.gather(explained[first : first + at_a_time])
+    for first in range(0, len(which), at_a_time):
+        some = test.gather(which[first : first + at_a_time])
         found = deep_shap.values(decoder, some, against, output, device=device)
         total, error = total + np.abs(found.values).sum(axis=0), max(error, found.error)
-    return total / len(explained), found.base, error
+    return total / len(which), found.base, error
 
 
 def mean_map(maps):
@@ -146,7 +142,7 @@ def warning(maps, nulls=()):
 
     Parameters
     ----------
-    maps : sequence of FoldMap, Examined or FoldCut
+    maps : sequence of FoldMap, Examined or FoldOcclusion
         With ``reason``, ``auc`` and ``animal``.
     nulls : sequence of FoldResult
     """

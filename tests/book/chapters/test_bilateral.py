@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from calcium_decoding.experiments.engine import Outcome
+from calcium_decoding.experiments.stored import Outcome
 from decoding_book.chapters.bilateral import figures
 from decoding_book.chapters.bilateral.study import Result
 

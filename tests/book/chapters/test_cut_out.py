@@ -7,8 +7,8 @@ import pytest
 from calcium_decoding.data import published
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.evaluation.cards import Provenance, ResultCard
-from calcium_decoding.explain import cut_masks, shap_maps
-from calcium_decoding.explain.occlusion import FoldCut
+from calcium_decoding.explain import patches, shap_maps
+from calcium_decoding.explain.occlusion import FoldOcclusion
 from calcium_decoding.plotting import style
 from decoding_book import claims, ledger
 from decoding_book.chapters.cut_out import figures, occlusion_tables, truth
@@ -19,14 +19,14 @@ SHAPE = (32, 32)
 
 def bump(row, column, height=0.2, width=1.5):
     """Importance of each square, largest where its middle is nearest to a corner of cells."""
-    middles = np.array(cut_masks.corners()) + 1
+    middles = np.array(patches.corners()) + 1
     return height * np.exp(-((middles - [row, column]) ** 2).sum(axis=1) / (2 * width**2))
 
 
 def fold(animal, values, auc=0.9, name="", **changes):
     values = np.asarray(values, float)
     content = {"pooled": values, "base": {f"{animal}/s": auc}, "by_session": {f"{animal}/s": values}} | changes
-    return FoldCut(name or f"test={animal}", animal, "cnn", auc, **content)
+    return FoldOcclusion(name or f"test={animal}", animal, "cnn", auc, **content)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_mean_and_sd_over_models_and_animals_are_those_of_numpy(cuts):
 
 
 def test_sessions_and_folds_without_an_auc_are_named_and_in_no_mean(cuts):
-    failed = FoldCut("lost", "m9", "cnn", undefined={"m9/x": "only rest"}, reason="no test session has an AUC")
+    failed = FoldOcclusion("lost", "m9", "cnn", undefined={"m9/x": "only rest"}, reason="no test session has an AUC")
     partly = fold("m1", bump(4, 2), undefined={"m1/only": "only running"})
     some = [*cuts, failed, partly]
     assert len(occlusion_tables.usable(some)) == 5 and occlusion_tables.maps(some).shape == (5, 8, 8)
@@ -111,7 +111,7 @@ def test_figures_carry_the_warning_in_red_and_name_what_is_simulated():
 
 
 def test_left_less_right_changes_sign_with_the_mirror_image_and_the_peak_is_where_it_was_put(cuts):
-    left, mirrored = cut_masks.cell_map(bump(4, 2)), cut_masks.cell_map(bump(4, 2))[:, ::-1]
+    left, mirrored = patches.cell_map(bump(4, 2)), patches.cell_map(bump(4, 2))[:, ::-1]
     assert occlusion_tables.left_less_right(left) > 0
     assert occlusion_tables.left_less_right(left) == pytest.approx(-occlusion_tables.left_less_right(mirrored))
     cells, left, right = occlusion_tables.peak_cells(cuts)
@@ -154,7 +154,7 @@ def test_discs_are_matched_with_the_squares_of_the_same_centres(cuts):
     discs = [fold("m0", 2 * cuts[0].importance[:49]), fold("elsewhere", np.zeros(49))]
     table = occlusion_tables.shape_table(cuts, discs)
     assert len(table) == 1 and table.loc[0, "rank correlation"] == pytest.approx(1)
-    for disc, square in zip(cut_masks.discs((128, 128)), cut_masks.squares((128, 128)), strict=False):
+    for disc, square in zip(patches.discs((128, 128)), patches.squares((128, 128)), strict=False):
         inside = np.argwhere(square.mask).mean(axis=0)
         if not disc.mask[-1].any() and not disc.mask[:, -1].any():  # those are cut off by the end of the picture
             np.testing.assert_allclose(np.argwhere(disc.mask).mean(axis=0), inside + 0.5)
@@ -163,7 +163,7 @@ def test_discs_are_matched_with_the_squares_of_the_same_centres(cuts):
 def test_a_map_agrees_with_the_landmark_it_was_made_of_and_not_with_another():
     picture, other = np.zeros(SHAPE), np.zeros(SHAPE)
     picture[8:12, 20:24], other[24:28, 4:8] = 1, 1
-    values = [picture[cut.mask].mean() for cut in cut_masks.squares(SHAPE)]
+    values = [picture[cut.mask].mean() for cut in patches.squares(SHAPE)]
     found = {"m0": Backdrop(np.ones(SHAPE), np.ones(SHAPE, bool), landmarks={
         "here": picture, "there": other, "nowhere": np.ones(SHAPE)})}
     table = truth.agreement([fold("m0", values)], found).set_index("landmark")

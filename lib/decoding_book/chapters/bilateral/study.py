@@ -10,7 +10,7 @@ from calcium_decoding.data import recording
 from calcium_decoding.data.readers.footsteps import KINEMATICS
 from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.experiments import engine, transfer
+from calcium_decoding.experiments import stored, transfer
 from calcium_decoding.experiments.footstep_folds import DecodeTask, Frames
 from calcium_decoding.explain import cell_importance
 from calcium_decoding.models import hybrid
@@ -30,7 +30,7 @@ class Result:
     """An outcome with what it is called by: ``animal``, ``block``, ``seed``, ``model`` and what a section varies."""
 
     names: dict
-    outcome: engine.Outcome
+    outcome: stored.Outcome
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +155,7 @@ class Study:
     def run(self, cases, label):
         """Run (names, task) pairs and give a Result for each."""
         cases = list(cases)
-        found = engine.run_tasks([task for _, task in cases], self.store, self.jobs, label)
+        found = stored.run_tasks([task for _, task in cases], self.store, self.jobs, label)
         return [Result(names, outcome) for (names, _), outcome in zip(cases, found, strict=True)]
 
     def decode(self, models, ablations=()):

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
-from calcium_decoding.explain import cut_masks, shap_maps
+from calcium_decoding.explain import patches, shap_maps
 from calcium_decoding.plotting.comparisons import legend_beside
 from calcium_decoding.plotting.style import DECODED, NULL_COLOUR, SIGNAL, simulated_mark
 from decoding_book.chapters.cut_out import occlusion_tables
@@ -61,7 +61,7 @@ def overlay(cells, backdrop, ax, title="", limits=None, said="", simulated=False
 def animals(cuts, found, axes, simulated=False, nulls=(), pooled=False):
     """The map of each test animal over its own mean image, one scale for all, as S1 Fig.
 
-    ``cuts``: sequence of FoldCut. ``found``: dict of str to Backdrop. ``axes`` (sequence of Axes): one an animal.
+    ``cuts``: sequence of FoldOcclusion. ``found``: dict of str to Backdrop. ``axes`` (sequence of Axes): one an animal.
     ``nulls`` (sequence of FoldResult): for the warning.
     """
     said = shap_maps.warning(cuts, nulls)
@@ -76,7 +76,8 @@ def animals(cuts, found, axes, simulated=False, nulls=(), pooled=False):
 def models(cuts, backdrop, axes, simulated=False, nulls=(), name=""):
     """Mean over models, and their SD, over one animal's image, as Fig 3B.
 
-    ``cuts``: sequence of FoldCut. ``backdrop``: Backdrop. ``axes``: (Axes, Axes). ``name``: whose image lies below.
+    ``cuts``: sequence of FoldOcclusion. ``backdrop``: Backdrop. ``axes``: (Axes, Axes). ``name``: whose image lies
+    below.
     """
     said = shap_maps.warning(cuts, nulls)
     known = occlusion_tables.usable(cuts)
@@ -103,8 +104,8 @@ def sessions(rows, found, axes, said="", simulated=False):
 def pairs(folds, ax, simulated=False):
     """AUC of whole images, without the two patches of S3 Fig, and without the same patches in other rows.
 
-    ``folds`` (sequence of FoldCut): of :func:`calcium_decoding.explain.cut_masks.pairs`. A line is a fold; grey dots
-    are the mean over the other places.
+    ``folds`` (sequence of FoldOcclusion): of :func:`calcium_decoding.explain.patches.pairs`. A line is a fold; grey
+    dots are the mean over the other places.
     """
     for cut in occlusion_tables.usable(folds):
         values = [cut.auc, cut.auc - cut.pooled[0]]
@@ -163,16 +164,16 @@ def pieces(shape, ax):
 
     ``shape`` ((int, int)): rows and columns of the image.
     """
-    drawn = {"a square": cut_masks.squares(shape)[10], "a square over the edge": cut_masks.edges(shape)[11],
-             "a disc": cut_masks.discs(shape)[24], "the pair of S3 Fig": cut_masks.limb_pair(shape)}
+    drawn = {"a square": patches.squares(shape)[10], "a square over the edge": patches.edges(shape)[11],
+             "a disc": patches.discs(shape)[24], "the pair of S3 Fig": patches.limb_pair(shape)}
     picture = np.ones((*shape, 3))
     for colour, (name, cut) in zip(sns.color_palette("colorblind"), drawn.items(), strict=False):
         picture[cut.mask] = 0.5 * picture[cut.mask] + 0.5 * np.array(colour)
         ax.plot([], [], "s", color=colour, label=name)
     ax.imshow(picture)
-    for i in range(1, cut_masks.GRID):
-        ax.axhline(i * shape[0] / cut_masks.GRID - 0.5, color=NULL_COLOUR, lw=0.4)
-        ax.axvline(i * shape[1] / cut_masks.GRID - 0.5, color=NULL_COLOUR, lw=0.4)
+    for i in range(1, patches.GRID):
+        ax.axhline(i * shape[0] / patches.GRID - 0.5, color=NULL_COLOUR, lw=0.4)
+        ax.axvline(i * shape[1] / patches.GRID - 0.5, color=NULL_COLOUR, lw=0.4)
     ax.set(xlabel="column (pixels)", ylabel="row (pixels)", title="pieces, and the grid of 8 x 8 cells")
     legend_beside(ax)
     return ax

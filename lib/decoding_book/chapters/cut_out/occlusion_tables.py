@@ -7,11 +7,11 @@ from scipy import stats
 from calcium_decoding.data import published
 from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation import cards, statistics
-from calcium_decoding.explain import cut_masks
+from calcium_decoding.explain import patches
 from calcium_decoding.explain.shap_maps import warning
 from decoding_book.chapters import tables
 
-HALF = cut_masks.GRID // 2
+HALF = patches.GRID // 2
 # The squares that the study's notebooks show as best and as its mirror image, and the session and fold they show.
 EXAMPLE_SQUARES = {"left square": 10, "right square": 45}
 EXAMPLE_SESSION, EXAMPLE_TEST, EXAMPLE_VALID = "20180129_Emx1G6_non_1", "mouse 2", "mouse 1"
@@ -32,10 +32,10 @@ def show(table, cuts, nulls=()):
 def maps(cuts, pooled=False):
     """Map of each usable fold, from the 64 squares: shape (n_folds, 8, 8).
 
-    ``cuts`` (sequence of FoldCut): of :func:`calcium_decoding.explain.cut_masks.squares`. ``pooled``: from the AUC over
-    all test windows, in place of the mean over sessions.
+    ``cuts`` (sequence of FoldOcclusion): of :func:`calcium_decoding.explain.patches.squares`. ``pooled``: from the AUC
+    over all test windows, in place of the mean over sessions.
     """
-    return cut_masks.cell_map([cut.pooled if pooled else cut.importance for cut in usable(cuts)])
+    return patches.cell_map([cut.pooled if pooled else cut.importance for cut in usable(cuts)])
 
 
 def over(cell_maps):
@@ -62,7 +62,7 @@ def session_maps(cuts):
     found, missing = {}, {}
     for cut in usable(cuts):
         for name, drops in cut.by_session.items():
-            found.setdefault((cut.animal, name), []).append(cut_masks.cell_map(drops))
+            found.setdefault((cut.animal, name), []).append(patches.cell_map(drops))
     for cut in cuts:
         missing |= {(cut.animal, name): why for name, why in cut.undefined.items() if (cut.animal, name) not in found}
     listed = [(*place, np.mean(each, axis=0), "") for place, each in found.items()]
@@ -77,17 +77,18 @@ def left_less_right(cell_maps):
 def peak_cells(cuts, elsewhere=False):
     """Largest cell of the left half and its mirror image, and what each fold has there.
 
-    ``cuts``: sequence of FoldCut. ``elsewhere``: choose the cell for each fold by the folds that test other animals. As
-    published it is chosen by the same folds that it is then read from, which makes it large by chance alone, and larger
-    than its mirror image. Returns ``cells`` (list of (int, int)): row and column of the left cell, by fold. Empty if
-    all folds test one animal and ``elsewhere`` is asked for; ``left, right`` (ndarray, shape (n_folds,)).
+    ``cuts``: sequence of FoldOcclusion. ``elsewhere``: choose the cell for each fold by the folds that test other
+    animals. As published it is chosen by the same folds that it is then read from, which makes it large by chance
+    alone, and larger than its mirror image. Returns ``cells`` (list of (int, int)): row and column of the left cell, by
+    fold. Empty if all folds test one animal and ``elsewhere`` is asked for; ``left, right`` (ndarray, shape
+    (n_folds,)).
     """
     each, animals = maps(cuts), np.array([cut.animal for cut in usable(cuts)])
     cells, left, right = [], [], []
     for i, animal in enumerate(animals):
         chosen_by = each[animals != animal] if elsewhere else each
         if len(chosen_by):
-            row, column = np.unravel_index(chosen_by.mean(axis=0)[:, :HALF].argmax(), (cut_masks.GRID, HALF))
+            row, column = np.unravel_index(chosen_by.mean(axis=0)[:, :HALF].argmax(), (patches.GRID, HALF))
             cells.append((int(row), int(column)))
             left.append(each[i, row, column])
             right.append(each[i, row, -1 - column])
@@ -100,7 +101,7 @@ def fold_table(cuts):
     for cut in cuts:
         row = {"fold": cut.fold, "AUC, pooled": None, "AUC, by session": None}
         if not cut.reason:
-            cells = cut_masks.cell_map(cut.importance)
+            cells = patches.cell_map(cut.importance)
             row_, column = np.unravel_index(cells.argmax(), cells.shape)
             row |= {"AUC, pooled": cut.auc, "AUC, by session": float(np.mean(list(cut.base.values()))),
                     "largest cell": f"row {row_ + 1}, column {column + 1}", "its importance": float(cells.max()),
@@ -155,7 +156,7 @@ def animal_table(cuts):
 def pair_table(pairs):
     """Whole images against the two patches of S3 Fig, and against the same patches in other rows.
 
-    ``pairs`` (sequence of FoldCut): of :func:`calcium_decoding.explain.cut_masks.pairs`. Returns pandas.DataFrame:
+    ``pairs`` (sequence of FoldOcclusion): of :func:`calcium_decoding.explain.patches.pairs`. Returns pandas.DataFrame:
     ``AUC`` mean and SD over folds (pooled, as published), the study's rank-sum test over folds, ours over animals (sign
     flip, with the smallest p that so few animals allow), and of the seven other places, at how many the mean loss is as
     large.
@@ -182,8 +183,8 @@ def pair_table(pairs):
 def shape_table(cuts, discs):
     """Discs against the squares with the same centres, a row a fold that has both.
 
-    ``cuts``, ``discs`` (sequence of FoldCut): of :func:`calcium_decoding.explain.cut_masks.squares` and
-    :func:`~calcium_decoding.explain.cut_masks.discs`. Returns a DataFrame: ``rank correlation`` over the 49
+    ``cuts``, ``discs`` (sequence of FoldOcclusion): of :func:`calcium_decoding.explain.patches.squares` and
+    :func:`~calcium_decoding.explain.patches.discs`. Returns a DataFrame: ``rank correlation`` over the 49
     places, and mean and largest importance of each shape. A disc has 0.79 of the area of a square.
     """
     squares, rows = {cut.fold: cut for cut in usable(cuts)}, []
@@ -199,7 +200,7 @@ def shape_table(cuts, discs):
 
 
 def example(cuts):
-    """The session and fold that the study's notebooks show if they are there, else the first: (FoldCut, session)."""
+    """The session and fold that the study's notebooks show if there, else the first: (FoldOcclusion, session)."""
     known = usable(cuts)
     named = [cut for cut in known if EXAMPLE_SESSION in {name.rpartition("/")[2] for name in cut.by_session}
              and cut.animal == EXAMPLE_TEST and f"valid={EXAMPLE_VALID}" in cut.fold]
@@ -214,8 +215,8 @@ def example(cuts):
 def card_scores(cuts, pairs):
     """Scores for the result card: peak and mirror image, left against right by animal, the pair, the example session.
 
-    ``cuts``, ``pairs`` (sequence of FoldCut): of :func:`calcium_decoding.explain.cut_masks.squares` and
-    :func:`~calcium_decoding.explain.cut_masks.pairs`. Returns a list of Score.
+    ``cuts``, ``pairs`` (sequence of FoldOcclusion): of :func:`calcium_decoding.explain.patches.squares` and
+    :func:`~calcium_decoding.explain.patches.pairs`. Returns a list of Score.
     """
     scores, known = [], usable(cuts)
     if known:
@@ -234,7 +235,7 @@ def card_scores(cuts, pairs):
         for name, index in EXAMPLE_SQUARES.items():
             scores += cards.summarise(f"{name}, example session", [cut.by_session[session][index]], "importance",
                                       unit="sessions")[:1]
-        cell = np.unravel_index(over(maps(cuts))[0].argmax(), (cut_masks.GRID, cut_masks.GRID))
+        cell = np.unravel_index(over(maps(cuts))[0].argmax(), (patches.GRID, patches.GRID))
         scores += [cards.Score(model="cell of the largest mean", metric=axis, scope="map, from 1", value=float(i + 1))
                    for axis, i in zip(("row", "column"), cell, strict=True)]
     known = usable(pairs)

@@ -9,7 +9,7 @@ from scipy import stats
 from calcium_decoding.data import catalog
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import cards
-from calcium_decoding.explain import cut_masks
+from calcium_decoding.explain import patches
 from calcium_decoding.preprocessing import brain_masks
 from calcium_decoding.utils.progress import progress
 from decoding_book.chapters.cut_out import occlusion_tables
@@ -74,13 +74,13 @@ def _truth(dataset):
 
 def as_cells(picture):
     """An image seen through the squares: mean of each of the 64, then cells as for importance; shape (8, 8)."""
-    return cut_masks.cell_map([picture[cut.mask].mean() for cut in cut_masks.squares(picture.shape)])
+    return patches.cell_map([picture[cut.mask].mean() for cut in patches.squares(picture.shape)])
 
 
 def agreement(cuts, found):
     """Does the map of an animal go with a landmark of its images?
 
-    ``cuts``: sequence of FoldCut. ``found``: dict of str to Backdrop. Returns a DataFrame: a row an animal and
+    ``cuts``: sequence of FoldOcclusion. ``found``: dict of str to Backdrop. Returns a DataFrame: a row an animal and
     landmark: ``r``, Spearman's rank correlation over the 64 cells, both seen through the same squares; ``shifts as
     high``, share of all 64 shifts of the landmark on the torus, itself among them, with an r as high. Neighbouring
     cells share squares, so that 64 cells are far fewer places.

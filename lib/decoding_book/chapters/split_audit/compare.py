@@ -21,7 +21,7 @@ from calcium_decoding import preprocessing, simulation
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import LeakError, ParameterError
 from calcium_decoding.evaluation import cards
-from calcium_decoding.experiments import engine
+from calcium_decoding.experiments import stored
 from calcium_decoding.preprocessing.windows import WindowSpec
 from calcium_decoding.simulation.footsteps.world import RATE_HZ, World, simulate
 from calcium_decoding.splits import Split, audit, autocorrelation_frames, footstep_samples
@@ -125,7 +125,7 @@ def score(fold, decoders=tuple(DECODERS), components=COMPONENTS, seed=0):
 
 @dataclass(frozen=True, eq=False)
 class ScoreTask:
-    """:func:`score` as a job; see :func:`calcium_decoding.experiments.engine.run_tasks`."""
+    """:func:`score` as a job; see :func:`calcium_decoding.experiments.stored.run_tasks`."""
 
     fold: Fold
     decoders: tuple
@@ -140,7 +140,7 @@ class ScoreTask:
 
     def run(self, checkpoint=None, report=None):
         """An Outcome with ``scores``."""
-        return engine.Outcome({"scores": score(self.fold, self.decoders, self.components, self.seed)})
+        return stored.Outcome({"scores": score(self.fold, self.decoders, self.components, self.seed)})
 
 
 def folds_of(dataset, ways, length, n_blocks, seed=0, within=0, trace=""):
@@ -301,7 +301,7 @@ def _of_group(made, kind, fitted_on, names, n_blocks, seed):
 
 def _scored(folds, decoders, components, seed, jobs, store, label):
     tasks = [ScoreTask(fold, tuple(decoders), components, seed) for fold in folds]
-    outcomes = engine.run_tasks(tasks, store, jobs, label)
+    outcomes = stored.run_tasks(tasks, store, jobs, label)
     return pd.DataFrame([{**fold.names, **row} for fold, outcome in zip(folds, outcomes, strict=True)
                          for row in outcome.facts["scores"]])
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from calcium_decoding.experiments import engine
+from calcium_decoding.experiments import stored
 from calcium_decoding.experiments.footstep_folds import DecodeTask, Frames
 from decoding_book.chapters.split_audit.compare import folds_of
 
@@ -24,7 +24,7 @@ def compare_networks(datasets, models, length, settings, n_blocks=1, seed=0, wit
              for fold in folds_of(dataset, ("published", "blocked"), length, n_blocks, seed, within, trace)]
     tasks = [DecodeTask(Frames(fold.samples.frames, fold.samples.labels), fold.rows, model, length, settings, size)
              for fold in folds for model in models]
-    outcomes = engine.run_tasks(tasks, store, jobs, "networks")
+    outcomes = stored.run_tasks(tasks, store, jobs, "networks")
     return pd.DataFrame([
         {**fold.names, "decoder": model, "accuracy": outcome.facts["scores"]["accuracy"],
          "balanced_accuracy": outcome.facts["scores"]["balanced_accuracy"], "train": len(fold.rows.train),

@@ -1,4 +1,4 @@
-"""Pieces that are cut out of images, and the map that their values make (Ajioka et al. 2024, Figs 3, S1 and S3).
+"""Patches that are occluded in images, and the map that their values make (Ajioka et al. 2024, Figs 3, S1 and S3).
 
 DOI 10.1371/journal.pcbi.1011074 and its code: squares of a quarter of the image on a grid of an eighth, on a torus;
 discs; two patches at once. The study's image has 128 x 128 pixels. Other sizes are scaled, if eight divides them.
@@ -15,11 +15,11 @@ LIMB_ROWS, LIMB_COLUMNS = (3, 5), (1, 6)  # of the two patches, in steps: two ro
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
-    """A piece that is cut out of every frame.
+class Patch:
+    """A patch that is occluded in every frame.
 
     ``name``: says where it lies, in pixels counted from 0, ends included. ``mask`` (ndarray, shape (rows, columns),
-    bool): True where pixels are cut out. ``wraps``: it goes over the edge of the image and on at the other side.
+    bool): True where pixels are occluded. ``wraps``: it goes over the edge of the image and on at the other side.
     """
 
     name: str
@@ -28,31 +28,31 @@ class Cut:
 
 
 @dataclass(frozen=True, eq=False)
-class CutFrames:
-    """Normalised frames without each of several pieces: all frames without the first, then all without the second.
+class OccludedFrames:
+    """Normalised frames without each of several patches: all frames without the first, then all without the second.
 
-    Pixels of a piece are set to 0, which is each pixel's own mean. Frames are read when they are asked for.
+    Pixels of a patch are set to 0, which is each pixel's own mean. Frames are read when they are asked for.
 
-    ``frames``: MovieFrames or ndarray, shape (N, rows, columns), float32. ``cuts``: sequence of Cut. Raises
-    ParameterError: a piece was made for images of another size.
+    ``frames``: MovieFrames or ndarray, shape (N, rows, columns), float32. ``patches``: sequence of Patch. Raises
+    ParameterError: a patch was made for images of another size.
     """
 
     frames: object
-    cuts: tuple
+    patches: tuple
 
     def __post_init__(self):
-        for cut in self.cuts:
-            if cut.mask.shape != tuple(self.frames.shape[1:]):
-                raise ParameterError("cuts", f"'{cut.name}' of pictures of {_size(cut.mask.shape)} pixels",
-                                     f"pieces of {_size(self.frames.shape[1:])}", "make the pieces for this size")
+        for patch in self.patches:
+            if patch.mask.shape != tuple(self.frames.shape[1:]):
+                raise ParameterError("patches", f"'{patch.name}' of images of {_size(patch.mask.shape)} pixels",
+                                     f"patches of {_size(self.frames.shape[1:])}", "make the patches for this size")
 
     @property
     def shape(self):
-        """All frames as often as there are pieces, rows and columns."""
+        """All frames as often as there are patches, rows and columns."""
         return len(self), *self.frames.shape[1:]
 
     def __len__(self):
-        return len(self.cuts) * len(self.frames)
+        return len(self.patches) * len(self.frames)
 
     def __getitem__(self, rows):
         """Frames by row, a slice or an array of int of any shape; float32, a copy."""
@@ -61,13 +61,13 @@ class CutFrames:
         found = np.array(self.frames[row])
         for i in np.unique(which):
             here = which == i
-            found[here] = np.where(self.cuts[i].mask, np.float32(0), found[here])
+            found[here] = np.where(self.patches[i].mask, np.float32(0), found[here])
         return found
 
 
 def nothing(shape):
-    """No piece at all, for the score of the whole image."""
-    return Cut("nothing", np.zeros(_checked(shape), bool))
+    """No patch at all, for the score of the whole image."""
+    return Patch("nothing", np.zeros(_checked(shape), bool))
 
 
 def squares(shape):
@@ -80,7 +80,7 @@ def squares(shape):
 
     Returns
     -------
-    list of Cut
+    list of Patch
 
     Raises
     ------
@@ -111,7 +111,7 @@ def discs(shape):
     shape = _checked(shape)
     down, right = (i * GRID / n for i, n in zip(np.indices(shape), shape, strict=True))  # in steps of the grid
     steps = [n // GRID for n in shape]
-    return [Cut(f"disc at row {i * steps[0]}, column {j * steps[1]}", (down - i) ** 2 + (right - j) ** 2 <= 1 + 1e-9)
+    return [Patch(f"disc at row {i * steps[0]}, column {j * steps[1]}", (down - i) ** 2 + (right - j) ** 2 <= 1 + 1e-9)
             for j in range(1, GRID) for i in range(1, GRID)]
 
 
@@ -119,7 +119,7 @@ def limb_pair(shape, shift=0):
     """Two patches at once, as in S3 Fig, which lie over the limb areas in the study's images.
 
     ``shape``: (int, int). ``shift``: steps of the grid by which both are moved down, over the edge and on from the top;
-    0: as published. Returns Cut: together as large as a square. Raises ParameterError: as :func:`squares`.
+    0: as published. Returns Patch: together as large as a square. Raises ParameterError: as :func:`squares`.
     """
     shape = _checked(shape)
     step, wide = (n // GRID for n in shape)
@@ -128,11 +128,11 @@ def limb_pair(shape, shift=0):
     mask = np.zeros(shape, bool)
     mask[np.ix_(rows, columns)] = True
     sides = " and ".join(f"{c * wide}-{(c + 1) * wide - 1}" for c in LIMB_COLUMNS)
-    return Cut(f"pair, rows {rows[0]}-{rows[-1]}, columns {sides}", mask, bool(rows[-1] < rows[0]))
+    return Patch(f"pair, rows {rows[0]}-{rows[-1]}, columns {sides}", mask, bool(rows[-1] < rows[0]))
 
 
 def pairs(shape):
-    """:func:`limb_pair` as published, then moved down step by step: eight places of one shape and size."""
+    """:func:`limb_pair` as published, then moved down step by step: eight positions of one shape and size."""
     return [limb_pair(shape, shift) for shift in range(GRID)]
 
 
@@ -157,13 +157,13 @@ def _square(shape, a, b):
     rows, columns = ((np.arange(2 * n // GRID) + i * (n // GRID)) % n for i, n in zip((a, b), shape, strict=True))
     mask = np.zeros(shape, bool)
     mask[np.ix_(rows, columns)] = True
-    return Cut(f"rows {rows[0]}-{rows[-1]}, columns {columns[0]}-{columns[-1]}", mask, GRID - 1 in (a, b))
+    return Patch(f"rows {rows[0]}-{rows[-1]}, columns {columns[0]}-{columns[-1]}", mask, GRID - 1 in (a, b))
 
 
 def _checked(shape):
     shape = tuple(int(n) for n in shape)
     if len(shape) != 2 or min(shape) < GRID or any(n % GRID for n in shape):
-        raise ParameterError("picture", f"{_size(shape)} pixels", f"rows and columns that {GRID} divides",
+        raise ParameterError("image", f"{_size(shape)} pixels", f"rows and columns that {GRID} divides",
                              "average other numbers of pixels (bin_px), or crop the movies")
     return shape
 
