@@ -96,8 +96,8 @@ def test_roc_by_role_tells_apart_what_was_trained_on_from_what_was_not(folds):
 
 def test_every_model_has_a_name_and_a_colour():
     known = {**models.MODELS, **models.IMAGE_MODELS}
-    assert set(style.MODEL_COLOURS) == set(known) <= set(names.LABELS)
-    assert len(set(style.MODEL_COLOURS.values())) == len(known)
+    assert set(known) | set(models.SPEED_MODELS) == set(names.COLOURS) == set(names.LABELS)
+    assert len({names.COLOURS[name] for name in known}) == len(known)
 
 
 def test_no_network_no_curve(folds):

@@ -3,9 +3,6 @@
 Apart from what it stands for, so that a parameter is checked before anything heavy is imported.
 """
 
-
-
-
 # calcium_decoding.models.build
 MODELS = {
     "gru": "gated recurrent unit of 32 units on the window",
@@ -60,14 +57,18 @@ FOOTSTEP_LINEAR = {
 FOOTSTEP_MODELS = FOOTSTEP_NETWORKS | FOOTSTEP_LINEAR
 FOOTSTEP_SIZES = "april_9", "april_17", "small"
 
-# How figures and tables call them.
-LABELS = {
-    "gru": "GRU", "lstm": "LSTM", "rnn": "simple RNN", "bigru": "GRU, both ways", "bilstm": "LSTM, both ways",
-    "birnn": "simple RNN, both ways", "gru_keras": "GRU, hard sigmoid", "lstm_keras": "LSTM, hard sigmoid",
-    "logistic": "logistic, 1 frame", "logistic_window": "logistic, window", "time_only": "time only",
-    "cnn": "CNN", "cnn_gru": "CNN-GRU", "cnn_lstm": "CNN-LSTM", "cnn_rnn": "CNN, simple RNN",
-    "speed_gru": "GRU, published", "speed_gru_scaled": "GRU, scaled", "linear": "linear, 1 frame",
-    "ridge_window": "ridge, window"}
+# How figures and tables call them, and their colours there: colour-blind safe, one family for the networks.
+_SHOWN = {
+    "gru": ("GRU", "#0072B2"), "lstm": ("LSTM", "#56B4E9"), "rnn": ("simple RNN", "#5A4FCF"),
+    "bigru": ("GRU, both ways", "#004B76"), "bilstm": ("LSTM, both ways", "#3C8DBC"),
+    "birnn": ("simple RNN, both ways", "#8A7FDF"), "gru_keras": ("GRU, hard sigmoid", "#00929C"),
+    "lstm_keras": ("LSTM, hard sigmoid", "#7FB7BE"), "logistic": ("logistic, 1 frame", "#E69F00"),
+    "logistic_window": ("logistic, window", "#009E73"), "time_only": ("time only", "#CC79A7"),
+    "cnn": ("CNN", "#A6501E"), "cnn_gru": ("CNN-GRU", "#1B7837"), "cnn_lstm": ("CNN-LSTM", "#762A83"),
+    "cnn_rnn": ("CNN, simple RNN", "#35978F"), "speed_gru": ("GRU, published", "#56B4E9"),
+    "speed_gru_scaled": ("GRU, scaled", "#0072B2"), "linear": ("linear, 1 frame", "#E69F00"),
+    "ridge_window": ("ridge, window", "#009E73")}
+LABELS, COLOURS = ({name: shown[i] for name, shown in _SHOWN.items()} for i in range(2))
 FOOTSTEP_LABELS = {
     "hybrid": "hybrid", "no_attention": "without attention", "no_convolution": "without convolution",
     "no_bilstm": "without BiLSTM", **{name: LABELS[name] for name in ("lstm", "logistic", "logistic_window")},

@@ -6,9 +6,7 @@ import seaborn as sns
 from calcium_decoding.data import catalog
 from calcium_decoding.data.published import GROUPS, roi_table
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.plotting.style import (
-    simulated_mark,
-)
+from calcium_decoding.plotting.style import simulated_mark
 from calcium_decoding.simulation import widefield
 
 

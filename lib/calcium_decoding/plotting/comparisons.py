@@ -7,7 +7,7 @@ import pandas as pd
 import seaborn as sns
 
 from calcium_decoding.evaluation.metrics.frames import METRIC_LABELS
-from calcium_decoding.plotting.style import NULL_COLOUR, SIGNAL, simulated_mark
+from calcium_decoding.plotting.style import NULL_COLOUR, SIGNAL, legend_beside, simulated_mark
 
 # Where a decoder that knows nothing comes out, and in words; a mean absolute error has no such place. 0.5 elsewhere.
 _CHANCE = {"r2": (0.0, "mean of the test frames"), "mae": None}
@@ -108,12 +108,3 @@ def _published(ax, found, x, wanted, metric):
     other = beside[0][1].condition.experiment.dataset.simulated
     ax.errorbar([place for place, _ in beside], mean, sd, fmt="D", mfc="white", color=SIGNAL, ms=5, capsize=2, lw=1,
                 alpha=0.7, label="published, real mice" if other else "published")
-
-
-def legend_beside(ax):
-    """Legend to the right of the panel, each label once."""
-    handles, labels = ax.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    if ax.get_legend() is not None:
-        ax.get_legend().remove()
-    ax.legend(unique.values(), unique.keys(), fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))

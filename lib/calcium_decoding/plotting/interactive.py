@@ -12,10 +12,10 @@ from bokeh.plotting import figure
 from skimage.measure import find_contours
 
 from calcium_decoding.data.published import roi_table
-from calcium_decoding.models.names import LABELS
+from calcium_decoding.models.names import COLOURS, LABELS
 from calcium_decoding.plotting import script
 from calcium_decoding.plotting.brain import anatomy_of
-from calcium_decoding.plotting.style import MODEL_COLOURS, RUN, SIGNAL
+from calcium_decoding.plotting.style import RUN, SIGNAL, stretches
 
 MOST_FRAMES = 12_000  # a page that holds more opens slowly
 
@@ -73,7 +73,7 @@ def recording(of, rois, folds, start_s, length_s=20.0):
     whole.add_tools(RangeTool(x_range=shown))
     whole.yaxis.visible = False
     whole.xaxis.axis_label = "time (s)" + (f", every {step}th frame drawn" if step > 1 else "")
-    says = (f"A {kind} to move in, {of.id}: traces of {len(rois)} ROIs and the probability of running decoded by "
+    says = (f"An interactive {kind}, {of.id}: traces of {len(rois)} ROIs and the probability of running decoded by "
             f"{', '.join(names) or 'nothing'}, over {end_s:.0f} s. Stretches in which the animal runs are shaded.")
     return Browser(column(top, middle, whole, sizing_mode="stretch_width"), says)
 
@@ -169,9 +169,8 @@ def _quiet(panel, simulated=False):
 
 def _running(panel, of):
     """Shade the stretches in which the animal runs."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(of.run, int), [0]]))).reshape(-1, 2)
-    panel.vstrip(x0=edges[:, 0] / of.rate_hz, x1=edges[:, 1] / of.rate_hz, fill_color=RUN, fill_alpha=0.15,
-                 line_color=None)
+    start_s, stop_s = stretches(of.run).T / of.rate_hz
+    panel.vstrip(x0=start_s, x1=stop_s, fill_color=RUN, fill_alpha=0.15, line_color=None)
 
 
 def _traces(panel, of, rois, frames):
@@ -196,7 +195,7 @@ def _probability(panel, fold, of):
     step = -(-len(frames) // MOST_FRAMES)
     name = LABELS[fold.model]
     source = {"time_s": (frames[::step] / of.rate_hz).astype(np.float32), "p_run": p_run[::step].astype(np.float32)}
-    line = panel.line("time_s", "p_run", source=source, color=MODEL_COLOURS[fold.model], line_width=1.5, name=name,
+    line = panel.line("time_s", "p_run", source=source, color=COLOURS[fold.model], line_width=1.5, name=name,
                       legend_label=name)
     panel.add_tools(HoverTool(renderers=[line], description=name, visible=False, tooltips=[
         ("decoder", name), ("time", "@time_s{0.00} s"), ("p(run)", "@p_run{0.00}")]))

@@ -6,14 +6,10 @@ import seaborn as sns
 
 from calcium_decoding.data.published import GROUPS
 from calcium_decoding.evaluation import metrics
-from calcium_decoding.models.names import IMAGE_MODELS, LABELS, MODELS
+from calcium_decoding.models.names import COLOURS, LABELS
 from calcium_decoding.plotting import alt_text
 
-RUN, REST, SIGNAL, DECODED = "#D55E00", "#9AA5AE", "#222222", "#0072B2"
-# Names of decoders on figures and in tables, and their colours: colour-blind safe, one family for the networks.
-MODEL_COLOURS = dict(zip(MODELS | IMAGE_MODELS, (
-    "#0072B2", "#56B4E9", "#5A4FCF", "#004B76", "#3C8DBC", "#8A7FDF", "#00929C", "#7FB7BE", "#E69F00", "#009E73",
-    "#CC79A7", "#A6501E", "#1B7837", "#762A83", "#35978F"), strict=True))
+RUN, SIGNAL, DECODED = "#D55E00", "#222222", "#0072B2"
 NULL_COLOUR = "#767676"
 
 
@@ -62,12 +58,29 @@ def time_axis(ax, time_s):
 
 def running_spans(ax, time_s, run):
     """Shade the stretches in which the animal runs."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(run, int), [0]])))
     step = time_s[1] - time_s[0] if len(time_s) > 1 else 1.0
-    for start, stop in edges.reshape(-1, 2):
+    for i, (start, stop) in enumerate(stretches(run)):
         ax.axvspan(time_s[start], time_s[stop - 1] + step, color=RUN, alpha=0.15, lw=0,
-                   label="running" if start == edges[0] else None)
+                   label=None if i else "running")
     return ax
+
+
+def stretches(run):
+    """First frame of each stretch in which the animal runs, and the first one after it, shape (n, 2)."""
+    return np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(run, int), [0]]))).reshape(-1, 2)
+
+
+def legend_beside(ax):
+    """Legend to the right of the panel, each label once."""
+    _legend(ax, loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def _legend(ax, **place):
+    handles, labels = ax.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    if ax.get_legend() is not None:
+        ax.get_legend().remove()
+    ax.legend(unique.values(), unique.keys(), fontsize=8, **place)
 
 
 def traces(recording, rois, start_s, length_s, ax):
@@ -147,7 +160,7 @@ def learning_curves(results, ax, simulated=False):
         return ax
     model = trained[0].model
     histories = [r.history for r in trained if r.model == model]
-    for name, colour in (("train_loss", NULL_COLOUR), ("valid_loss", MODEL_COLOURS[model])):
+    for name, colour in (("train_loss", NULL_COLOUR), ("valid_loss", COLOURS[model])):
         losses = [getattr(h, name) for h in histories]
         for loss in losses:
             ax.plot(np.arange(1, len(loss) + 1), loss, color=colour, lw=0.5, alpha=0.35)
@@ -157,7 +170,7 @@ def learning_curves(results, ax, simulated=False):
         ax.plot(np.arange(1, shortest + 1), mean, color=colour, lw=2.2, label=label)
     best = [h.best_epoch for h in histories]
     ax.plot([b + 1 for b in best], [h.valid_loss[b] for h, b in zip(histories, best, strict=True)], "o", ms=4,
-            color=MODEL_COLOURS[model], label="kept epoch")
+            color=COLOURS[model], label="kept epoch")
     ax.axhline(np.log(2), color=NULL_COLOUR, ls=":", lw=1)
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="epoch", ylabel="loss (nats a frame)", title=f"{LABELS[model]}: learning")
@@ -171,12 +184,12 @@ def decoded_trace(result, recording, start_s, length_s, ax):
     time_s = centre / recording.rate_hz
     here = (time_s >= start_s) & (time_s <= start_s + length_s)
     running_spans(ax, time_s[here], labels[here])
-    ax.plot(time_s[here], p_run[here], color=MODEL_COLOURS[result.model], lw=1.2, label=LABELS[result.model])
+    ax.plot(time_s[here], p_run[here], color=COLOURS[result.model], lw=1.2, label=LABELS[result.model])
     ax.axhline(0.5, color=NULL_COLOUR, ls=":", lw=1)
     time_axis(ax, time_s[here]).set(ylabel="p(run)", ylim=(-0.03, 1.03))
     if ax.get_subplotspec().is_first_row():
         ax.set_title(f"{recording.id} ({result.fold})")
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+    legend_beside(ax)
     return simulated_mark(ax, recording.simulated)
 
 
@@ -190,9 +203,7 @@ def roc_by_group(results, ax, simulated=False):
     grid = np.linspace(0, 1, 200)
     for colour, (group, curves) in zip(colours, groups.items(), strict=True):
         ax.plot(grid, np.mean(curves, axis=0), color=colour, lw=1.5, label=group)
-    ax.plot([0, 1], [0, 1], color=NULL_COLOUR, ls=":", lw=1)
-    ax.set(xlabel="false-positive rate", ylabel="true-positive rate", title=f"{LABELS[model]}: ROC by test group",
-           aspect="equal", xlim=(-0.01, 1), ylim=(0, 1.01))
+    _roc_axes(ax, f"{LABELS[model]}: ROC by test group")
     if len(groups) <= 6:
         ax.legend(fontsize=8, loc="lower right", title="tested on")
     return simulated_mark(ax, simulated)
@@ -210,11 +221,15 @@ def roc_by_role(results, ax, simulated=False):
         values = [r.scores[score] for r in mine if score in r.scores]
         if values:
             ax.plot(grid, np.mean(of_folds, axis=0), color=colour, lw=1.8, label=f"{role} {np.mean(values):.3f}")
-    ax.plot([0, 1], [0, 1], color=NULL_COLOUR, ls=":", lw=1)
-    ax.set(xlabel="false-positive rate", ylabel="true-positive rate", aspect="equal", xlim=(-0.01, 1), ylim=(0, 1.01),
-           title=f"{LABELS[results[0].model]}: ROC by role")
+    _roc_axes(ax, f"{LABELS[results[0].model]}: ROC by role")
     ax.legend(fontsize=8, loc="lower right", title="mean AUC")
     return simulated_mark(ax, simulated)
+
+
+def _roc_axes(ax, title):
+    ax.plot([0, 1], [0, 1], color=NULL_COLOUR, ls=":", lw=1)
+    ax.set(xlabel="false-positive rate", ylabel="true-positive rate", aspect="equal", xlim=(-0.01, 1), ylim=(0, 1.01),
+           title=title)
 
 
 def fold_scores(results, nulls, ax, published=None, simulated=False):
@@ -227,7 +242,7 @@ def fold_scores(results, nulls, ax, published=None, simulated=False):
     ticks = []
     for x, model in enumerate(names):
         ticks.append(LABELS[model])
-        _column(ax, x - 0.17, [r for r in results if r.model == model], MODEL_COLOURS[model])
+        _column(ax, x - 0.17, [r for r in results if r.model == model], COLOURS[model])
         _column(ax, x + 0.17, [r for r in nulls if r.model == model], NULL_COLOUR)
         if published and model in published:
             mean, sd = published[model]
@@ -238,9 +253,7 @@ def fold_scores(results, nulls, ax, published=None, simulated=False):
     ax.axhline(0.5, color=NULL_COLOUR, ls=":", lw=1, label="chance")
     ax.set_xticks(range(len(names)), ticks)
     ax.set(ylabel="AUC (a dot is a fold)", xlim=(-0.6, len(names) - 0.3), title="Score by fold")
-    handles, labels = ax.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    ax.legend(unique.values(), unique.keys(), fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3)
+    _legend(ax, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3)
     return simulated_mark(ax, simulated)
 
 

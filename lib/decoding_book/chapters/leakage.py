@@ -13,8 +13,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from calcium_decoding.errors import LeakError, ParameterError
 from calcium_decoding.evaluation import cards
-from calcium_decoding.models.names import LABELS
-from calcium_decoding.plotting.style import MODEL_COLOURS, NULL_COLOUR, SIGNAL, simulated_mark
+from calcium_decoding.models.names import COLOURS, LABELS
+from calcium_decoding.plotting.style import NULL_COLOUR, SIGNAL, simulated_mark
 from calcium_decoding.preprocessing.windows import WindowSpec, view
 from calcium_decoding.simulation.signals import autoregressive
 from calcium_decoding.splits import LEAKY
@@ -249,10 +249,10 @@ def regimes(scores, ax, simulated=False):
         shift = 0.5 * (i - (len(models) - 1) / 2) / max(1, len(models))
         wide = scores[scores["model"] == model].pivot_table(index="animal", columns="claim", values="score")[claims]
         for values in wide.to_numpy():
-            ax.plot(np.arange(len(claims)) + shift, values, "-o", color=MODEL_COLOURS[model], alpha=0.5, ms=5, lw=0.7)
+            ax.plot(np.arange(len(claims)) + shift, values, "-o", color=COLOURS[model], alpha=0.5, ms=5, lw=0.7)
         ax.hlines(wide.mean(), np.arange(len(claims)) + shift - 0.1, np.arange(len(claims)) + shift + 0.1,
                   color=SIGNAL, lw=2, zorder=3)
-        ax.plot([], [], "o", color=MODEL_COLOURS[model], label=LABELS[model])
+        ax.plot([], [], "o", color=COLOURS[model], label=LABELS[model])
     ax.axhline(0.5, color=NULL_COLOUR, ls=":", lw=1, label="chance")
     if LEAKY in claims:
         ax.axvspan(claims.index(LEAKY) - 0.5, len(claims) - 0.5, color=NULL_COLOUR, alpha=0.12, lw=0)

@@ -9,10 +9,9 @@ import seaborn as sns
 from calcium_decoding.data import published
 from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation import cards, metrics
-from calcium_decoding.models.names import LABELS
+from calcium_decoding.models.names import COLOURS, LABELS
 from calcium_decoding.plotting.brain import picture
-from calcium_decoding.plotting.comparisons import legend_beside
-from calcium_decoding.plotting.style import DECODED, MODEL_COLOURS, NULL_COLOUR, SIGNAL, simulated_mark
+from calcium_decoding.plotting.style import DECODED, NULL_COLOUR, SIGNAL, legend_beside, simulated_mark
 from calcium_decoding.preprocessing import confounds
 from calcium_decoding.preprocessing.movie_frames import CHUNK_FRAMES, MovieFrames, MovieScaling
 from calcium_decoding.utils.progress import progress
@@ -310,10 +309,10 @@ def validation_losses(folds, ax, simulated=False):
         histories = [fold.history for fold in folds if fold.model == model and fold.history.valid_loss]
         shortest = min(len(h.valid_loss) for h in histories)
         for h in histories:
-            ax.plot(np.arange(1, len(h.valid_loss) + 1), h.valid_loss, color=MODEL_COLOURS[model], lw=0.5, alpha=0.4)
-            ax.plot(h.best_epoch + 1, h.valid_loss[h.best_epoch], "o", color=MODEL_COLOURS[model], ms=3.5, alpha=0.8)
+            ax.plot(np.arange(1, len(h.valid_loss) + 1), h.valid_loss, color=COLOURS[model], lw=0.5, alpha=0.4)
+            ax.plot(h.best_epoch + 1, h.valid_loss[h.best_epoch], "o", color=COLOURS[model], ms=3.5, alpha=0.8)
         ax.plot(np.arange(1, shortest + 1), np.mean([h.valid_loss[:shortest] for h in histories], axis=0), ".-",
-                color=MODEL_COLOURS[model], lw=2.2, label=LABELS[model])
+                color=COLOURS[model], lw=2.2, label=LABELS[model])
     ax.axhline(np.log(2), color=NULL_COLOUR, ls=":", lw=1, label="always one half")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="epoch", ylabel="validation loss (nats a frame)")

@@ -9,11 +9,10 @@ from calcium_decoding.data.published import roi_table
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation.cards import Score, summarise
 from calcium_decoding.experiments import engine
-from calcium_decoding.models.names import LABELS
+from calcium_decoding.models.names import COLOURS, LABELS
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.plotting.style import (
     DECODED,
-    MODEL_COLOURS,
     NULL_COLOUR,
     RUN,
     SIGNAL,
@@ -225,9 +224,9 @@ def plot_scenarios(table, ax):
     for offset, (model, rows) in zip((-0.12, 0.12), table.groupby("model", sort=False), strict=True):
         for y, world in enumerate(WORLDS):
             values = rows.loc[rows["world"] == world, "auc"]
-            ax.plot(values, np.full(len(values), y + offset), "o", ms=4, alpha=0.6, color=MODEL_COLOURS[model])
+            ax.plot(values, np.full(len(values), y + offset), "o", ms=4, alpha=0.6, color=COLOURS[model])
             ax.plot(values.mean(), y + offset, "|", ms=14, color=SIGNAL)
-        ax.plot([], [], "o", color=MODEL_COLOURS[model], label=LABELS[model])
+        ax.plot([], [], "o", color=COLOURS[model], label=LABELS[model])
     ax.axvline(0.5, color=NULL_COLOUR, ls=":", lw=1)
     ax.set_yticks(range(len(WORLDS)), WORLDS)
     ax.invert_yaxis()

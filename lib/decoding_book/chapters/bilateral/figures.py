@@ -6,8 +6,7 @@ import seaborn as sns
 
 from calcium_decoding.data.readers.footsteps import KINEMATICS
 from calcium_decoding.evaluation.metrics.footsteps import FOOTSTEP_METRICS, confusion
-from calcium_decoding.plotting.comparisons import legend_beside
-from calcium_decoding.plotting.style import NULL_COLOUR, SIGNAL, simulated_mark, time_axis
+from calcium_decoding.plotting.style import NULL_COLOUR, SIGNAL, legend_beside, simulated_mark, time_axis
 from calcium_decoding.preprocessing.windows import CLASSES
 from decoding_book.chapters.bilateral import summaries
 from decoding_book.chapters.bilateral.summaries import MODEL_LABELS

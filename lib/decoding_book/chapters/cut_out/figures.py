@@ -7,8 +7,7 @@ import numpy as np
 import seaborn as sns
 
 from calcium_decoding.explain import patches, shap_maps
-from calcium_decoding.plotting.comparisons import legend_beside
-from calcium_decoding.plotting.style import DECODED, NULL_COLOUR, SIGNAL, simulated_mark
+from calcium_decoding.plotting.style import DECODED, NULL_COLOUR, SIGNAL, legend_beside, simulated_mark
 from decoding_book.chapters.cut_out import occlusion_tables
 
 RED = "#B00020"

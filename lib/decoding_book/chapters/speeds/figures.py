@@ -4,11 +4,10 @@ import numpy as np
 import seaborn as sns
 
 from calcium_decoding.evaluation.conformal import ACROSS, WITHIN
-from calcium_decoding.models.names import LABELS, SPEED_MODELS
+from calcium_decoding.models.names import COLOURS, LABELS
 from calcium_decoding.plotting.style import NULL_COLOUR, SIGNAL, running_spans, simulated_mark, time_axis
 from decoding_book.chapters.speeds.speed_tables import PARTS
 
-COLOURS = dict(zip(SPEED_MODELS, ("#56B4E9", "#0072B2", "#E69F00", "#009E73"), strict=True))
 WAY_COLOURS = {ACROSS: "#D55E00", WITHIN: "#0072B2"}
 
 
