@@ -95,7 +95,7 @@ def test_table_and_card_by_hand(result):
 
 def test_the_test_over_folds_gives_the_published_p(published_lengths):
     ours = compare.tests(published_lengths).set_index(["condition_a", "condition_b"])
-    theirs = published.rank_sum_check().query("family == 'Fig5B'")
+    theirs = published.table("rank_sum_check").query("family == 'Fig5B'")
     assert len(ours) == len(theirs) == 15
     for row in theirs.itertuples():
         names = tuple(f"h{g.split('_')[-2]}" for g in (row.group_a, row.group_b))
