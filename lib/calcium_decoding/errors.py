@@ -6,9 +6,6 @@ mend it. :class:`DataError` is about data and files, :class:`ParameterError` abo
 """
 
 
-
-
-
 class CalciumDecodingError(Exception):
     """Base of every error this library raises on purpose.
 

@@ -21,7 +21,7 @@ import tifffile
 from calcium_decoding.data.stacks import open_stack
 from calcium_decoding.errors import DataError, WriteError
 from calcium_decoding.utils.code import code_digest
-from calcium_decoding.utils.files import alone, hash_content, whole_file
+from calcium_decoding.utils.files import alone, hash_content, whole_file, write_npy
 from calcium_decoding.utils.progress import progress
 
 STRETCH_BYTES = 2**23  # 256 frames of 128 x 128 pixels, 16 bits: fits a processor's cache, few calls a movie
@@ -277,19 +277,17 @@ def _remove_former(folder, place):
 
 
 def _convert(movie, path, show_progress):
-    shape = tuple(map(int, movie.shape))
-    needed, free = math.prod(shape) * movie.dtype.itemsize, shutil.disk_usage(path.parent).free
+    needed, free = math.prod(movie.shape) * movie.dtype.itemsize, shutil.disk_usage(path.parent).free
     if needed > free:
         raise WriteError(path.parent, f"{free / 1e9:.1f} GB free", f"{needed / 1e9:.1f} GB for {movie.path.name}",
                          "free disk space, or name another folder")
-    kind = movie.dtype.newbyteorder("<")
-    header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
-    with whole_file(path) as temporary, open(temporary, "wb") as file, \
-            progress(None, total=len(movie), desc=f"convert {movie.path.name} once", unit="frame",
-                     disable=not show_progress) as bar:
-        # Plain writes: a full disk is then an error, where writing to a memory map would kill the process.
-        np.lib.format.write_array_header_1_0(file, header)
-        for frames in movie.stretches():
-            file.write(np.ascontiguousarray(frames, kind).data)
-            bar.update(len(frames))
+
+    def chunks():
+        with progress(None, total=len(movie), desc=f"convert {movie.path.name} once", unit="frame",
+                      disable=not show_progress) as bar:
+            for frames in movie.stretches():
+                yield frames
+                bar.update(len(frames))
+
+    write_npy(path, chunks(), movie.shape, movie.dtype)
     return Movie(path)

@@ -3,9 +3,6 @@
 Apart from what it stands for, so that a parameter is checked before anything heavy is imported.
 """
 
-
-
-
 # calcium_decoding.preprocessing.build
 RECIPES = {
     "published": "centred moving-mean baseline, min-max over the recording (Ajioka et al. 2024)",

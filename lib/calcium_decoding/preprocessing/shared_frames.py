@@ -19,7 +19,7 @@ import numpy as np
 
 from calcium_decoding.preprocessing.pipeline import build
 from calcium_decoding.utils.code import code_digest
-from calcium_decoding.utils.files import alone, hash_content, whole_file
+from calcium_decoding.utils.files import alone, hash_content, write_npy
 
 KEEP_BYTES = 2 * 2**30  # about eight times the ROI traces of 64 sessions of 18,000 frames
 
@@ -93,20 +93,15 @@ def signal_hash(recording):
     return _hashes[recording]
 
 
-def _made(path, shape, pieces, while_alone=lambda: None):
-    """The array at ``path``, made of ``pieces`` if it is not there; one process at a time makes or removes files."""
+def _made(path, shape, signals, while_alone=lambda: None):
+    """The array at ``path``, made of ``signals`` if it is not there; one process at a time makes or removes files."""
     with alone(path.parent / ".lock"):
         try:
             frames = _open(path)
             os.utime(path)
         except (OSError, ValueError, EOFError):  # not there, or cut short
             _make_room(path.parent, 4 * math.prod(shape))
-            with whole_file(path) as temporary, open(temporary, "wb") as file:
-                # Plain writes: a full disk is then an error, where writing to a memory map would kill the process.
-                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(file, header)
-                for piece in pieces:
-                    file.write(np.ascontiguousarray(piece, "<f4").data)
+            write_npy(path, signals, shape, np.float32)
             frames = _open(path)
         while_alone()
     return frames
@@ -139,4 +134,3 @@ def _lock(file, kind):
     except OSError:  # held by another one; or a file system without locks, where work is done twice at worst
         return False
     return True
-

@@ -10,8 +10,15 @@ import tempfile
 from pathlib import Path
 
 import filelock
+import numpy as np
 
 from calcium_decoding.errors import WriteError
+
+# h5py and numpy report a full disk with errno set but with their own class of OSError.
+_WRITE_FAILURES = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
+    errno.EFBIG, errno.EIO,
+}
 
 
 @contextlib.contextmanager
@@ -35,7 +42,7 @@ def whole_file(path):
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        if isinstance(error, WriteError) or not _is_write_failure(error):
+        if isinstance(error, WriteError) or error.errno not in _WRITE_FAILURES:
             raise
         raise WriteError(
             path,
@@ -46,15 +53,6 @@ def whole_file(path):
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-
-
-def _is_write_failure(error):
-
-    # h5py and numpy report a full disk with errno set but with their own class of OSError.
-    return error.errno in {
-        errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR,
-        errno.EEXIST, errno.EFBIG, errno.EIO,
-    }
 
 
 def write_text(path, text):
@@ -69,6 +67,20 @@ def write_json(path, content):
     Raises ValueError: a value is NaN or infinite: results say why a number is missing instead.
     """
     write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_npy(path, chunks, shape, dtype):
+    """Write arrays, joined along the first axis to ``shape``, as one little-endian ``.npy`` file, whole or not at all.
+
+    ``chunks`` (iterable of ndarray): one after the other, so that little memory is needed.
+    """
+    kind = np.dtype(dtype).newbyteorder("<")
+    header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": tuple(map(int, shape))}
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        # Plain writes: a full disk is then an error, where writing to a memory map would kill the process.
+        np.lib.format.write_array_header_1_0(file, header)
+        for chunk in chunks:
+            file.write(np.ascontiguousarray(chunk, kind).data)
 
 
 def file_digest(path, algorithm="sha256"):
