@@ -1,17 +1,32 @@
-"""The frames in one file, TIFF or ``.npy``: how many, where they lie, and how to read a stretch of them."""
+"""The frames in one file, TIFF or ``.npy``: how many, where they lie, and how to read a stretch of them.
+
+tifffile reads what is left of a damaged file and says so in its log. A movie that lost frames is refused here instead,
+so the chain of pages is followed to its end. What the tags mean is left to tifffile. The form of the page table: TIFF
+6.0, Adobe 1992; BigTIFF: https://libtiff.gitlab.io/libtiff/specification/bigtiff.html.
+"""
 
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tifffile
 
-from calcium_decoding.data.tiff import cut, page_table, unreadable
 from calcium_decoding.errors import DataError
 
 _SEVERAL_FILES = ("ome", "mmstack", "ndtiff")  # kinds that tifffile puts together from several files
+# Bytes of a value of each kind of tag, 1 (byte) to 18 (64-bit offset); the last stands for kinds that nobody knows.
+_BYTES = np.array([1, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 1, 1, 8, 8, 8, 1])
+_WHOLE_NUMBERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
+_COLUMNS, _ROWS = 256, 257
+# With these alike, the pixels of all pages are decoded alike: size, bits, compression, fill order, samples, rows a
+# strip, planes, predictor, tiles, sample format.
+_ALIKE = (_COLUMNS, _ROWS, 258, 259, 266, 277, 278, 284, 317, 322, 323, 339)
+_OFFSETS, _COUNTS = (273, 324), (279, 325)  # of strips, of tiles
+_MOST_TAGS = 4096  # a page has some fifteen; more is damage
+_TABLE_BYTES = 512  # read at once; more only for a page with more tags
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +72,9 @@ class Stack:
                 for i, run in enumerate(runs):
                     file.seek(self.start + (start + i) * self.step)
                     if file.readinto(run.data) < run.nbytes:
-                        raise cut(self.path, f"its {self.shape[0]} frames")
+                        raise _cut(self.path, f"its {self.shape[0]} frames")
         except OSError as error:
-            raise unreadable(self.path, error) from error
+            raise _unreadable(self.path, error) from error
         return frames.astype(self.dtype.newbyteorder("="), copy=False)
 
     def _decoded(self, start, stop):
@@ -97,14 +112,14 @@ def open_stack(path):
     path = Path(path)
     if path.suffix.lower() == ".npy":
         return _npy(path)
-    table = page_table(path)
     try:
+        table = _page_table(path)
         with tifffile.TiffFile(path) as file:
-            return _tiff(path, file, table)
+            return _tiff(path, file, *table)
     except DataError:
         raise
     except Exception as error:  # tifffile meets damage with errors of many classes
-        raise unreadable(path, error) from error
+        raise _unreadable(path, error) from error
 
 
 def _no_codec(path, page):
@@ -127,7 +142,7 @@ def _npy(path):
     return Stack(path, shape, kind, start, math.prod(shape[1:]) * kind.itemsize)
 
 
-def _tiff(path, file, table):
+def _tiff(path, file, size, offsets, counts):
     page = file.pages.first
     kind = None if page.dtype is None else np.dtype(page.dtype).newbyteorder(file.byteorder)
     if page.samplesperpixel != 1 or len(page.shape) != 2 or kind is None or kind.kind not in "uif" or 0 in page.shape:
@@ -135,40 +150,40 @@ def _tiff(path, file, table):
         raise DataError(path, f"pages of shape {page.shape}{colours}, type {kind}",
                         "grey frames of integers or floats, (T, rows, columns)",
                         "store one grey page a frame")
-    n = _n_frames(path, file, page, len(table))
+    n = _n_frames(path, file, page, len(offsets))
     n_bytes = math.prod(page.shape) * kind.itemsize
-    if n > len(table):  # one page that stands for all: ImageJ beyond 4 GB
-        return _equal_steps(path, table, (n, *page.shape), kind, int(table.offsets[0, 0]), n_bytes)
-    whole = (table.offsets > 0).all(axis=1) & (table.offsets + table.counts <= table.size).all(axis=1)
+    if n > len(offsets):  # one page that stands for all: ImageJ beyond 4 GB
+        return _equal_steps(path, size, (n, *page.shape), kind, int(offsets[0, 0]), n_bytes)
+    whole = (offsets > 0).all(axis=1) & (offsets + counts <= size).all(axis=1)
     if not whole.all():
-        raise cut(path, f"its {n} frames, in frame {int(np.argmin(whole))}")
-    first = table.offsets[:, 0]
+        raise _cut(path, f"its {n} frames, in frame {int(np.argmin(whole))}")
+    first = offsets[:, 0]
     steps = np.unique(np.diff(first)) if n > 1 else np.array([n_bytes])
-    if page.is_final and _in_one_run(path, table, n_bytes) and len(steps) == 1 and steps[0] >= n_bytes:
-        return _equal_steps(path, table, (n, *page.shape), kind, int(first[0]), int(steps[0]))
-    if table.offsets.shape[1] != math.prod(page.chunked) or not table.counts.all():
+    if page.is_final and _in_one_run(path, offsets, counts, n_bytes) and len(steps) == 1 and steps[0] >= n_bytes:
+        return _equal_steps(path, size, (n, *page.shape), kind, int(first[0]), int(steps[0]))
+    if offsets.shape[1] != math.prod(page.chunked) or not counts.all():
         raise DataError(path, "frames with missing strips or tiles", "all pixels of each frame",
                         "fetch or write the file again")
     if page.compression not in tifffile.TIFF.DECOMPRESSORS:
         raise _no_codec(path, page)
-    return Stack(path, (n, *page.shape), kind, offsets=table.offsets, counts=table.counts)
+    return Stack(path, (n, *page.shape), kind, offsets=offsets, counts=counts)
 
 
-def _equal_steps(path, table, shape, kind, start, step):
-    if start + (shape[0] - 1) * step + math.prod(shape[1:]) * kind.itemsize > table.size:
-        raise cut(path, f"its {shape[0]} frames")
+def _equal_steps(path, size, shape, kind, start, step):
+    if start + (shape[0] - 1) * step + math.prod(shape[1:]) * kind.itemsize > size:
+        raise _cut(path, f"its {shape[0]} frames")
     return Stack(path, shape, kind, start, step)
 
 
-def _in_one_run(path, table, n_bytes):
+def _in_one_run(path, offsets, counts, n_bytes):
     """Whether the strips of each page follow each other, so that its pixels lie in one run of ``n_bytes``."""
-    if table.offsets.shape[1] == 1:
-        short = (table.counts[:, 0] > 0) & (table.counts[:, 0] < n_bytes)
+    if offsets.shape[1] == 1:
+        short = (counts[:, 0] > 0) & (counts[:, 0] < n_bytes)
         if short.any():
-            raise cut(path, f"the pixels of frame {int(np.argmax(short))}")
+            raise _cut(path, f"the pixels of frame {int(np.argmax(short))}")
         return True
-    follow = table.offsets[:, 1:] == table.offsets[:, :-1] + table.counts[:, :-1]
-    return bool(follow.all() and (table.counts.sum(axis=1) == n_bytes).all())
+    follow = offsets[:, 1:] == offsets[:, :-1] + counts[:, :-1]
+    return bool(follow.all() and (counts.sum(axis=1) == n_bytes).all())
 
 
 def _n_frames(path, file, page, n_pages):
@@ -187,7 +202,7 @@ def _n_frames(path, file, page, n_pages):
     n = sum(math.prod(lengths) for lengths in axes)
     images = (file.imagej_metadata or {}).get("images", 1)
     if images > n:  # tifffile then leaves the description aside
-        raise cut(path, f"the {images} frames that its description says")
+        raise _cut(path, f"the {images} frames that its description says")
     if n != n_pages and not (n_pages == len(series) == 1 and series[0].dataoffset is not None):
         raise DataError(path, f"{n_pages} pages with a description of {n} frames", "a page a frame",
                         "write the file again as one stack")
@@ -200,3 +215,129 @@ def _describes_itself(page):
         return json.loads(page.description)["shape"] == list(page.shape)
     except (ValueError, TypeError, KeyError):
         return False
+
+
+def _unreadable(path, error):
+    """The refusal of a file that no reader takes for a TIFF file."""
+    return DataError(path, f"no readable TIFF file ({error})", "a multi-page TIFF file",
+                     "fetch or write the file again")
+
+
+def _cut(path, where):
+    """The refusal of a file that ends too early."""
+    return DataError(path, f"a file that ends within {where}", "a whole file", "fetch or write the file again")
+
+
+def _page_table(path):
+    """Size of the file; first byte and number of bytes (0: not said) of each strip or tile, (pages, segments)."""
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return size, *_table(path, file.fileno(), size)
+
+
+def _table(path, handle, size):
+    form, offset = _header(path, os.pread(handle, 16, 0))
+    blocks = _chain(path, handle, size, form, offset)
+    tags = np.frombuffer(b"".join(blocks), form)
+    page = np.repeat(np.arange(len(blocks)), [len(block) // form.itemsize for block in blocks])
+    n_bytes = np.take(_BYTES, tags["kind"], mode="clip") * tags["count"].astype(float)
+    # Values that do not fit in the table, also of tags that are of no use here: they are part of the file.
+    beyond = (n_bytes > form["offset"].itemsize) & (tags["offset"] + n_bytes > size)
+    if beyond.any():
+        raise _cut(path, f"the table of page {page[np.argmax(beyond)] + 1}")
+    single = np.select([tags["kind"] == 1, tags["kind"] == 3], [tags["byte"], tags["short"]], tags["offset"])
+    _check_alike(path, tags, page, np.where(tags["count"] == 1, single.astype(float), -1.0 * tags["count"]))
+    offsets, counts = (_segments(path, handle, tags[here], page[here], single[here], len(blocks))
+                       for here in (np.isin(tags["tag"], _OFFSETS), np.isin(tags["tag"], _COUNTS)))
+    if offsets is None or (counts is not None and counts.shape != offsets.shape):
+        raise DataError(path, "pages that do not say where their pixels lie", "as many strips in each page",
+                        "fetch or write the file again")
+    return offsets, np.zeros_like(offsets) if counts is None else counts
+
+
+def _header(path, head):
+    """Form of a tag, a value of which is a number or the place of several, and place of the first page."""
+    sign = {b"II": "<", b"MM": ">"}.get(head[:2], "")
+    version = head[2:8] if sign == "<" else head[3:1:-1] + head[5:3:-1] + head[7:5:-1]
+    if sign and version[:2] == b"\x2a\x00":
+        wide, first = 4, head[4:8]
+    elif sign and version == b"\x2b\x00\x08\x00\x00\x00":
+        wide, first = 8, head[8:16]
+    else:
+        raise _unreadable(path, "it does not begin as one")
+    form = np.dtype({
+        "names": ["tag", "kind", "count", "byte", "short", "offset"],
+        "formats": [f"{sign}u2", f"{sign}u2", f"{sign}u{wide}", "u1", f"{sign}u2", f"{sign}u{wide}"],
+        "offsets": [0, 2, 4, 4 + wide, 4 + wide, 4 + wide], "itemsize": 4 + 2 * wide})
+    first = int.from_bytes(first, "little" if sign == "<" else "big")
+    if not first:
+        raise _unreadable(path, "it has no page")
+    return form, first
+
+
+def _chain(path, handle, size, form, offset):
+    """Tags of one page after the other, as bytes."""
+    wide = form["offset"].itemsize
+    n_count = 2 if wide == 4 else 8
+    order = "little" if form["tag"].str[0] == "<" else "big"
+    blocks, seen = [], set()
+    while offset:
+        number = len(blocks) + 1
+        if offset >= size:
+            raise _cut(path, f"its page table, before page {number}")
+        if offset in seen:
+            raise DataError(path, f"a page table that leads from page {number - 1} back to an earlier one",
+                            "a chain of pages with an end", "fetch or write the file again")
+        seen.add(offset)
+        block = os.pread(handle, _TABLE_BYTES, offset)
+        n_tags = int.from_bytes(block[:n_count], order)
+        if len(block) >= n_count and not 0 < n_tags <= _MOST_TAGS:
+            raise DataError(path, f"{n_tags} tags in the table of page {number}", "some fifteen tags a page",
+                            "fetch or write the file again")
+        end = n_count + n_tags * form.itemsize
+        if len(block) < end + wide:
+            block = os.pread(handle, end + wide, offset)
+        if len(block) < end + wide:
+            raise _cut(path, f"the table of page {number}")
+        blocks.append(block[n_count:end])
+        offset = int.from_bytes(block[end : end + wide], order)
+    return blocks
+
+
+def _check_alike(path, tags, page, values):
+    n_pages = page[-1] + 1
+    found = {}
+    for tag in _ALIKE:
+        here = tags["tag"] == tag
+        found[tag] = np.zeros(n_pages)
+        found[tag][page[here]] = values[here]
+    rows, columns = found[_ROWS], found[_COLUMNS]
+    for tag, of_pages in found.items():
+        if (differ := of_pages != of_pages[0]).any():
+            other = int(np.argmax(differ))
+            if tag in (_ROWS, _COLUMNS):
+                raise DataError(path, f"frames of {rows[0]:.0f} x {columns[0]:.0f} pixels and, in page {other + 1}, of "
+                                f"{rows[other]:.0f} x {columns[other]:.0f}", "frames of one size",
+                                "leave out the pages that are no frames, or crop them")
+            raise DataError(path, f"page {other + 1} stored in another way than the first (tag {tag})",
+                            "pages of one type and form", "write the file again as one stack")
+
+
+def _segments(path, handle, tags, page, single, n_pages):
+    """Values of the one of these tags that each page has, shape (pages, segments); None if it is not in each."""
+    n = tags["count"]
+    if not np.array_equal(page, np.arange(n_pages)) or (n != n[0]).any() or n[0] == 0:
+        return None
+    if n[0] == 1:
+        return single.astype(np.int64)[:, None]
+    values = np.empty((n_pages, int(n[0])), np.int64)
+    for i, tag in enumerate(tags):
+        if int(tag["kind"]) not in _WHOLE_NUMBERS:
+            return None
+        kind = np.dtype(_WHOLE_NUMBERS[int(tag["kind"])]).newbyteorder(tags.dtype["tag"].str[0])
+        n_bytes = int(n[0]) * kind.itemsize
+        wide = tags.dtype["offset"].itemsize
+        content = tags[i : i + 1].tobytes()[-wide:][:n_bytes] if n_bytes <= wide \
+            else os.pread(handle, n_bytes, int(tag["offset"]))
+        values[i] = np.frombuffer(content, kind)
+    return values
