@@ -80,11 +80,11 @@ axes = simulated_truth.component_traces(session, 8, start_s, 30, axes)
 place = session.anatomy
 fig, axes = style.panels(3, width=12, height=3.6)
 title, label = "resting fluorescence", "camera counts"
-brain.picture(place.resting, axes[0], label, title, simulated=True)
+brain.show_image(place.resting, axes[0], label, title, simulated=True)
 brain.parcel_map(place, axes[1], simulated=True)
 driven = session.maps()["driven"]
 title, label = "driven by running", "SD (% dF/F)"
-ax = brain.picture(driven, axes[2], label, title, "magma", simulated=True)
+ax = brain.show_image(driven, axes[2], label, title, "magma", simulated=True)
 
 # %% [markdown]
 # The mean image around the onsets of running, as change from the rest before. First the brain jerks: outline and

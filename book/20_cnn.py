@@ -76,7 +76,7 @@ simulated = chapter.dataset.simulated
 example = data_tour.example_of_test(experiment)
 seen = movie_tables.view(experiment, example)
 fig, axes = style.panels(4, width=14, height=3.4)
-brain.picture(
+brain.show_image(
     seen.scaling.mean, axes[0], "camera counts", "mean picture",
     simulated=simulated)
 movie_tables.colour_image(

@@ -79,8 +79,8 @@ pool = {"store": chapter.store, "jobs": jobs or None}
 # read-out shuffled, with all weights shuffled, and with decoders trained on labels of other sessions.
 
 # %%
-asked = map_runs.Asked(explained, background, output)
-thorough = map_runs.Asked(explained, background, output, shuffle=True,
+asked = map_runs.MapSettings(explained, background, output)
+thorough = map_runs.MapSettings(explained, background, output, shuffle=True,
                           n_random=random_maps, keep=True)
 found = map_runs.run(experiment, model, thorough, **pool)
 nulls, null_statement = map_runs.run_null(

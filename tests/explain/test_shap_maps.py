@@ -83,7 +83,7 @@ def test_where_no_fold_has_a_decoder_the_reasons_are_named(tiny_dataset):
     always = tuple(replace(r, behaviour={"run": 0 * r.run + 1}) for r in tiny_dataset.recordings)
     experiment = plan(replace(tiny_dataset, recordings=always))
     for ask in (lambda: shap_maps.run(experiment, "rnn", 20, 10, jobs=1),
-                lambda: map_runs.run(experiment, "rnn", map_runs.Asked(20, 10), jobs=1)):
+                lambda: map_runs.run(experiment, "rnn", map_runs.MapSettings(20, 10), jobs=1)):
         with pytest.raises(DataError, match="nothing in any of 2 folds: training frames of one class only"):
             ask()
 

@@ -189,10 +189,10 @@ def tests(found, against=None, metric="auc"):
     against; all pairs if left out. Returns a DataFrame: ``condition_a``, ``condition_b``; as published, over folds:
     ``difference`` (mean of a less mean of b), ``family_size``, ``p_rank_sum``, ``p_holm``, ``stars``; ours, over
     animals: ``animals``, ``paired_difference`` (folds matched by name, then their mean in each test animal), ``low``
-    and ``high`` of its 95 % t interval, ``p_sign_flip`` (two-sided) and ``p_floor``, the smallest p that so many
-    animals can give: 1/16 for five. None where fewer than two animals are shared. Where published folds may stand
-    beside, also ``published, real mice``: Holm's p and stars that the same tests give on the published folds. Raises
-    DataError: a condition without a single score, or two whose scores are all equal; see
+    and ``high`` of its 95 % t interval, ``p_sign_flip`` (two-sided) and ``p_floor``, the smallest p that this
+    number of animals can give: 1/16 for five. None where fewer than two animals are shared. Where published folds are
+    comparable, also ``published, real mice``: Holm's p and stars that the same tests give on the published folds.
+    Raises DataError: a condition without a single score, or two whose scores are all equal; see
     :func:`calcium_decoding.evaluation.statistics.rank_sum`. Raises ParameterError: fewer than two conditions, or
     ``against`` is none of them.
 

@@ -129,7 +129,7 @@ def run(experiment, model_names, store=None, jobs=None, label="folds", allow_lea
     allow_leak : bool
         Run a split that is marked as leaky; its folds carry LEAKY in their names.
     scheduler : str, optional
-        Address of a Dask scheduler whose workers train the folds in place of processes here; the environment variable
+        Address of a Dask scheduler whose workers train the folds instead of processes here; the environment variable
         ``CALCIUM_DECODING_SCHEDULER`` if left out. Results do not depend on it.
 
     Returns
@@ -233,7 +233,7 @@ def recordings_of(experiment, folds):
 
 
 def identity():
-    """What the result of a fold depends on beside the experiment: code and versions, as a dict of str."""
+    """What the result of a fold depends on besides the experiment: code and versions, as a dict of str."""
     packages = ("numba", "numpy", "scipy", "scikit-learn", "torch")
     return {"calcium-decoding": code_digest(*FOLD_ROOMS), "Python": platform.python_version().rpartition(".")[0],
             **{name: version(name).partition("+")[0] for name in packages}}

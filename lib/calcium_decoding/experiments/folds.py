@@ -17,7 +17,7 @@ from calcium_decoding.preprocessing.windows import WindowSet, WindowSpec
 from calcium_decoding.splits import Split
 from calcium_decoding.splits.audit import FittedStep
 
-# What is fitted or chosen here beside the preprocessing, for the audit.
+# What is fitted or chosen here besides the preprocessing, for the audit.
 FITTED = (FittedStep("weights of the decoder", "train"), FittedStep("epoch at which training stops", "valid"))
 
 
@@ -63,7 +63,7 @@ class FoldResult:
         Of a speed: run label of the frame whose speed is decoded. Empty where recordings have none, and if ``task``
         is ``"run"``, where it is the label.
     notes : tuple of str
-        What does not exist in this fold, and why: a test session without movement, no running frames.
+        What is undefined in this fold, and why: a test session without movement, no running frames.
     """
 
     fold: str

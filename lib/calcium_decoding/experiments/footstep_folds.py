@@ -55,15 +55,15 @@ class Frames:
         return hash_content([hash_bytes(x) for x in (self.signal, self.footstep, self.kinematics) if x is not None])
 
     def shifted(self, lengths):
-        """The same signal, and behaviour of each recording moved on by half its length, around its end: a null.
+        """The same signal, and behaviour of each recording circularly shifted by half its length: a null.
 
         ``lengths`` (sequence of int): frames of each recording.
         """
-        def moved(values):
+        def rolled(values):
             parts = np.split(values, np.cumsum(lengths)[:-1])
             return np.concatenate([np.roll(part, len(part) // 2, axis=0) for part in parts])
 
-        return Frames(self.signal, moved(self.footstep), None if self.kinematics is None else moved(self.kinematics))
+        return Frames(self.signal, rolled(self.footstep), None if self.kinematics is None else rolled(self.kinematics))
 
 
 @dataclass(frozen=True, eq=False)

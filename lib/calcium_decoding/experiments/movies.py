@@ -2,7 +2,7 @@
 
 An :class:`ImageExperiment` goes through :func:`calcium_decoding.experiments.engine.run` as any other one. In each fold
 the network on single images is trained first (stage 1); recurrent decoders start from its weights (stage 2). Trained
-weights lie in the store beside the fold.
+weights lie in the store next to the fold.
 """
 
 import contextlib

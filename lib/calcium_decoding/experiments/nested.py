@@ -14,7 +14,7 @@ from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing.windows import WindowSpec
 from calcium_decoding.splits.audit import FittedStep, audit
 
-# What is chosen here beside what each run fits, for the audit.
+# What is chosen here besides what each run fits, for the audit.
 CHOSEN = (*folds.FITTED, FittedStep("choice of the decoder", "valid"), FittedStep("threshold", "valid"))
 
 THRESHOLDS = np.linspace(0.01, 0.99, 99)

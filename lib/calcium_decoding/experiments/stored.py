@@ -50,7 +50,7 @@ def run(paths, load, work, label, unit):
 def run_tasks(tasks, store=None, jobs=None, label="trainings"):
     """Run every task, in processes of one thread each.
 
-    ``tasks``: each has ``key()``, a str that says all that determines its outcome beside the code, and
+    ``tasks``: each has ``key()``, a str that says all that determines its outcome besides the code, and
     ``run(checkpoint, report)``, which gives an :class:`Outcome`. Tasks of one key run once. ``store``: folder of
     outcomes. ``jobs``: processes; all processors if left out. Outcomes do not depend on it. ``label``: what the
     progress bar counts. Returns a list of Outcome: in the order of the tasks.

@@ -189,13 +189,13 @@ def align(read_in, frames, conditions, part, means):
 
 
 def first_minutes(part, minutes, rate_hz, gap):
-    """The part of a split whose labels end within the first so many minutes of its training frames.
+    """The part of a split whose labels end within the first minutes of its training frames.
 
     The last fifth of these frames, after a gap, chooses epoch and penalty; the test frames stay as they are.
 
     ``part``: ``train`` in order of time. ``minutes``: labelled; 0: all training frames, with the validation frames of
-    the split. ``gap``: frames between training and validation. Returns Rows. Raises ParameterError: so many minutes are
-    not there, or are too few for a gap and a validation part.
+    the split. ``gap``: frames between training and validation. Returns Rows. Raises ParameterError: fewer minutes
+    are there, or too few for a gap and a validation part.
     """
     if minutes == 0:
         return part

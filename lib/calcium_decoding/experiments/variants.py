@@ -43,7 +43,7 @@ def filters(plan, baseline_frames, model, **options):
 
     ``baseline_frames`` (sequence of int): lengths of the baseline, frames. **options: for ``plan``. Returns a list of
     Condition: the first one without baseline. Those whose figure the study published carry it. Empty where ``plan``
-    uses neither recipe by itself: within recordings both would look at test frames. Raises ParameterError: a length
+    uses neither recipe by itself: within recordings both would use test frames. Raises ParameterError: a length
     that is no number of frames, or given twice.
     """
     sizes = [whole_number("baseline_frames", size, 2) for size in baseline_frames]
@@ -172,7 +172,7 @@ def run(wanted, store=None, jobs=None, label="networks"):
 
 
 def window_table(found, metric="auc"):
-    """What each decoder looks at and costs, with its score.
+    """Window and cost of each decoder, with its score.
 
     ``found`` (sequence of ConditionResult): of :func:`networks` or :func:`windows`. Returns a DataFrame: ``condition``;
     ``images`` and ``frames`` of a window; ``look-ahead (ms)``, from the labelled frame to the last of the window;

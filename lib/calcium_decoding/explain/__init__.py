@@ -1,4 +1,4 @@
-"""What a trained decoder looks at: occlusion, Deep SHAP, attribution, and what such maps are held against."""
+"""What a trained decoder uses: occlusion, Deep SHAP, attribution, and checks of such maps."""
 
 import lazy_loader
 

@@ -145,7 +145,7 @@ class InformationTask:
 def attention_by_class(network, windows, n_shown=200):
     """Mean attention of the last frame on each frame of the window, shape (3, attention heads, length), float64.
 
-    Averaged over at most so many windows of each class, spread evenly; a class without windows has zeros.
+    Averaged over at most ``n_shown`` windows of each class, spread evenly; a class without windows has zeros.
     """
     found = []
     for label in range(3):
@@ -168,7 +168,7 @@ def recovered(ranking, is_informative):
     k = int(is_informative.sum())
     if not 0 < k < len(is_informative):
         raise DataError("truth", f"{k} of {len(is_informative)} cells informative", "some, but not all",
-                        "there is nothing to find in such a world")
+                        "there is nothing to find in such a simulation")
     first = np.argsort(-np.asarray(ranking), kind="stable")[:k]
     return {"precision": float(is_informative[first].mean()), "by_chance": k / len(is_informative)}
 

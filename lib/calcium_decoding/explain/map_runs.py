@@ -15,13 +15,13 @@ STATES = {"trained": "as trained", "readout": "read-out shuffled", "all": "all w
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is done with the decoder of a fold.
+class MapSettings:
+    """How the decoder of a fold is mapped.
 
     Parameters
     ----------
     n_windows, n_background : int
-        Test windows to explain, spread evenly, and those they are compared with, drawn by the seed.
+        Test windows to explain, spread evenly, and background windows, drawn by the seed.
     output : {"probability", "logit"}
     n_samples : int
         Of expected gradients, for each window.
@@ -73,20 +73,20 @@ class Examined:
         return np.array(self.maps[state][method]["by_roi"])
 
     def by_frame(self, method):
-        """Map by frame, shape (length,); None if the method looks at one frame only."""
+        """Map by frame, shape (length,); None if the method uses one frame only."""
         found = self.maps["trained"][method]["by_frame"]
         return None if found is None else np.array(found)
 
 
-def run(experiment, model="gru", asked=Asked(), store=None, jobs=None, label="maps"):
-    """Train the network and logistic regression on every fold and look at what they look at.
+def run(experiment, model="gru", asked=MapSettings(), store=None, jobs=None, label="maps"):
+    """Train the network and logistic regression on every fold and map what they use.
 
     Parameters
     ----------
     experiment : Experiment
     model : str
         A name in :data:`calcium_decoding.models.names.EXPLAINED`.
-    asked : Asked
+    asked : MapSettings
     store, jobs, label
         As for :func:`calcium_decoding.experiments.stored.run_on_decoders`.
 
@@ -161,10 +161,10 @@ def _examined(task, windows, asked):
     logistic, _ = replace(task, model="logistic").trained(some, valid)
     aucs = {name: float(metrics.auc(test.labels, task.predict(decoder, test)))
             for name, decoder in (("auc", network), ("auc_logistic", logistic))}
-    return aucs | _looked_at(network.cpu(), logistic, some, test, Asked(**asked), task.training.seed)
+    return aucs | _mapped(network.cpu(), logistic, some, test, MapSettings(**asked), task.training.seed)
 
 
-def _looked_at(network, logistic, train, test, asked, seed):
+def _mapped(network, logistic, train, test, asked, seed):
     """Maps in every state, curves, and kept values."""
     n = len(test)
     windows = _laid(_some(test, asked.n_windows))

@@ -31,7 +31,7 @@ class Patch:
 class OccludedFrames:
     """Normalised frames without each of several patches: all frames without the first, then all without the second.
 
-    Pixels of a patch are set to 0, which is each pixel's own mean. Frames are read when they are asked for.
+    Pixels of a patch are set to 0, which is each pixel's own mean. Frames are read lazily.
 
     ``frames``: MovieFrames or ndarray, shape (N, rows, columns), float32. ``patches``: sequence of Patch. Raises
     ParameterError: a patch was made for images of another size.

@@ -1,4 +1,4 @@
-"""What can be asked for by name, with a line on each.
+"""What can be chosen by name, with a line on each.
 
 Apart from what it stands for, so that a parameter is checked before anything heavy is imported.
 """

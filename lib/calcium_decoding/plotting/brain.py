@@ -10,7 +10,7 @@ from calcium_decoding.plotting.style import simulated_mark
 from calcium_decoding.simulation import widefield
 
 
-def picture(image, ax, label, title="", cmap="gray", limits=None, simulated=False):
+def show_image(image, ax, label, title="", cmap="gray", limits=None, simulated=False):
     """An image with its scale; rows from the front, columns from the left, pixels.
 
     ``image``: ndarray, shape (H, W). ``label``: what the colours mean, with unit. ``limits`` ((float, float)): values
@@ -25,7 +25,7 @@ def picture(image, ax, label, title="", cmap="gray", limits=None, simulated=Fals
 
 
 def anatomy_of(dataset):
-    """Where the ROIs of simulated data lie, in the first animal; None for others: the study's places are not public."""
+    """Where the ROIs of simulated data lie, in the first animal; None for others: the study's are not public."""
     try:
         entry = catalog.load_manifest().entry(dataset.name)
         settings = widefield.settings_of(entry) if entry.kind == "simulated" else None

@@ -9,7 +9,7 @@ import seaborn as sns
 from calcium_decoding.evaluation.metrics.frames import METRIC_LABELS
 from calcium_decoding.plotting.style import NULL_COLOUR, SIGNAL, legend_beside, simulated_mark
 
-# Where a decoder that knows nothing comes out, and in words; a mean absolute error has no such place. 0.5 elsewhere.
+# Chance level and its label; a mean absolute error has none. 0.5 for other metrics.
 _CHANCE = {"r2": (0.0, "mean of the test frames"), "mae": None}
 
 

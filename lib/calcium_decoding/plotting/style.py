@@ -233,10 +233,10 @@ def _roc_axes(ax, title):
 
 
 def fold_scores(results, nulls, ax, published=None, simulated=False):
-    """AUC of each fold by model, the null beside; bars are mean and SD over folds.
+    """AUC of each fold by model, next to the null; bars are mean and SD over folds.
 
     ``results``, ``nulls``: list of FoldResult. ``published`` (dict of str to (float, float)): published mean and SD by
-    model, drawn open beside ours.
+    model, drawn open next to ours.
     """
     names = list(dict.fromkeys(r.model for r in results))
     ticks = []

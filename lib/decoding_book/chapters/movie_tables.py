@@ -10,7 +10,7 @@ from calcium_decoding.data import published
 from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation import cards, metrics
 from calcium_decoding.models.names import COLOURS, LABELS
-from calcium_decoding.plotting.brain import picture
+from calcium_decoding.plotting.brain import show_image
 from calcium_decoding.plotting.style import DECODED, NULL_COLOUR, SIGNAL, legend_beside, simulated_mark
 from calcium_decoding.preprocessing import confounds
 from calcium_decoding.preprocessing.movie_frames import CHUNK_FRAMES, MovieFrames, MovieScaling
@@ -249,7 +249,7 @@ def change(image, ax, title="", simulated=False):
         ax.set(title=title, xticks=[], yticks=[])
         return simulated_mark(ax, simulated)
     most = limit(image)
-    return picture(image, ax, "normalised brightness", title, "RdBu_r", (-most, most), simulated)
+    return show_image(image, ax, "normalised brightness", title, "RdBu_r", (-most, most), simulated)
 
 
 def sessions(folds, ax, simulated=False):

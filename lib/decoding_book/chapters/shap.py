@@ -11,7 +11,7 @@ from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation import cards, statistics
 from calcium_decoding.evaluation.cards import Score, summarise
 from calcium_decoding.explain.shap_maps import mean_map, warning
-from calcium_decoding.plotting.brain import anatomy_of, picture
+from calcium_decoding.plotting.brain import anatomy_of, show_image
 from calcium_decoding.plotting.style import DECODED, NULL_COLOUR, RUN, SIGNAL, simulated_mark
 from calcium_decoding.utils.code import code_digest
 from decoding_book.chapters.regions import group_effects, roi_sets
@@ -214,7 +214,7 @@ def cortex(maps, dataset, ax):
         return _nothing(maps, ax, "where these ROIs lie is not known")
     image = np.tensordot(mean.sum(axis=0), place.parcels, axes=1)
     image = np.where(place.brain > 0.5, image, np.nan)
-    picture(image, ax, "mean |SHAP|, sum over the window", "where, in animal 1", "magma")
+    show_image(image, ax, "mean |SHAP|, sum over the window", "where, in animal 1", "magma")
     ax.contour(place.parcels.argmax(axis=0) * (place.brain > 0.5), levels=np.arange(50) + 0.5, colors="white",
                linewidths=0.3)
     return _marked(maps, ax, True)

@@ -9,7 +9,7 @@ import pytest
 
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.explain import attribution, map_runs
-from calcium_decoding.explain.map_runs import Asked, Examined
+from calcium_decoding.explain.map_runs import Examined, MapSettings
 from calcium_decoding.models import training
 from calcium_decoding.preprocessing.windows import WindowSpec
 from calcium_decoding.simulation import widefield
@@ -17,7 +17,7 @@ from decoding_book.chapters import shap
 from decoding_book.chapters.map_tests import figures, scenarios, tests
 from tests.explain.test_shap_maps import SPEC, plan
 
-ASKED = Asked(10, 8, n_samples=10, shuffle=True, n_random=2, keep=True)
+ASKED = MapSettings(10, 8, n_samples=10, shuffle=True, n_random=2, keep=True)
 TRUTH = np.array([1.0, 0, 0, 0, 0])
 
 
@@ -72,7 +72,7 @@ def test_rows_hold_every_test_that_could_be_made(found):
 
 
 def test_folds_again_other_weights_and_backwards(tiny_dataset):
-    every, asked = plan(tiny_dataset, n_folds=6), Asked(6, 5, n_samples=5)
+    every, asked = plan(tiny_dataset, n_folds=6), MapSettings(6, 5, n_samples=5)
     some = replace(every, split=replace(every.split, folds=every.split.folds[:1]))
     others = map_runs.other_folds(every, some, "rnn", asked, 1, jobs=1)
     assert [one.animal for one in others] == ["a0"] and others[0].fold != some.split.folds[0].name
@@ -115,7 +115,7 @@ def test_in_flat_data_each_frame_says_equally_much_and_only_of_the_driven_rois()
 
 def test_worlds_have_one_fold_an_animal_and_their_truth(tiny_dataset):
     world, truth = scenarios.examine(["haemodynamics_only"], plan(tiny_dataset), "rnn",
-                                     Asked(4, 3, n_samples=3), 600, seed=1, jobs=1)["haemodynamics_only"]
+                                     MapSettings(4, 3, n_samples=3), 600, seed=1, jobs=1)["haemodynamics_only"]
     assert [one.animal for one in world] == ["mouse 1", "mouse 2", "mouse 3"]
     settings = widefield.SimulationSettings("haemodynamics_only", 1, frames_per_session=600, **scenarios.SIZE)
     sessions = [widefield.simulate_session(settings, *which) for which in settings.sessions()]
@@ -223,7 +223,7 @@ def test_figures_of_real_runs(found):
 
 def test_what_is_refused(tiny_dataset):
     with pytest.raises(ParameterError, match="n_windows"):
-        Asked(0)
+        MapSettings(0)
     with pytest.raises(ParameterError, match="logistic"):
         map_runs.run(plan(tiny_dataset), "logistic")
 

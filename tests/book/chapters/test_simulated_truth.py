@@ -136,7 +136,7 @@ def test_pictures_say_that_they_are_simulated(session, movie):
     from calcium_decoding.plotting import brain
 
     _, axes = style.panels(3)
-    brain.picture(session.anatomy.resting, axes[0], "counts", simulated=True)
+    brain.show_image(session.anatomy.resting, axes[0], "counts", simulated=True)
     brain.parcel_map(session.anatomy, axes[1], simulated=True)
     brain.strip(np.zeros((1, 128, 128)) + 1.0, (0.5,), axes[2:], "%", session.anatomy.brain)
     for ax in axes:

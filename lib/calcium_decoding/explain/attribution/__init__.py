@@ -1,9 +1,8 @@
-"""What a decoder looks at, by six methods, and what such maps can be held against.
+"""What a decoder uses, by six attribution methods, and sanity checks of such maps.
 
 Methods: Deep SHAP (:mod:`calcium_decoding.explain.deep_shap.explanation`), expected gradients, gradient times input
-and masking of a
-trained network; weights and forward patterns of logistic regression. A map says how much each ROI counts, and where a
-method looks at a whole window, how much each frame.
+and masking of a trained network; weights and forward patterns of logistic regression. A map says how much each ROI
+counts, and where a method uses a whole window, how much each frame.
 """
 
 import lazy_loader

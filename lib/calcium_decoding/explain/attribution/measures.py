@@ -1,4 +1,4 @@
-"""What a map is held against: truth, other maps, random maps, and scores with its ROIs left out."""
+"""Checks of a map: against truth, other maps, random maps, and scores by deletion and insertion of its ROIs."""
 
 import numpy as np
 from scipy import stats
@@ -6,7 +6,7 @@ from scipy import stats
 from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation import metrics
 
-STEPS = (1, 2, 4, 8, 16)  # ROIs left out, or put in, beside none; those below the number of ROIs are used
+STEPS = (1, 2, 4, 8, 16)  # ROIs deleted, or inserted, and none; those below the number of ROIs are used
 
 
 def precision_at(by_roi, truth, k):
@@ -53,7 +53,7 @@ def surrogates(by_roi, likeness, n, seed):
     ----------
     by_roi : ndarray, shape (n_roi,)
     likeness : ndarray, shape (n_roi, n_roi)
-        How much ROIs go together, such as their correlation; negative entries and the diagonal do not count.
+        Similarity of ROIs, such as their correlation; negative entries and the diagonal do not count.
     n : int
     seed : int
 
@@ -91,7 +91,7 @@ def morans_i(by_roi, weights):
 
 
 def curve_areas(predict, windows, labels, fill, by_roi):
-    """Mean AUC while ROIs are left out of windows, or alone put in, the largest of a map first.
+    """AUC while ROIs are deleted from windows, or inserted into empty ones, the largest of a map first.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def curve_areas(predict, windows, labels, fill, by_roi):
     labels : ndarray, shape (n,)
         0 or 1.
     fill : ndarray, shape (n_roi,)
-        What stands in for a ROI.
+        Replaces a deleted ROI.
     by_roi : ndarray, shape (n_roi,)
 
     Returns

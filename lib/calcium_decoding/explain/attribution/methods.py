@@ -1,4 +1,4 @@
-"""Six methods that say which ROIs, and which frames, a decoder looks at."""
+"""Six attribution methods: which ROIs, and which frames, a decoder uses."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Map:
     by_roi : ndarray, shape (n_roi,), float64
         0 or more. Its unit depends on the method: compare orders, not sizes.
     by_frame : ndarray, shape (length,), float64, or None
-        None if the method looks at one frame only.
+        None if the method uses one frame only.
     """
 
     by_roi: np.ndarray
