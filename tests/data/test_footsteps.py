@@ -238,7 +238,7 @@ def test_bad_csv(tmp_path, change, message):
     signal, label = change(SIGNAL, expected_label().astype(int))
     footstep_csv(tmp_path / "a.csv", signal, label)
     with pytest.raises(DataError, match=message):
-        readers.read_footstep_csv(tmp_path / "a.csv")
+        readers.read("footsteps", tmp_path, strict=True)
 
 
 def test_csv_with_frames_left_out_or_no_cells(tmp_path):
@@ -246,10 +246,10 @@ def test_csv_with_frames_left_out_or_no_cells(tmp_path):
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:20] + lines[25:]))
     with pytest.raises(DataError, match="column frame"):
-        readers.read_footstep_csv(path)
+        readers.read("footsteps", tmp_path, strict=True)
     path.write_text("frame,label\n0,1\n")
     with pytest.raises(DataError, match="2 columns"):
-        readers.read_footstep_csv(path)
+        readers.read("footsteps", tmp_path, strict=True)
 
 
 def test_an_empty_folder_and_unknown_options(tmp_path, folder):

@@ -4,11 +4,11 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "common": ["RUN_THRESHOLD_CM_S"],
-    "footsteps": ["read_footstep_csv", "read_footsteps", "read_step_table", "read_traces_and_steps"],
+    "footsteps": ["read_footsteps"],
     "formats": ["FORMATS", "WITH_MOVIES", "load", "read"],
     "isfn": ["read_isfn"],
     "mat": ["load_mat"],
     "multiple_maps": ["read_multiple_maps"],
-    "npz_csv": ["read_csv", "read_files", "read_npz", "write_npz"],
-    "study": ["read_assembled", "read_session_table", "read_study"],
+    "npz_csv": ["read_csv", "read_npz", "write_npz"],
+    "study": ["read_assembled", "read_study"],
 })

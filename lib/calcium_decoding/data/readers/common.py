@@ -1,10 +1,11 @@
-"""What the readers share: collecting sessions, checking the run label and the clock, safe paths."""
+"""What the readers share: collecting sessions, reading tables, checking the run label and the clock, safe paths."""
 
 import contextlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from calcium_decoding.data.recording import Dataset, Refusal
 from calcium_decoding.errors import DataError
@@ -52,6 +53,21 @@ def with_run_label(recording):
     note = f"run label and speed > {RUN_THRESHOLD_CM_S} cm/s disagree on {percent:.2g} % of frames"
     # A recording that was written out and read again brings this note along.
     return replace(recording, notes=tuple(dict.fromkeys((*recording.notes, note))))
+
+
+def read_table(path, expected, remedy="save it as CSV (UTF-8)", **options):
+    """A CSV file as :func:`pandas.read_csv` reads it with these options; DataError if it cannot be read."""
+    try:
+        return pd.read_csv(path, **options)
+    except (OSError, ValueError) as error:
+        raise DataError(path, f"a file that cannot be read as a table ({error})", expected, remedy) from error
+
+
+def refuse_text(table, path):
+    """DataError if a column of a table holds anything but numbers."""
+    words = [str(name) for name in table if table[name].dtype.kind not in "fiub"]
+    if words:
+        raise DataError(path, f"text in the column {', '.join(words)}", "numbers only", "repair these cells")
 
 
 def check_rate(value, where):

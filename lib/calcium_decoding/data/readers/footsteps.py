@@ -6,16 +6,18 @@ data are not public.
 """
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from calcium_decoding.data.readers.common import Intake, check_folder, check_rate, check_steps
+from calcium_decoding.data.readers.common import Intake, check_folder, check_rate, check_steps, read_table, refuse_text
 from calcium_decoding.data.readers.mat import check_array, load_mat
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError, ParameterError
 
+COLUMNS = ("Foot", "Frame Start", "Frame End")  # of step tables
+FEET = ("left", "right")
+NONE, CONTRA, IPSI = 0, 1, 2  # classes of frames
 VARIABLES = {"deconvolved": "DeconvMat_wanted", "dff": "deltaf_cells_not_excluded"}
 UNITS = {"deconvolved": "deconvolved (a.u.)", "dff": "dF/F"}
 KINEMATICS = ("contra_position_mm", "contra_velocity_mm_s", "ipsi_position_mm", "ipsi_velocity_mm_s")
@@ -29,8 +31,12 @@ def read_footsteps(folder, rate_hz=15.0, strict=False, trace="deconvolved", cont
     Files lie in one folder an animal (``folder/mouse 1/002.mat``), which is then known to have the same cells in each;
     a file in ``folder`` itself counts as an animal of its own, and a note says so. A recording is one of
 
-    - ``NAME.mat`` (any version) with ``NAME.xlsx``: see :func:`read_traces_and_steps`;
-    - ``NAME.csv``: see :func:`read_footstep_csv`.
+    - ``NAME.mat`` (any version) with ``NAME.xlsx``: ``DeconvMat_wanted`` (deconvolved) and
+      ``deltaf_cells_not_excluded`` (dF/F), both (T, n_cells), and a step table; see
+      :func:`calcium_decoding.data.readers.footsteps.read_step_table`. The variable that ``trace`` does not name may be
+      missing.
+    - ``NAME.csv``: a line of names; then in the first column the number of the frame, one more each row; a column a
+      cell; the class last: 0 (none), 1 (contralateral) or 2 (ipsilateral).
 
     Beside either, ``NAME.kinematics.csv`` may hold the movement of both paws: the column ``frame`` (from 0) and any of
     ``contra_position_mm``, ``contra_velocity_mm_s``, ``ipsi_position_mm``, ``ipsi_velocity_mm_s``. (This file is a form
@@ -74,44 +80,21 @@ def read_footsteps(folder, rate_hz=15.0, strict=False, trace="deconvolved", cont
     for path in paths:
         with intake.session(path.relative_to(folder).as_posix()):
             own = path.parent == folder
-            about = {"animal": path.stem if own else path.parent.name, "session": path.stem, "source": str(path),
-                     "notes": (NO_ANIMAL,) if own else ()}
-            if path.suffix == ".mat":
-                recording = read_traces_and_steps(path, path.with_suffix(".xlsx"), rate_hz, trace, contralateral,
-                                                  first_frame, **about)
-            else:
-                recording = read_footstep_csv(path, rate_hz, **about)
-            intake.recordings.append(recording)
+            signal, label, notes = (_traces_and_steps(path, trace, contralateral, first_frame)
+                                    if path.suffix == ".mat" else _csv(path))
+            still = int((np.ptp(signal, axis=0) == 0).sum())
+            notes += (f"{still} cells never change",) if still else ()
+            intake.recordings.append(Recording(
+                signal, {"footstep": label, **_kinematics(path, len(signal))}, check_rate(rate_hz, path),
+                path.stem if own else path.parent.name, path.stem, source=str(path),
+                signal_unit=UNITS[trace if path.suffix == ".mat" else "deconvolved"],
+                notes=((NO_ANIMAL,) if own else ()) + notes))
     return intake.dataset(folder.name)
 
 
-def read_traces_and_steps(traces, steps, rate_hz=15.0, trace="deconvolved", contralateral="right", first_frame=0,
-                          **about):
-    """One recording from a file of traces and a step table.
-
-    Parameters
-    ----------
-    traces : str or Path
-        ``.mat`` with ``DeconvMat_wanted`` (deconvolved) and ``deltaf_cells_not_excluded`` (dF/F), both (T, n_cells);
-        the one that ``trace`` does not name may be missing.
-    steps : str or Path
-        Step table; see :func:`calcium_decoding.data.readers.footsteps.read_step_table`.
-    rate_hz, trace, contralateral, first_frame
-        As for :func:`read_footsteps`.
-    **about
-        Other fields of :class:`Recording`.
-
-    Returns
-    -------
-    Recording
-
-    Raises
-    ------
-    DataError
-        A file missing or damaged, a cell with NaN, two variables of different shape, cells on the first axis, a step
-        table that does not fit.
-    """
-    traces = Path(traces)
+def _traces_and_steps(traces, trace, contralateral, first_frame):
+    """Signal, class of each frame and notes from a file of traces and a step table."""
+    steps = traces.with_suffix(".xlsx")
     wanted, other = VARIABLES[trace], next(v for name, v in VARIABLES.items() if name != trace)
     found = load_mat(traces, [wanted], [other])
     signal = check_array(found[wanted], wanted, traces)
@@ -128,38 +111,17 @@ def read_traces_and_steps(traces, steps, rate_hz=15.0, trace="deconvolved", cont
                         "transpose the matrix, or see that the table is of this recording")
     _refuse_bad_cells(signal, wanted, traces)
     label, n_both = frame_labels(table, len(signal), contralateral, steps)
-    return _recording(signal, label, n_both, rate_hz, UNITS[trace], traces, about)
+    both = (f"both feet step in {n_both} frames: the step that began last gives the class",) if n_both else ()
+    return signal, label, both
 
 
-def read_footstep_csv(path, rate_hz=15.0, **about):
-    """One recording from a ``.csv`` file: the number of the frame, a column a cell, the class last.
-
-    Parameters
-    ----------
-    path : str or Path
-        With a line of names. The first column counts frames, one more each row; the last is 0 (none), 1
-        (contralateral) or 2 (ipsilateral).
-    rate_hz : float
-    **about
-        Other fields of :class:`Recording`.
-
-    Returns
-    -------
-    Recording
-
-    Raises
-    ------
-    DataError
-        Missing, not a table, too few columns, text, a cell with NaN, frames left out, a class that is not known.
-    """
-    path = Path(path)
+def _csv(path):
+    """Signal, class of each frame and notes from a ``.csv`` file."""
     table = _load_csv(path)
     if table.shape[1] < 3:
         raise DataError(path, f"{table.shape[1]} columns", "the frame, a column a cell, and the class last",
                         "put commas between the columns")
-    words = [str(name) for name in table if table[name].dtype.kind not in "fiub"]
-    if words:
-        raise DataError(path, f"text in the column {', '.join(words[:5])}", "numbers only", "repair these cells")
+    refuse_text(table, path)
     clock, label = table.iloc[:, 0].to_numpy(), table.iloc[:, -1].to_numpy()
     _refuse_bad_cells(clock[:, None], f"column {table.columns[0]}", path)
     check_steps(clock, 1, "frames", f"{path}, column {table.columns[0]}")
@@ -169,19 +131,7 @@ def read_footstep_csv(path, rate_hz=15.0, **about):
                         "0 none, 1 contralateral, 2 ipsilateral", "put the class into the last column")
     signal = table.iloc[:, 1:-1].to_numpy(np.float64)
     _refuse_bad_cells(signal, "columns of cells", path)
-    return _recording(signal, label, 0, rate_hz, UNITS["deconvolved"], path, about)
-
-
-def _recording(signal, label, n_both, rate_hz, unit, path, about):
-    notes = list(about.pop("notes", ()))
-    if n_both:
-        notes.append(f"both feet step in {n_both} frames: the step that began last gives the class")
-    still = int((np.ptp(signal, axis=0) == 0).sum())
-    if still:
-        notes.append(f"{still} cells never change")
-    about = {"animal": path.stem, "session": path.stem, "source": str(path), **about}
-    behaviour = {"footstep": label, **_kinematics(path, len(signal))}
-    return Recording(signal, behaviour, check_rate(rate_hz, path), signal_unit=unit, notes=tuple(notes), **about)
+    return signal, label, ()
 
 
 def _kinematics(path, n_frames):
@@ -208,11 +158,7 @@ def _refuse_bad_cells(signal, name, path):
 
 
 def _load_csv(path):
-    try:
-        table = pd.read_csv(path, encoding="utf-8-sig", index_col=False)
-    except (OSError, ValueError) as error:
-        raise DataError(path, f"a file that cannot be read as a table ({error})",
-                        "comma-separated text with a line of column names", "save it as CSV (UTF-8)") from error
+    table = read_table(path, "comma-separated text with a line of column names", encoding="utf-8-sig", index_col=False)
     if table.empty:
         raise DataError(path, "no rows below the column names", "a row a frame", "save it again")
     return table
@@ -225,37 +171,19 @@ def _is_recording(path):
         return not path.name.endswith(KINEMATICS_ENDING) and not path.with_suffix(".mat").exists()
     return path.suffix == ".mat"
 
-COLUMNS = ("Foot", "Frame Start", "Frame End")
-FEET = ("left", "right")
-NONE, CONTRA, IPSI = 0, 1, 2
-
 
 def read_step_table(path, first_frame=0):
     """Steps of one recording from an Excel sheet.
 
-    Parameters
-    ----------
-    path : str or Path
-        ``.xlsx``; its first sheet has the columns ``Foot`` (or ``Foot (L/R)``; R, L, right or left), ``Frame Start``
-        and ``Frame End`` (inclusive). Other columns are left alone, empty rows too.
-    first_frame : int
-        Number of the first frame of a recording in the table. 0 is how the code of Mirzaee, Chang, Latifi 2025 (arXiv
-        2504.16917) reads it.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``foot`` (``"left"`` or ``"right"``), ``start`` and ``end`` (frames, inclusive, counted from 0), in
-        order of start.
-
-    Raises
-    ------
-    DataError
-        Unreadable, a column missing, no steps, an empty cell, a foot that is neither, a frame that is no whole number,
-        an end before its start, a step that is there twice, two steps of one foot that overlap.
+    ``path``: ``.xlsx``; its first sheet has the columns ``Foot`` (or ``Foot (L/R)``; R, L, right or left), ``Frame
+    Start`` and ``Frame End`` (inclusive). Other columns are left alone, empty rows too. ``first_frame``: number of the
+    first frame of a recording in the table; 0 is how the code of Mirzaee, Chang, Latifi 2025 (arXiv 2504.16917) reads
+    it. Returns a DataFrame: columns ``foot`` (``"left"`` or ``"right"``), ``start`` and ``end`` (frames, inclusive,
+    counted from 0), in order of start. Raises DataError: unreadable, a column missing, no steps, an empty cell, a foot
+    that is neither, a frame that is no whole number, an end before its start, a step that is there twice, two steps of
+    one foot that overlap.
     """
-    rows = _load(path)
-    rows = rows.dropna(how="all")
+    rows = _load_sheet(path).dropna(how="all")
     if rows.empty:
         raise DataError(path, "no rows", "a row a step", "fill the table")
     foot, start, end = ([_cell(path, row, name, value) for row, value in rows[name].items()] for name in COLUMNS)
@@ -298,7 +226,7 @@ def frame_labels(steps, n_frames, contralateral="right", where="step table"):
     return label, int((covered > 1).sum())
 
 
-def _load(path):
+def _load_sheet(path):
     try:
         table = pd.read_excel(path, dtype=object, engine="openpyxl")
     except FileNotFoundError as error:

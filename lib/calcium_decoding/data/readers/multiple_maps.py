@@ -3,10 +3,9 @@
 import re
 
 import numpy as np
-import pandas as pd
 from scipy.ndimage import median_filter
 
-from calcium_decoding.data.readers.common import Intake, check_folder
+from calcium_decoding.data.readers.common import Intake, check_folder, read_table
 from calcium_decoding.data.readers.mat import check_array, check_cells, load_mat
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError
@@ -122,11 +121,7 @@ def _take_day(folder, mouse, day, rate_hz, intake):
 
 
 def _read_log(path):
-    try:
-        log = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise DataError(path, f"a file that cannot be read as a table ({error})", "the frame log of the day",
-                        "download it again") from error
+    log = read_table(path, "the frame log of the day", "download it again")
     columns = ["trial", "begFrame", "endFrame"]
     if log.empty or not set(columns) <= set(log) or any(log[name].dtype.kind != "i" for name in columns):
         raise DataError(path, f"{len(log)} rows with the columns {', '.join(log)}",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from calcium_decoding.data.movies import Movie
-from calcium_decoding.data.readers.common import Intake, check_rate, check_steps, with_run_label
+from calcium_decoding.data.readers.common import Intake, check_rate, check_steps, refuse_text, with_run_label
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError
 from calcium_decoding.utils.files import whole_file
@@ -49,12 +49,11 @@ def read_npz(path):
         raise DataError(path,
                         f"the arrays {', '.join(sorted(content)) or '(none)'}, and no {', '.join(missing)}",
                         f"at least {', '.join(REQUIRED)}", "save the file again with these")
-    about = {"session": path.stem, "signal_unit": "a.u.", "source": str(path)}
-    about |= {name: str(content[name]) for name in TEXTS if name in content}
+    about = {name: str(content[name]) for name in TEXTS if name in content}
     about |= {name: tuple(map(str, np.ravel(content[name]))) for name in LISTS if name in content}
     behaviour = {name: values for name, values in content.items() if name not in FIELDS}
-    return with_run_label(Recording(content["signal"], behaviour, check_rate(content["rate_hz"], path),
-                                    simulated=bool(np.any(content.get("simulated", False))), **about))
+    return _recording(path, content["signal"], behaviour, check_rate(content["rate_hz"], path),
+                      simulated=bool(np.any(content.get("simulated", False))), **about)
 
 
 def write_npz(recording, path):
@@ -122,40 +121,23 @@ def read_csv(path):
         raise DataError(path, f"{table.shape[1]} columns, the first of them {', '.join(table.columns[:4])}",
                         "frame or time_s first, and columns that start with roi_",
                         "name the columns so, and put commas between them")
-    words = [name for name in table if table[name].dtype.kind not in "fiub"]
-    if words:
-        raise DataError(path, f"text in the column {', '.join(words)}", "numbers only", "repair these cells")
+    refuse_text(table, path)
     rate_hz = check_rate(header["rate_hz"], path)
     step, unit = (1 / rate_hz, "s") if clock == "time_s" else (1, "frames")
     check_steps(table[clock], step, unit, f"{path}, column {clock}")
     behaviour = {name: table[name].to_numpy() for name in table.columns[1:] if name not in rois}
-    about = {"session": path.stem, "signal_unit": "a.u.", "source": str(path)}
-    about |= {name: header[name] for name in TEXTS if header.get(name)}
-    return with_run_label(Recording(table[rois].to_numpy(), behaviour, rate_hz,
-                                    roi_names=tuple(name.removeprefix("roi_") for name in rois), **about))
+    return _recording(path, table[rois].to_numpy(), behaviour, rate_hz,
+                      roi_names=tuple(name.removeprefix("roi_") for name in rois),
+                      **{name: header[name] for name in TEXTS if header.get(name)})
 
 
 def read_files(folder, read_one, ending, strict=False, movies=False):
     """Data set of the files in a folder that have one ending, a session each, in order of their names.
 
-    Parameters
-    ----------
-    folder : str or Path
-        A folder, or a single file.
-    read_one : callable
-        :func:`read_npz` or :func:`read_csv`.
-    ending : str
-        ``".npz"`` or ``".csv"``.
-    strict : bool
-        Raise at the first bad file instead of refusing it by name and going on.
-    movies : bool
-        Attach the movie of each session: the ``.tif``, ``.tiff`` or ``.npy`` file, or the folder with a series, that
-        has the name of the session's file. It stays on disk.
-
-    Raises
-    ------
-    DataError
-        No such file, or none that is usable.
+    ``folder``: or a single file. ``read_one``: :func:`read_npz` or :func:`read_csv`. ``strict``: raise at the first bad
+    file instead of refusing it by name and going on. ``movies``: attach the movie of each session: the ``.tif``,
+    ``.tiff`` or ``.npy`` file, or the folder with a series, that has the name of the session's file. It stays on disk.
+    Raises DataError: no such file, or none that is usable.
     """
     folder = Path(folder)
     paths = [folder] if folder.is_file() else sorted(folder.glob(f"*{ending}"))
@@ -168,6 +150,11 @@ def read_files(folder, read_one, ending, strict=False, movies=False):
             recording = read_one(path)
             intake.recordings.append(replace(recording, movie=_movie_beside(path)) if movies else recording)
     return intake.dataset(folder.stem)
+
+
+def _recording(path, signal, behaviour, rate_hz, **about):
+    about = {"session": path.stem, "signal_unit": "a.u.", "source": str(path), **about}
+    return with_run_label(Recording(signal, behaviour, rate_hz, **about))
 
 
 def _movie_beside(path):

@@ -4,15 +4,15 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from calcium_decoding.data.movies import Movie
-from calcium_decoding.data.readers.common import Intake, check_folder, path_below, with_run_label
+from calcium_decoding.data.readers.common import Intake, check_folder, path_below, read_table, with_run_label
 from calcium_decoding.data.readers.mat import check_array, check_cells, load_mat, mat_variables
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError
 
 N_ROI = 50
+MOUSE_COLUMNS = ("mouse_No.", "Mouse_#")  # the two public copies of the table differ
 SUBTRACTED = "assembled file without _raw in its name: its authors have subtracted a moving mean already"
 
 
@@ -27,7 +27,6 @@ def read_study(folder, rate_hz=30.0, simulated=False, strict=False, n_roi=N_ROI,
       dF/F in percent.
     - ``<Data_ID>_behavior.mat``, usually in ``data_of_behavior_64_5mice/``. Variables ``runrest`` (1, T), 0
       rest and 1 run, and ``speed_rs`` (1, T), cm/s.
-
     - With ``movies``: ``<Data_ID>.tif``, usually in ``data_of_image_64_5mice/``, (T, rows, columns). It stays on disk.
 
     Where no session has a signal file of its own, the assembled files are read (see :func:`read_assembled`):
@@ -166,7 +165,6 @@ def read_assembled(signal_path, runrest_path, speed_path=None, session_table=Non
 
 
 def _recording(dat_roi, runrest, speed, n_roi, notes=(), **about):
-
     # Shapes are judged here, in the file's own orientation, so that the message shows what is in the file.
     where = about["source"]
     shape = check_array(dat_roi, "the signal", where).shape
@@ -258,33 +256,17 @@ def _session_table_of(folder):
                         "move the others away")
     return tables[0] if tables else None
 
-MOUSE_COLUMNS = ("mouse_No.", "Mouse_#")  # the two public copies of the table differ
-
 
 def read_session_table(path):
     """Session table of the study: one row a session, in the order that counts.
 
-    Parameters
-    ----------
-    path : str or Path
-        CSV with the columns ``Data_ID``, ``mouse_No.`` or ``Mouse_#``, and perhaps ``Signal_Path``.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``session``, ``animal`` (``"mouse 1"``...) and, if the file has it, ``signal_path``.
-
-    Raises
-    ------
-    DataError
-        Unreadable, a column missing, no rows, an empty cell, a ``Data_ID`` that leads to another folder or
-        stands twice, a mouse that is not a number.
+    ``path``: CSV with the columns ``Data_ID``, ``mouse_No.`` or ``Mouse_#``, and perhaps ``Signal_Path``. Returns a
+    DataFrame: columns ``session``, ``animal`` (``"mouse 1"``...) and, if the file has it, ``signal_path``. Raises
+    DataError: unreadable, a column missing, no rows, an empty cell, a ``Data_ID`` that leads to another folder or
+    stands twice, a mouse that is not a number.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, skipinitialspace=True, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise DataError(path, f"a file that cannot be read as a table ({error})", "a CSV session table",
-                        "save it as comma-separated text with a header line") from error
+    table = read_table(path, "a CSV session table", "save it as comma-separated text with a header line",
+                       dtype=str, skipinitialspace=True, encoding="utf-8-sig")
     table.columns = table.columns.str.strip()
     mouse_column = next((name for name in MOUSE_COLUMNS if name in table), None)
     if "Data_ID" not in table or mouse_column is None:
