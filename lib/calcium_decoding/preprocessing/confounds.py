@@ -1,4 +1,4 @@
-"""What a movie gives away without a look at the cortex: its brightness, its edge, its vessels, its movement.
+"""Confounds of a movie, as decoders without a view of the cortex: its brightness, edge, vessels and movement.
 
 A decoder of images may live on light that blood takes away, or on a brain that moves when the animal runs. Each control
 is a few numbers a frame, laid out as ROIs, so that any decoder, split and audit of this library runs on it unchanged.
@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from calcium_decoding.data.recording import Recording
-from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.errors import DataError
 from calcium_decoding.preprocessing import brain_masks, motion
 from calcium_decoding.preprocessing.brain_masks import N_SECTORS
 from calcium_decoding.preprocessing.motion import Registration
@@ -35,30 +34,6 @@ CHANCE = 0.5
 LEAST_SCORE = 0.1  # above chance; with less, a share is little else than noise divided by noise
 
 
-def _control_signals(movie, name="movie"):
-    """All controls of a movie, in two passes through it, a stretch of frames at a time.
-
-    ``movie`` (Movie or array, shape (T, H, W), or Recording): brightness in camera counts; positive on average wherever
-    the brain is. ``name``: for error messages; of a recording its id. Returns dict of str to ndarray, shape (T, n),
-    float32: by name in :data:`CONTROLS`. ``"global mean"`` (one column), ``"edge"``, ``"vessels"``: change of
-    brightness, % of the mean over all frames. ``"vessel contrast"``: that of vessels less that of tissue beside them,
-    %. ``"shifts"``: down, right and distance, pixels; see :class:`calcium_decoding.preprocessing.motion.Registration`.
-    Columns of sectors are eight: 45 degrees each about the middle of the brain, clockwise from the left. A sector with
-    fewer than five pixels of a kind has the mean over all sectors. Raises DataError: a recording without a movie; no
-    brain in the movie; a frame of one value; brightness that is not positive.
-    """
-    movie, name = (_movie_of(movie), movie.id) if isinstance(movie, Recording) else (movie, name)
-    with progress(None, total=2 * len(movie), desc="controls", unit="frame") as bar:
-        return _signals(movie, name, bar.update)
-
-
-def _control_dataset(dataset, name, store=None):
-    """One control in place of the ROIs of a data set; see :func:`control_datasets`."""
-    if name not in CONTROLS:
-        raise ParameterError("control", repr(name), f"one of {', '.join(CONTROLS)}", "name one of these")
-    return control_datasets(dataset, store)[name]
-
-
 def control_datasets(dataset, store=None):
     """Each control in place of the ROIs of a data set: same behaviour, same names, no movie.
 
@@ -68,7 +43,7 @@ def control_datasets(dataset, store=None):
 
     ``dataset``: its recordings have movies. ``store``: folder of controls already computed, by content of the movie: an
     interrupted run goes on. Returns dict of str to Dataset: by name in :data:`CONTROLS`. Raises DataError: a recording
-    without a movie, before anything is read; or what :func:`_control_signals` refuses.
+    without a movie, before anything is read; or what :func:`control_signals` refuses.
     """
     frames = sum(len(_movie_of(recording)) for recording in dataset.recordings)
     with progress(None, total=2 * frames, desc="controls", unit="frame") as bar:
@@ -128,14 +103,25 @@ def _movie_of(recording):
 
 
 @threadpool_limits.wrap(limits=1)  # a product in several threads may round differently
-def _signals(movie, name, report):
+def control_signals(movie, name="movie", report=None):
+    """All controls of a movie, in two passes through it, a stretch of frames at a time.
+
+    ``movie`` (Movie or array, shape (T, H, W)): brightness in camera counts; positive on average wherever the brain is.
+    ``name``: for error messages. ``report``: called with the number of frames of each stretch. Returns dict of str to
+    ndarray, shape (T, n), float32: by name in :data:`CONTROLS`. ``"global mean"`` (one column), ``"edge"``,
+    ``"vessels"``: change of brightness, % of the mean over all frames. ``"vessel contrast"``: that of vessels less that
+    of tissue beside them, %. ``"shifts"``: down, right and distance, pixels; see
+    :class:`calcium_decoding.preprocessing.motion.Registration`. Columns of sectors are eight: 45 degrees each about the
+    middle of the brain, clockwise from the left. A sector with fewer than five pixels of a kind has the mean over all
+    sectors. Raises DataError: no brain in the movie; a frame of one value; brightness that is not positive.
+    """
     try:
-        return _all_signals(movie, report)
+        return _signals(movie, report)
     except DataError as error:
         raise DataError(f"{name}, {error.where}", error.found, error.expected, error.remedy) from error
 
 
-def _all_signals(movie, report):
+def _signals(movie, report):
     mean = brain_masks.mean_image(movie, report)
     brain = brain_masks.brain_mask(mean)
     vessels = brain_masks.vessel_mask(mean, brain)
@@ -162,7 +148,7 @@ def _all_signals(movie, report):
 def _stored_signals(recording, store, report):
     movie = recording.movie
     if store is None:
-        return _signals(movie, recording.id, report)
+        return control_signals(movie, recording.id, report)
     path = Path(store) / (hash_content([movie.content_hash(), code_digest("preprocessing")]) + ".controls.npz")
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -170,7 +156,7 @@ def _stored_signals(recording, store, report):
         report(2 * len(movie))
         return signals
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # not there or damaged: computed again
-        signals = _signals(movie, recording.id, report)
+        signals = control_signals(movie, recording.id, report)
     with whole_file(path) as temporary:
         np.savez(temporary, **signals)
     return signals

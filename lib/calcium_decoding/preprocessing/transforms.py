@@ -76,7 +76,21 @@ class Transform:
 
 
 @dataclass(frozen=True)
-class MovingMeanBaseline(Transform):
+class _MeanBaseline(Transform):
+    """Subtract a moving mean over ``frames`` frames from each ROI."""
+
+    frames: int = 1000
+
+    def __post_init__(self):
+        object.__setattr__(self, "frames", whole_number("frames", self.frames, 1))
+
+    def transform(self, signal, name=""):
+        past, future = self.look_back_frames, self.look_ahead_frames
+        return _by_columns(lambda x: _minus_window_mean(x, past, future), signal)
+
+
+@dataclass(frozen=True)
+class MovingMeanBaseline(_MeanBaseline):
     """Subtract the centred moving mean of :func:`moving_mean` from each ROI. Not causal.
 
     Ajioka et al. 2024, DOI 10.1371/journal.pcbi.1011074: MATLAB ``movmean`` over 1,000 frames at 30 Hz.
@@ -87,11 +101,6 @@ class MovingMeanBaseline(Transform):
         Window length in frames.
     """
 
-    frames: int = 1000
-
-    def __post_init__(self):
-        object.__setattr__(self, "frames", whole_number("frames", self.frames, 1))
-
     @property
     def look_back_frames(self):
         return self.frames // 2
@@ -100,13 +109,9 @@ class MovingMeanBaseline(Transform):
     def look_ahead_frames(self):
         return (self.frames - 1) // 2
 
-    def transform(self, signal, name=""):
-        past, future = self.look_back_frames, self.look_ahead_frames
-        return _by_columns(lambda x: _minus_window_mean(x, past, future), signal)
-
 
 @dataclass(frozen=True)
-class TrailingBaseline(Transform):
+class TrailingBaseline(_MeanBaseline):
     """Subtract the mean of the last ``frames`` frames, the present one included, from each ROI. Causal.
 
     The window shrinks at the start of the recording, so frame 0 becomes 0.
@@ -117,17 +122,9 @@ class TrailingBaseline(Transform):
         Window length in frames.
     """
 
-    frames: int = 1000
-
-    def __post_init__(self):
-        object.__setattr__(self, "frames", whole_number("frames", self.frames, 1))
-
     @property
     def look_back_frames(self):
         return self.frames - 1
-
-    def transform(self, signal, name=""):
-        return _by_columns(lambda x: _minus_window_mean(x, self.frames - 1, 0), signal)
 
 
 @dataclass(frozen=True)
@@ -163,7 +160,6 @@ class ExponentialSmoothing(Transform):
         decay = math.exp(-1 / tau)
         gain = -math.expm1(-1 / tau)
         weight_so_far = -np.expm1(-np.arange(1, len(signal) + 1) / tau)[:, None]
-
         return _by_columns(lambda x: lfilter([gain], [1.0, -decay], x, axis=0) / weight_so_far, signal)
 
 

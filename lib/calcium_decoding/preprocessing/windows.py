@@ -10,6 +10,8 @@ import numpy as np
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.preprocessing.transforms import whole_number
 
+CLASSES = ("none", "contralateral", "ipsilateral")  # of footsteps
+
 
 @dataclass(frozen=True)
 class WindowSpec:
@@ -222,30 +224,12 @@ class WindowSet:
         return sum(x.nbytes for x in (self.frames, self.starts, self.labels, self.recording, self.centre))
 
     def some(self, which):
-        """Some of the windows, over the same frames.
-
-        Parameters
-        ----------
-        which : slice, or array_like of int or bool
-
-        Returns
-        -------
-        WindowSet
-        """
+        """WindowSet of some of the windows, by slice or array_like of int or bool, over the same frames."""
         return replace(self, **{name: getattr(self, name)[which] for name in ("starts", "labels", "recording",
                                                                               "centre")})
 
     def gather(self, indices):
-        """Copy some windows.
-
-        Parameters
-        ----------
-        indices : array_like of int, shape (k,)
-
-        Returns
-        -------
-        ndarray, shape (k, length, n_roi), float32
-        """
+        """Copy the windows with some indices, array_like of int, shape (k,), to (k, length, n_roi), float32."""
         first = self.starts[np.asarray(indices, dtype=np.int64)]
         return self.frames[first[:, None] + np.arange(self.spec.length)]
 
@@ -276,9 +260,6 @@ def _too_short(where, found, spec):
                      f"at least {spec.frames_needed} (window of {spec.length}, label shift of "
                      f"{spec.label_shift_frames} frames)",
                      "use a shorter window or smaller shift, or longer pieces")
-
-CLASSES = ("none", "contralateral", "ipsilateral")
-
 
 @dataclass(frozen=True, eq=False)
 class Windows:
