@@ -1,4 +1,4 @@
-"""What both simulators are made of: slow noise, and the transient of a calcium indicator."""
+"""What both simulators are made of: random numbers, slow noise, and the transient of a calcium indicator."""
 
 import numpy as np
 from scipy.signal import lfilter
@@ -6,6 +6,11 @@ from scipy.signal import lfilter
 from calcium_decoding.errors import ParameterError
 
 RISE_S, DECAY_S = 0.05, 0.35  # GCaMP6f, Chen et al. 2013, DOI 10.1038/nature12354
+
+
+def generator(seed, animal, session, part):
+    """Random numbers of one part of one session: no other part, session or process can change them."""
+    return np.random.default_rng(np.random.SeedSequence([seed, animal, session, part]))
 
 
 def autoregressive(shocks, tau_frames):

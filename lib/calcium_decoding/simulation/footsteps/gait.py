@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from calcium_decoding.data.readers.footsteps import CONTRA, IPSI
 from calcium_decoding.errors import ParameterError
 
-NONE, CONTRA, IPSI = 0, 1, 2
 LIMBS = ("contra", "ipsi")
 
 STEP_FRAMES = (3, 8)

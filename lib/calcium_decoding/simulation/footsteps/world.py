@@ -5,19 +5,19 @@ what is known of the recordings of Mirzaee, Chang, Latifi 2025 (arXiv 2504.16917
 not for the study's numbers.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from calcium_decoding.data.readers.footsteps import UNITS
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.preprocessing.transforms import whole_number
 from calcium_decoding.simulation.footsteps import cell_model, gait
-from calcium_decoding.simulation.signals import autoregressive
+from calcium_decoding.simulation.signals import autoregressive, generator
 
 RATE_HZ = 15.0
-TRACES = ("deconvolved", "dff")
 DRIFT_S = 30.0  # time constant of the shared drift
 NEUROPIL_S = 3.0  # and of what the neuropil has of its own
 _WALK, _CELLS, _EVENTS, _NOISE, _SLOW, _ELSEWHERE, _SESSION = range(7)
@@ -94,18 +94,13 @@ class World:
         if sum(self.shares) > 1:
             raise ParameterError("shares of tuned cells", repr(self.shares), "shares that sum to 1 at most",
                                  "make them smaller")
-        if self.trace not in TRACES:
-            raise ParameterError("trace", repr(self.trace), f"one of {', '.join(TRACES)}", "name one of these")
+        if self.trace not in UNITS:
+            raise ParameterError("trace", repr(self.trace), f"one of {', '.join(UNITS)}", "name one of these")
 
     @property
     def shares(self):
         """Shares of cells tuned to contralateral steps, ipsilateral steps and both."""
         return self.contra_share, self.ipsi_share, self.both_share
-
-    @classmethod
-    def known(cls):
-        """Names of the settings."""
-        return tuple(f.name for f in fields(cls))
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,14 +156,14 @@ def simulate(world):
             truth[name].events[session_name(number)] = session.events
             truth[name].steps[session_name(number)] = session.steps
             recordings.append(Recording(getattr(session, world.trace), session.behaviour, RATE_HZ, name,
-                                        session_name(number), signal_unit=unit_of(world.trace), simulated=True))
+                                        session_name(number), signal_unit=UNITS[world.trace], simulated=True))
     return Dataset("simulated footsteps", tuple(recordings), regime="blocked"), truth
 
 
 def simulate_session(world, animal, number):
     """One session of one animal, both counted from 1, as a :class:`Session`; no other session can change it."""
     def rng(part):
-        return np.random.default_rng(np.random.SeedSequence([world.seed, animal, number, part]))
+        return generator(world.seed, animal, number, part)
 
     behaviour, steps = _behave(world.frames, rng(_WALK))
     cells = _cells(world, animal)
@@ -208,13 +203,8 @@ def session_name(number):
     return f"session {number}"
 
 
-def unit_of(trace):
-    """Unit of a kind of trace, for axis labels."""
-    return "dF/F" if trace == "dff" else "deconvolved (a.u.)"
-
-
 def _cells(world, animal):
-    rng = np.random.default_rng(np.random.SeedSequence([world.seed, animal, 0, _CELLS]))
+    rng = generator(world.seed, animal, 0, _CELLS)
     n_cells = int(rng.integers(world.min_cells, world.max_cells + 1))
     return cell_model.draw_cells(n_cells, world.shares, world.snr, rng)
 

@@ -1,7 +1,7 @@
 """A simulated data set of footsteps as files of the authors' form, with the truth beside."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +9,15 @@ import pandas as pd
 from scipy.io import savemat
 
 from calcium_decoding.data import catalog
-from calcium_decoding.data.readers.footsteps import COLUMNS, KINEMATICS, KINEMATICS_ENDING, VARIABLES
+from calcium_decoding.data.readers.footsteps import (
+    COLUMNS,
+    CONTRA,
+    IPSI,
+    KINEMATICS,
+    KINEMATICS_ENDING,
+    VARIABLES,
+)
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.simulation.footsteps.gait import CONTRA
 from calcium_decoding.simulation.footsteps.world import (
     AnimalTruth,
     World,
@@ -23,7 +29,7 @@ from calcium_decoding.simulation.footsteps.world import (
 from calcium_decoding.utils.files import whole_file, write_json, write_text
 from calcium_decoding.utils.progress import progress
 
-FEET = {CONTRA: "R", 2: "L"}  # the left hemisphere is imaged
+FEET = {CONTRA: "R", IPSI: "L"}  # the left hemisphere is imaged
 
 
 def write(world, folder):
@@ -78,10 +84,10 @@ def world_of(entry):
 
     Raises ParameterError: a setting that is not known or out of range.
     """
-    unknown = sorted(set(entry.settings) - set(World.known()))
-    if unknown:
+    known = [field.name for field in fields(World)]
+    if unknown := sorted(set(entry.settings) - set(known)):
         raise ParameterError(f"settings of data set '{entry.name}'", ", ".join(unknown),
-                             f"settings among {', '.join(World.known())}", "mend their names")
+                             f"settings among {', '.join(known)}", "mend their names")
     return World(seed=entry.seed, sessions=entry.sessions_per_animal, frames=entry.frames_per_session,
                  **entry.settings)
 

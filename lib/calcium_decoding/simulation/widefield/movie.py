@@ -5,7 +5,8 @@ from scipy.fft import irfft2, rfft2
 from threadpoolctl import threadpool_limits
 
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.simulation.widefield.worlds import FRAME_PX, generator
+from calcium_decoding.simulation.signals import generator
+from calcium_decoding.simulation.widefield.worlds import FRAME_PX
 
 CHUNK_FRAMES = 256  # noise is drawn by chunk, so that any stretch can be made by itself
 ELECTRONS_PER_COUNT = 2.0
@@ -52,13 +53,13 @@ def chunks(session, first=0, stop=None):
     for number in range(first, -(-n // CHUNK_FRAMES) if stop is None else stop):
         frames = slice(number * CHUNK_FRAMES, min(n, (number + 1) * CHUNK_FRAMES))
         with threadpool_limits(1):  # a product in several threads may round differently
-            picture = levels[frames] @ maps
-        picture += place.resting.reshape(-1)
-        picture = _moved(picture.reshape(-1, FRAME_PX, FRAME_PX), session.shift_px[frames])
+            images = levels[frames] @ maps
+        images += place.resting.reshape(-1)
+        images = _moved(images.reshape(-1, FRAME_PX, FRAME_PX), session.shift_px[frames])
         rng = generator(session.settings.seed, session.animal, session.session, 1000 + number)
-        variance = np.maximum(picture, 0) / ELECTRONS_PER_COUNT + READ_NOISE_COUNTS**2
-        picture += np.sqrt(variance, out=variance) * rng.standard_normal(picture.shape, dtype=np.float32)
-        yield np.clip(np.rint(picture, out=picture), 0, 65_535).astype(np.uint16)
+        variance = np.maximum(images, 0) / ELECTRONS_PER_COUNT + READ_NOISE_COUNTS**2
+        images += np.sqrt(variance, out=variance) * rng.standard_normal(images.shape, dtype=np.float32)
+        yield np.clip(np.rint(images, out=images), 0, 65_535).astype(np.uint16)
 
 
 def roi_traces(movie, masks, chunk_frames=CHUNK_FRAMES):
@@ -83,13 +84,13 @@ def roi_traces(movie, masks, chunk_frames=CHUNK_FRAMES):
     return (100.0 * (means - resting) / resting).astype(np.float32)
 
 
-def _moved(picture, shift_px):
+def _moved(images, shift_px):
     """Each frame moved by its (down, right) shift; frames that lie still are left as they are."""
     moving = np.flatnonzero(np.abs(shift_px).max(axis=1) > STILL_PX)
     if len(moving):
         down, right = np.fft.fftfreq(FRAME_PX), np.fft.rfftfreq(FRAME_PX)
         by_row = np.exp(-2j * np.pi * shift_px[moving, :1] * down).astype(np.complex64)
         by_col = np.exp(-2j * np.pi * shift_px[moving, 1:] * right).astype(np.complex64)
-        spectrum = rfft2(picture[moving]) * by_row[:, :, None] * by_col[:, None, :]
-        picture[moving] = irfft2(spectrum, s=(FRAME_PX, FRAME_PX))
-    return picture
+        spectrum = rfft2(images[moving]) * by_row[:, :, None] * by_col[:, None, :]
+        images[moving] = irfft2(spectrum, s=(FRAME_PX, FRAME_PX))
+    return images

@@ -39,6 +39,9 @@ FIDGET_SHARE = 0.07  # share of time
 AROUSAL_ALIKE = 0.35  # how much the pattern of arousal over areas is that of running: 0 none, 1 the same
 AROUSAL_SPREAD = 0.15  # how much it differs between sessions, SD of the logarithm
 BLOOD_DELAY_S = 1.5
+USUAL_CM_S = 22.0  # of a run
+SPEED_TIME_CONSTANT_S = 0.15
+N_DRAWS = 12  # of speed, of which the best is kept
 
 
 @cache
@@ -46,7 +49,7 @@ def area_gains():
     """Gain of every kernel in each ROI: DataFrame of 50 rows with :data:`KERNELS`, ``lag_s`` and ``blood``.
 
     Sustained activity is proportional to the published correlation of the ROI with running, averaged over the two
-    hemispheres: its pattern over ROIs is therefore put in, not found.
+    hemispheres: its pattern over ROIs is therefore an assumption, not a finding.
     """
     rois = roi_table()
     gains = AREA_GAINS.loc[list(rois["group"])].reset_index(drop=True)
@@ -101,7 +104,7 @@ def fidgets(n_frames, rng):
     """Limb movements that are no running, (T, 50), % dF/F before the indicator: about a second long, now and then.
 
     They have the rhythm and the areas of strides, and come whether or not the animal runs. Without them a decoder that
-    hears the rhythm would hardly ever be wrong.
+    sees the rhythm would hardly ever be wrong.
     """
     going = slow_noise(n_frames, 0.5, rng) > norm.isf(FIDGET_SHARE)
     smooth = uniform_filter1d(going.astype(float), round(0.2 * RATE_HZ))
@@ -173,11 +176,6 @@ def delay(x, frames):
     """Shift later by ``frames`` (earlier if negative), holding the end values."""
     source = np.clip(np.arange(len(x)) - frames, 0, len(x) - 1)
     return x[source]
-
-USUAL_CM_S = 22.0
-SPEED_TIME_CONSTANT_S = 0.15
-N_DRAWS = 12
-
 
 def wanted_run_share(animal, session):
     """Share of running frames wanted in a session, 0 to 1.

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from calcium_decoding.data.published import roi_table
 from calcium_decoding.data.readers import RUN_THRESHOLD_CM_S
 from calcium_decoding.data.recording import Dataset, Recording
+from calcium_decoding.simulation.signals import generator
 from calcium_decoding.simulation.widefield.brains import anatomy
 from calcium_decoding.simulation.widefield.movie import render
 from calcium_decoding.simulation.widefield.physiology import (
@@ -22,13 +23,7 @@ from calcium_decoding.simulation.widefield.physiology import (
     spontaneous,
     wanted_run_share,
 )
-from calcium_decoding.simulation.widefield.worlds import (
-    ALL_SESSIONS,
-    ANIMAL_TAGS,
-    RATE_HZ,
-    SimulationSettings,
-    generator,
-)
+from calcium_decoding.simulation.widefield.worlds import ALL_SESSIONS, ANIMAL_TAGS, RATE_HZ, SimulationSettings
 
 ODD_GAIN = 0.4
 ONSET_SHIFT_PX = 0.5  # median size of the jerk when a run begins

@@ -3,8 +3,6 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from calcium_decoding.data.published import session_run_shares
 from calcium_decoding.errors import ParameterError
 
@@ -136,8 +134,3 @@ class SimulationSettings:
     def movie_bytes(self):
         """Size of all movies, bytes; 0 without movies."""
         return len(self.sessions()) * self.frames_per_session * BYTES_PER_MOVIE_FRAME if self.movies else 0
-
-
-def generator(seed, animal, session, part):
-    """Random numbers of one part of one session: no other part, session or process can move them."""
-    return np.random.default_rng(np.random.SeedSequence([seed, animal, session, part]))
