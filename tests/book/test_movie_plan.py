@@ -81,7 +81,8 @@ def test_a_re_paired_session_keeps_its_movie(dataset):
     assert [r.movie.path for r in drawn.recordings] == [r.movie.path for r in dataset.recordings]
     assert any((a.run != b.run).any() for a, b in zip(drawn.recordings, dataset.recordings, strict=True))
     short = dataset.recordings[1]
-    short = replace(short, signal=short.signal[:200], behaviour={"run": short.run[:200]}, movie=short.movie.first(200))
+    short = replace(short, signal=short.signal[:200], behaviour={"run": short.run[:200]},
+                    movie=Movie(short.movie.path, 200))
     uneven = replace(dataset, recordings=(dataset.recordings[0], short, *dataset.recordings[2:]))
     nothing, said = compare.drawn(uneven, 1)
     assert nothing is None and said.startswith("none: ") and "200 of signal" in said

@@ -37,7 +37,7 @@ def test_pixels_stay_the_same(tmp_path, write):
     movie = Movie(tmp_path / "m.tif")
     found, note = convert(movie, tmp_path / "copies")
     assert found.maps and found.shape == movie.shape and bool(note) != movie.maps
-    np.testing.assert_array_equal(found.array, FRAMES)
+    np.testing.assert_array_equal(found[:], FRAMES)
     assert found.content_hash() == movie.content_hash()
 
 
@@ -56,7 +56,7 @@ def test_a_series_becomes_one_file(tmp_path):
     folder = series(tmp_path / "s", (FRAMES[:40], FRAMES[40:]), ("a1.tif", "a2.tif"))
     found, note = convert(Movie(folder), tmp_path / "copies")
     assert found.maps and "2 files" in note
-    np.testing.assert_array_equal(found.array, FRAMES)
+    np.testing.assert_array_equal(found[:], FRAMES)
 
 
 def test_a_later_run_finds_the_copy(tmp_path):
@@ -79,7 +79,7 @@ def test_a_changed_file_is_converted_anew_and_its_former_copy_goes(tmp_path):
     compressed(tmp_path / "m.tif", FRAMES[::-1])
     os.utime(tmp_path / "m.tif", ns=(0, 1))  # whatever the file system's clock
     second, _ = convert(Movie(tmp_path / "m.tif"), tmp_path / "copies")
-    np.testing.assert_array_equal(second.array, FRAMES[::-1])
+    np.testing.assert_array_equal(second[:], FRAMES[::-1])
     assert copies(tmp_path / "copies") == sorted(p.path.name for p in (other, part, second))
 
 
@@ -96,7 +96,7 @@ def test_an_interrupted_conversion_leaves_nothing_and_the_next_one_finishes(tmp_
     with pytest.raises(KeyboardInterrupt):
         convert(Interrupted(tmp_path / "m.tif"), tmp_path / "copies")
     assert not copies(tmp_path / "copies")
-    np.testing.assert_array_equal(convert(Movie(tmp_path / "m.tif"), tmp_path / "copies")[0].array, FRAMES)
+    np.testing.assert_array_equal(convert(Movie(tmp_path / "m.tif"), tmp_path / "copies")[0][:], FRAMES)
 
 
 def test_a_damaged_frame_leaves_nothing_and_the_mended_file_is_converted(tmp_path):
@@ -110,7 +110,7 @@ def test_a_damaged_frame_leaves_nothing_and_the_mended_file_is_converted(tmp_pat
         convert(Movie(path), tmp_path / "copies")
     assert not copies(tmp_path / "copies")
     path.write_bytes(whole)
-    np.testing.assert_array_equal(convert(Movie(path), tmp_path / "copies")[0].array, FRAMES)
+    np.testing.assert_array_equal(convert(Movie(path), tmp_path / "copies")[0][:], FRAMES)
 
 
 def test_what_a_killed_process_left_goes_and_a_damaged_copy_is_made_again(tmp_path):
@@ -120,7 +120,7 @@ def test_what_a_killed_process_left_goes_and_a_damaged_copy_is_made_again(tmp_pa
     leftover.write_bytes(b"half a copy")
     found.path.write_bytes(found.path.read_bytes()[:-10])
     again, _ = convert(Movie(tmp_path / "m.tif"), tmp_path / "copies")
-    np.testing.assert_array_equal(again.array, FRAMES)
+    np.testing.assert_array_equal(again[:], FRAMES)
     assert copies(tmp_path / "copies") == [found.path.name]
 
 

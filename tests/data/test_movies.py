@@ -133,12 +133,7 @@ def test_what_lies_evenly_and_uncompressed_maps(tmp_path, write):
     write(tmp_path / "m.tif", FRAMES)
     movie = Movie(tmp_path / "m.tif", 290)
     assert movie.maps or write not in WAYS_THAT_MAP
-    if movie.maps:
-        np.testing.assert_array_equal(movie.array, FRAMES[:290])
-        assert not movie.array.flags.writeable
-    else:
-        with pytest.raises(DataError, match="mappable"):
-            _ = movie.array
+    np.testing.assert_array_equal(movie[:], FRAMES[:290])
 
 
 def test_compressed_files_do_not_map(tmp_path):
@@ -153,7 +148,7 @@ def test_an_array_file_is_a_movie(tmp_path, dtype):
     movie = Movie(tmp_path / "m.npy")
     assert movie.shape == FRAMES.shape and movie.maps and movie[:2].dtype == np.dtype(dtype).newbyteorder("=")
     np.testing.assert_array_equal(movie[5:90], FRAMES[5:90])
-    np.testing.assert_array_equal(movie.array, FRAMES)
+    np.testing.assert_array_equal(movie[:], FRAMES)
 
 
 def test_a_movie_travels_to_another_process_without_its_pixels(tmp_path):
@@ -211,11 +206,10 @@ def test_a_stretch_belongs_to_the_caller_and_the_file_stays_as_it_is(tmp_path):
 @pytest.mark.parametrize("write", WAYS)
 def test_first_frames_are_a_movie_too(tmp_path, write):
     write(tmp_path / "m.tif", FRAMES)
-    movie = Movie(tmp_path / "m.tif").first(20)
+    movie = Movie(tmp_path / "m.tif", 20)
     assert movie.shape == (20, 12, 16)
     np.testing.assert_array_equal(movie[15:40], FRAMES[15:20])
     np.testing.assert_array_equal(movie[-3:], FRAMES[17:20])
-    np.testing.assert_array_equal(Movie(tmp_path / "m.tif", 20)[:], FRAMES[:20])
 
 
 @pytest.mark.parametrize("n_bytes", [1, 1000, 384 * 7, 10**9])
@@ -312,7 +306,7 @@ def test_one_file_a_frame_in_the_order_of_numbers(tmp_path, write):
     assert movie.shape == (12, 12, 16) and [f.name for f in movie.files] == names and not movie.maps
     np.testing.assert_array_equal(movie[:], FRAMES[:12])
     np.testing.assert_array_equal(movie[4:7], FRAMES[4:7])
-    np.testing.assert_array_equal(movie.first(5)[3:], FRAMES[3:5])
+    np.testing.assert_array_equal(Movie(folder, 5)[3:], FRAMES[3:5])
 
 
 @pytest.mark.parametrize("names", [
@@ -330,7 +324,7 @@ def test_several_stacks_are_one_movie(tmp_path, names):
 def test_a_folder_of_one_file_is_that_movie(tmp_path):
     movie = Movie(series(tmp_path / "s", [FRAMES], ["any name.tif"]))
     assert movie.maps
-    np.testing.assert_array_equal(movie.array, FRAMES)
+    np.testing.assert_array_equal(movie[:], FRAMES)
 
 
 @pytest.mark.parametrize(("numbers", "missing"), [((1, 2, 4, 5), 3), ((0, 9, 10), 1), ((8, 9, 11), 10)])
@@ -393,8 +387,6 @@ def test_frames_that_are_not_there_are_refused(tmp_path, n_frames):
     contiguous(tmp_path / "m.tif", FRAMES)
     with pytest.raises(DataError, match="300 frames"):
         Movie(tmp_path / "m.tif", n_frames)
-    with pytest.raises(DataError, match="300 frames"):
-        Movie(tmp_path / "m.tif").first(n_frames)
 
 
 def test_only_stretches_can_be_asked_for(tmp_path):

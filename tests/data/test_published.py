@@ -31,12 +31,12 @@ def test_folds_have_the_mean_and_sd_of_the_text(panel, condition, experiment):
 def test_panels_compare_what_they_show():
     sizes = {panel: len(published.family(panel)) for panel in published.FAMILIES}
     assert sizes == {"Fig2E_without_lstm": 2, "Fig4E_without_linear": 2, "Fig4F": 6, "Fig5B": 6, "Fig6D": 3, "Fig6F": 5}
-    assert set(published.rank_sum_check()["family"]) == set(sizes)
+    assert set(published.table("rank_sum_check")["family"]) == set(sizes)
     with pytest.raises(KeyError):
         published.family("Fig9")
 
 
 def test_a_table_in_hand_is_a_copy():
-    table = published.rank_sum_check()
+    table = published.table("rank_sum_check")
     table["stars"] = ""
-    assert (published.rank_sum_check()["stars"] != "").all()
+    assert (published.table("rank_sum_check")["stars"] != "").all()

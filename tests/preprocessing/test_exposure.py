@@ -88,4 +88,4 @@ def test_pixels_that_are_no_numbers_are_refused(tmp_path, value):
 def test_only_the_frames_that_are_used_are_looked_at(tmp_path):
     frames = CLEAN.copy()
     frames[300:] = 65_535
-    assert check_exposure(movie(tmp_path, frames).first(300)) == ()
+    assert check_exposure(Movie(movie(tmp_path, frames).path, 300)) == ()

@@ -42,17 +42,6 @@ class Movie:
     n_frames : int, optional
         Use only so many frames from the beginning.
 
-    Attributes
-    ----------
-    shape : (int, int, int)
-        Frames, rows, columns.
-    dtype : dtype
-        Of a pixel, in the byte order of this machine: signed or unsigned integers, or floats.
-    files : tuple of Path
-    maps : bool
-        Whether all frames can be memory-mapped as they lie. If not, :func:`calcium_decoding.data.movies.mappable`
-        converts the movie once.
-
     Raises
     ------
     DataError
@@ -71,40 +60,23 @@ class Movie:
 
     @property
     def shape(self):
-        """Frames, rows, columns."""
+        """Frames, rows, columns, (int, int, int)."""
         return (self.n_frames or int(self._edges[-1]), *self._stacks[0].shape[1:])
 
     @property
     def dtype(self):
-        """Type of a pixel, in the byte order of this machine."""
+        """Type of a pixel, in the byte order of this machine: signed or unsigned integers, or floats."""
         return self._stacks[0].dtype.newbyteorder("=")
 
     @property
     def files(self):
-        """The files that hold the frames, in their order."""
+        """The files that hold the frames, in their order, tuple of Path."""
         return tuple(stack.path for stack in self._stacks)
 
     @property
     def maps(self):
-        """Whether all frames can be memory-mapped as they lie."""
+        """Whether all frames can be memory-mapped as they lie; :func:`mappable` converts a movie once if not."""
         return len(self._stacks) == 1 and self._stacks[0].maps
-
-    @property
-    def array(self):
-        """All frames as one read-only memory-mapped array, shape (T, rows, columns), in the byte order of the file.
-
-        Pages of it that were looked at stay in memory while the array lives and memory is free; ``movie[a:b]`` keeps
-        none.
-
-        Raises
-        ------
-        DataError
-            The file cannot be mapped: it is compressed, or there are several.
-        """
-        if not self.maps:
-            raise DataError(self.path, "frames that cannot be memory-mapped as they lie", "one uncompressed file",
-                            "convert it once with calcium_decoding.data.movies.mappable")
-        return self._stacks[0].mapped()[: len(self)]
 
     def __len__(self):
         return self.shape[0]
@@ -120,10 +92,6 @@ class Movie:
         parts = [self._stacks[i].read(max(start - self._edges[i], 0), min(stop, self._edges[i + 1]) - self._edges[i])
                  for i in files]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def first(self, n_frames):
-        """The same movie cut to its first ``n_frames`` frames."""
-        return Movie(self.path, n_frames)
 
     def stretches(self, n_bytes=STRETCH_BYTES):
         """All frames, one stretch of about ``n_bytes`` after the other.

@@ -52,12 +52,6 @@ class Stack:
         """Whether the frames can be memory-mapped as they lie."""
         return self.step is not None
 
-    def mapped(self):
-        """Frames as one read-only memory-mapped array, shape (T, rows, columns), in the byte order of the file."""
-        pixel = self.dtype.itemsize
-        return np.ndarray(self.shape, self.dtype, np.memmap(self.path, np.uint8, "r"), self.start,
-                          (self.step, self.shape[2] * pixel, pixel))
-
     def read(self, start, stop):
         """Frames ``start`` to ``stop``, ndarray, shape (n, rows, columns), in the byte order of this machine.
 

@@ -50,13 +50,10 @@ class FrameScaling(Transform):
 
     @property
     def look_back_frames(self):
-        """How many earlier frames an image depends on."""
+        """How many earlier frames, and as many later ones, an image depends on."""
         return math.inf if self.frames == "session" else 0
 
-    @property
-    def look_ahead_frames(self):
-        """How many later frames an image depends on."""
-        return self.look_back_frames
+    look_ahead_frames = look_back_frames
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,17 +46,6 @@ class Pipeline:
         found = {step.fitted_on for step in self.steps}
         return next((x for x in ("each recording", "training frames") if x in found), "nothing")
 
-    @property
-    def is_causal(self):
-        """True if every step is causal."""
-        return all(step.is_causal for step in self.steps)
-
-    @property
-    def constant_rois(self):
-        """Columns, counted from 0, that a step set to 0 because they were constant on the training frames."""
-        found = {roi for step in self.steps for roi in getattr(step, "constant_rois", None) or ()}
-        return tuple(sorted(found))
-
     def fit(self, arrays, names):
         """Fit the steps that learn from training frames, each on the earlier steps' output on those frames.
 

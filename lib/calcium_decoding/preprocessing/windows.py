@@ -218,11 +218,6 @@ class WindowSet:
         """Number of ROIs."""
         return self.frames.shape[1]
 
-    @property
-    def nbytes(self):
-        """Bytes held by the arrays; frames are counted once, however many windows share them."""
-        return sum(x.nbytes for x in (self.frames, self.starts, self.labels, self.recording, self.centre))
-
     def some(self, which):
         """WindowSet of some of the windows, by slice or array_like of int or bool, over the same frames."""
         return replace(self, **{name: getattr(self, name)[which] for name in ("starts", "labels", "recording",

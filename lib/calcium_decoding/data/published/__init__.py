@@ -60,14 +60,18 @@ def roi_run_correlation():
 
 def run_share(animal):
     """Mean share of running frames of one animal (1 to 5) over its sessions, 0 to 1."""
-    sessions = _table("sessions.csv")
-    return float(sessions.loc[sessions["mouse"] == animal, "run_proportion"].mean())
+    return float(_rows("sessions.csv", mouse=animal)["run_proportion"].mean())
 
 
 def session_run_shares(animal):
     """Share of running frames of each session of one animal (1 to 5), 0 to 1, in the order of the study."""
-    sessions = _table("sessions.csv")
-    return tuple(sessions.loc[sessions["mouse"] == animal, "run_proportion"])
+    return tuple(_rows("sessions.csv", mouse=animal)["run_proportion"])
+
+
+def _rows(name, **where):
+    """Rows of a table whose columns have these values."""
+    table = _table(name)
+    return table[(table[list(where)] == list(where.values())).all(axis=1)]
 
 
 def reported(experiment, model, variant, metric="auc"):
@@ -75,9 +79,7 @@ def reported(experiment, model, variant, metric="auc"):
 
     Raises KeyError: the paper states no such figure.
     """
-    table = _table("paper_reported.csv")
-    row = table[(table["experiment"] == experiment) & (table["model"] == model)
-                & (table["variant"] == variant) & (table["metric"] == metric)]
+    row = _rows("paper_reported.csv", experiment=experiment, model=model, variant=variant, metric=metric)
     if len(row) != 1:
         raise KeyError(f"{experiment}, {model}, {variant}, {metric}")
     return float(row["mean"].iloc[0]), float(row["sd"].iloc[0]), int(row["n"].iloc[0]), row["figure"].iloc[0]
@@ -85,9 +87,7 @@ def reported(experiment, model, variant, metric="auc"):
 
 def per_fold(experiment, model, variant, metric="auc"):
     """Published values of the 20 folds: DataFrame with ``test_mouse``, ``valid_mouse`` and ``value``."""
-    table = _table("per_fold.csv")
-    rows = table[(table["experiment"] == experiment) & (table["model"] == model)
-                 & (table["variant"] == variant) & (table["metric"] == metric)]
+    rows = _rows("per_fold.csv", experiment=experiment, model=model, variant=variant, metric=metric)
     return rows[["test_mouse", "valid_mouse", "value"]].reset_index(drop=True)
 
 
@@ -97,11 +97,10 @@ def family(panel):
     ``panel``: a name in :data:`FAMILIES`. Returns dict of str to pandas.Series: by ``"model|variant"``: 20 AUCs,
     indexed by ``test_mouse`` and ``valid_mouse``, the same order in each. Raises KeyError: no such panel.
     """
-    table = _table("per_fold.csv")
     groups = {}
     for name in FAMILIES[panel]:
         experiment, _, model = name.partition(":")
-        rows = table[(table["experiment"] == experiment) & (table["metric"] == "auc")]
+        rows = _rows("per_fold.csv", experiment=experiment, metric="auc")
         for (of_model, variant), folds in rows.groupby(["model", "variant"], sort=False):
             if model in ("", of_model):
                 groups[f"{of_model}|{variant}"] = folds.set_index(["test_mouse", "valid_mouse"])["value"].sort_index()

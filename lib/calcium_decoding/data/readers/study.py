@@ -124,10 +124,6 @@ def read_assembled(signal_path, runrest_path, speed_path=None, session_table=Non
     ------
     DataError
         No ``signal`` variable, a label or speed variable missing, or numbers of sessions that disagree.
-
-    References
-    ----------
-    Ajioka et al. 2024, PLoS Comput Biol, doi:10.1371/journal.pcbi.1011074
     """
     signal_path, runrest_path = Path(signal_path), Path(runrest_path)
     mice = _mice(signal_path)
