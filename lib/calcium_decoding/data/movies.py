@@ -105,7 +105,7 @@ class Movie:
             yield self[start : start + n]
 
     def content_hash(self):
-        """Hexadecimal SHA-256 of shape, type and all pixels used, however they are stored; read in pieces, once, a
+        """Hexadecimal SHA-256 of shape, type and all pixels used, however they are stored; read in chunks, once, a
         minute for a hundred gigabytes of fast disk."""
         if "_hash" not in self.__dict__:
             kind = self.dtype.newbyteorder("<")

@@ -76,7 +76,7 @@ class Recording:
                             "give as many names as the signal has columns")
         if self.movie is not None and len(self.movie) != len(signal):
             raise DataError(where, f"{len(self.movie)} frames in {self.movie.path.name}, {len(signal)} of signal",
-                            "a picture for each frame of the signal", "leave the movie out, or fetch it again")
+                            "an image for each frame of the signal", "leave the movie out, or fetch it again")
         object.__setattr__(self, "signal", _read_only(signal, np.float32))
         object.__setattr__(self, "behaviour", behaviour)
         object.__setattr__(self, "roi_names", roi_names)

@@ -48,21 +48,21 @@ def mean_image(movie, report=None):
                         "put frames on the first axis")
     mean = sum(frames.sum(axis=0, dtype=np.float64) for _, frames in stretches(movie, report)) / len(movie)
     if not np.isfinite(mean).all() or not np.ptp(mean) > 0:
-        raise DataError("movie", "a mean picture of one value, or values that are not finite", "a movie of a brain",
+        raise DataError("movie", "a mean image of one value, or values that are not finite", "a movie of a brain",
                         "look at its frames: they may be empty or saturated")
     return mean
 
 
 def brain_mask(mean):
-    """Where the brain is: brighter than Otsu's threshold of the smoothed image, largest piece, holes filled.
+    """Where the brain is: brighter than Otsu's threshold of the smoothed image, largest component, holes filled.
 
     ``mean``: ndarray, shape (H, W). Returns ndarray, shape (H, W), bool.
 
     Otsu 1979, DOI 10.1109/TSMC.1979.4310076. Of an image that is all brain it gives the brighter part.
     """
     smooth = ndimage.gaussian_filter(np.asarray(mean, np.float64), fine_px(mean.shape) / 2)
-    pieces, _ = ndimage.label(smooth > threshold_otsu(smooth))
-    return ndimage.binary_fill_holes(pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:]))
+    components, _ = ndimage.label(smooth > threshold_otsu(smooth))
+    return ndimage.binary_fill_holes(components == 1 + np.argmax(np.bincount(components.ravel())[1:]))
 
 
 def edge_mask(brain, width_px=None):
@@ -93,7 +93,7 @@ def vessel_mask(mean, brain, share=VESSEL_SHARE):
     if inside.sum() * share < LEAST_PIXELS or not mean[brain].min() > 0:
         raise DataError("movie", f"a brain of {brain.sum()} pixels, the least of {mean[brain].min():.3g}",
                         "one with vessels inside, of positive brightness",
-                        "give camera counts, not changes relative to a baseline, and look at the mean picture: the "
+                        "give camera counts, not changes relative to a baseline, and look at the mean image: the "
                         "brain may not be its brightest part")
     around = ndimage.gaussian_filter(np.where(brain, mean, 0.0), 3 * width)
     weight = ndimage.gaussian_filter(brain.astype(np.float64), 3 * width)
@@ -118,7 +118,7 @@ def sector_weights(mask, brain):
     """
     if not mask.any():
         raise DataError("movie", "a brain without border, or without tissue beside its vessels", "a brain with both",
-                        "look at the mean picture: the brain may fill it, or not be its brightest part")
+                        "look at the mean image: the brain may fill it, or not be its brightest part")
     down, right = (i - m for i, m in zip(np.indices(mask.shape), ndimage.center_of_mass(brain), strict=True))
     sector = np.floor((np.arctan2(down, right) + np.pi) / (2 * np.pi) * N_SECTORS).astype(int) % N_SECTORS
     weights = (mask & (sector == np.arange(N_SECTORS)[:, None, None])).reshape(N_SECTORS, -1).astype(np.float64)

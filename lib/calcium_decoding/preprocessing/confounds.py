@@ -24,11 +24,11 @@ from calcium_decoding.utils.files import hash_content, whole_file
 from calcium_decoding.utils.progress import progress
 
 CONTROLS = {
-    "global mean": "mean brightness of the whole picture",
+    "global mean": "mean brightness of the whole image",
     "edge": "brightness along the brain's border, by sector",
     "vessels": "brightness of large vessels, by sector",
     "vessel contrast": "brightness of large vessels less that of the tissue beside them, by sector",
-    "shifts": "how far the picture lies from its mean place: down, right, and the distance",
+    "shifts": "how far the image lies from its mean place: down, right, and the distance",
 }
 CHANCE = 0.5
 LEAST_SCORE = 0.1  # above chance; with less, a share is little else than noise divided by noise
@@ -92,12 +92,12 @@ def control_table(full, controls):
                      "share explained": float(np.mean(list(shares.values()))) if shares else None,
                      "over animals": _range(shares, groups), "paired folds": len(shares),
                      "without a share": _summary(reasons)})
-    return pd.DataFrame(rows, dtype=object)  # so that what does not exist stays None and becomes no NaN
+    return pd.DataFrame(rows, dtype=object)  # so that undefined values stay None and do not become NaN
 
 
 def _movie_of(recording):
     if recording.movie is None:
-        raise DataError(recording.id, "no movie", "the pictures of its frames",
+        raise DataError(recording.id, "no movie", "the images of its frames",
                         "read the data set with its movies, or leave the recording out")
     return recording.movie
 
@@ -130,7 +130,7 @@ def _signals(movie, report):
                               *(brain_masks.sector_weights(mask, brain) for mask in masks)])
     levels = weights @ mean.reshape(-1)
     if not levels.min() > 0:
-        raise DataError("movie", f"a mean brightness of {levels.min():.3g} in a part of the picture", "more than 0",
+        raise DataError("movie", f"a mean brightness of {levels.min():.3g} in a part of the image", "more than 0",
                         "give camera counts, not changes relative to a baseline")
     weights, mean = (100 * weights / levels[:, None]).T.astype(np.float32), mean.astype(np.float32)
     registered = Registration(mean)

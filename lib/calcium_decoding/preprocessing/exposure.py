@@ -12,7 +12,7 @@ from calcium_decoding.utils.progress import progress
 # is six seconds of a session of ten minutes.
 MOST_SHARE = 0.01
 _BIT_DEPTHS = range(8, 17)  # of cameras; their files are often of 16 bits whatever the camera has
-_NAMED = 5  # frames told by number
+_NAMED = 5  # frames listed by number
 
 
 def check_exposure(movie, show_progress=False):
@@ -33,7 +33,7 @@ def check_exposure(movie, show_progress=False):
     if flat:
         numbers = ", ".join(map(str, flat[:_NAMED])) + ("..." if len(flat) > _NAMED else "")
         notes.append(f"{len(flat)} of {n} frames of one value in all pixels: {numbers}")
-        _refuse_many(movie, len(flat) / n, notes[-1], "at most 1 % of frames without a picture",
+        _refuse_many(movie, len(flat) / n, notes[-1], "at most 1 % of frames without an image",
                      "look at the movie there: leave out the part where the camera or the light was off")
     if _is_ceiling(top, movie.dtype):
         share = values / (n * n_pixels)

@@ -21,7 +21,7 @@ FADED = 0.25  # share of each side over which the image is faded out, its two en
 
 
 def most_px(shape):
-    """Largest shift that is told, pixels: 10, or a quarter of a small image's shorter side."""
+    """Largest shift that is detected, pixels: 10, or a quarter of a small image's shorter side."""
     return min(MOST_PX, min(shape) // 4)
 
 
@@ -40,7 +40,7 @@ class Registration:
         if template.ndim != 2 or min(template.shape) < LEAST_SIDE_PX or not np.ptp(template) > 0:
             values = "of one value" if template.size and np.ptp(template) == 0 else ""
             raise DataError("template", f"shape {template.shape} {values}".strip(),
-                            f"a picture of {LEAST_SIDE_PX} x {LEAST_SIDE_PX} pixels or more, with something in it",
+                            f"an image of {LEAST_SIDE_PX} x {LEAST_SIDE_PX} pixels or more, with something in it",
                             "look at the movie: it may be empty, saturated or swapped in its axes")
         self.shape = template.shape
         self.most_px = most_px(template.shape)
@@ -61,7 +61,7 @@ class Registration:
         flat = np.flatnonzero(~(np.ptp(frames, axis=(1, 2)) > 0))
         if len(flat):
             raise DataError("movie", f"nothing in frame {first + flat[0]} (counted from 0): all of one value, or not "
-                            "finite", "a picture in each frame", "cut the movie before it, or repair the frame")
+                            "finite", "an image in each frame", "cut the movie before it, or repair the frame")
         product = rfft2(self._prepared(frames)) * self._conjugate
         coarse = self._coarse(irfft2(product, s=self.shape))
         # Half of the spectrum stands for all of it: columns that have a mirror image count twice.

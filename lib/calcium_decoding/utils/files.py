@@ -84,14 +84,14 @@ def write_npy(path, chunks, shape, dtype):
 
 
 def file_digest(path, algorithm="sha256"):
-    """Hexadecimal digest of a file's bytes, read in pieces.
+    """Hexadecimal digest of a file's bytes, read in chunks.
 
     ``algorithm``: name that :func:`hashlib.new` knows; ``md5`` for checksums that a repository gives in that form.
     """
     digest = hashlib.new(algorithm)
     with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
     return digest.hexdigest()
 
 

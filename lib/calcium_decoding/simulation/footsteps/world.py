@@ -52,8 +52,8 @@ class World:
     trace : {"deconvolved", "dff"}
         What ``signal`` holds: :func:`calcium_decoding.simulation.footsteps.cell_model.deconvolve`, or fluorescence.
     zero_tuning : bool
-        Negative control: the cells follow steps that nobody recorded. Rates, rhythm and correlations between cells are
-        as ever; with the recorded behaviour they have nothing to do.
+        Negative control: the cells follow steps that were not recorded. Rates, rhythm and correlations between cells
+        are unchanged, but independent of the recorded behaviour.
     seed : int
 
     Raises

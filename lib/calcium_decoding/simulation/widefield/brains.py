@@ -1,7 +1,7 @@
 """One animal under the camera: brain outline, 50 parcels, vessels, light; where it lies in the image.
 
 The outline and the places of the parcels are ours (the study's are not public): midline vertical, left hemisphere at
-small columns, anterior at small rows, and the limb areas where the study's cut-out map has its peak.
+small columns, anterior at small rows, and the limb areas where the study's occlusion map has its peak.
 """
 
 from dataclasses import dataclass

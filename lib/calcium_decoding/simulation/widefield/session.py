@@ -41,8 +41,8 @@ class SimulatedSession:
         Animal from 1, session from 0.
     speed_cm_s : ndarray, shape (T,), float64
     driven, spontaneous, drift, noise : ndarray, shape (T, 50), float64
-        Relative change of fluorescence of each area, % dF/F: caused by running (in a world without a link by another
-        session's running); by the brain itself; slow; white.
+        Relative change of fluorescence of each area, % dF/F: caused by running (in a scenario without coupling by
+        another session's running); by the brain itself; slow; white.
     blood : ndarray, shape (T, 50), float64
         Light that blood takes away over tissue without large vessels, %.
     shift_px : ndarray, shape (T, 2), float64
@@ -107,7 +107,7 @@ class SimulatedSession:
     def maps(self):
         """What the animal's own running puts into each pixel: dict of (128, 128), float32, SD over time in % dF/F.
 
-        ``driven`` by neurons, ``blood`` and ``motion``; zero in a world where the brain follows another run.
+        ``driven`` by neurons, ``blood`` and ``motion``; zero in a scenario where the brain follows another run.
         """
         place, linked = self.anatomy, float(self.settings.parts.linked)
         by_pixel = place.parcels.reshape(len(place.parcels), -1).T
@@ -150,7 +150,7 @@ def simulate_session(settings, animal, session):
     behaviour, brain, other, blood, motion = (generator(settings.seed, animal, session, part) for part in range(5))
     share = wanted_run_share(animal, session)
     speed = simulate_speed(n, share, behaviour, world.share_drift)
-    # In a world without a link the brain follows a run the animal never made.
+    # In a scenario without coupling the brain follows a run the animal never made.
     felt = speed if world.linked else simulate_speed(n, share, other, world.share_drift)
     drive = area_drive(felt, brain, world.lag_s)
     gain = generator(settings.seed, animal, ALL_SESSIONS, 0).lognormal(0.0, 0.15, size=drive.shape[1])
