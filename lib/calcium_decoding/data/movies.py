@@ -94,12 +94,7 @@ class Movie:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def stretches(self, n_bytes=STRETCH_BYTES):
-        """All frames, one stretch of about ``n_bytes`` after the other.
-
-        Yields
-        ------
-        ndarray, shape (n, rows, columns)
-        """
+        """All frames, one stretch of about ``n_bytes`` after the other; yields ndarray, shape (n, rows, columns)."""
         n = max(1, n_bytes // (math.prod(self.shape[1:]) * self.dtype.itemsize))
         for start in range(0, len(self), n):
             yield self[start : start + n]

@@ -103,13 +103,7 @@ class Recording:
 
     @property
     def run(self):
-        """Run label of each frame, shape (T,), uint8.
-
-        Raises
-        ------
-        DataError
-            The recording has no run label.
-        """
+        """Run label of each frame, shape (T,), uint8; DataError if the recording has none."""
         if "run" not in self.behaviour:
             raise DataError(self.id, f"behaviour {sorted(self.behaviour)}", "a run label, 0 rest and 1 run",
                             "add behaviour['run'], or threshold a speed first")

@@ -17,12 +17,7 @@ from calcium_decoding.preprocessing.transforms import (
 
 
 class Pipeline:
-    """Transforms applied one after the other to whole recordings.
-
-    Parameters
-    ----------
-    steps : sequence of Transform
-    """
+    """Transforms (a sequence, ``steps``) applied one after the other to whole recordings."""
 
     def __init__(self, steps):
         self.steps = tuple(steps)
@@ -49,23 +44,10 @@ class Pipeline:
     def fit(self, arrays, names):
         """Fit the steps that learn from training frames, each on the earlier steps' output on those frames.
 
-        Parameters
-        ----------
-        arrays : sequence of (ndarray, list of (int, int))
-            A whole recording's signal (T, n_roi) and its training ranges, half-open frames.
-        names : sequence of str
-            Recording ids, for error messages.
-
-        Returns
-        -------
-        Pipeline
-            This one, fitted. Fitting again forgets the former fit.
-
-        Raises
-        ------
-        DataError
-            A range outside its recording, recordings with different numbers of ROIs, values that are not
-            finite.
+        ``arrays`` (sequence of (ndarray, list of (int, int))): a whole recording's signal (T, n_roi) and its training
+        ranges, half-open frames. ``names`` (sequence of str): recording ids, for error messages. Returns this Pipeline,
+        fitted; fitting again forgets the former fit. Raises DataError: a range outside its recording, recordings with
+        different numbers of ROIs, values that are not finite.
         """
         arrays = list(arrays)
         widths = {name: np.shape(signal)[-1] for (signal, _), name in zip(arrays, names, strict=True)}
@@ -78,24 +60,10 @@ class Pipeline:
         return self
 
     def transform(self, signal, name=""):
-        """Apply all steps to a whole recording.
+        """Apply all steps to a whole recording, shape (T, n_roi); the result is float32.
 
-        Parameters
-        ----------
-        signal : ndarray, shape (T, n_roi)
-        name : str
-            Recording id, for error messages.
-
-        Returns
-        -------
-        ndarray, shape (T, n_roi), float32
-
-        Raises
-        ------
-        DataError
-            Not two axes, values that are not finite, or what a step refuses.
-        ParameterError
-            A step that learns from training frames was not fitted.
+        ``name``: recording id, for error messages. Raises DataError: not two axes, values that are not finite, or what
+        a step refuses. Raises ParameterError: a step that learns from training frames was not fitted.
         """
         return _apply(self.steps, signal, name)
 

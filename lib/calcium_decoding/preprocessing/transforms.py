@@ -91,14 +91,9 @@ class _MeanBaseline(Transform):
 
 @dataclass(frozen=True)
 class MovingMeanBaseline(_MeanBaseline):
-    """Subtract the centred moving mean of :func:`moving_mean` from each ROI. Not causal.
+    """Subtract the centred :func:`moving_mean` over ``frames`` frames from each ROI. Not causal.
 
     Ajioka et al. 2024, DOI 10.1371/journal.pcbi.1011074: MATLAB ``movmean`` over 1,000 frames at 30 Hz.
-
-    Parameters
-    ----------
-    frames : int
-        Window length in frames.
     """
 
     @property
@@ -115,11 +110,6 @@ class TrailingBaseline(_MeanBaseline):
     """Subtract the mean of the last ``frames`` frames, the present one included, from each ROI. Causal.
 
     The window shrinks at the start of the recording, so frame 0 becomes 0.
-
-    Parameters
-    ----------
-    frames : int
-        Window length in frames.
     """
 
     @property

@@ -134,18 +134,10 @@ class WindowSet:
     def build(cls, pieces, spec):
         """Lay windows over the ranges of several recordings. None crosses a range or a recording.
 
-        Parameters
-        ----------
-        pieces : iterable of (str, ndarray (T, n_roi), array_like (T,), list of (int, int))
-            Recording id, transformed signal, label of each frame, half-open ranges of frames.
-        spec : WindowSpec
-
-        Raises
-        ------
-        DataError
-            No window fits any range, different numbers of ROIs, lengths that disagree, a range out of its
-            recording, ranges that overlap, or a recording given twice. A range too short for a window is
-            allowed if another range has windows.
+        ``pieces`` (iterable of (str, ndarray (T, n_roi), array_like (T,), list of (int, int))): recording id,
+        transformed signal, label of each frame, half-open ranges of frames. Raises DataError: no window fits any range,
+        different numbers of ROIs, lengths that disagree, a range out of its recording, ranges that overlap, or a
+        recording given twice. A range too short for a window is allowed if another range has windows.
         """
         kept, laid, n_kept, n_roi = [], [], 0, None
         for name, signal, label, ranges in pieces:
@@ -163,20 +155,12 @@ class WindowSet:
 
     @classmethod
     def over(cls, frames, pieces, spec):
-        """Lay windows over ranges of frames that lie in one array already, which is used as it is and not copied.
+        """Lay windows over ranges of frames that are in one array already, which is used as it is and not copied.
 
-        Parameters
-        ----------
-        frames : ndarray, shape (N, n_roi), float32
-            Transformed signals of several recordings, each in one stretch; a memory map, as a rule.
-        pieces : iterable of (str, int, array_like (T,), list of (int, int))
-            Recording id, row of ``frames`` with its first frame, label of each frame, half-open ranges of frames.
-        spec : WindowSpec
-
-        Raises
-        ------
-        DataError
-            As for :meth:`build`, or a recording that does not lie inside ``frames``.
+        ``frames`` (ndarray, shape (N, n_roi), float32): transformed signals of several recordings, each in one stretch;
+        a memory map, as a rule. ``pieces`` (iterable of (str, int, array_like (T,), list of (int, int))): recording id,
+        row of ``frames`` with its first frame, label of each frame, half-open ranges of frames. Raises DataError: as
+        for :meth:`build`, or a recording that is not inside ``frames``.
         """
         laid = []
         for name, first, label, ranges in pieces:

@@ -29,15 +29,7 @@ BORDER_PX = 1.5  # softness of parcel borders and outline
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a brain lies in the image: rotated, scaled, then shifted.
-
-    Parameters
-    ----------
-    shift_row_px, shift_col_px : float
-    rotation_deg : float
-        Clockwise as the image is shown, row 0 on top.
-    scale : float
-    """
+    """Where a brain lies in the image: rotated (clockwise as shown, row 0 on top), scaled, then shifted."""
 
     shift_row_px: float
     shift_col_px: float
@@ -109,14 +101,7 @@ class Anatomy:
 
 @lru_cache(maxsize=16)
 def anatomy(seed, animal, odd=False):
-    """The :class:`Anatomy` of one animal.
-
-    Parameters
-    ----------
-    seed, animal : int
-    odd : bool
-        Put it far from where the others lie.
-    """
+    """The :class:`Anatomy` of one animal, by seed and number; ``odd``: far from where the others lie."""
     rng = generator(seed, animal, ALL_SESSIONS, 1)
     placement = Placement(*rng.uniform(-4, 4, size=2), rng.uniform(-4, 4), rng.uniform(0.95, 1.05))
     if odd:

@@ -132,19 +132,9 @@ class SimulatedSession:
 
 
 def simulate_session(settings, animal, session):
-    """Simulate one session of one animal.
+    """Simulate one session (counted from 0) of one animal (1 to 5), as a :class:`SimulatedSession`.
 
-    Parameters
-    ----------
-    settings : SimulationSettings
-    animal : int
-        1 to 5.
-    session : int
-        Counted from 0. It does not depend on how many others there are.
-
-    Returns
-    -------
-    SimulatedSession
+    It does not depend on how many others there are.
     """
     world, n = settings.parts, settings.frames_per_session
     behaviour, brain, other, blood, motion = (generator(settings.seed, animal, session, part) for part in range(5))
@@ -196,18 +186,7 @@ def brain_shift(speed_cm_s, rng):
 
 
 def dataset(settings, name=None):
-    """All sessions in memory, ROI traces only, without any file.
-
-    Parameters
-    ----------
-    settings : SimulationSettings
-    name : str, optional
-        Name of the data set; the world if left out.
-
-    Returns
-    -------
-    Dataset
-    """
+    """All sessions in memory, ROI traces only, without any file, as a Dataset; ``name``: the scenario if left out."""
     recordings = tuple(simulate_session(settings, *which).recording() for which in settings.sessions())
     return Dataset(name or f"simulated {settings.world}", recordings, caution=f"Simulated: {settings.parts.says}.")
 
