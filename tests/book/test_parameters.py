@@ -25,7 +25,7 @@ def test_every_parameter_says_what_it_is(chapter):
 
 
 @pytest.mark.parametrize(("name", "value", "said"), [
-    ("epochs", 0, "greater than or equal to 1"), ("epochs", "many", "passes over the training windows"),
+    ("epochs", 0, "greater than or equal to 1"), ("epochs", "many", "epochs over the training windows"),
     ("epochs", 2.5, "integer"), ("past_frames", -1, "0"), ("learning_rate", 0, "greater than 0"),
     ("regime", "random", "animal_pairs"), ("recipe", "magic", "published"), ("models", "gru,svm", "logistic"),
     ("null_models", "svm", "logistic"), ("device", "tpu", "cpu"), ("seed", -4, "0"), ("epochs", True, "integer"),
