@@ -30,6 +30,12 @@ def test_list_names_every_entry_and_its_state():
         assert re.search(rf"^{name} .*(present|missing|incomplete)$", result.stdout, re.M)
 
 
+def test_a_reader_that_has_read_enough_is_no_error():
+    process = subprocess.Popen([PROGRAM, "data", "list"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 141
+
+
 def test_simulate_with_own_settings_is_read_back(tmp_path):
     out = tmp_path / "world"
     result = command("data", "simulate", "--world", "no_link", "--sessions", 1, "--frames", 400, "--seed", 5, "--out",

@@ -14,11 +14,16 @@ COMMANDS = "calcium_decoding.commands"
 def main(arguments=None):
     """Run one command; errors a user can mend are printed without a traceback.
 
-    Returns int: exit status: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted.
+    Returns int: exit status: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted, 141 nobody reads what it says.
     """
     options = parser().parse_args(arguments)
     try:
-        return options.action(options) or 0
+        status = options.action(options) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # `| head` has read enough; Python would complain once more when it flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except CalciumDecodingError as error:
         print(f"calcium-decoding: {error}", file=sys.stderr)
         return 1
@@ -70,9 +75,9 @@ def parser():
 
 
 def _list(options):
-    from calcium_decoding.data import catalog, intact
+    from calcium_decoding.data import catalog, download
 
-    rows = intact.table(catalog.load_manifest(), options.data_dir)
+    rows = download.table(catalog.load_manifest(), options.data_dir)
     rows = [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows]
     widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
     for row in ({key: key for key in widths}, *rows):
@@ -89,17 +94,17 @@ def _fetch(options):
 
 
 def _verify(options):
-    from calcium_decoding.data import catalog, intact
+    from calcium_decoding.data import catalog, download
 
     known = catalog.load_manifest()
     names = [options.name] if options.name else known.names()
     bad = 0
     for name in names:
         entry = known.entry(name)
-        if not options.name and intact.status(entry, options.data_dir) == "missing":
+        if not options.name and download.status(entry, options.data_dir) == "missing":
             print(f"{name}: not here")
             continue
-        findings = intact.verify(entry, options.data_dir)
+        findings = download.verify(entry, options.data_dir)
         states = [f.state for f in findings]
         wrong = [f for f in findings if f.state not in ("ok", "unpinned")]
         bad += len(wrong)

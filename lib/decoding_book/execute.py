@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from calcium_decoding.data import catalog, intact
+from calcium_decoding.data import catalog, download
 from calcium_decoding.errors import CalciumDecodingError, ParameterError
 from calcium_decoding.evaluation.cards import ResultCard
 from calcium_decoding.utils.files import whole_file, write_text
@@ -83,7 +83,7 @@ def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs"
     from calcium_decoding.simulation import ensure  # seconds, which looking up a parameter need not take
 
     if ensure(parameters["dataset"]) is None:
-        intact.require(catalog.load_manifest().entry(parameters["dataset"]), parameters["data_dir"])
+        download.require(catalog.load_manifest().entry(parameters["dataset"]), parameters["data_dir"])
     endings = {"notebook": "ipynb", "html": "html", "card": "card.json"}
     paths = {kind: out / f"{chapter}.{ending}" for kind, ending in endings.items()}
     with tempfile.TemporaryDirectory() as scratch:

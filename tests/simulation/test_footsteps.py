@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from calcium_decoding.data import catalog, intact, readers
+from calcium_decoding.data import catalog, download, readers
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.simulation import datasets
 from calcium_decoding.simulation.footsteps import cell_model, gait, world_files
@@ -249,10 +249,10 @@ def test_the_manifest_makes_its_sets_once(tmp_path, monkeypatch):
     (tmp_path / "data_manifest.yaml").write_text(entries + "\n")
     monkeypatch.chdir(tmp_path)
     entry = catalog.load_manifest().entry("simulated-footsteps-small")
-    assert intact.status(entry) == "missing"
+    assert download.status(entry) == "missing"
     folder = datasets.ensure("simulated-footsteps-small")
     made = (folder / "truth.json").stat().st_mtime_ns
-    assert intact.status(entry) == "present" and intact.verify(entry)[0].state == "ok"
+    assert download.status(entry) == "present" and download.verify(entry)[0].state == "ok"
     assert datasets.ensure("simulated-footsteps-small") == folder
     assert (folder / "truth.json").stat().st_mtime_ns == made
     dataset = readers.load("simulated-footsteps-small")

@@ -1,27 +1,19 @@
-"""What data exist, where they lie and whether they are intact: the typed form of ``data_manifest.yaml``.
+"""What data exist, what their files should be and where they lie: the typed form of manifest and lock file.
 
-:mod:`calcium_decoding.data.download` gets what is missing. Nothing here reaches for the network or writes a file.
+:mod:`calcium_decoding.data.download` compares with what is here and gets what is missing. Nothing here reaches for the
+network or writes a file.
 """
 
 import difflib
+import json
 import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import pydantic
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    PrivateAttr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from calcium_decoding.errors import DataError
 from calcium_decoding.utils.code import code_digest
@@ -38,9 +30,7 @@ DONE_FILE = "data_64_5mice.csv"
 
 def check_relative(path):
     """Return ``path`` if it is a plain relative path with forward slashes; ValueError if not."""
-    parts = path.split("/")
-    if (not path.isprintable() or "\\" in path or re.match(r"[A-Za-z]:", path)
-            or any(part in ("", ".", "..") for part in parts)):
+    if not path.isprintable() or "\\" in path or re.match(r"[A-Za-z]:", path) or {"", ".", ".."} & {*path.split("/")}:
         raise ValueError("a relative path with forward slashes that stays inside the data directory")
     return path
 
@@ -83,7 +73,7 @@ Regime = Literal["animal_pairs", "blocked", "last_part", "leave_one_session_out"
 class Strict(BaseModel):
     """A model without room for misspelt fields."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = {"extra": "forbid", "frozen": True, "allow_inf_nan": False}
 
 
 class RecordFile(Strict):
@@ -105,11 +95,22 @@ class RepositoryFile(Strict):
 
 
 class PinnedFile(Strict):
-    """One file of a DOI record as the lock file remembers it."""
+    """A file of known length and checksum under an entry's folder; the lock file keeps those of DOI records."""
 
     target: Relative
     bytes: NonNegativeInt
     checksum: _like("(md5:[0-9a-f]{32})|(sha256:[0-9a-f]{64})", "md5: or sha256: and the digest")
+
+
+class Pins(Strict):
+    """All files of one DOI entry."""
+
+    doi: str
+    files: list[PinnedFile]
+
+
+class Lock(pydantic.RootModel[dict[str, Pins]]):
+    """The lock file: pins of DOI entries, by the entry's name."""
 
 
 class _Entry(Strict):
@@ -122,18 +123,10 @@ class _Entry(Strict):
     regime: Regime | None = None
     compare_with_study: bool = False
     caution: str = ""
-    _name: str = PrivateAttr(default="")
-    _root: Path = PrivateAttr(default=Path())
-
-    @property
-    def name(self):
-        """Name of the entry in the manifest."""
-        return self._name
-
-    @property
-    def root(self):
-        """Folder of the manifest; the lock file and ``_build`` lie there."""
-        return self._root
+    _name: str = ""  # both are set by load_manifest
+    _root: Path = Path()
+    name = property(lambda self: self._name, doc="Name of the entry in the manifest.")
+    root = property(lambda self: self._root, doc="Folder of the manifest; the lock file and ``_build`` lie there.")
 
 
 class _Recordings(_Entry):
@@ -159,7 +152,7 @@ class RepositoryEntry(_Recordings):
     folder: Relative
     files: Annotated[list[RepositoryFile], Field(min_length=1)]
 
-    @model_validator(mode="after")
+    @pydantic.model_validator(mode="after")
     def _targets_differ(self):
         targets = [file.target.casefold() for file in self.files]
         twice = sorted({target for target in targets if targets.count(target) > 1})
@@ -203,11 +196,10 @@ class WeightsEntry(_Entry):
     sha256: Sha256 | None = None
     folder: Relative | None = None
 
-    @model_validator(mode="after")
+    @pydantic.model_validator(mode="after")
     def _one_source(self):
         names = ("package", "version", "member", "target", "bytes", "sha256", "folder")
-        given = [name for name in names if getattr(self, name) is not None]
-        if given != ([] if self.hub else list(names)):
+        if any((getattr(self, name) is None) != bool(self.hub) for name in names):
             raise ValueError(f"either hub alone, or all of {', '.join(names)}")
         return self
 
@@ -264,19 +256,18 @@ def load_manifest(path=None):
     return manifest
 
 
-def validated(model, content, where):
+def validated(model, content, where, remedy="mend this field"):
     """Make ``model`` from ``content``; DataError names the place, the entry, the field, what it holds and should."""
     try:
         return model.model_validate(content)
-    except ValidationError as error:
+    except pydantic.ValidationError as error:
         problem, *others = error.errors(include_url=False)
         kind, given, context = problem["type"], f"{problem['input']!r:.80}", problem.get("ctx", {})
         loc, place = list(problem["loc"]), [str(where)]
         if loc[:1] == ["entries"] and len(loc) > 1:
             place.append(f"entry '{loc[1]}'")
             loc = loc[3:]  # the third is the kind
-        if loc:
-            place.append("field " + ".".join(map(str, loc)))
+        place += ["field " + ".".join(map(str, loc))] if loc else []
         found, expected = {
             "missing": ("no such field", "this field to be given"),
             "extra_forbidden": (f"a field that is not known, with value {given}",
@@ -284,8 +275,30 @@ def validated(model, content, where):
             "union_tag_invalid": (f"kind '{context.get('tag')}'", f"kind to be one of {context.get('expected_tags')}"),
             "union_tag_not_found": (given, "a field kind: doi, repository, simulated, local or weights"),
         }.get(kind, (given, problem["msg"].removeprefix("Value error, ")))
-        found += f" (and {len(others)} more problems)" if others else ""
-        raise DataError(", ".join(place), found, expected, "mend this field") from error
+        raise DataError(", ".join(place), found + (f" (and {len(others)} more problems)" if others else ""), expected,
+                        remedy) from error
+
+
+def read_lock(path):
+    """The :class:`Lock` in a lock file, without a pin if there is no such file. Raises DataError: it is damaged."""
+    remedy = "delete the file and fetch again"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        content = {}
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise DataError(path, f"content that is no lock file ({error})", "what `data fetch` wrote", remedy) from error
+    return validated(Lock, content, path, remedy)
+
+
+def pins(entry):
+    """Files of a DOI entry as pinned in the lock file beside the manifest; empty if it was never fetched."""
+    path = entry.root / LOCK_NAME
+    pinned = read_lock(path).root.get(entry.name, Pins(doi=entry.doi, files=[]))
+    if pinned.doi != entry.doi:
+        raise DataError(path, f"pins of {pinned.doi} under '{entry.name}'", f"pins of {entry.doi}",
+                        f"delete '{entry.name}' from the lock file and fetch again")
+    return pinned.files
 
 
 # Where they lie
@@ -319,14 +332,13 @@ def data_dir(option=None):
 def folder(entry, data_dir=None):
     """Folder of an entry's files, or None for weights that the hub's own cache keeps.
 
-    Simulated sets lie in the project's ``_build``, whatever the data directory: they are remade from their
-    seed, under a name that changes with their settings and with the simulator, and a data directory may be read-only.
+    Simulated sets lie in the project's ``_build``, whatever the data directory: they are remade from their seed, under
+    a name that changes with their settings and with the simulator, and a data directory may be read-only.
 
     Raises DataError: the folder is a link that leads out of the data directory.
     """
     if entry.kind == "simulated":
         words = {"title", "citation", "licence", "role", "caution", "regime", "compare_with_study"}
-        # A new title makes no other data.
         key = hash_content([entry.model_dump(exclude=words), code_digest(*simulator_rooms(entry.world))])
         return entry.root / "_build" / "simulated" / f"{entry.name}-{key}"
     if entry.folder is None:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import conv2d, pad
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from calcium_decoding.data import catalog, intact
+from calcium_decoding.data import catalog, download
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.models.names import WEIGHTS
 
@@ -58,8 +58,8 @@ def lite0(data_dir=None, **options):
     """
     entry = catalog.load_manifest().entry(LITE0_ENTRY)
     data_dir = data_dir or weights_dir(entry)
-    path = intact.require(entry, data_dir) / entry.target
-    finding = intact.verify(entry, data_dir)[0]
+    path = download.require(entry, data_dir) / entry.target
+    finding = download.verify(entry, data_dir)[0]
     if finding.state != "ok":
         raise DataError(path, finding.found, finding.expected, f"run `calcium-decoding data fetch {entry.name}`")
     saved = torch.load(path, map_location="cpu", weights_only=True)
@@ -78,7 +78,7 @@ def weights_dir(entry):
     """The data directory that has the file of an entry: the chosen one or, as that may be read-only, ``data/`` of the
     project. The chosen one where neither has it."""
     own = entry.root / "data"
-    return own if intact.status(entry) != "present" == intact.status(entry, own) else catalog.data_dir()
+    return own if download.status(entry) != "present" == download.status(entry, own) else catalog.data_dir()
 
 
 def fold_norms(cnn):
@@ -103,7 +103,7 @@ def _part(name):
 
 
 def _from_hub(entry, **rates):
-    if intact.status(entry) != "present":
+    if download.status(entry) != "present":
         _require_answer(entry)
     try:
         return _create(entry.hub, pretrained=True, **rates)

@@ -1,6 +1,6 @@
 """Data sets by name: those of the manifest, simulated first where they are simulated and missing."""
 
-from calcium_decoding.data import catalog, intact, readers
+from calcium_decoding.data import catalog, download, readers
 from calcium_decoding.simulation.footsteps import world_files
 from calcium_decoding.simulation.widefield import settings_of, write_dataset
 
@@ -52,7 +52,7 @@ def ensure(name):
     if entry.kind != "simulated":
         return None
     folder = catalog.folder(entry)
-    if intact.status(entry) != "present":
+    if download.status(entry) != "present":
         if entry.world == "footsteps":
             world_files.write(world_files.world_of(entry), folder)
         else:

@@ -72,7 +72,7 @@ def read(format, folder, **options):
 
 def load(name, data_dir=None, **options):
     """Data set of ``data_manifest.yaml`` whose files are there; see :func:`calcium_decoding.load_dataset`."""
-    from calcium_decoding.data import catalog, intact  # not needed by those who read their own files
+    from calcium_decoding.data import catalog, download  # not needed by those who read their own files
 
     entry = catalog.load_manifest().entry(name)
     if entry.format not in FORMATS:
@@ -82,7 +82,7 @@ def load(name, data_dir=None, **options):
         options = {"rate_hz": entry.rate_hz, **options}
     if entry.kind == "local":
         options = {**entry.options, **options}
-    dataset = read(entry.format, intact.require(entry, data_dir), **options)
+    dataset = read(entry.format, download.require(entry, data_dir), **options)
     recordings = dataset.recordings
     if entry.kind == "simulated":
         recordings = tuple(replace(recording, simulated=True) for recording in recordings)
