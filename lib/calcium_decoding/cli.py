@@ -14,7 +14,7 @@ COMMANDS = "calcium_decoding.commands"
 def main(arguments=None):
     """Run one command; errors a user can mend are printed without a traceback.
 
-    Returns int: exit status: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted, 141 nobody reads what it says.
+    Returns int: exit status: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted, 141 nobody reads on.
     """
     options = parser().parse_args(arguments)
     try:
