@@ -57,7 +57,7 @@ def prepare(folder, options):
     """A movie, and weights of both stages under the names that a fold looks for."""
     from safetensors.torch import save_file
 
-    from calcium_decoding.models import training_images
+    from calcium_decoding.models.images import training as training_images
 
     write_pictures(folder / "movie.tif", max(options.frames, 4 * BATCH + 2, LEARN_WINDOWS + LENGTH + 1))
     frames = movie_frames(folder / "movie.tif")

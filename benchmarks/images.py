@@ -108,7 +108,7 @@ def movie_frames(path):
 
 def samples(frames, n, each_side):
     """The first ``n`` images, or windows of images, as the library decodes them."""
-    from calcium_decoding.models.training_images import Images, ImageSequences
+    from calcium_decoding.models.images.training import Images, ImageSequences
     from calcium_decoding.preprocessing.movie_frames import image_window
     from calcium_decoding.preprocessing.windows import WindowSet
     spec = image_window(each_side)
@@ -149,7 +149,8 @@ class Ours:
     """The library's decoders, trained and asked as the chapters do."""
 
     def __init__(self, arm, folder):
-        from calcium_decoding.models import cnn_rnn, training_images
+        from calcium_decoding.models.images import cnn_rnn
+        from calcium_decoding.models.images import training as training_images
 
         self.engine, self.frames = training_images, movie_frames(folder / "movie.tif")
         self.image, self.sequence = networks(folder / "weights.safetensors")
@@ -237,7 +238,7 @@ def prepare(folder, options):
     import numpy as np
     from safetensors.torch import save_file
 
-    from calcium_decoding.models import training_images
+    from calcium_decoding.models.images import training as training_images
 
     write_pictures(folder / "movie.tif", options.frames)
     frames = movie_frames(folder / "movie.tif")
@@ -304,7 +305,7 @@ def measure(name, folder, options):
 def long_session(each_side, folder):
     """Peak memory and frames a second of decoding one long session, normalising included, in this process."""
     network = networks(folder / "weights.safetensors")[bool(each_side)]
-    from calcium_decoding.models import training_images
+    from calcium_decoding.models.images import training as training_images
 
     began = time.perf_counter()
     frames = movie_frames(folder / "long.tif")

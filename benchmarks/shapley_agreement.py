@@ -21,6 +21,7 @@ from scipy import stats
 from calcium_decoding import models, splits
 from calcium_decoding.evaluation import cards, metrics
 from calcium_decoding.experiments.engine import Experiment
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.explain import deep_shap
 from calcium_decoding.explain.deep_shap import sampling
 from calcium_decoding.models import names, training
@@ -46,7 +47,7 @@ def windows_of_fold(data):
     """Training, validation and test windows of the first fold."""
     dataset = widefield.dataset(widefield.SimulationSettings(**data))
     recipe = {"name": "published", "rate_hz": widefield.RATE_HZ, "baseline_frames": 1000}
-    experiment = Experiment(dataset, splits.animal_pairs(dataset), SPEC, recipe, SETTINGS)
+    experiment = Experiment(dataset, splits.animal_pairs(dataset), Traces(recipe, SPEC), training=SETTINGS)
     experiment.audit()
     return experiment.fold_task(experiment.split.folds[0], "gru").windows()
 

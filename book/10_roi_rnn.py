@@ -24,10 +24,10 @@
 
 # %%
 from calcium_decoding.evaluation import cards, onsets
-from calcium_decoding.experiments import compare, variants
+from calcium_decoding.experiments import compare
 from calcium_decoding.plotting import comparisons, interactive, style
 from decoding_book.chapter import start
-from decoding_book.chapters import data_tour, tables
+from decoding_book.chapters import data_tour, tables, variants
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml

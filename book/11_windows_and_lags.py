@@ -24,10 +24,10 @@
 # test over folds, and lag curves against simulated lags.
 
 # %%
-from calcium_decoding.experiments import compare, timing
+from calcium_decoding.experiments import compare
 from calcium_decoding.plotting import comparisons, style
 from decoding_book.chapter import start
-from decoding_book.chapters import lags, tables
+from decoding_book.chapters import lags, tables, timing
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml

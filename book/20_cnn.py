@@ -24,11 +24,11 @@
 # session, and five controls.
 
 # %%
-from calcium_decoding.experiments import compare, variants
+from calcium_decoding.experiments import compare
 from calcium_decoding.plotting import brain, comparisons, style
 from calcium_decoding.preprocessing import confounds
 from decoding_book.chapter import start
-from decoding_book.chapters import data_tour, movie_tables, tables
+from decoding_book.chapters import data_tour, movie_tables, tables, variants
 
 # %% tags=["parameters"]
 dataset = "simulated-movies"  # name in data_manifest.yaml

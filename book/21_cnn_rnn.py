@@ -25,10 +25,10 @@
 # look-ahead of each window.
 
 # %%
-from calcium_decoding.experiments import compare, variants
+from calcium_decoding.experiments import compare
 from calcium_decoding.plotting import comparisons, style
 from decoding_book.chapter import start
-from decoding_book.chapters import data_tour, movie_tables, tables
+from decoding_book.chapters import data_tour, movie_tables, tables, variants
 
 # %% tags=["parameters"]
 dataset = "simulated-movies"  # name in data_manifest.yaml

@@ -59,11 +59,12 @@ jobs = 0  # folds at a time; 0: one a processor
 chapter = start("30_speed_regression", globals())
 simulated = chapter.dataset.simulated
 data, flagged, statement = speed_tables.repaired(chapter.dataset, target)
-unit, names = speed_tables.unit_of(data, target), models.split(",")
+names = models.split(",")
 second = names[:2][-1]  # for areas and smoothings
 smoothing, *others = smoothings.split(",")
 decoded = {"n_folds": folds, "target": target}
 experiment = chapter.plan(data, target_smoothing=smoothing, **decoded)
+unit = experiment.task.unit(data)
 print(f"target   {target} ({unit}), smoothing {smoothing}")
 print(f"outliers {statement}")
 

@@ -14,8 +14,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     {
         "data": ["Dataset", "Movie", "Recording", "read"],
         "evaluation": ["ResultCard"],
-        "experiments": ["Experiment", "ImageExperiment", "run"],
-        "models": ["TrainingSettings"],
+        "experiments": [
+            "Binary", "Classes", "Continuous", "Experiment", "ImageExperiment", "Traces", "job_settings",
+            "load_decoder", "run"],
+        "experiments.compare": ["compare"],
+        "models": ["Estimator", "Network", "TrainingSettings", "register"],
         "preprocessing": ["WindowSpec"],
         "simulation": ["load_dataset"],
         "splits": ["Split"],

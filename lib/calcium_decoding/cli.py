@@ -1,4 +1,4 @@
-"""The command ``calcium-decoding``: data sets, and what other packages add to it."""
+"""The command ``calcium-decoding``: data sets, decoders, and what other packages add to it."""
 
 import argparse
 import os
@@ -69,6 +69,26 @@ def parser():
     own.add_argument("--jobs", type=int, help="processes (default: one a processor); the files do not depend on it")
     command.set_defaults(action=_simulate)
 
+    decode = areas.add_parser("decode", help="fit a decoder and keep it, or decode a recording with one")
+    commands = decode.add_subparsers(required=True, metavar="fit|apply")
+    command = commands.add_parser("fit", parents=[place], help="fit a decoder on one fold of a data set and keep it")
+    command.add_argument("--dataset", required=True, help="name in data_manifest.yaml")
+    command.add_argument("--decoder", help="name of a decoder (default: gru)", default="gru")
+    command.add_argument("--target", help="run, binary:NAME, classes:NAME, or quantities, comma between (default: run)",
+                         default="run")
+    command.add_argument("--preprocessing", help="name of a recipe (default: what suits the split)", default="auto")
+    command.add_argument("--window", nargs=2, type=int, metavar=("PAST", "FUTURE"), default=(15, 15),
+                         help="frames before and after the decoded one (default: 15 15)")
+    command.add_argument("--epochs", type=int, help="epochs over the training windows (default: 30)", default=30)
+    command.add_argument("--fold", type=int, help="number of the fold, counted from 0 (default: 0)", default=0)
+    command.add_argument("--out", required=True, help="file for it, such as decoder.safetensors")
+    command.set_defaults(action=_decode_fit)
+    command = commands.add_parser("apply", help="decode a recording; it needs no labels")
+    command.add_argument("decoder", help="file of `decode fit`")
+    command.add_argument("recording", help=".npz or .csv file, as for data sets of your own")
+    command.add_argument("--out", required=True, help="CSV file: a row a frame")
+    command.set_defaults(action=_decode_apply)
+
     for extra in entry_points(group=COMMANDS):
         extra.load()(areas, place)
     return top
@@ -137,6 +157,42 @@ def _simulate(options):
             raise ParameterError("name", f"'{name}', which is not simulated", "a simulated set of the manifest",
                                  f"fetch it: calcium-decoding data fetch {name}")
         print(f"{name}: {folder}")
+
+
+def _decode_fit(options):
+    import calcium_decoding as cd
+    from calcium_decoding.experiments.tasks import task_of
+
+    experiment = cd.Experiment(cd.load_dataset(options.dataset, options.data_dir),
+                               input=cd.Traces(options.preprocessing, cd.WindowSpec(*options.window)),
+                               task=task_of(options.target), decoders=(options.decoder,),
+                               training=cd.TrainingSettings(epochs=options.epochs))
+    n = len(experiment.split.folds)
+    if not 0 <= options.fold < n:
+        raise ParameterError("--fold", options.fold, f"0 to {n - 1}", "name a fold of the split")
+    fitted = experiment.fitted(options.decoder, options.fold)
+    fitted.save(options.out)
+    about, main = fitted.provenance, experiment.task.main_score
+    print(f"{options.out}: {options.decoder} of {experiment.task.name}, fold {about['fold']}, trained on "
+          f"{len(about['trained_on'])} recordings of {about['dataset']}"
+          f"{', SIMULATED' if about['simulated'] else ''}; on the recordings held out "
+          f"{main.replace('_', ' ')} {about['scores'][main]:.3f}")
+
+
+def _decode_apply(options):
+    from pathlib import Path
+
+    import calcium_decoding as cd
+    from calcium_decoding.utils.files import whole_file
+
+    ending = Path(options.recording).suffix.lstrip(".")
+    if ending not in ("npz", "csv"):
+        raise ParameterError("recording", options.recording, "an .npz or a .csv file", "write it as one of these")
+    (recording,) = cd.read(ending, options.recording).recordings
+    table = cd.load_decoder(options.decoder).predict(recording)
+    with whole_file(options.out) as temporary:
+        table.to_csv(temporary, index=False)
+    print(f"{options.out}: {len(table)} of {recording.n_frames} frames of {recording.id} decoded")
 
 
 def _simulate_own(name, given):

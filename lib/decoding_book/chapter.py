@@ -14,8 +14,10 @@ from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation import cards
 from calcium_decoding.experiments import compare, engine, tasks
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models import training
 from calcium_decoding.plotting.style import use_style
+from calcium_decoding.preprocessing import recipes
 from calcium_decoding.preprocessing.windows import WindowSpec
 from calcium_decoding.splits import audit
 from calcium_decoding.utils.files import hash_content
@@ -24,9 +26,6 @@ from decoding_book.parameters import Parameters
 from decoding_book.validation import schema_of, validate
 
 _TRAINING = ("train_every", "epochs", "batch_size", "min_updates", "learning_rate", "seed", "device")
-# What `recipe = "auto"` means: the published preprocessing sees whole sessions, which a split within sessions forbids.
-AUTO_RECIPE = {"animal_pairs": "published", "leave_one_session_out": "published", "blocked": "scaled",
-               "last_part": "events", "nested_animals": "published", "random_windows": "raw"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,38 +49,36 @@ class Chapter:
         """Frames per second of the recordings; DataError if they do not all have the same."""
         return _one_rate(self.dataset)
 
-    def plan(self, dataset=None, recipe=None, n_folds=0, spec=None, changes=None, say=True, target="run",
+    def plan(self, dataset=None, recipe=None, n_folds=0, spec=None, changes=None, say=True, target="",
              target_smoothing="none"):
         """The experiment that the parameters describe, on this chapter's data; prints the split.
 
         ``dataset``: other data. ``recipe``: another preprocessing. ``n_folds``: keep only so many folds, spread evenly;
         0: all. ``spec``: another window or label shift. ``changes``: other arguments of
         :func:`calcium_decoding.preprocessing.build`, beside those the parameters give. ``say``: print what was planned;
-        a sweep says it once. ``target``, ``target_smoothing``: what is decoded; see
-        :func:`calcium_decoding.experiments.tasks.target_of`. Raises ParameterError, LeakError, DataError: the split
+        a sweep says it once. ``target``, ``target_smoothing``: what is decoded, if not what the parameters say; see
+        :func:`calcium_decoding.experiments.tasks.task_of`. Raises ParameterError, LeakError, DataError: the split
         cannot be made on these data, or it leaks; a recording does not have the target.
         """
         p = self.parameters
         dataset = dataset or self.dataset
-        for recording in dataset.recordings:
-            tasks.target_of(recording, target, target_smoothing)
-        reach = tasks.reach(target_smoothing)
+        task = tasks.task_of(target or getattr(p, "target", "run"), target_smoothing).of(dataset)
         regime = dataset.regime if p.regime == "auto" else p.regime
-        name = recipe or (AUTO_RECIPE[regime] if p.recipe == "auto" else p.recipe)
+        name = recipe or (recipes.SUITS[regime] if p.recipe == "auto" else p.recipe)
         rate_hz = _one_rate(dataset)
         recipe = {"name": name, "rate_hz": rate_hz, "baseline_frames": p.baseline_frames, **(changes or {})}
         spec = spec or WindowSpec(p.past_frames, p.future_frames)
         pipeline = preprocessing.build(**recipe)
         options = {"n_blocks": p.n_blocks} if regime == "blocked" else {}
-        split = splits.build(regime, dataset, spec, pipeline, label_smoothing_frames=reach, **options)
+        split = splits.build(regime, dataset, spec, pipeline, label_smoothing_frames=task.reach, **options)
         planned = len(split.folds)
         split = replace(split, folds=_spread(split.folds, n_folds))
-        audit.audit(split, spec, pipeline, dataset, label_smoothing_frames=reach)
+        audit.audit(split, spec, pipeline, dataset, label_smoothing_frames=task.reach)
         # A chapter on movies trains no network on traces, and has no parameters of such a training.
         settings = training.TrainingSettings(**{name: getattr(p, name) for name in _TRAINING if hasattr(p, name)})
         if say:
             self._say_plan(regime, split, planned, name, spec, settings)
-        return engine.Experiment(dataset, split, spec, recipe, settings, target, target_smoothing)
+        return engine.Experiment(dataset, split, Traces(recipe, spec), task, training=settings)
 
     def plan_images(self, dataset=None, n_folds=0, changes=None, say=True):
         """The experiment on movies that the parameters describe; prints the split.

@@ -12,7 +12,7 @@ def add_book(areas, place):
     ``areas``: argparse subparsers. ``place``: parent parser with ``--data-dir``.
     """
     book = areas.add_parser("book", help="run chapters, build the book, remake the test references")
-    commands = book.add_subparsers(required=True, metavar="run|build|collect|reference|parameters|ledger")
+    commands = book.add_subparsers(required=True, metavar="run|build|pdf|reference|collect|parameters|ledger")
     profile = argparse.ArgumentParser(add_help=False)
     profile.add_argument("--profile", default="demo", help="smoke, demo or paper (default: demo)")
     where = argparse.ArgumentParser(add_help=False)

@@ -10,9 +10,9 @@ from calcium_decoding.data.readers.common import Intake
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments.movies import ImageExperiment, ImageSettings
 from calcium_decoding.models import build_image
-from calcium_decoding.models.cnn import HUB_ENTRY, LITE0_ENTRY, weights_dir
+from calcium_decoding.models.images.cnn import HUB_ENTRY, LITE0_ENTRY, weights_dir
+from calcium_decoding.models.images.training import OneCycle, Stage
 from calcium_decoding.models.names import WEIGHTS
-from calcium_decoding.models.training_images import OneCycle, Stage
 from calcium_decoding.preprocessing.exposure import check_exposure
 from calcium_decoding.utils.progress import progress
 
@@ -109,8 +109,8 @@ def movies_of(dataset):
 def ensure_weights(name):
     """See that initial weights can be had before anything is trained; fetch them on first use, and say so.
 
-    ``name``: a name in :data:`calcium_decoding.models.cnn.WEIGHTS`. Returns str: what was fetched, for a page; empty if
-    nothing was. Raises DataError: the weights cannot be had; the message names others.
+    ``name``: a name in :data:`calcium_decoding.models.images.cnn.WEIGHTS`. Returns str: what was fetched, for a page;
+    empty if nothing was. Raises DataError: the weights cannot be had; the message names others.
     """
     known = catalog.load_manifest()
     if name == "imagenet" and download.status(known.entry(HUB_ENTRY)) != "present":

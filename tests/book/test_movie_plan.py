@@ -11,7 +11,7 @@ from calcium_decoding.data import catalog
 from calcium_decoding.data.movies import Movie
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.models.cnn import LITE0_ENTRY, weights_dir
+from calcium_decoding.models.images.cnn import LITE0_ENTRY, weights_dir
 from calcium_decoding.utils.files import file_digest
 from decoding_book import chapter, execute, movie_plan
 from decoding_book.validation import validate

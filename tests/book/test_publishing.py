@@ -158,7 +158,7 @@ def test_claims_name_chapters_that_there_are():
 @pytest.mark.parametrize("name", [*models.MODELS, *models.SPEED_MODELS])
 def test_a_decoder_of_traces_takes_windows_and_gives_a_number_each(name):
     decoder = models.build(name, 3, 5, seed=1)
-    assert decoder.task == models.task_of(name)
+    assert decoder.head.size == 1
     if isinstance(decoder, torch.nn.Module):
         assert decoder(torch.zeros(2, 11, 3)).shape == (2,)
     else:

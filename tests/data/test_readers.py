@@ -283,6 +283,29 @@ def test_study_can_be_marked_as_simulated(tmp_path):
     assert all(r.simulated for r in readers.read_study(tmp_path, simulated=True).recordings)
 
 
+@pytest.mark.parametrize("write", [write_study, write_assembled])
+@pytest.mark.parametrize(("text", "marked"), [('{"simulated": true}', True), ('{"simulated": false}', False),
+                                              ("{}", False), ("[]", False), (None, False)])
+def test_study_is_simulated_where_the_truth_beside_it_says_so(tmp_path, write, text, marked):
+    write(tmp_path)
+    if text is not None:
+        (tmp_path / "truth.json").write_text(text)
+    assert {r.simulated for r in readers.read_study(tmp_path).recordings} == {marked}
+
+
+def test_a_damaged_truth_is_refused(tmp_path):
+    write_study(tmp_path)
+    (tmp_path / "truth.json").write_text('{"simulated": tr')
+    with pytest.raises(DataError) as caught:
+        readers.read_study(tmp_path)
+    assert_error(caught.value, "truth.json", "cannot be read", "what the simulator wrote")
+
+
+def test_a_simulation_of_ones_own_reads_as_simulated(tmp_path):
+    widefield.write_dataset(widefield.SimulationSettings("no_link", 1, 1, 300, 1), tmp_path)
+    assert all(r.simulated for r in readers.read_study(tmp_path).recordings)
+
+
 def test_disagreement_of_label_and_speed_is_noted_and_not_mended(tmp_path):
     flipped = {}
 

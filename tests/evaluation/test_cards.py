@@ -59,7 +59,7 @@ def test_fold_scores_by_group_leave_out_what_has_no_score():
 
 
 def test_fold_scores_of_a_speed_keep_a_negative_r2():
-    folds = [replace(fold(str(i), group, None), scores={"r2": r2, "mae": 2.0}, reason="", task="speed")
+    folds = [replace(fold(str(i), group, None), scores={"r2": r2, "mae": 2.0}, reason="", kind="continuous")
              for i, (group, r2) in enumerate((("a", 0.5), ("a", -1.5), ("b", 0.1)))]
     scores = {(s.metric, s.scope): s.value for s in cards.fold_scores(folds)}
     assert scores["r2", "mean of 3 folds"] == pytest.approx(-0.3)

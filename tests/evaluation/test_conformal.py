@@ -16,7 +16,7 @@ def fold(speed, predicted, valid_speed, valid_predicted, recording=None, running
     names = tuple(f"r{i}" for i in range(recording.max() + 1))
     return FoldResult("test=a", "a", "linear", {"r2": 0.0} if scores is None else scores, "", History(), names,
                       recording, np.arange(n), np.asarray(speed, np.float32), np.asarray(predicted, float),
-                      np.asarray(valid_speed, np.float32), np.asarray(valid_predicted, float), task="speed",
+                      np.asarray(valid_speed, np.float32), np.asarray(valid_predicted, float), kind="continuous",
                       running=np.empty(0, np.uint8) if running is None else np.asarray(running, np.uint8))
 
 

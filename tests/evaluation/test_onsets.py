@@ -217,5 +217,5 @@ def test_a_fold_is_scored_recording_by_recording_and_pooled():
         ("gru", "false_alarms_per_min"): found["false alarms a minute"], ("silent", "onsets_detected"): 0.0,
         ("silent", "false_alarms_per_min"): 0.0}
     assert onsets.card_scores(table[:0]) == []
-    with pytest.raises(DataError, match="a decoded speed"):
-        onsets.by_fold([replace(heard, task="speed")], RATE_HZ)
+    with pytest.raises(DataError, match="decoded speed"):
+        onsets.by_fold([replace(heard, kind="continuous", target="speed")], RATE_HZ)

@@ -12,6 +12,7 @@ from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments import compare, engine
 from calcium_decoding.experiments.compare import Condition, ConditionResult
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.plotting import comparisons
 from calcium_decoding.preprocessing.windows import WindowSpec
@@ -23,7 +24,7 @@ def plan(dataset, spec=None, say=False, n_folds=0):
     spec, recipe = spec or WindowSpec(2, 2), {"name": "raw", "rate_hz": 30.0}
     split = splits.build("animal_pairs", dataset, spec, preprocessing.build(**recipe))
     split = replace(split, folds=split.folds[: n_folds or None])
-    return engine.Experiment(dataset, split, spec, recipe, TrainingSettings())
+    return engine.Experiment(dataset, split, Traces(recipe, spec), training=TrainingSettings())
 
 
 @pytest.fixture(scope="module")

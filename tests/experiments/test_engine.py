@@ -17,7 +17,9 @@ from sklearn.metrics import roc_auc_score
 from calcium_decoding import models, preprocessing, splits
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError, LeakError, ParameterError
-from calcium_decoding.experiments import engine, folds
+from calcium_decoding.experiments import engine, folds, tasks
+from calcium_decoding.experiments.inputs import Traces
+from calcium_decoding.experiments.tasks import Continuous
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing import shared_frames
 from calcium_decoding.preprocessing.windows import WindowSpec
@@ -25,10 +27,11 @@ from calcium_decoding.simulation import widefield
 from tests.conftest import ROOT, started_alone
 
 
-def experiment(dataset, regime="animal_pairs", recipe="raw", spec=None, **settings):
+def experiment(dataset, regime="animal_pairs", recipe="raw", spec=None, task=None, **settings):
     spec, recipe = spec or WindowSpec(5, 5), {"name": recipe, "rate_hz": 30.0}
     split = splits.build(regime, dataset, spec, preprocessing.build(**recipe))
-    return engine.Experiment(dataset, split, spec, recipe, TrainingSettings(**settings))
+    return engine.Experiment(dataset, split, Traces(recipe, spec), task or tasks.Binary(),
+                             training=TrainingSettings(**settings))
 
 
 def test_a_planted_effect_is_found_in_every_fold(tiny_dataset):
@@ -120,9 +123,9 @@ def test_a_change_of_anything_that_matters_makes_stored_folds_stale(tiny_dataset
     e, model = experiment(tiny_dataset), "gru"
     key = e.key(e.split.folds[0], model)
     if change == "spec":
-        e = replace(e, spec=WindowSpec(5, 4))
+        e = e.with_(window=WindowSpec(5, 4))
     elif change == "recipe":
-        e = replace(e, recipe={"name": "published", "rate_hz": 30.0})
+        e = e.with_(preprocessing={"name": "published", "rate_hz": 30.0})
     elif change == "training":
         e = replace(e, training=replace(e.training, seed=1))
     elif change == "data":
@@ -228,8 +231,9 @@ def test_two_runs_at_once_on_one_store_agree_and_leave_whole_files(tmp_path, uni
     together = [started(tmp_path), started(tmp_path)]
     assert [finished(process) for process in together] == [uninterrupted] * 2
     assert len(stored_folds(tmp_path)) == 6 and all(engine._load(path) for path in stored_folds(tmp_path))
-    left = [p.name for p in tmp_path.iterdir() if p not in stored_folds(tmp_path)]
-    assert left == ["frames"]  # no checkpoint, nothing half written
+    left = {p.name for p in tmp_path.iterdir() if p not in stored_folds(tmp_path)}
+    weights = {f"{p.stem}.weights.safetensors" for p in stored_folds(tmp_path)}
+    assert left == {"frames"} | weights  # no checkpoint, nothing half written
 
 
 def slow_dataset(seed, drift, n_frames=900, animals=3):
@@ -316,7 +320,7 @@ def same(one, other):
 def test_plans_run_together_give_what_they_give_alone_and_share_folds(tiny_dataset, tmp_path, monkeypatch):
     e = experiment(tiny_dataset)
     first = replace(e, split=replace(e.split, folds=e.split.folds[:3]))
-    longer = replace(e, spec=WindowSpec(8, 2))
+    longer = e.with_(window=WindowSpec(8, 2))
     alone = [engine.run(plan, ["logistic"], jobs=1) for plan in (first, e, longer)]
     names = counted_runs(monkeypatch)
     plans = [(first, ["logistic"]), (e, ["logistic"]), (longer, ["logistic"]), (e, [])]
@@ -375,9 +379,9 @@ def test_frames_are_prepared_once_and_later_runs_find_them(tiny_dataset, tmp_pat
     engine.run(e, ["logistic"], store=tmp_path, jobs=1)
     made = {path: path.stat().st_ino for path in (tmp_path / "frames").glob("*.npy")}
     assert len(made) == 2  # raw and preprocessed
-    engine.run(replace(e, spec=WindowSpec(3, 3)), ["logistic"], store=tmp_path, jobs=1)
+    engine.run(e.with_(window=WindowSpec(3, 3)), ["logistic"], store=tmp_path, jobs=1)
     assert {path: path.stat().st_ino for path in (tmp_path / "frames").glob("*.npy")} == made
-    other = replace(e, recipe={**e.recipe, "baseline_frames": 20})
+    other = e.with_(preprocessing={**e.recipe, "baseline_frames": 20})
     engine.run(other, ["logistic"], store=tmp_path, jobs=1)
     assert len(list((tmp_path / "frames").glob("*.npy"))) == 3
 
@@ -416,14 +420,14 @@ def speed_dataset(still=(), n_frames=400, seed=0):
 
 
 def speed_experiment(dataset, smoothing="none", **settings):
-    return replace(experiment(dataset, **settings), target="speed", target_smoothing=smoothing)
+    return experiment(dataset, task=Continuous("speed", smoothing=smoothing), **settings)
 
 
 def test_a_planted_speed_is_decoded_in_its_unit_and_scored_within_running_too(tmp_path):
     e = speed_experiment(speed_dataset(), recipe="scaled")
     results = engine.run(e, ["linear", "ridge_window"], store=tmp_path, jobs=1)
     for r in results:
-        assert r.task == "speed" and not r.reason and r.notes == ()
+        assert (r.kind, r.target) == ("continuous", "speed") and not r.reason and r.notes == ()
         error = np.abs(r.labels - r.predicted)
         assert r.scores["mae"] == pytest.approx(error.mean()) and r.scores["mae"] < 3
         assert r.scores["mae_running"] == pytest.approx(error[r.running == 1].mean())
@@ -470,10 +474,10 @@ def test_recordings_without_a_run_label_are_scored_without_it():
 
 def test_the_audit_counts_what_the_smoothing_of_the_target_reaches():
     e = speed_experiment(speed_dataset(n_frames=900))
-    tight = replace(e, split=splits.build("blocked", e.dataset, e.spec, preprocessing.build("scaled", 30.0)),
-                    recipe={"name": "scaled", "rate_hz": 30.0})
+    tight = e.with_(split=splits.build("blocked", e.dataset, e.spec, preprocessing.build("scaled", 30.0)),
+                    preprocessing={"name": "scaled", "rate_hz": 30.0})
     assert engine.run(tight, ["linear"], jobs=1)
-    smoothed = replace(tight, target_smoothing="moving_mean_30")
+    smoothed = tight.with_(task=Continuous("speed", smoothing="moving_mean_30"))
     with pytest.raises(LeakError, match="smoothing of the label"):
         engine.run(smoothed, ["linear"], jobs=1)
     wide = splits.build("blocked", e.dataset, e.spec, preprocessing.build("scaled", 30.0), label_smoothing_frames=30)
@@ -482,7 +486,7 @@ def test_the_audit_counts_what_the_smoothing_of_the_target_reaches():
 
 @pytest.mark.parametrize(("target", "model"), [("run", "linear"), ("speed", "logistic"), ("run", "nothing")])
 def test_a_model_that_decodes_something_else_is_refused_before_training(target, model):
-    e = replace(experiment(speed_dataset()), target=target)
+    e = experiment(speed_dataset()).with_(task=tasks.task_of(target))
     with pytest.raises(ParameterError, match=model):
         engine.run(e, [model], jobs=1)
 
@@ -490,6 +494,6 @@ def test_a_model_that_decodes_something_else_is_refused_before_training(target, 
 def test_target_and_smoothing_are_part_of_the_key():
     e = experiment(speed_dataset())
     fold = e.split.folds[0]
-    variants = [e, replace(e, target="speed"), replace(e, target="speed_cm_s"),
-                replace(e, target="speed", target_smoothing="causal_30")]
+    targets = Continuous("speed"), Continuous("speed_cm_s"), Continuous("speed", smoothing="causal_30")
+    variants = [e, *(e.with_(task=task) for task in targets)]
     assert len({one.key(fold, "linear") for one in variants}) == 4

@@ -12,8 +12,8 @@ from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError, LeakError, ParameterError
 from calcium_decoding.experiments import engine
 from calcium_decoding.experiments.movies import ImageExperiment, ImageSettings
-from calcium_decoding.models import training_images
-from calcium_decoding.models.training_images import OneCycle, Stage
+from calcium_decoding.models.images import training as training_images
+from calcium_decoding.models.images.training import OneCycle, Stage
 
 pytestmark = pytest.mark.slow
 

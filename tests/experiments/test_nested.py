@@ -10,6 +10,7 @@ from calcium_decoding import splits
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments import engine, nested
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing.windows import WindowSpec
 
@@ -43,7 +44,7 @@ def test_the_candidate_that_sees_the_signal_is_chosen_over_the_clock():
 
 def test_scores_are_the_averages_over_inner_runs_of_the_published_pairs():
     data = make_dataset()
-    e = engine.Experiment(data, splits.animal_pairs(data), SPEC, SCALED, SETTINGS)
+    e = engine.Experiment(data, splits.animal_pairs(data), Traces(SCALED, SPEC), training=SETTINGS)
     pairs = {(f.test_animal, f.tags["valid_animal"]): r for f, r in
              zip(e.split.folds, engine.run(e, ["logistic"], jobs=1), strict=True)}
     for s in nested.run(data, [candidate()], jobs=1):

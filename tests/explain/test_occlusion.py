@@ -21,8 +21,9 @@ from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.experiments.movies import ImageExperiment, ImageFoldTask, ImageSettings
 from calcium_decoding.explain import occlusion, patches
-from calcium_decoding.models import SequenceDecoder, training_images
-from calcium_decoding.models.training_images import OneCycle, Stage
+from calcium_decoding.models import SequenceDecoder
+from calcium_decoding.models.images import training as training_images
+from calcium_decoding.models.images.training import OneCycle, Stage
 from decoding_book import execute
 from decoding_book.parameters import Images
 from tests.conftest import ROOT
@@ -169,8 +170,8 @@ class SmallTask(ImageFoldTask):
 
 
 class SmallExperiment(ImageExperiment):
-    def fold_task(self, fold, model, shared):
-        task = super().fold_task(fold, model, shared)
+    def fold_task(self, fold, model, shared, store=None):
+        task = super().fold_task(fold, model, shared, store)
         return SmallTask(**{part.name: getattr(task, part.name) for part in fields(task)})
 
 

@@ -12,6 +12,7 @@ from scipy import stats
 from calcium_decoding import models, splits
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments.engine import Experiment
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.explain import deep_shap, map_runs, shap_maps
 from calcium_decoding.explain.shap_maps import FoldMap
 from calcium_decoding.models import training
@@ -26,7 +27,7 @@ def plan(dataset, n_folds=2, say=False):
     split = splits.animal_pairs(dataset)
     split = type(split)(**{**split.__dict__, "folds": split.folds[:n_folds]})
     settings = TrainingSettings(epochs=3, batch_size=64, learning_rate=0.01)
-    return Experiment(dataset, split, SPEC, {"name": "scaled", "rate_hz": 30.0}, settings)
+    return Experiment(dataset, split, Traces({"name": "scaled", "rate_hz": 30.0}, SPEC), training=settings)
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +70,10 @@ def test_stored_folds_are_read_again_and_other_questions_are_not(maps, tiny_data
     again = shap_maps.run(plan(tiny_dataset), "rnn", 20, 10, store=tmp_path, jobs=1)
     np.testing.assert_array_equal(again[1].mean_abs, first[1].mean_abs)
     assert again[1].auc == first[1].auc
+    other = shap_maps.run(plan(tiny_dataset), "rnn", 20, 9, store=tmp_path, jobs=1)  # of the decoder that was kept
+    assert other[1].auc == first[1].auc and not np.array_equal(other[1].mean_abs, first[1].mean_abs)
     with pytest.raises(TypeError):
-        shap_maps.run(plan(tiny_dataset), "rnn", 20, 9, store=tmp_path, jobs=1)
+        shap_maps.run(plan(tiny_dataset), "gru", 20, 10, store=tmp_path, jobs=1)
 
 
 def test_the_null_is_refitted_on_swapped_sessions(tiny_dataset, maps):
@@ -84,7 +87,7 @@ def test_where_no_fold_has_a_decoder_the_reasons_are_named(tiny_dataset):
     experiment = plan(replace(tiny_dataset, recordings=always))
     for ask in (lambda: shap_maps.run(experiment, "rnn", 20, 10, jobs=1),
                 lambda: map_runs.run(experiment, "rnn", map_runs.MapSettings(20, 10), jobs=1)):
-        with pytest.raises(DataError, match="nothing in any of 2 folds: training frames of one class only"):
+        with pytest.raises(DataError, match="nothing in any of 2 folds: training frames: only running"):
             ask()
 
 

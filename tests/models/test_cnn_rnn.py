@@ -17,8 +17,8 @@ from sklearn.datasets import load_sample_image
 from calcium_decoding.data import catalog, download
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.models import IMAGE_MODELS, ImageDecoder, SequenceDecoder, build_image
-from calcium_decoding.models.cnn import LITE0_ENTRY, build_cnn, lite0
-from calcium_decoding.models.cnn_rnn import for_inference
+from calcium_decoding.models.images.cnn import LITE0_ENTRY, build_cnn, lite0
+from calcium_decoding.models.images.cnn_rnn import for_inference
 
 SEQUENCES = [name for name in IMAGE_MODELS if name != "cnn"]
 LENGTH = 5
@@ -138,7 +138,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from calcium_decoding.errors import DataError
-from calcium_decoding.models import build_image, cnn
+from calcium_decoding.models import build_image
+from calcium_decoding.models.images import cnn
 
 print({"timm", "torchvision", "huggingface_hub"} & set(sys.modules))
 cnn._timm()

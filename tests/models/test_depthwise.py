@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from calcium_decoding.models import cnn
-from calcium_decoding.models.cnn import SMALL, Depthwise, use_products
+from calcium_decoding.models.images import cnn
+from calcium_decoding.models.images.cnn import SMALL, Depthwise, use_products
 
 
 def both(conv, rows, columns, seed=0):

@@ -57,11 +57,11 @@ def test_the_suite_has_every_network():
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_model_says_what_it_decodes(name):
-    task = "run" if name in models.MODELS else "speed"
+    kind = "binary" if name in models.MODELS else "continuous"
     decoder = models.build(name, 3, 2, seed=1)
-    assert models.task_of(name) == decoder.task == task
+    assert decoder.head == models.Head(kind)
     if name not in NETWORKS:
-        assert hasattr(decoder, "output") and hasattr(decoder, "logits") == (task == "run")
+        assert hasattr(decoder, "output") and hasattr(decoder, "logits") == (kind == "binary")
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -11,6 +11,7 @@ import torch
 from calcium_decoding import models
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.models import loop, training
+from calcium_decoding.models.heads import BINARY
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing.windows import WindowSet
 from tests.models.test_registry import SPEC, window_set
@@ -29,7 +30,7 @@ def test_loss_is_smoothed_cross_entropy():
     p = 1 / (1 + np.exp(-logits.numpy().astype(float)))
     y = labels.numpy() * (1 - s) + s / 2
     expected = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
-    assert abs(float(training._loss(logits, labels, s)) - expected) < 1e-7
+    assert abs(float(BINARY.loss(logits, labels, s)) - expected) < 1e-7
 
 
 def test_one_step_is_adam_as_published():
@@ -39,7 +40,7 @@ def test_one_step_is_adam_as_published():
     before = [p.detach().clone() for p in decoder.parameters()]
     x = torch.from_numpy(windows.gather(np.arange(len(windows))))
     y = torch.from_numpy(windows.labels.astype(np.float32))
-    gradients = torch.autograd.grad(training._loss(decoder(x), y, 0.001), list(decoder.parameters()))
+    gradients = torch.autograd.grad(BINARY.loss(decoder(x), y, 0.001), list(decoder.parameters()))
     settings = TrainingSettings(epochs=1, batch_size=len(windows), learning_rate=0.001)
     training.fit(decoder, windows, windows, settings)
     for old, new, g in zip(before, decoder.parameters(), gradients, strict=True):
@@ -141,7 +142,7 @@ def test_resumed_training_with_dropout_equals_uninterrupted(tmp_path, monkeypatc
 
 def test_one_speed_in_training_is_refused():
     still = replace(speed_window_set(1), labels=np.full(390, 2.5, np.float32))
-    with pytest.raises(DataError, match=r"only label 2\.5 in 390 windows.*speeds that differ"):
+    with pytest.raises(DataError, match=r"only label 2\.5 in 390 windows.*values that differ"):
         training.fit(models.build("linear", 5, SPEC.past_frames, 1), still, still, SETTINGS)
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.models import SequenceDecoder, training_images
-from calcium_decoding.models.training_images import FeatureSequences, Images, ImageSequences, OneCycle, Stage
+from calcium_decoding.models import SequenceDecoder
+from calcium_decoding.models.images import training as training_images
+from calcium_decoding.models.images.training import FeatureSequences, Images, ImageSequences, OneCycle, Stage
 from calcium_decoding.preprocessing.movie_frames import image_window
 from calcium_decoding.preprocessing.windows import WindowSet, WindowSpec
 

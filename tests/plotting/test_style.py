@@ -14,6 +14,7 @@ from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.evaluation import cards
 from calcium_decoding.experiments import engine
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models import names
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.plotting import style
@@ -32,7 +33,7 @@ def _close():
 def folds(tiny_dataset):
     spec, recipe = WindowSpec(4, 4), {"name": "raw", "rate_hz": 30.0}
     split = splits.build("animal_pairs", tiny_dataset, spec, preprocessing.build(**recipe))
-    experiment = engine.Experiment(tiny_dataset, split, spec, recipe, TrainingSettings(epochs=2))
+    experiment = engine.Experiment(tiny_dataset, split, Traces(recipe, spec), training=TrainingSettings(epochs=2))
     return engine.run(experiment, ["gru", "logistic"], jobs=1), experiment
 
 

@@ -17,6 +17,7 @@ from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError
 from calcium_decoding.experiments import engine
 from calcium_decoding.experiments.folds import FoldResult
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models.loop import History
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing import brain_masks
@@ -70,7 +71,7 @@ def decode(datasets, future_frames=15):
     plans = []
     for dataset in datasets:
         split = splits.build("animal_pairs", dataset, spec, preprocessing.build(**recipe))
-        experiment = engine.Experiment(dataset, split, spec, recipe, TrainingSettings(seed=1))
+        experiment = engine.Experiment(dataset, split, Traces(recipe, spec), training=TrainingSettings(seed=1))
         plans.append((experiment, ["logistic_window"]))
     return engine.run_many(plans, jobs=1)
 
@@ -420,7 +421,7 @@ def test_a_table_of_two_decoders_at_once_is_refused():
     with pytest.raises(DataError, match="full decoder"):
         control_table([fold("1", 0.9), fold("1", 0.8)], {})
     with pytest.raises(DataError, match="edge"):
-        control_table([fold("1", 0.9)], {"edge": [fold("1", 0.8, task="speed")]})
+        control_table([fold("1", 0.9)], {"edge": [fold("1", 0.8, kind="continuous")]})
 
 
 def test_a_table_of_decoders_without_a_score_has_no_numbers():

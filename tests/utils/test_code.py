@@ -28,7 +28,7 @@ dataset = cd.Dataset("d", tuple(cd.Recording(rng.normal(size=(300, 3)), {"run": 
                                 for a in range(3)))
 recipe, spec = {"name": "scaled", "rate_hz": 30.0}, cd.WindowSpec(2, 2)
 split = splits.build("animal_pairs", dataset, spec, cd.preprocessing.build(**recipe))
-experiment = cd.Experiment(dataset, split, spec, recipe, cd.TrainingSettings())
+experiment = cd.Experiment(dataset, split, cd.Traces(recipe, spec), training=cd.TrainingSettings())
 entries = catalog.load_manifest().entries
 print(json.dumps({
     "fold": experiment.key(split.folds[0], "gru"),

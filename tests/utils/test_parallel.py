@@ -11,15 +11,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from distributed import Client, LocalCluster
 
-from calcium_decoding.errors import ParameterError
+from calcium_decoding import splits
+from calcium_decoding.data.recording import Dataset
+from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments import engine
+from calcium_decoding.experiments.movies import ImageExperiment, ImageSettings
+from calcium_decoding.models.decoders import Network
+from calcium_decoding.models.images.training import Stage
 from calcium_decoding.simulation import widefield
 from calcium_decoding.utils import parallel
 from calcium_decoding.utils.parallel import ClusterError
 from tests.conftest import ROOT
 from tests.experiments.test_engine import experiment, same
+from tests.experiments.test_movies import recording as planted_movie
 from tests.test_cli import command
 
 pytestmark = pytest.mark.slow
@@ -62,6 +69,57 @@ def test_a_killed_worker_loses_nothing_and_results_are_those_from_here(cluster, 
     assert len(remote) == 6 and stored(tmp_path) == 6
     for a, b in zip(local, remote, strict=True):
         same(a, b)
+
+
+def test_movies_are_decoded_by_workers_that_see_the_same_files_also_when_one_is_killed(cluster, tmp_path):
+    (tmp_path / "movies").mkdir()
+    dataset = Dataset("planted", tuple(planted_movie(tmp_path / "movies", f"m{i}", i) for i in range(3)))
+    settings = ImageSettings("none", images_each_side=1, norm_momentum=0.3, cnn=Stage(1, 16, 4))
+    e = ImageExperiment(dataset, None, settings)
+    e = replace(e, split=splits.build("animal_pairs", dataset, settings.spec("cnn"), e.pipeline))
+    local = engine.run(e, ["cnn"], tmp_path / "here", jobs=2)
+    store, victim = tmp_path / "there", cluster.workers[0].pid
+
+    def kill():
+        while not stored(store):
+            time.sleep(0.01)
+        os.kill(victim, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    remote = engine.run(e, ["cnn"], store, scheduler=cluster.scheduler_address)
+    killer.join()
+    assert cluster.workers[0].pid != victim and len(remote) == 6
+    for a, b in zip(local, remote, strict=True):
+        same(a, b)
+    with pytest.raises(ParameterError, match="store"):
+        engine.run(e, ["cnn"], scheduler=cluster.scheduler_address)
+    first = dataset.recordings[0].movie
+    first.content_hash()
+    planted_movie(tmp_path / "movies", "m0", 7)  # the workers now find another movie there
+    changed = replace(e, settings=replace(settings, seed=1))
+    with pytest.raises(DataError, match=r"recording m0/s, on the worker .*another movie under .*m0\.tif"):
+        engine.run(changed, ["cnn"], store, scheduler=cluster.scheduler_address)
+
+
+class Mean(torch.nn.Module):
+    """A user's network, of a module that the workers cannot import."""
+
+    def __init__(self, n_roi, n_outputs):
+        super().__init__()
+        self.out = torch.nn.Linear(n_roi, n_outputs)
+
+    def forward(self, windows):
+        """From the mean over frames."""
+        return self.out(windows.mean(1))
+
+
+def test_a_network_of_ones_own_runs_on_workers_that_cannot_import_it(cluster, work):
+    e = replace(work[0], split=replace(work[0].split, folds=work[0].split.folds[:2]))
+    for a, b in zip(engine.run(e, [Network(Mean)], jobs=1),
+                    engine.run(e, [Network(Mean)], scheduler=cluster.scheduler_address), strict=True):
+        same(a, b)
+        assert a.model == "Mean" and a.scores
 
 
 def test_stored_folds_are_not_sent_again(cluster, work, tmp_path):

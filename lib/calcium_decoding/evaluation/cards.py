@@ -18,9 +18,10 @@ from calcium_decoding.utils.code import PACKAGE
 from calcium_decoding.utils.files import tree_digest, write_json
 
 # Scores of folds that a card summarises, by what is decoded.
-SUMMARISED = {"run": ("auc", "balanced_accuracy", "auc_train", "auc_valid"),
-              "speed": ("r2", "mae", "r2_running", "mae_running", "r2_class_mean", "mae_class_mean", "r2_train",
-                        "r2_valid")}
+SUMMARISED = {"binary": ("auc", "balanced_accuracy", "auc_train", "auc_valid"),
+              "classes": ("balanced_accuracy", "macro_f1", "auc", "balanced_accuracy_train", "balanced_accuracy_valid"),
+              "continuous": ("r2", "mae", "r2_running", "mae_running", "r2_class_mean", "mae_class_mean", "r2_train",
+                                  "r2_valid")}
 # What another processor may do to a score: at least this, and ten times what two other arithmetics did, because two
 # are few to know by.
 LEAST_TOLERANCE = 0.0002
@@ -250,8 +251,8 @@ def fold_scores(folds, suffix=""):
         name = model + suffix
         if not mine:
             continue
-        main = "auc" if mine[0].task == "run" else "r2"
-        for metric in SUMMARISED[mine[0].task]:
+        main = SUMMARISED[mine[0].kind][0]
+        for metric in SUMMARISED[mine[0].kind]:
             values = [fold.scores[metric] for fold in mine if metric in fold.scores]
             scores += summarise(name, values, metric) if values else []
         groups = dict.fromkeys(fold.test_group for fold in mine)

@@ -212,8 +212,8 @@ def by_fold(folds, rate_hz, settings=None):
     for fold in folds:
         if not fold.scores:
             continue
-        if fold.task != "run":
-            raise DataError(f"fold {fold.fold}", f"a decoded {fold.task}", "decoded probabilities of running",
+        if fold.kind != "binary":
+            raise DataError(f"fold {fold.fold}", f"decoded {fold.target}", "decoded probabilities of running",
                             "give folds of decoders of running")
         found = pool(event_scores(*fold.trace(name), rate_hz, settings) for name in fold.recordings)
         detected = found.share_detected if found.n_onsets else None

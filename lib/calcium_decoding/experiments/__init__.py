@@ -4,8 +4,12 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "compare": ["Condition", "ConditionResult"],
+    "fitted": ["FittedDecoder", "load_decoder"],
     "engine": ["Experiment", "run", "run_many"],
-    "folds": ["FoldResult"],
+    "folds": ["FoldResult", "Results"],
+    "inputs": ["Traces"],
     "movies": ["ImageExperiment", "ImageSettings"],
     "nested": ["Candidate"],
+    "stored": ["job_settings"],
+    "tasks": ["Binary", "Classes", "Continuous"],
 })

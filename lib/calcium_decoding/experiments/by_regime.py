@@ -9,6 +9,7 @@ from calcium_decoding import preprocessing, splits
 from calcium_decoding.errors import CalciumDecodingError
 from calcium_decoding.evaluation import cards
 from calcium_decoding.experiments import engine
+from calcium_decoding.experiments.inputs import Traces
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,7 @@ def run(dataset, regimes, spec, recipe, training, model_names, options=None, sto
         try:
             pipeline = preprocessing.build(**recipe)
             split = splits.build(regime, dataset, spec, pipeline, **(options or {}).get(regime, {}))
-            experiment = engine.Experiment(dataset, split, spec, recipe, training)
+            experiment = engine.Experiment(dataset, split, Traces(recipe, spec), training=training)
             folds = engine.run(experiment, model_names, store, jobs, label=regime, allow_leak=split.is_leaky)
             found.append(RegimeResult(regime, experiment, folds))
         except CalciumDecodingError as error:

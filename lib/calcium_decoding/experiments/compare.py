@@ -14,6 +14,8 @@ from calcium_decoding.data import published
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import cards, nulls, statistics
 from calcium_decoding.experiments import engine
+from calcium_decoding.experiments.folds import Results
+from calcium_decoding.models.decoders import decoder_of, name_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +80,49 @@ class ConditionResult:
         return _by_animal(self, self.values(metric))
 
 
+class Comparison(list):
+    """Conditions side by side: a list of ConditionResult. Without a metric, the main score of the task counts."""
+
+    @property
+    def main_score(self):
+        """Name of the score that stands for the others."""
+        return Results(fold for result in self for fold in result.folds).main_score
+
+    def table(self, metric=None):
+        """A row a condition; see :func:`table`."""
+        return table(self, metric or self.main_score)
+
+    def tests(self, against=None, metric=None):
+        """A row a pair; see :func:`tests`."""
+        return tests(self, against, metric or self.main_score)
+
+    def card_scores(self, metric=None):
+        """As scores of a result card; see :func:`card_scores`."""
+        return card_scores(self, metric or self.main_score)
+
+
+def compare(experiments, **how):
+    """Run several experiments side by side.
+
+    Parameters
+    ----------
+    experiments : dict of str to Experiment
+        By label. Of one with several decoders, each makes a condition of its own, ``"label, decoder"``.
+    **how
+        As for :func:`calcium_decoding.experiments.engine.run`.
+
+    Returns
+    -------
+    Comparison
+    """
+    conditions = []
+    for label, experiment in experiments.items():
+        several = len(experiment.decoders) > 1
+        conditions += [Condition(f"{label}, {name_of(decoder)}" if several else label, experiment, decoder)
+                       for decoder in map(decoder_of, experiment.decoders)]
+    return run(conditions, **how)
+
+
 def run(conditions, store=None, jobs=None, label="conditions"):
     """Train and test every condition; folds that are missing go through one pool with one progress bar.
 
@@ -90,7 +135,7 @@ def run(conditions, store=None, jobs=None, label="conditions"):
 
     Returns
     -------
-    list of ConditionResult
+    Comparison
         In the order given.
 
     Raises
@@ -116,8 +161,8 @@ def run(conditions, store=None, jobs=None, label="conditions"):
             models.append(condition.model)
         places.append((index, condition.model))
     found = engine.run_many(plans, store, jobs, label)
-    return [ConditionResult(condition, [fold for fold in found[i] if fold.model == model])
-            for condition, (i, model) in zip(conditions, places, strict=True)]
+    return Comparison(ConditionResult(condition, [fold for fold in found[i] if fold.model == name_of(model)])
+                      for condition, (i, model) in zip(conditions, places, strict=True))
 
 
 def run_null(plan, dataset, model, seed, store=None, jobs=None, **options):

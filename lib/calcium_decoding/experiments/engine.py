@@ -6,24 +6,25 @@ that was training after its last epoch, and a changed parameter never meets a st
 """
 
 import contextlib
-import os
 import platform
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from calcium_decoding import models, preprocessing
+from calcium_decoding import preprocessing, splits
+from calcium_decoding.data.movies import Movie
 from calcium_decoding.data.recording import Dataset
-from calcium_decoding.errors import ParameterError
-from calcium_decoding.experiments import stored, tasks
-from calcium_decoding.experiments.folds import FITTED, FoldResult, FoldTask
-from calcium_decoding.models import loop
+from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.experiments import fitted, stored, tasks
+from calcium_decoding.experiments.folds import FITTED, FoldResult, FoldTask, Results
+from calcium_decoding.experiments.inputs import Traces
+from calcium_decoding.models import loop, registry
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing import shared_frames
-from calcium_decoding.preprocessing.windows import WindowSpec
 from calcium_decoding.splits import Split
 from calcium_decoding.splits.audit import audit
 from calcium_decoding.utils import parallel
@@ -33,69 +34,154 @@ from calcium_decoding.utils.files import hash_content
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that determines a set of fold results.
+    """From these recordings, cut windows of this input, let these decoders learn this task under this split.
+
+    ``Experiment(dataset, decoders=["gru", Network(Mine)]).run().table()`` is a whole program.
 
     Parameters
     ----------
     dataset : Dataset
-    split : Split
-        Audited before it is used.
-    spec : WindowSpec
-    recipe : dict
-        Arguments of :func:`calcium_decoding.preprocessing.build`.
+    split : Split or str, optional
+        Who trains, validates and tests, or the name of a regime in :data:`calcium_decoding.splits.REGIMES`; what suits
+        the data set if left out. Audited before it is used.
+    input : Traces
+    task : Binary, Classes or Continuous
+    decoders : sequence
+        Names in :data:`calcium_decoding.models.MODELS` or ``SPEED_MODELS``, :class:`~calcium_decoding.models.Network`,
+        :class:`~calcium_decoding.models.Estimator`; a class of torch.nn.Module or a scikit-learn estimator will do.
     training : TrainingSettings
-    target, target_smoothing : str
-        What is decoded: run and rest, or a speed; see :func:`calcium_decoding.experiments.tasks.target_of`. The audit
-        counts the frames that the smoothing reaches.
+
+    Raises
+    ------
+    DataError, ParameterError, LeakError
+        A recording lacks the behaviour, the data do not allow the split, a decoder cannot decode this.
     """
 
     dataset: Dataset
-    split: Split
-    spec: WindowSpec
-    recipe: dict
-    training: TrainingSettings
-    target: str = "run"
-    target_smoothing: str = "none"
+    split: Split | str | None = None
+    input: Traces = field(default_factory=Traces)
+    task: tasks.Binary | tasks.Classes | tasks.Continuous = field(default_factory=tasks.Binary)
+    decoders: tuple = ("gru",)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def __post_init__(self):
+        named = self.split is None or isinstance(self.split, str)
+        regime = (self.split or self.dataset.regime) if named else self.split.regime
+        given = (self.decoders,) if isinstance(self.decoders, str) else tuple(self.decoders)
+        for name, value in (("input", self.input.of(self.dataset, regime)), ("task", self.task.of(self.dataset)),
+                            ("decoders", given)):
+            object.__setattr__(self, name, value)
+        if named:
+            object.__setattr__(self, "_regime", self.split)
+            object.__setattr__(self, "split", splits.build(regime, self.dataset, self.spec, self.input.pipeline,
+                                                           label_smoothing_frames=self.task.reach))
+        for decoder in self.decoders:
+            self.require(decoder)
 
     @property
-    def task(self):
-        """``"run"`` or ``"speed"``."""
-        return tasks.task_of(self.target)
+    def spec(self):
+        """The window, a WindowSpec."""
+        return self.input.window
+
+    @property
+    def recipe(self):
+        """Arguments of :func:`calcium_decoding.preprocessing.build`, a dict."""
+        return self.input.preprocessing
+
+    def with_(self, **changes):
+        """The same with some changes: those of the arguments, ``window``, ``preprocessing``, or one of the training.
+
+        A split that was named, or not given, is made anew where data, window, preprocessing or task change.
+        """
+        known = {f.name for f in fields(self)}
+        of_input = {name: changes.pop(name) for name in ("window", "preprocessing") if name in changes}
+        of_training = {name: changes.pop(name) for name in list(changes) if name not in known}
+        unknown = [name for name in of_training if name not in {f.name for f in fields(TrainingSettings)}]
+        if unknown:
+            raise ParameterError("with_", ", ".join(unknown), f"some of {', '.join(sorted(known))}, window, "
+                                 "preprocessing, or a setting of the training", "mend the name")
+        if of_input:
+            changes["input"] = replace(changes.get("input", self.input), **of_input)
+        if of_training:
+            changes["training"] = replace(changes.get("training", self.training), **of_training)
+        if "split" not in changes and "_regime" in self.__dict__ and {"dataset", "input", "task"} & {*changes}:
+            changes["split"] = self.__dict__["_regime"]
+        return replace(self, **changes)
+
+    def run(self, **how):
+        """Train and test every decoder on every fold; see :func:`run`. Returns Results."""
+        return run(self, self.decoders, **how)
+
+    def map(self, work, decoder="gru", *, name, store=None, jobs=None, label="folds", **asked):
+        """Do some work with the fitted decoder of every fold; see
+        :func:`calcium_decoding.experiments.fitted.map_folds`.
+
+        ``work(fitted, **asked)`` gives a dict that JSON can hold, and is stored under ``name``. Returns a list of dict.
+        """
+        return fitted.map_folds(self, work, decoder, name, asked, store, jobs, label)
+
+    def fitted(self, decoder="gru", fold=0, store=None):
+        """The decoder that was scored on a fold, ready to be saved or applied to another recording.
+
+        Parameters
+        ----------
+        decoder : str, Network or Estimator
+        fold : int
+            Number of the fold in the split.
+        store : str or Path, optional
+            Where :meth:`run` kept it; without one it is trained now.
+
+        Returns
+        -------
+        FittedDecoder
+        """
+        self.audit(self.split.is_leaky)
+        store, _, _ = stored.settled(store)
+        one = fitted.fitted_fold(self.fold_task(self.split.folds[fold], decoder, store=store))
+        train, first = one.fold.ranges("train"), self.dataset.recordings[0]
+        of = {r.id: r.signal for r in recordings_of(self, [one.fold])}
+        pipeline = self.input.pipeline.fit([(of[name], train[name]) for name in train], list(train))
+        scores = self.task.scores(one.test.labels, one.predict(one.test), {})[0]
+        return fitted.FittedDecoder(
+            one.decoder, registry.resolve(decoder), self.input, self.task, pipeline, first.rate_hz, first.roi_names,
+            first.signal_unit, {"dataset": self.dataset.name, "simulated": self.dataset.simulated,
+                                "data_hash": self.dataset.content_hash(), "split_hash": self.split.hash(),
+                                "fold": one.fold.name, "trained_on": sorted(train), "scores": scores,
+                                "training": asdict(self.training), "versions": identity()})
 
     def audit(self, allow_leak=False):
         """Refuse a split that leaks under everything this experiment does; see
         :func:`calcium_decoding.splits.audit.audit`."""
         return audit(self.split, self.spec, preprocessing.build(**self.recipe), self.dataset, fitted=FITTED,
-                     label_smoothing_frames=tasks.reach(self.target_smoothing), allow_leak=allow_leak)
+                     label_smoothing_frames=self.task.reach, allow_leak=allow_leak)
 
-    def require(self, model):
-        """Refuse a model that is unknown or decodes something else."""
-        if models.task_of(model) != self.task:
-            raise ParameterError("model", f"'{model}', which decodes {models.task_of(model)}",
-                                 f"a model that decodes {self.task}", "name another model or another target")
+    def require(self, decoder):
+        """Refuse a decoder that is unknown or cannot decode this."""
+        registry.require(decoder, self.task.head)
 
-    def key(self, fold, model):
-        """Hash of everything that determines the result of a model on a fold."""
+    def key(self, fold, decoder):
+        """Hash of everything that determines the result of a decoder on a fold."""
         content = {r.id: r.content_hash() for r in recordings_of(self, [fold])}
-        return hash_content([content, asdict(fold), self.split.of_centres, asdict(self.spec), self.recipe,
-                             asdict(self.training), self.target, self.target_smoothing, model,
-                             code_digest(*FOLD_ROOMS)])
+        return hash_content([content, asdict(fold), self.split.of_centres, asdict(self.input),
+                             type(self.task).__name__, asdict(self.task), asdict(self.training),
+                             registry.digest(decoder), code_digest(*FOLD_ROOMS)])
 
     def shared(self, folder):
         """Signals of all folds in a file under ``folder``; see
         :func:`calcium_decoding.preprocessing.shared_frames.share`."""
         return shared_frames.share(recordings_of(self, self.split.folds), Path(folder) / "frames")
 
-    def fold_task(self, fold, model, signals=None):
+    def fold_task(self, fold, decoder, signals=None, store=None):
         """One decoder on one fold, with only the recordings that the fold touches.
 
         Parameters
         ----------
         fold : Fold
-        model : str
-            A name in :data:`calcium_decoding.models.MODELS`.
+        decoder : str, Network or Estimator
         signals : SharedSignals or dict of str to ndarray, optional
             In place of the signals of the data set.
+        store : str or Path, optional
+            Folder in which the weights of a trained network are kept.
 
         Returns
         -------
@@ -106,10 +192,13 @@ class Experiment:
             signals = {r.id: r.signal for r in recordings}
         elif not isinstance(signals, shared_frames.SharedSignals):
             signals = {r.id: signals[r.id] for r in recordings if r.id in signals}
-        labels = {r.id: tasks.target_of(r, self.target, self.target_smoothing) for r in recordings}
-        knows_running = self.task == "speed" and all("run" in r.behaviour for r in recordings)
-        return FoldTask(replace(self.split, folds=(fold,)), self.spec, self.recipe, self.training, model, labels,
-                        signals, self.task, {r.id: r.run for r in recordings} if knows_running else {})
+        labels = {r.id: self.task.target(r) for r in recordings}
+        one_quantity = self.task.kind == "continuous" and not self.task.head.shape
+        knows_running = one_quantity and all("run" in r.behaviour for r in recordings)
+        return FoldTask(replace(self.split, folds=(fold,)), self.input, self.task, self.training,
+                        registry.resolve(decoder), labels, signals,
+                        {r.id: r.run for r in recordings} if knows_running else {}, self.dataset.simulated,
+                        None if store is None else Path(store) / f"{self.key(fold, decoder)}.weights.safetensors")
 
 
 def run(experiment, model_names, store=None, jobs=None, label="folds", allow_leak=False, scheduler=None):
@@ -118,10 +207,10 @@ def run(experiment, model_names, store=None, jobs=None, label="folds", allow_lea
     Parameters
     ----------
     experiment : Experiment
-    model_names : sequence of str
-        Names in :data:`calcium_decoding.models.MODELS`.
+    model_names : sequence of str, Network or Estimator
     store : str or Path, optional
-        Folder of finished folds.
+        Folder of finished folds; what :func:`calcium_decoding.experiments.stored.job_settings` says if left out, as
+        for ``jobs`` and ``scheduler``.
     jobs : int, optional
         Processes; all processors if left out. Results do not depend on it.
     label : str
@@ -134,9 +223,9 @@ def run(experiment, model_names, store=None, jobs=None, label="folds", allow_lea
 
     Returns
     -------
-    list of FoldResult
-        Models in the order given, folds in the order of the split. A fold whose training or test frames hold one
-        class, or one speed, only comes back without scores and with the reason.
+    Results
+        A list of FoldResult: decoders in the order given, folds in the order of the split. A fold whose training or
+        test frames hold one class, or one value, only comes back without scores and with the reason.
 
     Raises
     ------
@@ -160,7 +249,7 @@ def run_many(plans, store=None, jobs=None, label="folds", allow_leak=False, sche
 
     Returns
     -------
-    list of list of FoldResult
+    list of Results
         For each plan what :func:`run` returns.
 
     Raises
@@ -170,6 +259,7 @@ def run_many(plans, store=None, jobs=None, label="folds", allow_leak=False, sche
     ParameterError
         A model that is unknown or decodes something else than the experiment's target.
     """
+    store, jobs, scheduler = stored.settled(store, jobs, scheduler)
     plans = [(experiment, tuple(names)) for experiment, names in plans]
     for experiment, names in plans:
         experiment.audit(allow_leak)
@@ -179,17 +269,16 @@ def run_many(plans, store=None, jobs=None, label="folds", allow_leak=False, sche
             for experiment, names in plans]
     wanted = {}
     for of_plan, (experiment, names) in zip(keys, plans, strict=True):
-        tasks = [(experiment, fold, model) for model in names for fold in experiment.split.folds]
-        wanted |= {key: task for key, task in zip(of_plan, tasks, strict=True) if key not in wanted}
+        asked = [(experiment, fold, model) for model in names for fold in experiment.split.folds]
+        wanted |= {key: one for key, one in zip(of_plan, asked, strict=True) if key not in wanted}
     paths = {key: None if store is None else Path(store) / f"{key}.npz" for key in wanted}
-    scheduler = scheduler or os.environ.get(parallel.SCHEDULER_VARIABLE)
 
     def work(missing, bar):
-        tasks = {key: wanted[key] for key in missing}
-        return _on_cluster(tasks, paths, scheduler) if scheduler else _here(tasks, paths, store, jobs, bar)
+        asked = {key: wanted[key] for key in missing}
+        return _on_cluster(asked, paths, store, scheduler) if scheduler else _here(asked, paths, store, jobs, bar)
 
     found = stored.run(paths, _load, work, label, "fold")
-    return [[found[key] for key in of_plan] for of_plan in keys]
+    return [Results(found[key] for key in of_plan) for of_plan in keys]
 
 
 def _here(missing, paths, store, jobs, bar):
@@ -200,30 +289,72 @@ def _here(missing, paths, store, jobs, bar):
         for key, (experiment, fold, model) in missing.items():
             if id(experiment) not in shared:
                 shared[id(experiment)] = stack.enter_context(experiment.shared(folder))
-            calls.append((key, experiment.fold_task(fold, model, shared[id(experiment)]), paths[key]))
+            calls.append((key, experiment.fold_task(fold, model, shared[id(experiment)], store), paths[key]))
         yield from parallel.run(calls, _save, jobs, bar)
 
 
-def _on_cluster(missing, paths, scheduler):
-    """Run on a cluster, which may not see this disk: signals travel, and results are stored here."""
-    if not all(isinstance(experiment, Experiment) for experiment, _, _ in missing.values()):
-        raise ParameterError("scheduler", f"{scheduler}, and movies to decode", "ROI traces, which travel to workers",
-                             "run without a scheduler: movies are decoded where they lie")
+def _on_cluster(missing, paths, store, scheduler):
+    """Run on a cluster; results are stored here."""
+    of_movies = {key: one for key, one in missing.items() if not isinstance(one[0], Experiment)}
+    traces = {key: one for key, one in missing.items() if key not in of_movies}
+    with contextlib.ExitStack() as stack:
+        for run_there, calls, pieces in ((_run_remotely, *_traces_to_send(traces)),
+                                         (_run_beside_files, _movies_to_send(of_movies, store, stack), {})):
+            for key, result in parallel.on_cluster(run_there, calls, pieces, scheduler, identity):
+                if paths[key] is not None:
+                    _save(result, paths[key])
+                yield key, result
+
+
+def _traces_to_send(missing):
+    """Signals travel: the workers may not see this disk."""
     calls, pieces = [], {}
-    for key, (experiment, fold, model) in missing.items():
+    for key, (experiment, fold, decoder) in missing.items():
         recordings = recordings_of(experiment, [fold])
         hashes = {r.id: shared_frames.signal_hash(r) for r in recordings}
         pieces |= {hashes[r.id]: r.signal for r in recordings}
-        calls.append(((key, experiment.fold_task(fold, model, {})), hashes))
-    for key, result in parallel.on_cluster(_run_remotely, calls, pieces, scheduler, identity):
-        if paths[key] is not None:
-            _save(result, paths[key])
-        yield key, result
+        calls.append(((key, experiment.fold_task(fold, decoder, {})), hashes))
+    return calls, pieces
+
+
+def _movies_to_send(missing, store, stack):
+    """Movies stay where they are: the workers have to see the same files, and the store for weights and features."""
+    if missing and store is None:
+        raise ParameterError("store", "none, and movies to decode on a cluster", "a folder that the workers see too",
+                             "name one (store, or CALCIUM_DECODING_FOLDS), or run without a scheduler")
+    shared, calls = {}, []
+    for key, (experiment, fold, decoder) in missing.items():
+        if id(experiment) not in shared:
+            shared[id(experiment)] = stack.enter_context(experiment.shared(store))
+        task = experiment.fold_task(fold, decoder, shared[id(experiment)])
+        calls.append(((key, task, {name: movie.content_hash() for name, movie in task.movies.items()}), {}))
+    return calls
 
 
 def _run_remotely(named_task, signals):
     key, task = named_task
     return key, replace(task, signals=signals).run()
+
+
+def _run_beside_files(named_task, _):
+    key, task, hashes = named_task
+    for name, movie in task.movies.items():
+        where = f"recording {name}, on the worker {platform.node()}"
+        try:
+            there = Movie(movie.path, movie.n_frames)
+            state = tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in there.files)
+        except (DataError, OSError) as error:
+            raise DataError(where, f"no movie {movie.path} ({error})", "the files that the computer which started the "
+                            "run sees, under the same path", "mount the same disk there") from error
+        if _movie_hash(movie.path, movie.n_frames, state) != hashes[name]:
+            raise DataError(where, f"another movie under {movie.path}", "the same pixels as on the computer which "
+                            "started the run", "mount the same disk there")
+    return key, task.run()
+
+
+@cache
+def _movie_hash(path, n_frames, state):
+    return Movie(path, n_frames).content_hash()
 
 
 def recordings_of(experiment, folds):
@@ -250,6 +381,6 @@ def _load(path):
     if (outcome := stored.load(path)) is None:
         return None
     facts = outcome.facts
-    facts |= {"history": loop.History(**facts["history"]), "recordings": tuple(facts["recordings"]),
-              "notes": tuple(facts["notes"])}
+    facts |= {"history": loop.History(**facts["history"])}
+    facts |= {name: tuple(facts[name]) for name in ("recordings", "notes", "classes")}
     return FoldResult(**facts, **outcome.arrays)

@@ -1,19 +1,24 @@
-"""One decoder on one fold: what it needs, what it does, what it gives."""
+"""One decoder on one fold: what it needs, what it does, what it gives; results of many as a list that gives tables."""
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from threadpoolctl import threadpool_limits
+from torch import nn
 
 from calcium_decoding import models, preprocessing
-from calcium_decoding.errors import DataError
-from calcium_decoding.evaluation import metrics
+from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.evaluation import cards, metrics
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models import loop, training
+from calcium_decoding.models.decoders import name_of
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing.shared_frames import SharedSignals
-from calcium_decoding.preprocessing.windows import WindowSet, WindowSpec
+from calcium_decoding.preprocessing.windows import WindowSet
 from calcium_decoding.splits import Split
 from calcium_decoding.splits.audit import FittedStep
 
@@ -29,11 +34,9 @@ class FoldResult:
     ----------
     fold, test_group, model : str
     scores : dict of str to float
-        Over all test windows pooled: :func:`calcium_decoding.evaluation.metrics.frame_scores`, or
-        :func:`calcium_decoding.evaluation.metrics.speed_scores`. ``auc_train`` and ``auc_valid`` (``r2_train`` and
-        ``r2_valid``
-        of a speed) are the same over training and validation windows, the latter where it exists. Empty if not
-        evaluable.
+        Over all test windows pooled, by the task; see :mod:`calcium_decoding.experiments.tasks`. ``auc_train`` and
+        ``auc_valid`` (``r2_...`` of quantities) are the main score over training and validation windows, the latter
+        where it exists. Empty if not evaluable.
     reason : str
         Why there are no scores; empty if there are.
     history : History
@@ -43,25 +46,30 @@ class FoldResult:
     recording, centre : ndarray, shape (n,), int64
         For each test window: index into ``recordings``, and its centre, which is the labelled frame unless labels are
         shifted.
-    labels : ndarray, shape (n,), uint8, or float32 of a speed
-    predicted : ndarray, shape (n,), float64
-        Decoded probability of running, or speed in the unit of the labels; NaN in a fold that is not evaluable, which
-        has no scores either.
-    valid_labels : ndarray, shape (m,)
-    valid_predicted : ndarray, shape (m,), float64
+    labels : ndarray, shape (n,)
+        0 and 1, uint8; number of the class, int64; or quantities, float32, shape (n, k) of several.
+    predicted : ndarray, shape (n,) or (n, k), float64
+        Decoded probability, probability of each class, or quantities in the unit of the labels; NaN in a fold that is
+        not evaluable, which has no scores either.
+    valid_labels, valid_predicted : ndarray
         The same for the validation windows, on which thresholds and decoders may be chosen. Empty in a fold that is
         not evaluable.
     train_roc : ndarray, shape (200,), float64
         True-positive rates over the training windows, on the grid of :func:`calcium_decoding.evaluation.metrics.roc`:
         a decoder
-        that fits these and no others has learned the training animals. Empty in a fold that is not evaluable, and of
-        a speed.
+        that fits these and no others has learned the training animals. Empty in a fold that is not evaluable, and
+        where no event is decoded.
     seconds : float
         What training and testing took; of a fold that was interrupted, since it went on.
-    task : {"run", "speed"}
+    kind : {"binary", "classes", "continuous"}
+    target : str
+        What is decoded: name of the behaviour.
+    classes : tuple of str
+        Their names, where classes are decoded.
+    simulated : bool
+        True if any recording of the data set is simulated.
     running : ndarray, shape (n,), uint8
-        Of a speed: run label of the frame whose speed is decoded. Empty where recordings have none, and if ``task``
-        is ``"run"``, where it is the label.
+        Of one quantity: run label of the frame whose quantity is decoded. Empty where recordings have none.
     notes : tuple of str
         What is undefined in this fold, and why: a test session without movement, no running frames.
     """
@@ -81,24 +89,27 @@ class FoldResult:
     valid_predicted: np.ndarray = field(default_factory=lambda: np.empty(0))
     train_roc: np.ndarray = field(default_factory=lambda: np.empty(0))
     seconds: float = 0.0
-    task: str = "run"
+    kind: str = "binary"
+    target: str = "run"
+    classes: tuple = ()
+    simulated: bool = False
     running: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
     notes: tuple = ()
 
     @property
     def p_run(self):
-        """Decoded probabilities of running; DataError if a speed was decoded."""
+        """Decoded probabilities of an event, such as running; DataError if none was decoded."""
         return self._of_run(self.predicted)
 
     @property
     def valid_p_run(self):
-        """Decoded probabilities of running in the validation windows; DataError if a speed was decoded."""
+        """The same in the validation windows."""
         return self._of_run(self.valid_predicted)
 
     def _of_run(self, predicted):
-        if self.task != "run":
-            raise DataError(f"fold {self.fold}", f"a decoded {self.task}", "decoded probabilities of running",
-                            "use predicted and valid_predicted, in the unit of the labels")
+        if self.kind != "binary":
+            raise DataError(f"fold {self.fold}", f"decoded {self.target} ({self.kind})", "decoded probabilities of an "
+                            "event", "use predicted and valid_predicted, in the unit of the labels")
         return predicted
 
     def trace(self, recording):
@@ -107,29 +118,101 @@ class FoldResult:
         return self.centre[here], self.labels[here], self.predicted[here]
 
 
+class Results(list):
+    """A list of FoldResult."""
+
+    @property
+    def simulated(self):
+        """True if any was measured on simulated recordings."""
+        return any(fold.simulated for fold in self)
+
+    def of(self, *decoders):
+        """Those of some decoders, by name; Results."""
+        return Results(fold for fold in self if fold.model in decoders)
+
+    def table(self, metric=None):
+        """Scores in rows.
+
+        Parameters
+        ----------
+        metric : str, optional
+            One score only, such as ``"auc"``.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``decoder``, ``fold``, ``test_group``, ``metric``, ``value``, ``simulated`` and ``reason``: a row a
+            fold and score; one row with the reason, and no value, for a fold that has none.
+
+        Raises
+        ------
+        ParameterError
+            No fold has this score.
+        """
+        rows = []
+        for fold in self:
+            about = {"decoder": fold.model, "fold": fold.fold, "test_group": fold.test_group}
+            scores = fold.scores or {metric or "": None}
+            rows += [{**about, "metric": name, "value": value, "simulated": fold.simulated, "reason": fold.reason}
+                     for name, value in scores.items() if metric in (None, name)]
+        known = list(dict.fromkeys(name for fold in self for name in fold.scores))
+        if metric is not None and known and metric not in known:
+            raise ParameterError("metric", repr(metric), f"one of {', '.join(known)}", "name one of these")
+        return pd.DataFrame(rows, columns=["decoder", "fold", "test_group", "metric", "value", "simulated", "reason"])
+
+    def by_animal(self, metric=None):
+        """Mean over folds, a row a test group (an animal, or what the split tests), a column a decoder.
+
+        ``metric``: the main score of the task if left out. Returns a DataFrame.
+        """
+        metric = metric or self.main_score
+        table = self.table(metric).dropna(subset="value")
+        return table.pivot_table(index="test_group", columns="decoder", values="value", sort=False).rename_axis(
+            columns=None)
+
+    @property
+    def main_score(self):
+        """Name of the score that stands for the others."""
+        return cards.SUMMARISED[self[0].kind][0] if self else ""
+
+    def card_scores(self):
+        """As scores of a result card; see :func:`calcium_decoding.evaluation.cards.fold_scores`."""
+        return cards.fold_scores(self)
+
+
 @dataclass(frozen=True, eq=False)
 class FoldTask:
     """One decoder on one fold, with what it needs and nothing else: it travels to other processes and machines.
 
-    ``split``: with the one fold. ``spec``: WindowSpec. ``recipe``: arguments of
-    :func:`calcium_decoding.preprocessing.build`. ``training``: TrainingSettings. ``model``: a name in
-    :data:`calcium_decoding.models.MODELS`, or in ``SPEED_MODELS`` for a speed. ``labels`` (dict of str to ndarray
-    (T,)): run label or speed of each frame, by recording. ``signals`` (SharedSignals or dict of str to ndarray (T,
-    n_roi)): raw signals by recording. Shared ones are preprocessed once for all folds, unless the preprocessing learns
-    from training frames; the fold then has a copy of its own, as with a dict. The results are the same bits. ``task``:
-    {"run", "speed"}. ``running`` (dict of str to ndarray (T,)): of a speed: run labels by recording, for scores within
-    running. Empty if not every recording has one.
+    ``split``: with the one fold. ``input``: Traces. ``task``: what is decoded. ``training``: TrainingSettings.
+    ``decoder``: name, Network or Estimator. ``labels`` (dict of str to ndarray (T,) or (T, k)): target of each frame,
+    by recording. ``signals`` (SharedSignals or dict of str to ndarray (T, n_roi)): raw signals by recording. Shared
+    ones are preprocessed once for all folds, unless the preprocessing learns from training frames; the fold then has a
+    copy of its own, as with a dict. The results are the same bits. ``running`` (dict of str to ndarray (T,)): of one
+    quantity: run labels by recording, for scores within running. Empty if not every recording has one. ``simulated``:
+    of the data set. ``weights``: file in which a trained network is kept; None: nowhere.
     """
 
     split: Split
-    spec: WindowSpec
-    recipe: dict
+    input: Traces
+    task: object
     training: TrainingSettings
-    model: str
+    decoder: object
     labels: dict
     signals: Mapping
-    task: str = "run"
     running: dict = field(default_factory=dict)
+    simulated: bool = False
+    weights: Path | None = None
+
+    @property
+    def model(self):
+        """Name of the decoder."""
+        return name_of(self.decoder)
+
+    @property
+    def spec(self):
+        """The window, a WindowSpec."""
+        return self.input.window
 
     def run(self, checkpoint=None, report=None):
         """Train and test, in one thread.
@@ -150,12 +233,12 @@ class FoldTask:
         (fold,) = self.split.folds
         train, valid, test = self.windows()
         result = FoldResult(fold.name, fold.test_group, self.model, {}, "", loop.History(), tuple(test.ids),
-                            test.recording, test.centre, test.labels, np.full(len(test), np.nan), valid.labels[:0],
-                            task=self.task, running=self._running(test))
-        require = metrics.require_both_classes if self.task == "run" else metrics.require_change
+                            test.recording, test.centre, test.labels, np.full(test.labels.shape, np.nan),
+                            valid.labels[:0], kind=self.task.kind, target=self.task.name, simulated=self.simulated,
+                            classes=tuple(getattr(self.task, "classes", None) or ()), running=self._running(test))
         try:
-            require(test.labels, "test frames")
-            require(train.labels, "training frames")
+            self.task.require(test.labels, "test frames")
+            self.task.require(train.labels, "training frames")
         except DataError as error:
             return replace(result, reason=f"{error.where}: {error.found}")
         decoder, history = self.trained(train, valid, checkpoint, report)
@@ -163,34 +246,49 @@ class FoldTask:
         on_train, on_valid, on_test = (self.predict(decoder, windows) for windows in (train, valid, test))
         result = replace(result, history=history, predicted=on_test, valid_labels=valid.labels,
                          valid_predicted=on_valid)
-        return (scored_run(result, train.labels, on_train) if self.task == "run" else
-                self._scored_speed(result, train, on_train))
+        return self._scored(result, train, on_train)
 
     def trained(self, train, valid, checkpoint=None, report=None):
-        """The decoder, trained on some windows and validated on others, and its History."""
-        decoder = models.build(self.model, train.n_roi, self.spec.past_frames, self.training.seed)
-        return decoder, training.fit(decoder, train, valid, self.training, checkpoint=checkpoint, report=report)
+        """The decoder, trained on some windows and validated on others, and its History; read where it was kept."""
+        decoder = models.build(self.decoder, train.n_roi, self.spec.past_frames, self.training.seed, self.task.head,
+                               self.spec.length)
+        if self.weights is None or not isinstance(decoder, nn.Module):
+            return decoder, training.fit(decoder, train, valid, self.training, checkpoint=checkpoint, report=report)
+        if self.weights.exists():
+            history = loop.load_weights(self.weights, decoder)
+            return decoder.to(self.training.torch_device()), history
+        history = training.fit(decoder, train, valid, self.training, checkpoint=checkpoint, report=report)
+        loop.save_weights(self.weights, decoder, history)
+        return decoder, history
 
     def predict(self, decoder, windows):
         """What a decoder gives for windows; see :func:`calcium_decoding.models.training.predict`."""
         return training.predict(decoder, windows, self.training.torch_device())
 
-    def _scored_speed(self, result, train, on_train):
-        running = self._running(train)
-        both = 0 < np.count_nonzero(running) < len(running)
-        means = [train.labels[running == one].mean() for one in (0, 1)] if both else None
-        scores, notes = metrics.speed_scores(result.labels, result.predicted,
-                                             result.running if len(running) else None, means)
-        scores["r2_train"] = metrics.speed_scores(train.labels, on_train)[0]["r2"]
-        if np.ptp(result.valid_labels) > 0:
-            scores["r2_valid"] = metrics.speed_scores(result.valid_labels, result.valid_predicted)[0]["r2"]
+    def _scored(self, result, train, on_train):
+        main, running, seen = self.task.main_score, self._running(train), {}
+        if self.running:
+            both = 0 < np.count_nonzero(running) < len(running)
+            seen = {"running": result.running,
+                    "class_means": [train.labels[running == one].mean() for one in (0, 1)] if both else None}
+        scores, notes = self.task.scores(result.labels, result.predicted, seen)
+        scores |= {f"{main}_train": self.task.short_scores(train.labels, on_train)[main]}
+        scores |= {f"{main}_valid": value for value in
+                   self.task.short_scores(result.valid_labels, result.valid_predicted).values()}
+        if self.task.kind == "binary":
+            return replace(result, scores=scores, notes=notes, train_roc=metrics.roc(train.labels, on_train)[1])
+        return replace(result, scores=scores, notes=notes + (self._still(result) if result.labels.ndim == 1 and
+                                                             self.task.kind == "continuous" else ()))
+
+    def _still(self, result):
+        notes = ()
         for i, name in enumerate(result.recordings):
             here = result.recording == i
             if here.any() and np.ptp(result.labels[here]) == 0:
-                notes += (f"{name}: its speed never changes, so it has no R2 of its own",)
+                notes += (f"{name}: its {self.task.name} never changes, so it has no R2 of its own",)
             elif len(result.running) and here.any() and not result.running[here].any():
                 notes += (f"{name}: never runs",)
-        return replace(result, scores=scores, notes=notes)
+        return notes
 
     def _running(self, windows):
         """Run label of the labelled frames of windows; empty where it is the label, or not known."""
@@ -202,7 +300,7 @@ class FoldTask:
 
     def _layer(self, fold):
         """A function that lays the windows of a role."""
-        pipeline = preprocessing.build(**self.recipe)
+        pipeline = preprocessing.build(**self.input.preprocessing)
         learns = any(step.fitted_on == "training frames" for step in pipeline.steps)
         if isinstance(self.signals, SharedSignals) and not learns:
             over = self._over_shared()
@@ -219,7 +317,7 @@ class FoldTask:
         return lay
 
     def _over_shared(self):
-        frames = self.signals.preprocessed(self.recipe)
+        frames = self.signals.preprocessed(self.input.preprocessing)
         return lambda ranges: WindowSet.over(
             frames, [(name, self.signals.rows[name][0], self.labels[name], some) for name, some in ranges.items()],
             self.spec)

@@ -21,10 +21,11 @@ from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import metrics
 from calcium_decoding.experiments import engine
 from calcium_decoding.experiments.folds import FITTED, FoldResult, scored_run
-from calcium_decoding.models import IMAGE_MODELS, build_image, loop, training_images
-from calcium_decoding.models.cnn_rnn import for_inference
+from calcium_decoding.models import IMAGE_MODELS, build_image, loop
+from calcium_decoding.models.images import training as training_images
+from calcium_decoding.models.images.cnn_rnn import for_inference
+from calcium_decoding.models.images.training import FeatureSequences, Images, ImageSequences, Stage
 from calcium_decoding.models.training import device_of
-from calcium_decoding.models.training_images import FeatureSequences, Images, ImageSequences, Stage
 from calcium_decoding.preprocessing import Pipeline
 from calcium_decoding.preprocessing.movie_frames import FrameScaling, MovieFrames, MovieScaling, image_window
 from calcium_decoding.preprocessing.windows import WindowSet, WindowSpec
@@ -43,7 +44,7 @@ class ImageSettings:
     ----------
     weights : str
         Initial weights of the network on images: ``"imagenet"``, ``"lite0-offline"`` or ``"none"``; see
-        :data:`calcium_decoding.models.cnn.WEIGHTS`.
+        :data:`calcium_decoding.models.images.cnn.WEIGHTS`.
     images_each_side : int
         k of the 2k + 1 images that a recurrent decoder sees.
     frozen : bool
@@ -145,8 +146,8 @@ class ImageExperiment:
                 scalings[name] = MovieScaling.of(movie, name=name)
         yield SharedMovies(folder, movies, scalings)
 
-    def fold_task(self, fold, model, shared):
-        """One decoder on one fold, with only the recordings that the fold touches."""
+    def fold_task(self, fold, model, shared, store=None):
+        """One decoder on one fold, with only the recordings that the fold touches; weights lie with the shared ones."""
         recordings = engine.recordings_of(self, [fold])
         return ImageFoldTask(replace(self.split, folds=(fold,)), self.settings, model,
                              {r.id: shared.movies[r.id] for r in recordings}, {r.id: r.run for r in recordings},

@@ -10,6 +10,7 @@ from calcium_decoding import preprocessing, splits
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import cards
 from calcium_decoding.experiments import engine, folds
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing.windows import WindowSpec
 from calcium_decoding.splits.audit import FittedStep, audit
@@ -104,7 +105,8 @@ def run(dataset, candidates, store=None, jobs=None):
     by_name = {}
     for candidate in candidates:
         audit(split, candidate.spec, preprocessing.build(**candidate.recipe), dataset, fitted=CHOSEN)
-        experiment = engine.Experiment(dataset, split, candidate.spec, candidate.recipe, candidate.training)
+        experiment = engine.Experiment(dataset, split, Traces(candidate.recipe, candidate.spec),
+                                       training=candidate.training)
         by_name[candidate.name] = engine.run(experiment, [candidate.model], store, jobs,
                                              label=f"nested: {candidate.name}")
     return [_score(animal, {name: [r for r in runs if r.test_group == animal] for name, runs in by_name.items()})

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import zipfile
 from dataclasses import dataclass, field
 from functools import cache
@@ -9,13 +10,52 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from calcium_decoding.errors import DataError
 from calcium_decoding.utils import parallel
 from calcium_decoding.utils.code import FOLD_ROOMS, code_digest
-from calcium_decoding.utils.files import hash_content, whole_file, write_json
+from calcium_decoding.utils.files import hash_content, whole_file
+from calcium_decoding.utils.parallel import SCHEDULER_VARIABLE
 from calcium_decoding.utils.progress import progress
+
+
+@dataclass
+class _Jobs:
+    store: Path | None = None
+    jobs: int | None = None
+    scheduler: str | None = None
+
+
+_now = _Jobs()
+_UNSET = object()
+
+
+def job_settings(store=_UNSET, jobs=_UNSET, scheduler=_UNSET):
+    """Set for this session what a run does where its own arguments say nothing; give what is set.
+
+    Parameters
+    ----------
+    store : str, Path or None
+        Folder of finished folds and trained decoders. None: nothing is kept.
+    jobs : int or None
+        Processes; None: one a processor.
+    scheduler : str or None
+        Address of a Dask scheduler; None: what ``CALCIUM_DECODING_SCHEDULER`` says, else processes here.
+
+    Returns
+    -------
+    dict
+    """
+    for name, value in (("store", store), ("jobs", jobs), ("scheduler", scheduler)):
+        if value is not _UNSET:
+            setattr(_now, name, Path(value) if name == "store" and value is not None else value)
+    return dict(vars(_now))
+
+
+def settled(store=None, jobs=None, scheduler=None):
+    """Store, processes and scheduler of a run: its own arguments, else those of the session."""
+    store = _now.store if store is None else Path(store)
+    return store, jobs or _now.jobs, scheduler or _now.scheduler or os.environ.get(SCHEDULER_VARIABLE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,70 +106,16 @@ def run_tasks(tasks, store=None, jobs=None, label="trainings"):
     return [found[key] for key in keys]
 
 
-def run_on_decoders(work, experiment, model, asked, ending, store=None, jobs=None, label="folds"):
-    """Do some work with the decoder of every fold, each in one thread, unless what it gave is stored.
-
-    Parameters
-    ----------
-    work : callable
-        ``work(task, windows, asked)``, a function of a module, gives a dict that JSON can hold for a
-        :class:`calcium_decoding.experiments.folds.FoldTask` and its windows for training, validation and test.
-    experiment : Experiment
-    model : str
-        Name of the decoder that the tasks train.
-    asked : object
-        What else decides the outcome; JSON can hold it.
-    ending : str
-        Of the files, which are called ``KEY.ENDING.json``.
-    store : str or Path, optional
-        Folder of finished folds.
-    jobs : int, optional
-        Processes; all processors if left out.
-    label : str
-        What the progress bar counts.
-
-    Returns
-    -------
-    list of dict
-        In the order of the split: ``fold``, ``animal`` (the test group), ``reason`` and what the work gave. A fold
-        whose training or test frames hold one class only has no decoder, and says so in its ``reason``, else empty.
-    """
-    folds = experiment.split.folds
-    keys = [hash_content([ending, experiment.key(fold, model), asked, code_digest(work)]) for fold in folds]
-    wanted = dict(zip(keys, folds, strict=True))
-    paths = {key: None if store is None else Path(store) / f"{key}.{ending}.json" for key in wanted}
-
-    def on_missing(missing, bar):
-        return parallel.in_processes(_run_and_save, [
-            (key, work, experiment.fold_task(wanted[key], model), asked, paths[key]) for key in missing], jobs)
-
-    found = run(paths, load_json, on_missing, label, "fold")
-    return [found[key] for key in keys]
-
-
 def require_some(found, label):
     """Refuse where every fold has a reason to have nothing to show.
 
-    ``found``: of :func:`run_on_decoders`. ``label``: what was done, for the error. Raises DataError: no fold has
-    anything.
+    ``found``: of :meth:`calcium_decoding.experiments.engine.Experiment.map`. ``label``: what was done, for the error.
+    Raises DataError: no fold has anything.
     """
     reasons = list(dict.fromkeys(one["reason"] for one in found))
     if "" not in reasons:
         raise DataError(label, f"nothing in any of {len(found)} folds: {'; '.join(reasons)}", "one fold with a decoder",
                         "use recordings or a split in which training and test frames hold both classes")
-
-
-@threadpool_limits.wrap(limits=1)  # sums in the same order as in :mod:`calcium_decoding.experiments.folds`
-def _run_and_save(key, work, task, asked, path):
-    (fold,), (train, valid, test) = task.split.folds, task.windows()
-    one_class = [f"{name} frames of one class only" for name, windows in (("training", train), ("test", test))
-                 if len(np.unique(windows.labels)) < 2]
-    found = {"fold": fold.name, "animal": fold.test_group, "reason": one_class[0] if one_class else ""}
-    if not one_class:
-        found |= work(task, (train, valid, test), asked)
-    if path is not None:
-        write_json(path, found)
-    return key, found
 
 
 def save(outcome, path):

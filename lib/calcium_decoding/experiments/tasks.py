@@ -1,62 +1,312 @@
-"""What a decoder has to give for each frame: run or rest, or a speed, smoothed or not."""
+"""What is decoded of a recording's behaviour: an event, one of several classes, or quantities.
+
+Each task says what the label of a frame is, what a decoder has to give (its
+:class:`~calcium_decoding.models.heads.Head`) and how well it gave it.
+"""
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.evaluation import metrics
+from calcium_decoding.models.heads import BINARY, Head
 from calcium_decoding.preprocessing.transforms import moving_mean
 
 # Behaviours that say how fast an animal was, the first one there counts, with their units.
 SPEEDS = {"speed_cm_s": "cm/s", "velocity": "the recording's own unit"}
+MOST_CLASSES = 100
+OWN_UNIT = "the recording's own unit"
 
 
-def task_of(target):
-    """``"run"`` (a class is decoded) or ``"speed"`` (a number is)."""
-    return "run" if target == "run" else "speed"
+@dataclass(frozen=True)
+class Binary:
+    """Is something going on or not: running, licking, whisking.
 
-
-def target_of(recording, target="run", smoothing="none"):
-    """Target of each frame of a recording.
-
-    ``target``: ``"run"``: the run label. ``"speed"``: ``speed_cm_s`` or else the size of ``velocity``, in its unit.
-    Otherwise the name of a behaviour, taken as it is. ``smoothing``: of a speed: ``"none"``; ``"moving_mean_30"``, the
-    centred moving mean over frames i-15 .. i+14 of Ajioka et al. 2024 (MATLAB ``movmean``); ``"causal_30"``, the mean
-    over frames i-29 .. i. Windows shrink at the ends of the recording. Any number of frames may stand for 30. Returns
-    ndarray, shape (T,), uint8 for ``"run"``, else float32. Raises DataError: the recording does not have the behaviour.
-    Raises ParameterError: unknown smoothing, or a run label that is to be smoothed.
+    Parameters
+    ----------
+    name : str
+        A behaviour of the recordings, 0 or 1 in each frame.
     """
-    kind, frames = _parsed(smoothing)
-    if target == "run":
-        if kind != "none":
+
+    name: str = "run"
+    kind, main_score, chance, reach, head = "binary", "auc", 0.5, (0, 0), BINARY
+
+    def of(self, dataset):
+        """The task on some data; DataError if a recording does not have the behaviour, or it is not 0 and 1."""
+        for recording in dataset.recordings:
+            levels = np.unique(_behaviour(recording, self.name))
+            if not np.isin(levels, (0, 1)).all():
+                raise DataError(f"recording {recording.id}", f"'{self.name}' with values "
+                                f"{', '.join(f'{x:g}' for x in levels[:5])}", "0 and 1",
+                                "threshold it first, or decode it as Classes or Continuous")
+        return self
+
+    def target(self, recording):
+        """Label of each frame, shape (T,), uint8."""
+        return _behaviour(recording, self.name).astype(np.uint8)
+
+    def require(self, labels, where):
+        """Raise DataError unless both 0 and 1 are among the labels of some windows."""
+        metrics.require_both_classes(labels, where)
+
+    def scores(self, labels, predicted, seen):
+        """Scores and notes; see :func:`calcium_decoding.evaluation.metrics.frame_scores`."""
+        return metrics.frame_scores(labels, predicted), ()
+
+    def short_scores(self, labels, predicted):
+        """The main score alone, as a dict; empty where it does not exist."""
+        return {"auc": metrics.auc(labels, predicted)} if len(np.unique(labels)) == 2 else {}
+
+    def unit(self, dataset):
+        """Unit of what is decoded, for axes."""
+        return "0 rest, 1 run" if self.name == "run" else f"0 or 1: {self.name}"
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Which of several things is going on: an odour, a choice, a state.
+
+    Parameters
+    ----------
+    name : str
+        A behaviour of the recordings, one number a class.
+    classes : dict of str to number, optional
+        Names of the classes; those that occur in the data, by their number, if left out.
+    balanced : bool
+        Each class counts alike in the training of decoders of this library, however often it occurs.
+    """
+
+    name: str
+    classes: Mapping | None = None
+    balanced: bool = True
+    kind, main_score, reach = "classes", "balanced_accuracy", (0, 0)
+
+    @property
+    def head(self):
+        """A logit a class."""
+        return Head("classes", len(self.classes), self.balanced)
+
+    @property
+    def chance(self):
+        """Balanced accuracy of a decoder that knows nothing."""
+        return 1 / len(self.classes)
+
+    def of(self, dataset):
+        """The task on some data, with the classes that occur in them."""
+        levels = sorted({float(x) for r in dataset.recordings for x in np.unique(_behaviour(r, self.name))})
+        named = dict(self.classes) if self.classes else {f"{level:g}": level for level in levels[: MOST_CLASSES + 1]}
+        where = f"{dataset.name}, behaviour '{self.name}'"
+        if len(levels) > MOST_CLASSES or len(named) < 2:
+            raise DataError(where, f"{len(levels)} different values", f"2 to {MOST_CLASSES}, one a class",
+                            "decode it as Continuous, or bin it first" if len(named) > 1 else "decode something else")
+        unknown = [level for level in levels if level not in map(float, named.values())]
+        if unknown:
+            raise DataError(where, f"values {', '.join(f'{x:g}' for x in unknown[:5])}",
+                            f"those of the classes: {', '.join(f'{k} {v:g}' for k, v in named.items())}",
+                            "name a class for each value")
+        return replace(self, classes=named)
+
+    def target(self, recording):
+        """Number of the class of each frame, counted from 0 in the order of :attr:`classes`, shape (T,), int64."""
+        values = _behaviour(recording, self.name)
+        found = np.full(len(values), -1, np.int64)
+        for i, level in enumerate(self.classes.values()):
+            found[values == np.float32(level)] = i
+        return found
+
+    def require(self, labels, where):
+        """Raise DataError unless there are two classes among the labels of some windows."""
+        present = np.unique(labels)
+        if len(present) < 2:
+            only = f"only class {[*self.classes][present[0]]}" if len(present) else "no frames"
+            raise DataError(where, only, "two classes or more", "use longer stretches, or report the fold as not "
+                            "evaluable")
+
+    def scores(self, labels, predicted, seen):
+        """Scores and notes; see :func:`calcium_decoding.evaluation.metrics.class_scores`."""
+        return metrics.class_scores(labels, predicted, tuple(self.classes))
+
+    def short_scores(self, labels, predicted):
+        """The main score alone, as a dict; empty where it does not exist."""
+        scores, _ = metrics.class_scores(labels, predicted, tuple(self.classes))
+        return {self.main_score: scores[self.main_score]}
+
+    def unit(self, dataset):
+        """Unit of what is decoded, for axes."""
+        return self.name
+
+
+@dataclass(frozen=True, init=False)
+class Continuous:
+    """How much: a speed, a position, an angle; several at once.
+
+    Parameters
+    ----------
+    *names : str
+        Behaviours of the recordings. ``"speed"`` is ``speed_cm_s`` or else the size of ``velocity``.
+    smoothing : str
+        ``"none"``; ``"moving_mean_30"``, the centred moving mean over frames i-15 .. i+14 of Ajioka et al. 2024 (MATLAB
+        ``movmean``); ``"causal_30"``, the mean over frames i-29 .. i. Windows shrink at the ends of the recording. Any
+        number of frames may stand for 30. The audit counts the frames that it reaches.
+    period : float or dict of str to float, optional
+        Of quantities that go round, such as a phase (360) or the position on a ring (its length): they are decoded as
+        sine and cosine.
+    """
+
+    names: tuple
+    smoothing: str
+    period: Mapping
+    kind, main_score, chance = "continuous", "r2", 0.0
+
+    def __init__(self, *names, smoothing="none", period=None):
+        if not names or not all(isinstance(name, str) for name in names):
+            raise ParameterError("Continuous", repr(names), "names of behaviours", "name one quantity or more")
+        period = {} if period is None else dict(period) if isinstance(period, Mapping) else dict.fromkeys(names, period)
+        if any(name not in names or not value > 0 for name, value in period.items()):
+            raise ParameterError("period", repr(period), f"a positive number for some of {', '.join(names)}",
+                                 "give the length of one round")
+        if period and smoothing != "none":
+            raise ParameterError("smoothing", repr(smoothing), "'none' for what goes round", "smooth it beforehand")
+        for name, value in (("names", names), ("smoothing", smoothing), ("period", period)):
+            object.__setattr__(self, name, value)
+        _parsed(smoothing)
+
+    @property
+    def name(self):
+        """Names of the quantities, comma between."""
+        return ", ".join(self.names)
+
+    @property
+    def head(self):
+        """A value a quantity, two of one that goes round."""
+        return Head("continuous", len(self.names) + len(self.period))
+
+    @property
+    def reach(self):
+        """Frames before and after a frame that its smoothed target depends on, for the audit."""
+        kind, frames = _parsed(self.smoothing)
+        return {"none": (0, 0), "moving_mean": (frames // 2, (frames - 1) // 2), "causal": (frames - 1, 0)}[kind]
+
+    def of(self, dataset):
+        """The task on some data; DataError if a recording does not have a quantity."""
+        for recording in dataset.recordings:
+            for name in self.names:
+                _quantity(recording, name)
+        return self
+
+    def target(self, recording):
+        """Value of each frame, shape (T,) or (T, size), float32; sine and cosine of a quantity that goes round."""
+        columns = []
+        for name in self.names:
+            values = _quantity(recording, name)
+            if name in self.period:
+                angle = 2 * np.pi * values / self.period[name]
+                columns += [np.sin(angle), np.cos(angle)]
+            else:
+                columns.append(self._smoothed(values))
+        found = np.stack(columns, axis=1).astype(np.float32)
+        return found[:, 0] if found.shape[1] == 1 else found
+
+    def _smoothed(self, values):
+        kind, frames = _parsed(self.smoothing)
+        if kind == "moving_mean":
+            return moving_mean(values, frames)
+        if kind == "causal":
+            return pd.Series(values).rolling(frames, min_periods=1).mean().to_numpy()
+        return values
+
+    def quantities(self, values):
+        """Quantities in their units from what is decoded, shape (n,) or (n, size); a DataFrame, a column a name."""
+        values, found, i = np.asarray(values, np.float64).reshape(len(values), -1), {}, 0
+        for name in self.names:
+            if name in self.period:
+                found[name] = np.arctan2(values[:, i], values[:, i + 1]) / (2 * np.pi) * self.period[name]
+                found[name] %= self.period[name]
+            else:
+                found[name] = values[:, i]
+            i += 1 + (name in self.period)
+        return pd.DataFrame(found)
+
+    def require(self, labels, where):
+        """Raise DataError unless every quantity takes two values among the labels of some windows."""
+        for column in np.asarray(labels).reshape(len(labels), -1).T:
+            metrics.require_change(column, where)
+
+    def scores(self, labels, predicted, seen):
+        """Scores and notes; see :func:`calcium_decoding.evaluation.metrics.speed_scores` of one quantity, and
+        :func:`calcium_decoding.evaluation.metrics.quantity_scores` of several. ``seen``: what is known of running."""
+        if not self.head.shape:
+            scores, notes = metrics.speed_scores(labels, predicted, **seen)
+            return scores | metrics.correlation(labels, predicted), notes
+        return metrics.quantity_scores(self.quantities(labels), self.quantities(predicted), self.period)
+
+    def short_scores(self, labels, predicted):
+        """The main score alone, as a dict; empty where it does not exist."""
+        if (np.ptp(np.asarray(labels).reshape(len(labels), -1), axis=0) == 0).any():
+            return {}
+        if not self.head.shape:
+            return {"r2": metrics.speed_scores(labels, predicted)[0]["r2"]}
+        return {"r2": self.scores(labels, predicted, {})[0]["r2"]}
+
+    def unit(self, dataset):
+        """Unit of what is decoded, for axes."""
+        if len(self.names) > 1 or self.period:
+            return self.name
+        found = [speed_name(r) if self.names[0] == "speed" else self.names[0] for r in dataset.recordings]
+        return " or ".join(dict.fromkeys(SPEEDS.get(name, OWN_UNIT) for name in found))
+
+
+def task_of(name, smoothing="none"):
+    """The task that a parameter of a chapter names.
+
+    Parameters
+    ----------
+    name : str
+        ``"run"`` or ``"binary:NAME"``; ``"classes:NAME"``; else a quantity, or several with a comma between.
+    smoothing : str
+        Of quantities.
+    """
+    kind, _, rest = name.rpartition(":")
+    if name == "run" or kind == "binary":
+        if smoothing != "none":
             raise ParameterError("target_smoothing", repr(smoothing), "'none' for run and rest", "decode speed instead")
+        return Binary(rest)
+    if kind == "classes":
+        return Classes(rest)
+    if kind:
+        raise ParameterError("target", repr(name), "binary:NAME, classes:NAME, or names of quantities",
+                             "name one of these")
+    return Continuous(*(part.strip() for part in name.split(",")), smoothing=smoothing)
+
+
+def speed_name(recording):
+    """Name of the behaviour that says how fast an animal was; empty if none does."""
+    return next((name for name in SPEEDS if name in recording.behaviour), "")
+
+
+def _quantity(recording, name):
+    """A quantity of a recording, shape (T,), float64."""
+    if name != "speed":
+        return _behaviour(recording, name).astype(np.float64)
+    known = speed_name(recording)
+    if not known:
+        raise DataError(f"recording {recording.id}", f"behaviour {', '.join(sorted(recording.behaviour)) or 'none'}",
+                        f"a speed, in {' or '.join(SPEEDS)}", "decode what was measured, or another data set")
+    values = recording.behaviour[known].astype(np.float64)
+    return np.abs(values) if known == "velocity" else values  # there and back count alike
+
+
+def _behaviour(recording, name):
+    if name == "run":
         return recording.run
-    name = target if target != "speed" else next((n for n in SPEEDS if n in recording.behaviour), "a speed")
     if name not in recording.behaviour:
         raise DataError(f"recording {recording.id}", f"behaviour {', '.join(sorted(recording.behaviour)) or 'none'}",
-                        f"{name}, in {' or '.join(SPEEDS)}" if target == "speed" else f"'{name}'",
-                        "decode what was measured, or another data set")
-    values = recording.behaviour[name].astype(np.float64)
-    if target == "speed" and name == "velocity":
-        values = np.abs(values)  # there and back count alike
-    if kind == "moving_mean":
-        values = moving_mean(values, frames)
-    elif kind == "causal":
-        values = pd.Series(values).rolling(frames, min_periods=1).mean().to_numpy()
-    return values.astype(np.float32)
-
-
-def unit_of(recording, target="speed"):
-    """Unit of a target, for axes."""
-    name = target if target != "speed" else next((n for n in SPEEDS if n in recording.behaviour), "")
-    return "0 rest, 1 run" if target == "run" else SPEEDS.get(name, "the recording's own unit")
-
-
-def reach(smoothing):
-    """Frames before and after a frame that its smoothed target depends on, for the audit, as (int, int)."""
-    kind, frames = _parsed(smoothing)
-    return {"none": (0, 0), "moving_mean": (frames // 2, (frames - 1) // 2), "causal": (frames - 1, 0)}[kind]
+                        f"'{name}'", "decode what was measured, or another data set")
+    return recording.behaviour[name]
 
 
 def _parsed(smoothing):

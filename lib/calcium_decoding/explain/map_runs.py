@@ -88,7 +88,7 @@ def run(experiment, model="gru", asked=MapSettings(), store=None, jobs=None, lab
         A name in :data:`calcium_decoding.models.names.EXPLAINED`.
     asked : MapSettings
     store, jobs, label
-        As for :func:`calcium_decoding.experiments.stored.run_on_decoders`.
+        As for :meth:`calcium_decoding.experiments.engine.Experiment.map`.
 
     Returns
     -------
@@ -104,8 +104,8 @@ def run(experiment, model="gru", asked=MapSettings(), store=None, jobs=None, lab
     DataError
         No fold has a decoder.
     """
-    return [Examined(**one) for one in explained(_examined, experiment, model, asdict(asked), "maps", store, jobs,
-                                                 label)]
+    return [Examined(**one) for one in explained(_examined, experiment, model, "maps", store, jobs, label,
+                                                 asked=asdict(asked))]
 
 
 def run_null(plan, dataset, seed, model, asked, n_folds=0, n=0, store=None, jobs=None):
@@ -154,14 +154,12 @@ def _plain(asked):
     return replace(asked, shuffle=False, n_random=0, keep=False)
 
 
-def _examined(task, windows, asked):
-    train, valid, test = windows
-    some = _some(train, LOGISTIC_WINDOWS)
-    network, _ = task.trained(train, valid)
-    logistic, _ = replace(task, model="logistic").trained(some, valid)
-    aucs = {name: float(metrics.auc(test.labels, task.predict(decoder, test)))
+def _examined(fitted, asked):
+    network, test, some = fitted.decoder, fitted.test, _some(fitted.train, LOGISTIC_WINDOWS)
+    logistic = fitted.refit("logistic", some)
+    aucs = {name: float(metrics.auc(test.labels, fitted.predict(test, decoder)))
             for name, decoder in (("auc", network), ("auc_logistic", logistic))}
-    return aucs | _mapped(network.cpu(), logistic, some, test, MapSettings(**asked), task.training.seed)
+    return aucs | _mapped(network.cpu(), logistic, some, test, MapSettings(**asked), fitted.seed)
 
 
 def _mapped(network, logistic, train, test, asked, seed):

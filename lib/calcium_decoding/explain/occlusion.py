@@ -16,8 +16,8 @@ from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import metrics
 from calcium_decoding.experiments import engine, stored
 from calcium_decoding.explain.patches import OccludedFrames, nothing
-from calcium_decoding.models import training_images
-from calcium_decoding.models.training_images import Images, ImageSequences
+from calcium_decoding.models.images import training as training_images
+from calcium_decoding.models.images.training import Images, ImageSequences
 from calcium_decoding.preprocessing.movie_frames import MovieFrames
 from calcium_decoding.preprocessing.windows import WindowSet
 from calcium_decoding.utils import parallel
@@ -223,7 +223,7 @@ def mask_rois(experiment, groups, model="gru", store=None, jobs=None, label="mas
         Numbers of the ROIs of each group, counted from 1.
     model : str
     store, jobs, label
-        As for :func:`calcium_decoding.experiments.stored.run_on_decoders`.
+        As for :meth:`calcium_decoding.experiments.engine.Experiment.map`.
 
     Returns
     -------
@@ -234,18 +234,17 @@ def mask_rois(experiment, groups, model="gru", store=None, jobs=None, label="mas
     """
     if not groups:
         return pd.DataFrame(columns=COLUMNS)
-    found = stored.run_on_decoders(_masked, experiment, model, groups, "masked", store, jobs, label)
+    found = experiment.map(_masked, model, name="masked", store=store, jobs=jobs, label=label, groups=groups)
     return pd.DataFrame([{"fold": one["fold"], "animal": one["animal"], **row}
                          for one in found for row in one.get("rows", ())], columns=COLUMNS)
 
 
-def _masked(task, windows, groups):
-    rows, (train, valid, test) = [], windows
-    decoder, _ = task.trained(train, valid)
+def _masked(fitted, groups):
+    rows, train, test = [], fitted.train, fitted.test
     fills = {"zero": np.zeros(train.n_roi, np.float32), "mean": train.frames.mean(axis=0, dtype=float)}
     for group, rois, fill in [("", (), "none"), *((g, r, f) for g, r in groups.items() for f in fills)]:
         columns, frames = np.array(rois, dtype=int) - 1, test.frames.copy()
         frames[:, columns] = fills[fill][columns] if group else 0
-        p_run = task.predict(decoder, replace(test, frames=frames))
+        p_run = fitted.predict(replace(test, frames=frames))
         rows.append({"group": group, "fill": fill, "auc": metrics.frame_scores(test.labels, p_run)["auc"]})
     return {"rows": rows}

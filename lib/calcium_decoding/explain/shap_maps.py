@@ -60,7 +60,7 @@ def run(experiment, model="gru", n_windows=200, n_background=100, output="probab
         study. All of them if there are fewer.
     output : {"probability", "logit"}
     store, jobs, label
-        As for :func:`calcium_decoding.experiments.stored.run_on_decoders`.
+        As for :meth:`calcium_decoding.experiments.engine.Experiment.map`.
 
     Returns
     -------
@@ -79,19 +79,20 @@ def run(experiment, model="gru", n_windows=200, n_background=100, output="probab
     if n_windows < 0 or n_background < 1:
         raise ParameterError("n_windows, n_background", f"{n_windows}, {n_background}", "0 or more, and 1 or more",
                              "change these numbers")
-    found = explained(_explained, experiment, model, (n_windows, n_background, output), "shap", store, jobs, label)
+    found = explained(_explained, experiment, model, "shap", store, jobs, label,
+                      n_windows=n_windows, n_background=n_background, output=output)
     return [FoldMap(**one | {"mean_abs": np.array(one.get("mean_abs", np.empty((0, 0))))}) for one in found]
 
 
-def explained(work, experiment, model, asked, ending, store=None, jobs=None, label="maps"):
-    """:func:`calcium_decoding.experiments.stored.run_on_decoders` for a network that Deep SHAP has rules for.
+def explained(work, experiment, model, name, store=None, jobs=None, label="maps", **asked):
+    """:meth:`calcium_decoding.experiments.engine.Experiment.map` for a network that Deep SHAP has rules for.
 
     Raises what :func:`run` raises.
     """
     if model not in names.EXPLAINED:
         raise ParameterError("model", repr(model), f"one of {', '.join(names.EXPLAINED)}", "name one of these")
     experiment.audit()
-    found = stored.run_on_decoders(work, experiment, model, asked, ending, store, jobs, label)
+    found = experiment.map(work, model, name=name, store=store, jobs=jobs, label=label, **asked)
     stored.require_some(found, label)
     return found
 
@@ -107,14 +108,12 @@ def run_null(plan, dataset, seed, *asked, **how):
                             n_folds=how.pop("n_folds", 0))
 
 
-def _explained(task, windows, asked):
-    (train, valid, test), (n_windows, n_background, output), settings = windows, asked, task.training
-    decoder, _ = task.trained(train, valid)
-    auc = metrics.auc(test.labels, task.predict(decoder, test))
-    n = len(test)
+def _explained(fitted, n_windows, n_background, output):
+    test, n = fitted.test, len(fitted.test)
+    auc = metrics.auc(test.labels, fitted.predict(test))
     which = np.linspace(0, n, min(n_windows or n, n), endpoint=False, dtype=int)
-    background = np.random.default_rng(settings.seed).choice(n, min(n_background, n), replace=False)
-    mean_abs, base, error = _mean_abs(decoder, test, which, background, output, settings.torch_device())
+    background = np.random.default_rng(fitted.seed).choice(n, min(n_background, n), replace=False)
+    mean_abs, base, error = _mean_abs(fitted.decoder, test, which, background, output, fitted.device)
     return {"mean_abs": mean_abs.tolist(), "auc": float(auc), "base": base, "error": error}
 
 

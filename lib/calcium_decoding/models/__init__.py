@@ -3,10 +3,12 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
-    "cnn_rnn": ["ImageDecoder", "SequenceDecoder", "build_image"],
+    "images.cnn_rnn": ["ImageDecoder", "SequenceDecoder", "build_image"],
+    "decoders": ["Estimator", "Network"],
+    "heads": ["Head"],
     "linear": ["LinearSpeed", "LogisticDecoder", "RidgeSpeed", "TimeDecoder"],
     "names": ["IMAGE_MODELS", "MODELS", "SPEED_MODELS"],
     "recurrent": ["KerasDecoder", "KerasGRU", "KerasLSTM", "RecurrentDecoder", "SpeedDecoder"],
-    "registry": ["build", "task_of"],
+    "registry": ["build", "register"],
     "training": ["TrainingSettings", "fit", "predict"],
 })

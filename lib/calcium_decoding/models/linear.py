@@ -11,8 +11,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer
 
 from calcium_decoding.errors import DataError
+from calcium_decoding.models.heads import BINARY, Head, class_weights
 from calcium_decoding.preprocessing.windows import CLASSES, require_all_classes
 
+QUANTITY = Head("continuous")
 ROWS = 8192  # windows whose features are in memory at a time, where that is possible
 
 
@@ -47,7 +49,7 @@ class FrameDecoder:
 
 
 class LogisticDecoder(FrameDecoder):
-    """Logistic regression on one frame or on a thinned window.
+    """Logistic regression on one frame or on a thinned window, multinomial of several classes.
 
     Parameters
     ----------
@@ -56,20 +58,26 @@ class LogisticDecoder(FrameDecoder):
     every_frames : int or None
         None: the labelled frame alone, as in the study. Otherwise each such frame of the window, counted from the
         labelled one, side by side.
+    head : Head
+        Two or several classes.
     """
 
-    task = "run"
-
-    def __init__(self, past_frames, every_frames=None):
+    def __init__(self, past_frames, every_frames=None, head=BINARY):
         super().__init__(past_frames, every_frames)
-        self.estimator = LogisticRegression(C=1.0, solver="lbfgs", max_iter=1000)
+        weight = "balanced" if head.kind == "classes" and head.balanced else None
+        self.head = head
+        self.estimator = LogisticRegression(C=1.0, solver="lbfgs", max_iter=1000, class_weight=weight)
 
     def fit(self, windows):
         """Fit on all windows of a :class:`~calcium_decoding.preprocessing.windows.WindowSet`."""
         self.estimator.fit(self.features(windows), windows.labels)
 
     def _of_features(self, features):
-        return self.estimator.decision_function(features)
+        if self.head.kind == "binary":
+            return self.estimator.decision_function(features)
+        found = np.full((len(features), self.head.size), -np.inf)  # a class that training windows lack
+        found[:, self.estimator.classes_.astype(int)] = self.estimator.predict_log_proba(features)
+        return found
 
     logits = FrameDecoder.output
 
@@ -87,7 +95,7 @@ class TimeDecoder:
         Of cubic splines: how fast the drift may turn.
     """
 
-    task = "run"
+    head = BINARY
 
     def __init__(self, n_knots=5):
         self.n_knots = n_knots
@@ -183,11 +191,9 @@ class LinearSpeed(FrameDecoder):
         Frames of the window before the labelled one: says where the labelled frame is.
     """
 
-    task = "speed"
-
-    def __init__(self, past_frames):
+    def __init__(self, past_frames, head=QUANTITY):
         super().__init__(past_frames)
-        self.estimator = LinearRegression()
+        self.head, self.estimator = head, LinearRegression()
 
     def fit(self, windows):
         """Fit on all windows of a :class:`~calcium_decoding.preprocessing.windows.WindowSet`.
@@ -229,7 +235,7 @@ class RidgeSpeed(FrameDecoder):
     time. The same as ``sklearn.linear_model.Ridge`` with the penalty in its unit.
     """
 
-    task = "speed"
+    head = QUANTITY
     PENALTIES = tuple(10.0 ** power for power in range(-6, 3))
     BLOCKS = 5
 
@@ -289,10 +295,3 @@ def finite_speed(windows):
         raise DataError("training speed", f"{np.sum(~np.isfinite(speed))} values NaN or infinite",
                         "a number for every window", "leave these frames out")
     return speed
-
-
-def class_weights(labels, n_classes):
-    """Inverse frequency of each class, shape (n_classes,), mean 1 over the samples; 0 where a class does not occur."""
-    count = np.bincount(labels, minlength=n_classes)
-    present = count > 0
-    return np.where(present, len(labels) / (present.sum() * np.maximum(count, 1)), 0.0)

@@ -28,7 +28,7 @@ class History:
 
 
 def run(network, optimiser, n_epochs, train_epoch, validate, seed, checkpoint=None, identity="", show_progress=False,
-        report=None):
+        report=None, patience=0):
     """Train a network epoch by epoch and leave it with the weights of its best validation epoch.
 
     Parameters
@@ -52,6 +52,8 @@ def run(network, optimiser, n_epochs, train_epoch, validate, seed, checkpoint=No
     show_progress : bool
     report : callable, optional
         Called with the numbers of epochs done and planned, before the first epoch and after each.
+    patience : int
+        Stop after so many epochs without a better validation loss; 0: never.
 
     Returns
     -------
@@ -72,10 +74,13 @@ def run(network, optimiser, n_epochs, train_epoch, validate, seed, checkpoint=No
         epochs = range(len(state.history.train_loss), n_epochs)
         report(epochs.start, epochs.stop)
         for epoch in progress(epochs, desc="epochs", unit="epoch", leave=False, disable=not show_progress):
+            if patience and epoch - state.history.best_epoch > patience:
+                break
             state.history.train_loss.append(train_epoch(epoch, state.generator))
             loss = validate()
             if not (math.isfinite(loss) and math.isfinite(state.history.train_loss[-1])):
-                raise DataError(f"epoch {epoch}", "a loss that is NaN or infinite", "a finite loss",
+                raise DataError(f"{getattr(network, 'name', type(network).__name__)}, epoch {epoch}",
+                                "a loss that is NaN or infinite", "a finite loss",
                                 "lower the learning rate, and check that the signal is scaled")
             state.history.valid_loss.append(loss)
             if loss <= min(state.history.valid_loss):

@@ -24,6 +24,13 @@ SPEED_MODELS = {
     "ridge_window": "ridge regression on every 5th frame of the window",
 }
 
+# What some of them can decode, with the most quantities at a time; the others decode anything.
+DECODES = {
+    "logistic": (("binary", "classes"), None), "logistic_window": (("binary", "classes"), None),
+    "time_only": (("binary",), None), "linear": (("continuous",), None), "ridge_window": (("continuous",), 1),
+    "speed_gru": (("continuous",), None), "speed_gru_scaled": (("continuous",), None),
+}
+
 # calcium_decoding.models.build_image
 IMAGE_MODELS = {
     "cnn": "convolutional network on the labelled image",
@@ -73,3 +80,11 @@ FOOTSTEP_LABELS = {
     "hybrid": "hybrid", "no_attention": "without attention", "no_convolution": "without convolution",
     "no_bilstm": "without BiLSTM", **{name: LABELS[name] for name in ("lstm", "logistic", "logistic_window")},
     "majority": "majority"}
+
+_SPARE_COLOURS = "#D55E00", "#F0E442", "#999999", "#882255", "#117733", "#332288", "#AA4499", "#88CCEE"
+
+
+def show(name, label="", colour=""):
+    """Give a decoder that is not of this library its label and colour in figures."""
+    LABELS[name] = label or LABELS.get(name, name)
+    COLOURS[name] = colour or COLOURS.get(name) or _SPARE_COLOURS[(len(COLOURS) - len(_SHOWN)) % len(_SPARE_COLOURS)]

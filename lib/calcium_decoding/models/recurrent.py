@@ -6,11 +6,13 @@ The cells of TensorFlow 1.15 Keras differ from PyTorch's in three ways: gates ar
 gates, so saved ones fit as they are.
 """
 
+import numpy as np
 import torch
 from torch import nn
 
 from calcium_decoding.models import fused_gru
-from calcium_decoding.models.linear import finite_speed
+from calcium_decoding.models.heads import BINARY
+from calcium_decoding.models.linear import QUANTITY, finite_speed
 
 LAYERS = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
 
@@ -29,6 +31,8 @@ class RecurrentDecoder(nn.Module):
     bidirectional : bool
         A second layer reads the window backwards. Each is read at its own last step, after the whole window, and the
         two are put side by side, as Keras' bidirectional wrapper does.
+    head : Head
+        A logit, or one a class.
 
     Notes
     -----
@@ -36,12 +40,11 @@ class RecurrentDecoder(nn.Module):
     a hard sigmoid and one bias: see :class:`~calcium_decoding.models.recurrent.KerasDecoder`.
     """
 
-    task = "run"
-
-    def __init__(self, n_roi, hidden=32, cell="gru", bidirectional=False):
+    def __init__(self, n_roi, hidden=32, cell="gru", bidirectional=False, head=BINARY):
         super().__init__()
+        self.head = head
         self.recurrent = LAYERS[cell](n_roi, hidden, batch_first=True, bidirectional=bidirectional)
-        self.readout = nn.Linear(hidden * (1 + bidirectional), 1)
+        self.readout = nn.Linear(hidden * (1 + bidirectional), head.size)
         initialise(self.recurrent)
         initialise_dense(self.readout)
 
@@ -65,7 +68,7 @@ class RecurrentDecoder(nn.Module):
         return last[0] if isinstance(last, tuple) else last  # an LSTM has state and memory; the state is its output
 
     def _read(self, last_states):
-        return self.readout(torch.cat(tuple(last_states), dim=1)).squeeze(-1)
+        return self.readout(torch.cat(tuple(last_states), dim=1)).view(-1, *self.head.shape)
 
 
 def initialise(layer):
@@ -173,19 +176,20 @@ class KerasDecoder(nn.Module):
     hidden : int
         Units of the recurrent layer; 32 in the study.
     cell : {"gru", "lstm"}
+    head : Head
+        A logit, or one a class.
     """
 
-    task = "run"
-
-    def __init__(self, n_roi, hidden=32, cell="gru"):
+    def __init__(self, n_roi, hidden=32, cell="gru", head=BINARY):
         super().__init__()
+        self.head = head
         self.recurrent = {"gru": KerasGRU, "lstm": KerasLSTM}[cell](n_roi, hidden)
-        self.readout = nn.Linear(hidden, 1)
+        self.readout = nn.Linear(hidden, head.size)
         initialise_dense(self.readout)
 
     def forward(self, windows):
         """Logits, shape (batch,), of windows, shape (batch, length, n_roi), float32."""
-        return self.readout(self.recurrent(windows)).squeeze(-1)
+        return self.readout(self.recurrent(windows)).view(-1, *self.head.shape)
 
 
 class SpeedDecoder(nn.Module):
@@ -201,6 +205,8 @@ class SpeedDecoder(nn.Module):
     scaled : bool
         Ours, not published: the network's output is in units of the SD of the training speed about its mean, set by
         :meth:`prepare`, so a short training need not first learn the unit of the speed.
+    head : Head
+        One quantity or several.
 
     Notes
     -----
@@ -209,20 +215,18 @@ class SpeedDecoder(nn.Module):
     differ by 0.4 %. Gates and initial weights as in :class:`~calcium_decoding.models.recurrent.RecurrentDecoder`.
     """
 
-    task = "speed"
-
-    def __init__(self, n_roi, scaled=False):
+    def __init__(self, n_roi, scaled=False, head=QUANTITY):
         super().__init__()
-        self.scaled = scaled
+        self.scaled, self.head = scaled, head
         self.first = nn.GRU(n_roi, 64, batch_first=True)
         self.second = nn.GRU(64, 32, batch_first=True)
         self.dense = nn.Sequential(
             _BatchNorm(32), nn.Dropout(0.3), nn.Linear(32, 16), nn.ReLU(),
             _BatchNorm(16), nn.Dropout(0.2), nn.Linear(16, 8), nn.ReLU(),
-            _BatchNorm(8), nn.Dropout(0.1), nn.Linear(8, 1))
+            _BatchNorm(8), nn.Dropout(0.1), nn.Linear(8, head.size))
         # Buffers travel with the weights.
-        self.register_buffer("mean", torch.zeros(()))
-        self.register_buffer("sd", torch.ones(()))
+        self.register_buffer("mean", torch.zeros(head.shape))
+        self.register_buffer("sd", torch.ones(head.shape))
         initialise(self.first)
         initialise(self.second)
         for layer in self.dense:
@@ -248,14 +252,15 @@ class SpeedDecoder(nn.Module):
         """
         speed = finite_speed(windows)
         if self.scaled:
-            self.mean.fill_(speed.mean())
-            self.sd.fill_(speed.std() or 1.0)
+            sd = speed.std(axis=0)
+            self.mean.copy_(torch.as_tensor(speed.mean(axis=0)))
+            self.sd.copy_(torch.as_tensor(np.where(sd > 0, sd, 1.0)))
 
     def forward(self, windows):
         """Speed, shape (batch,), of windows, shape (batch, length, n_roi), float32."""
         every_step, _ = self.first(windows)
         _, last = self.second(every_step)
-        return self.mean + self.sd * self.dense(last[-1]).squeeze(-1)
+        return self.mean + self.sd * self.dense(last[-1]).view(-1, *self.head.shape)
 
 
 class _BatchNorm(nn.BatchNorm1d):

@@ -1,87 +1,150 @@
-"""Every decoder behind one signature, built by name.
+"""Every decoder of ROI traces behind one signature, built by name or from a user's own class.
 
-A decoder takes windows of shape ``(batch, length, n_roi)``, time first, and gives one number a window: a logit of
-running (``task`` "run", names in :data:`MODELS`) or a speed (``task`` "speed", names in :data:`SPEED_MODELS`). Networks
-are ``torch.nn.Module``; linear decoders have ``fit(windows)`` and ``output(windows)``, those of running call the latter
-``logits`` as well. Decoders of images (names in :data:`IMAGE_MODELS`, made by :func:`build_image`) take movie frames
-with their neighbours, or windows of them, in place of ROIs.
+A decoder takes windows of shape ``(batch, length, n_roi)``, time first, and gives what its
+:class:`~calcium_decoding.models.heads.Head` says: a logit, a logit a class, or a value a quantity. Networks are
+``torch.nn.Module``; others have ``fit(windows)`` and ``output(windows)``. Decoders of images (names in
+:data:`IMAGE_MODELS`, made by :func:`build_image`) take movie frames with their neighbours, or windows of them, in place
+of ROIs.
 """
 
 import torch
 
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.models.linear import LinearSpeed, LogisticDecoder, RidgeSpeed, TimeDecoder
-from calcium_decoding.models.names import MODELS, SPEED_MODELS
+from calcium_decoding.models import names
+from calcium_decoding.models.decoders import OwnNetwork, decoder_of, name_of
+from calcium_decoding.models.heads import BINARY, KINDS
+from calcium_decoding.models.linear import QUANTITY, LinearSpeed, LogisticDecoder, RidgeSpeed, TimeDecoder
 from calcium_decoding.models.recurrent import KerasDecoder, RecurrentDecoder, SpeedDecoder
 
-# How each is made from the number of ROIs and the frames before the labelled one.
-_RUN = {
-    "gru": lambda n, past: RecurrentDecoder(n),
-    "lstm": lambda n, past: RecurrentDecoder(n, cell="lstm"),
-    "rnn": lambda n, past: RecurrentDecoder(n, cell="rnn"),
-    "bigru": lambda n, past: RecurrentDecoder(n, cell="gru", bidirectional=True),
-    "bilstm": lambda n, past: RecurrentDecoder(n, cell="lstm", bidirectional=True),
-    "birnn": lambda n, past: RecurrentDecoder(n, cell="rnn", bidirectional=True),
-    "gru_keras": lambda n, past: KerasDecoder(n),
-    "lstm_keras": lambda n, past: KerasDecoder(n, cell="lstm"),
-    "logistic": lambda n, past: LogisticDecoder(past),
-    "logistic_window": lambda n, past: LogisticDecoder(past, every_frames=5),
-    "time_only": lambda n, past: TimeDecoder(),
-}
-_SPEED = {
-    "speed_gru": lambda n, past: SpeedDecoder(n),
-    "speed_gru_scaled": lambda n, past: SpeedDecoder(n, scaled=True),
-    "linear": lambda n, past: LinearSpeed(past),
-    "ridge_window": lambda n, past: RidgeSpeed(past, every_frames=5),
-}
+
+def _recurrent(kind, **options):
+    """A maker of recurrent decoders; those of quantities are put into the unit of the labels."""
+    def make(n, past, head):
+        network = kind(n, head=head, **options)
+        return OwnNetwork(network, head, "recurrent network") if head.kind == "continuous" else network
+    return make
 
 
-def task_of(name):
-    """What a model decodes: "run" (a logit of running) or "speed" (a number in the unit of the labels).
+# How each is made from the number of ROIs, the frames before the labelled one, and the head.
+_MAKERS = {
+    "gru": _recurrent(RecurrentDecoder),
+    "lstm": _recurrent(RecurrentDecoder, cell="lstm"),
+    "rnn": _recurrent(RecurrentDecoder, cell="rnn"),
+    "bigru": _recurrent(RecurrentDecoder, cell="gru", bidirectional=True),
+    "bilstm": _recurrent(RecurrentDecoder, cell="lstm", bidirectional=True),
+    "birnn": _recurrent(RecurrentDecoder, cell="rnn", bidirectional=True),
+    "gru_keras": _recurrent(KerasDecoder),
+    "lstm_keras": _recurrent(KerasDecoder, cell="lstm"),
+    "logistic": lambda n, past, head: LogisticDecoder(past, head=head),
+    "logistic_window": lambda n, past, head: LogisticDecoder(past, every_frames=5, head=head),
+    "time_only": lambda n, past, head: TimeDecoder(),
+    "speed_gru": lambda n, past, head: SpeedDecoder(n, head=head),
+    "speed_gru_scaled": lambda n, past, head: SpeedDecoder(n, scaled=True, head=head),
+    "linear": lambda n, past, head: LinearSpeed(past, head),
+    "ridge_window": lambda n, past, head: RidgeSpeed(past, every_frames=5),
+}
+_own = {}
+
+
+def register(name, decoder, label="", colour=""):
+    """Give a decoder of your own a name, as those of this library have one.
 
     Parameters
     ----------
     name : str
-        A name in :data:`MODELS` or :data:`SPEED_MODELS`.
+    decoder : Network, Estimator, class of torch.nn.Module, or scikit-learn estimator
+    label, colour : str
+        Of tables and figures; the name, and a colour that is chosen, if left empty.
 
     Raises
     ------
     ParameterError
-        Unknown name.
+        A name of this library.
     """
-    _require_known(name)
-    return "run" if name in MODELS else "speed"
+    if name in _MAKERS or name in names.IMAGE_MODELS:
+        raise ParameterError("name", repr(name), "a name that is not taken by this library", "choose another name")
+    _own[name] = decoder_of(decoder)
+    names.show(name, label, colour)
 
 
-def build(name, n_roi, past_frames, seed):
-    """A fresh decoder by name.
+def resolve(decoder):
+    """A decoder as it is built: the name of one of this library, a Network or an Estimator.
+
+    Raises ParameterError: an unknown name, or no decoder at all.
+    """
+    decoder = decoder_of(decoder)
+    if isinstance(decoder, str) and decoder in _own:
+        return _own[decoder]
+    if isinstance(decoder, str) and decoder not in _MAKERS:
+        raise ParameterError("model", repr(decoder), f"one of {', '.join([*_MAKERS, *_own])}", "name one of these")
+    if not isinstance(decoder, str):
+        names.show(decoder.name, decoder.label, decoder.colour)
+    return decoder
+
+
+def require(decoder, head):
+    """Raise ParameterError if a decoder cannot give what a head asks for."""
+    decoder = resolve(decoder)
+    if isinstance(decoder, str) and not fits(decoder, head):
+        kinds, most = names.DECODES[decoder]
+        says = " or ".join(kinds) + (f", {most} at a time" if most else "")
+        raise ParameterError("model", f"'{decoder}', which decodes {says}",
+                             f"one that decodes {head.kind}, {head.size} at a time: "
+                             f"{', '.join(name for name in _MAKERS if fits(name, head))}",
+                             "name another model or another target")
+
+
+def fits(name, head):
+    """True if a decoder of this library can give what a head asks for."""
+    kinds, most = names.DECODES.get(name, (KINDS, None))
+    return head.kind in kinds and not (most and head.size > most)
+
+
+def digest(decoder):
+    """What of a decoder a stored result depends on: its name, or a hash of a user's own."""
+    decoder = resolve(decoder)
+    return decoder if isinstance(decoder, str) else decoder.digest()
+
+
+def build(decoder, n_roi, past_frames, seed, head=None, n_frames=None):
+    """A fresh decoder.
 
     Parameters
     ----------
-    name : str
-        A name in :data:`MODELS` or :data:`SPEED_MODELS`.
+    decoder : str, Network or Estimator
+        A name in :data:`MODELS` or :data:`SPEED_MODELS`, or a decoder of your own.
     n_roi : int
     past_frames : int
         Frames of the window before the labelled one.
     seed : int
         Seed of the initial weights.
+    head : Head, optional
+        What it has to give; what the name decodes if left out.
+    n_frames : int, optional
+        Frames of the window, for a network of your own; twice ``past_frames`` and one if left out.
 
     Returns
     -------
-    torch.nn.Module or a linear decoder
-        Its ``task`` is "run" or "speed".
+    torch.nn.Module, or a decoder with ``fit`` and ``output``
+        Its ``head`` says what it gives.
 
     Raises
     ------
     ParameterError
-        Unknown name.
+        Unknown name, or one that cannot give this.
+    DataError
+        A network of your own that cannot be made or used.
     """
-    _require_known(name)
+    decoder = resolve(decoder)
+    head = head or default_head(decoder)
+    require(decoder, head)
+    if not isinstance(decoder, str):
+        return decoder.build(n_roi, past_frames, n_frames or 2 * past_frames + 1, head, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return (_RUN | _SPEED)[name](n_roi, past_frames)
+        return _MAKERS[decoder](n_roi, past_frames, head)
 
 
-def _require_known(name):
-    if name not in MODELS | SPEED_MODELS:
-        raise ParameterError("model", repr(name), f"one of {', '.join(MODELS | SPEED_MODELS)}", "name one of these")
+def default_head(decoder):
+    """What a decoder gives where nothing else is asked for: two classes, or one quantity."""
+    return QUANTITY if name_of(decoder) in names.SPEED_MODELS else BINARY

@@ -7,16 +7,16 @@ all windows. The same seed gives the same bits on the same machine, also when tr
 import hashlib
 import math
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import torch
-from scipy.special import expit
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.models import loop
+from calcium_decoding.models.decoders import head_of
 from calcium_decoding.utils.files import hash_content
 
 INFERENCE_BATCH = 4096
@@ -36,7 +36,9 @@ class TrainingSettings:
     learning_rate : float
         Of Adam with betas 0.9 and 0.999 and epsilon 1e-7.
     label_smoothing : float
-        s in y' = y (1 - s) + s / 2, of run and rest; a speed is left as it is.
+        s in y' = y (1 - s) + s / 2, of two classes, or s / K of K; quantities are left as they are.
+    patience : int
+        Stop after so many epochs without a better validation loss; 0: never.
     seed : int
         Of initial weights, shuffling and dropout.
     device : str
@@ -49,6 +51,7 @@ class TrainingSettings:
     min_updates: int = 0
     learning_rate: float = 1e-3
     label_smoothing: float = 1e-3
+    patience: int = 0
     seed: int = 123
     device: str = "cpu"
 
@@ -59,6 +62,7 @@ class TrainingSettings:
             ("train_every", self.train_every >= 1, "1 or more"),
             ("min_updates", self.min_updates >= 0, "0 or more"),
             ("learning_rate", self.learning_rate > 0, "more than 0"),
+            ("patience", self.patience >= 0, "0 or more"),
             ("label_smoothing", 0 <= self.label_smoothing < 1, "0 or more and below 1"),
             ("device", self.device in ("cpu", "cuda", "auto"), "cpu, cuda or auto"),
         ):
@@ -92,12 +96,12 @@ def device_of(name):
 def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False, report=None):
     """Train a decoder and leave it with the weights of its best validation epoch.
 
-    The loss is the cross entropy of run and rest, or the mean squared error of a speed.
+    The loss is that of its head: cross entropy of classes, mean squared error of quantities.
 
     Parameters
     ----------
     decoder : torch.nn.Module or linear decoder
-        Changed in place. Its ``task`` is ``"run"``, also if it names none, or ``"speed"``.
+        Changed in place. One without a ``head`` decides between two.
     train, valid : WindowSet
         Validation chooses the epoch; a linear decoder has nothing to choose and does not see it.
     settings : TrainingSettings
@@ -118,9 +122,9 @@ def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False, r
         The training windows hold one class or one speed only, or the loss became NaN or infinite.
     """
     train = settings.trained_on(train)
-    if train.labels.min() == train.labels.max():
-        raise DataError("training windows", f"only label {train.labels[0]:g} in {len(train)} windows",
-                        "speeds that differ" if _decodes_speed(decoder) else "both rest and run",
+    if (train.labels == train.labels[0]).all():
+        raise DataError("training windows", f"only label {train.labels[0]} in {len(train)} windows",
+                        "values that differ" if head_of(decoder).kind == "continuous" else "two classes or more",
                         "train on more sessions, or leave this fold out")
     if not isinstance(decoder, nn.Module):
         decoder.fit(train)
@@ -132,7 +136,9 @@ def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False, r
 
 
 def predict(decoder, windows, device="cpu"):
-    """Probability of running, or speed in the unit of the training labels, for each window, shape (n,), float64.
+    """Decoded probability, probability of each class, or quantities in the unit of the labels: a row a window, float64.
+
+    Shape (n,); (n, classes) or (n, quantities) of several.
 
     Parameters
     ----------
@@ -143,23 +149,21 @@ def predict(decoder, windows, device="cpu"):
     """
     if isinstance(decoder, nn.Module):
         with loop.deterministic():
-            output = _logits(decoder.to(device), _Frames(windows, device)).cpu().numpy().astype(np.float64)
+            output = _outputs(decoder.to(device), _Frames(windows, device)).cpu().numpy().astype(np.float64)
+    elif hasattr(decoder, "decoded"):
+        return decoder.decoded(windows)
     else:
         output = decoder.output(windows)
-    return output if _decodes_speed(decoder) else expit(output)
-
-
-def _decodes_speed(decoder):
-    return getattr(decoder, "task", "run") == "speed"
+    return head_of(decoder).decoded(output)
 
 
 class _Frames:
     """The frames of a WindowSet on a device, from which batches of windows are gathered."""
 
-    def __init__(self, windows, device):
+    def __init__(self, windows, device, label_type=torch.float32):
         self.frames = torch.from_numpy(windows.frames).to(device)
         self.starts = torch.from_numpy(windows.starts).to(device)
-        self.labels = torch.from_numpy(np.asarray(windows.labels, dtype=np.float32)).to(device)
+        self.labels = torch.from_numpy(np.asarray(windows.labels)).to(device, label_type)
         self.offsets = torch.arange(windows.spec.length, device=device)[:, None]
 
     def __len__(self):
@@ -179,7 +183,7 @@ class _Frames:
         return [self.frames[self.starts[a] : self.starts[b - 1] + len(self.offsets)] for a, b in pairwise(ends)]
 
 
-def _logits(network, frames):
+def _outputs(network, frames):
     network.eval()
     with torch.inference_mode():
         shared = frames.stretches() if hasattr(network, "of_stretch") else ()
@@ -190,30 +194,21 @@ def _logits(network, frames):
         return torch.cat([network(frames.windows(which)) for which in order.split(INFERENCE_BATCH)])
 
 
-def _loss(logits, labels, smoothing):
-    return binary_cross_entropy_with_logits(logits, labels * (1.0 - smoothing) + smoothing / 2.0)
-
-
-def _loss_of(decoder, settings):
-    """Loss of outputs and labels that a decoder is trained with."""
-    if _decodes_speed(decoder):
-        return mse_loss
-    return lambda logits, labels: _loss(logits, labels, settings.label_smoothing)
-
-
 def _fit_network(network, train, valid, settings, checkpoint, show_progress, report):
-    device = settings.torch_device()
+    device, head = settings.torch_device(), head_of(network)
     network.to(device)
-    train_frames, valid_frames = _Frames(train, device), _Frames(valid, device)
+    train_frames, valid_frames = (_Frames(windows, device, head.label_type) for windows in (train, valid))
     optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, eps=1e-7, fused=True)
-    loss_of = _loss_of(network, settings)
+    weights = head.weights(train.labels)
+    loss_of = partial(head.loss, label_smoothing=settings.label_smoothing, scale=getattr(network, "scale", None),
+                      weights=None if weights is None else weights.to(device))
     identity = "" if checkpoint is None else hash_content([asdict(settings), str(network), _digest(train),
                                                            _digest(valid)])
     return loop.run(
         network, optimiser, settings.epochs_for(len(train)),
         lambda _, generator: _train_epoch(network, optimiser, train_frames, settings, loss_of, generator),
-        lambda: float(loss_of(_logits(network, valid_frames), valid_frames.labels)),
-        settings.seed, checkpoint, identity, show_progress, report)
+        lambda: float(loss_of(_outputs(network, valid_frames), valid_frames.labels)),
+        settings.seed, checkpoint, identity, show_progress, report, settings.patience)
 
 
 def _train_epoch(network, optimiser, frames, settings, loss_of, generator):

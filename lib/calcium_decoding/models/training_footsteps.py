@@ -6,21 +6,18 @@ or without mixup, as in the public code of Mirzaee, Chang, Latifi 2025 (arXiv 25
 """
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch.nn.functional import cross_entropy, log_softmax
 
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.models import loop
+from calcium_decoding.models.heads import class_weights
 from calcium_decoding.models.hybrid import CLASS_HEADS, HEADS
-from calcium_decoding.models.linear import class_weights
+from calcium_decoding.models.images.training import OneCycle, weights_hash
 from calcium_decoding.models.training import device_of
-from calcium_decoding.models.training_images import OneCycle, weights_hash
 from calcium_decoding.preprocessing.windows import head_labels, require_all_classes
 from calcium_decoding.utils.files import hash_content
 
@@ -131,58 +128,17 @@ def fit_many(network, trains, valids, settings, checkpoint=None, report=None, tr
         optimiser = settings.cycle.optimiser(network)
         identity = hash_content([asdict(settings), str(network), weights_hash(network), trained is not None,
                                  [s.digest for s in (*sets, *tests)]]) if checkpoint else ""
-        patience = _Patience(settings.patience, checkpoint, identity)
         # cuDNN goes backward through recurrent layers in training mode only, and frozen layers are not in it.
         with torch.backends.cudnn.flags(enabled=trained is None):
             history = loop.run(
                 network, optimiser, settings.epochs,
-                lambda epoch, generator: patience.train(
-                    lambda: _epoch(network, optimiser, sets, settings, epoch, generator, trained is not None)),
-                lambda: patience.validate(lambda: _valid_loss(network, tests, sets, settings)),
-                settings.seed, checkpoint, identity, report=report)
+                lambda epoch, generator: _epoch(network, optimiser, sets, settings, epoch, generator,
+                                                trained is not None),
+                lambda: _valid_loss(network, tests, sets, settings),
+                settings.seed, checkpoint, identity, report=report, patience=settings.patience)
         for parameter in network.parameters():
             parameter.requires_grad_(True)
-        return loop.History(history.train_loss[: patience.epochs], history.valid_loss[: patience.epochs],
-                            history.best_epoch)
-
-
-class _Patience:
-    """Early stopping inside the common loop: epochs after the stop cost nothing and are not in the history.
-
-    The loop knows no early stop; the losses so far are read from the checkpoint where training goes on.
-    """
-
-    def __init__(self, patience, checkpoint, identity):
-        self.patience, self.train_loss, self.valid_loss = patience, [], []
-        if checkpoint and Path(checkpoint).exists():
-            with safe_open(checkpoint, framework="pt") as file:
-                past = file.metadata()
-            if past["identity"] == identity:
-                history = json.loads(past["history"])
-                for train, valid in zip(history["train_loss"], history["valid_loss"], strict=True):
-                    if not self.stopped:
-                        self.train_loss.append(train)
-                        self.valid_loss.append(valid)
-
-    @property
-    def epochs(self):
-        return len(self.valid_loss)
-
-    @property
-    def stopped(self):
-        losses = self.valid_loss
-        best = len(losses) - 1 - losses[::-1].index(min(losses)) if losses else 0
-        return len(losses) - 1 - best >= self.patience
-
-    def train(self, epoch):
-        if not self.stopped:
-            self.train_loss.append(epoch())
-        return self.train_loss[-1]
-
-    def validate(self, loss):
-        if len(self.valid_loss) < len(self.train_loss):
-            self.valid_loss.append(loss())
-        return self.valid_loss[-1]
+        return history
 
 
 class _OnDevice:

@@ -177,7 +177,7 @@ def _as_recording(recording, name, signal):
 def _aucs(folds, label):
     """AUC by name of the fold, of those that have one."""
     names = [fold.fold for fold in folds]
-    if len(set(names)) < len(names) or any(fold.task != "run" for fold in folds):
+    if len(set(names)) < len(names) or any(fold.kind != "binary" for fold in folds):
         raise DataError(label, "two results of one fold, or a decoded speed", "one decoder of running",
                         "give the results of one model")
     return {fold.fold: fold.scores["auc"] for fold in folds if fold.scores}

@@ -11,3 +11,7 @@ RECIPES = {
     "scaled": "standardised by the training frames",
     "events": "causal exponential smoothing of events, standardised by the training frames",
 }
+
+# What suits a split by its regime: the published one sees whole sessions, which a split within sessions forbids.
+SUITS = {"animal_pairs": "published", "leave_one_session_out": "published", "blocked": "scaled", "last_part": "events",
+         "nested_animals": "published", "random_windows": "raw"}

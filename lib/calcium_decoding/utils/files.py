@@ -100,12 +100,16 @@ def source_digest(path):
 
     Raises SyntaxError: the file is not Python.
     """
-    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    return hash_content(plain_syntax(ast.parse(Path(path).read_text(encoding="utf-8"))))
+
+
+def plain_syntax(tree):
+    """A syntax tree as lists that JSON can hold, without docstrings; these are taken out of the tree."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) \
                 and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
-    return hash_content(_plain(tree))
+    return _plain(tree)
 
 
 def _plain(node):

@@ -11,6 +11,7 @@ from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import cards, linear_null, nulls, statistics
 from calcium_decoding.experiments import engine
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models import training
 from calcium_decoding.plotting.style import DECODED, NULL_COLOUR, RUN, SIGNAL, simulated_mark, time_axis
 from calcium_decoding.preprocessing.windows import WindowSpec
@@ -127,7 +128,7 @@ def plan(dataset, recipe):
         return None
     spec = WindowSpec(0, 0)
     audit.audit(split, spec, preprocessing.build(**recipe), dataset)
-    return engine.Experiment(dataset, split, spec, recipe, training.TrainingSettings())
+    return engine.Experiment(dataset, split, Traces(recipe, spec), training=training.TrainingSettings())
 
 
 def stored_level():

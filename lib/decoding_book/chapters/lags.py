@@ -10,11 +10,12 @@ from scipy.interpolate import CubicSpline
 
 from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation import cards, statistics
-from calcium_decoding.experiments import compare, timing
+from calcium_decoding.experiments import compare
 from calcium_decoding.plotting import comparisons
 from calcium_decoding.plotting.style import DECODED, NULL_COLOUR, RUN, SIGNAL, simulated_mark
 from calcium_decoding.simulation import widefield
 from calcium_decoding.simulation.signals import indicator_kernel
+from decoding_book.chapters import timing
 
 
 def behaviour_correlation(recordings, shifts_frames, kernel=(1.0,)):
@@ -75,7 +76,7 @@ def curves(plan, datasets, shifts_frames, store=None, jobs=None, n_folds=0, mode
 
     A window would blur the curve by its own length. A decoder of one frame cannot undo the indicator's delay either.
 
-    ``plan``: as in :mod:`calcium_decoding.experiments.timing`. ``datasets``: dict of str to Dataset. ``shifts_frames``:
+    ``plan``: as in :mod:`decoding_book.chapters.timing`. ``datasets``: dict of str to Dataset. ``shifts_frames``:
     sequence of int. ``store``, ``jobs``, ``n_folds``: as elsewhere. ``model``: a decoder of the labelled frame. Returns
     dict of str to list of ConditionResult: by name of the data set, in the order of the shifts.
     """

@@ -9,6 +9,7 @@ from calcium_decoding.data.published import roi_table
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation.cards import Score, summarise
 from calcium_decoding.experiments import engine
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models.names import COLOURS, LABELS
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.plotting.style import (
@@ -107,7 +108,7 @@ def world_scores(seed, models=("logistic", "time_only"), store=None, jobs=None):
     for world in widefield.WORLDS:
         dataset = widefield.dataset(widefield.SimulationSettings(world, seed, **WORLD_SIZE), f"world {world}")
         split = splits.build("animal_pairs", dataset, spec, preprocessing.build(**recipe))
-        experiment = engine.Experiment(dataset, split, spec, recipe, TrainingSettings(seed=seed))
+        experiment = engine.Experiment(dataset, split, Traces(recipe, spec), training=TrainingSettings(seed=seed))
         folds = engine.run(experiment, models, store, jobs, label=world)
         rows += [{"world": world, "model": f.model, "fold": f.fold, "auc": f.scores["auc"]} for f in folds if f.scores]
     return pd.DataFrame(rows)

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from calcium_decoding.data import published
-from calcium_decoding.experiments import variants
 from calcium_decoding.models.names import LABELS
+from decoding_book.chapters import variants
 
 # Where the paper states the score of a model of ours: experiment, model and variant in its table.
 _PUBLISHED = {

@@ -10,6 +10,7 @@ from calcium_decoding import preprocessing, splits
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments import engine
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.simulation.widefield.physiology import indicator
 from decoding_book.chapters import lags
@@ -41,8 +42,8 @@ def plan(spec, dataset, say=False, n_folds=0):
     recipe = {"name": "scaled", "rate_hz": RATE_HZ}
     split = splits.build("animal_pairs", dataset, spec, preprocessing.build(**recipe))
     first = {fold.test_group: fold for fold in reversed(split.folds)}  # one fold a test animal
-    return engine.Experiment(dataset, replace(split, folds=tuple(first.values())[::-1]), spec, recipe,
-                             TrainingSettings())
+    return engine.Experiment(dataset, replace(split, folds=tuple(first.values())[::-1]), Traces(recipe, spec),
+                             training=TrainingSettings())
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from calcium_decoding.experiments import compare, engine, nested
 from calcium_decoding.experiments.compare import Condition, ConditionResult
 from calcium_decoding.experiments.engine import Experiment
 from calcium_decoding.experiments.folds import FoldResult
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.explain import occlusion
 from calcium_decoding.models.loop import History
 from calcium_decoding.models.training import TrainingSettings
@@ -47,8 +48,9 @@ def make_dataset(effect, shared=(), animals=3, n_frames=500, names=NAMES, seed=0
 
 
 def make_experiment(dataset, recipe="scaled", spec=None, **training):
-    return Experiment(dataset, splits.animal_pairs(dataset), spec or WindowSpec(0, 0),
-                      {"name": recipe, "rate_hz": 30.0}, TrainingSettings(**training))
+    return Experiment(dataset, splits.animal_pairs(dataset),
+                      Traces({"name": recipe, "rate_hz": 30.0}, spec or WindowSpec(0, 0)),
+                      training=TrainingSettings(**training))
 
 
 def noise(n_frames=60, n_roi=6, seed=0):

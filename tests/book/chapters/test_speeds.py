@@ -11,9 +11,11 @@ from calcium_decoding import splits
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import conformal, metrics
-from calcium_decoding.experiments import compare, tasks
+from calcium_decoding.experiments import compare
 from calcium_decoding.experiments.compare import ConditionResult
 from calcium_decoding.experiments.engine import Experiment
+from calcium_decoding.experiments.inputs import Traces
+from calcium_decoding.experiments.tasks import Continuous
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.plotting import comparisons
 from calcium_decoding.preprocessing.windows import WindowSpec
@@ -40,8 +42,9 @@ def make_dataset(**of_last):
 
 
 def experiment(dataset, smoothing="none"):
-    return Experiment(dataset, splits.animal_pairs(dataset), WindowSpec(2, 2), {"name": "scaled", "rate_hz": 30.0},
-                      TrainingSettings(epochs=1), "speed", smoothing)
+    return Experiment(dataset, splits.animal_pairs(dataset),
+                      Traces({"name": "scaled", "rate_hz": 30.0}, WindowSpec(2, 2)),
+                      Continuous("speed", smoothing=smoothing), training=TrainingSettings(epochs=1))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +90,7 @@ def test_refusals_and_other_behaviours():
     assert speed_tables.repaired(data, "wheel")[0] is data
     with pytest.raises(ParameterError, match="replace"):
         speed_tables.repaired(make_dataset(), outliers="drop")
-    assert speed_tables.unit_of(data, "wheel") == "the recording's own unit"
+    assert Continuous("wheel").unit(data) == "the recording's own unit"
 
 
 def test_beyond_the_class_mean_is_the_share_of_its_error_taken_away():
@@ -208,7 +211,7 @@ def test_the_trace_shows_the_recorded_speed_and_the_intervals(found):
     fold = next(f for f in found[0].folds if f.fold == place[0])
     recording = next(r for r in found[0].condition.experiment.dataset.recordings if r.id == place[1])
     frames = np.round(true.get_xdata() * 30).astype(int)
-    assert np.array_equal(true.get_ydata(), tasks.target_of(recording, "speed")[frames])
+    assert np.array_equal(true.get_ydata(), Continuous("speed").target(recording)[frames])
     assert "90 %" in ax.get_legend_handles_labels()[1] and fold.fold in ax.get_title() + ax.get_title("left")
     median = np.median([f.scores["r2"] for f in found[0].folds])
     assert sorted(f.scores["r2"] for f in found[0].folds).index(fold.scores["r2"]) == 2 and fold.scores["r2"] <= median
@@ -243,20 +246,20 @@ def test_a_planned_experiment_decodes_the_target_and_keeps_its_smoothing_apart()
     gaps = {}
     for smoothing in ("none", "moving_mean_30", "causal_30"):
         plan = chapter.plan(say=False, target="speed", target_smoothing=smoothing)
-        assert (plan.target, plan.target_smoothing, plan.task) == ("speed", smoothing, "speed")
+        assert plan.task == Continuous("speed", smoothing=smoothing)
         fold = plan.split.folds[1]
         ends = {segment.recording: segment.start for segment in fold.test}
         gaps[smoothing] = min(abs(ends[segment.recording] - segment.stop) for segment in fold.train
                               if segment.recording in ends and segment.stop <= ends[segment.recording])
     assert gaps["moving_mean_30"] == gaps["causal_30"] == gaps["none"] + 29
-    assert chapter.plan(say=False).task == "run"
+    assert chapter.plan(say=False).task == Continuous("speed")
 
 
 def test_a_data_set_without_speed_is_refused_when_it_is_planned():
     data = Dataset("one", tuple(make_recording(f"a{a}", "s", a, name="wheel") for a in range(3)))
     with pytest.raises(DataError, match="speed_cm_s or velocity"):
         chapter_of(data).plan(say=False, target="speed")
-    assert chapter_of(data).plan(say=False, target="wheel").target == "wheel"
+    assert chapter_of(data).plan(say=False, target="wheel").task.name == "wheel"
 
 
 @pytest.mark.parametrize(("name", "value"), [("smoothings", "mean_30"), ("smoothings", ""), ("models", "gru"),

@@ -1,5 +1,6 @@
 """The files of Ajioka et al. 2024: 50 ROI traces a session with run label and speed, and the table of sessions."""
 
+import json
 import re
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def read_study(folder, rate_hz=30.0, simulated=False, strict=False, n_roi=N_ROI,
     rate_hz : float
         Frames per second.
     simulated : bool
-        Mark the recordings as simulated.
+        Mark the recordings as simulated. They are marked in any case where a ``truth.json`` lies in the folder and
+        says so, as the simulator of this library writes it.
     strict : bool
         Raise at the first bad session instead of refusing it by name and going on.
     n_roi : int
@@ -57,13 +59,14 @@ def read_study(folder, rate_hz=30.0, simulated=False, strict=False, n_roi=N_ROI,
     Raises
     ------
     DataError
-        The table is unusable, there are no files of either layout, or no session is usable.
+        The table is unusable, there are no files of either layout, no session is usable, or ``truth.json`` is damaged.
 
     References
     ----------
     Ajioka et al. 2024, PLoS Comput Biol, doi:10.1371/journal.pcbi.1011074
     """
     folder = check_folder(folder)
+    simulated = simulated or _says_simulated(folder)
     table_path, files = _session_table_of(folder), _files_by_name(folder, "*.mat")
     tiffs = _files_by_name(folder, "*.tif") if movies else {}
     assembled = (_find_any(files, "signal_5mice_raw.mat", folder)
@@ -126,6 +129,7 @@ def read_assembled(signal_path, runrest_path, speed_path=None, session_table=Non
         No ``signal`` variable, a label or speed variable missing, or numbers of sessions that disagree.
     """
     signal_path, runrest_path = Path(signal_path), Path(runrest_path)
+    simulated = simulated or _says_simulated(signal_path.parent)
     mice = _mice(signal_path)
     names = None if session_table is None else _names_by_mouse(session_table, mice)
     if runrest_path.is_dir() and names is None:
@@ -182,6 +186,19 @@ def _recording(dat_roi, runrest, speed, n_roi, notes=(), **about):
                         "traces that vary (min-max scaling divides by their range)",
                         "leave the session out, or repair these ROIs")
     return with_run_label(recording)
+
+
+def _says_simulated(folder):
+    """Whether the ``truth.json`` in a folder says that the data are simulated; False without such a file."""
+    path = folder / "truth.json"
+    if not path.is_file():
+        return False
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(path, f"content that cannot be read ({error})", "what the simulator wrote",
+                        "simulate the set again, or take the file away if the data are recorded") from error
+    return isinstance(content, dict) and content.get("simulated") is True
 
 
 def _mice(signal_path):

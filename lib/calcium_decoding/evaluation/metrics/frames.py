@@ -6,6 +6,8 @@ from sklearn.metrics import (
     average_precision_score,
     balanced_accuracy_score,
     brier_score_loss,
+    confusion_matrix,
+    f1_score,
     mean_absolute_error,
     r2_score,
     roc_auc_score,
@@ -16,7 +18,7 @@ from calcium_decoding.errors import DataError
 
 # How figures and tables call them.
 METRIC_LABELS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "accuracy": "accuracy",
-                 "macro_f1": "macro F1", "r2": "R²"}
+                 "macro_f1": "macro F1", "r2": "R²", "correlation": "correlation", "circular_error": "circular error"}
 
 
 def frame_scores(labels, p_run):
@@ -107,6 +109,98 @@ def speed_scores(speed, predicted, running=None, class_means=None):
         scores["r2_class_mean"] = float(r2_score(speed, said))
         scores["mae_class_mean"] = float(mean_absolute_error(speed, said))
     return scores, notes
+
+
+def correlation(true, predicted):
+    """Pearson's correlation as a dict with the key ``"correlation"``; empty where one of the two never changes."""
+    if np.ptp(true) == 0 or np.ptp(predicted) == 0:
+        return {}
+    return {"correlation": float(np.corrcoef(np.asarray(true, float), np.asarray(predicted, float))[0, 1])}
+
+
+def quantity_scores(true, predicted, period):
+    """Scores of several quantities, or of one that goes round.
+
+    Parameters
+    ----------
+    true, predicted : DataFrame
+        A column a quantity, a row a window.
+    period : dict of str to float
+        Of quantities that go round: the length of one round.
+
+    Returns
+    -------
+    scores : dict of str to float
+        ``r2_<name>``, ``mae_<name>``, ``correlation_<name>``; of what goes round ``r2_<name>``, with the squared
+        distance on the circle of radius 1 in place of the squared difference, and ``circular_error_<name>``, the mean
+        absolute distance along the round, in its unit. ``r2``: the mean over quantities.
+    notes : tuple of str
+        Which of these do not exist, and why.
+    """
+    scores, notes, of_each = {}, (), []
+    for name in true:
+        x, y = true[name].to_numpy(float), predicted[name].to_numpy(float)
+        if np.ptp(x) == 0:
+            notes += (f"{name} never changes: no R2 of it",)
+            continue
+        if name in period:
+            round_ = period[name]
+            both = [np.stack([np.cos(2 * np.pi * v / round_), np.sin(2 * np.pi * v / round_)], axis=1) for v in (x, y)]
+            scores[f"r2_{name}"] = float(r2_score(*both, multioutput="variance_weighted"))
+            apart = np.abs(x - y) % round_
+            scores[f"circular_error_{name}"] = float(np.minimum(apart, round_ - apart).mean())
+        else:
+            scores[f"r2_{name}"], scores[f"mae_{name}"] = float(r2_score(x, y)), float(mean_absolute_error(x, y))
+            scores |= {f"correlation_{name}": value for value in correlation(x, y).values()}
+        of_each.append(scores[f"r2_{name}"])
+    return scores | {"r2": float(np.mean(of_each))}, notes
+
+
+def class_scores(labels, probabilities, classes):
+    """Scores of several classes over frames.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (n,), int
+        Number of the class, counted from 0.
+    probabilities : ndarray, shape (n, n_classes)
+        The largest is the decision.
+    classes : tuple of str
+        Their names.
+
+    Returns
+    -------
+    scores : dict of str to float
+        Over the classes that occur: ``balanced_accuracy`` (mean recall), ``macro_f1``, ``accuracy``; ``auc`` (mean of
+        ``auc_<class>``, one class against the rest); ``recall_<class>``; ``chance`` (balanced accuracy of knowing
+        nothing).
+    notes : tuple of str
+        Classes that do not occur.
+    """
+    labels, decided = np.asarray(labels), np.asarray(probabilities).argmax(axis=1)
+    present = np.unique(labels)
+    recall = {i: float((decided[labels == i] == i).mean()) for i in present}
+    scores = {"balanced_accuracy": float(np.mean(list(recall.values()))),
+              "macro_f1": float(f1_score(labels, decided, labels=present, average="macro", zero_division=0)),
+              "accuracy": float((decided == labels).mean()), "chance": 1 / len(present)}
+    if len(present) > 1:
+        one_vs_rest = {i: float(roc_auc_score(labels == i, probabilities[:, i])) for i in present}
+        scores["auc"] = float(np.mean(list(one_vs_rest.values())))
+        scores |= {f"auc_{classes[i]}": value for i, value in one_vs_rest.items()}
+    scores |= {f"recall_{classes[i]}": value for i, value in recall.items()}
+    notes = tuple(f"no frame of class {name}: no recall and no AUC of it" for i, name in enumerate(classes)
+                  if i not in recall)
+    return scores, notes
+
+
+def confusion(labels, probabilities):
+    """Share of the frames of each true class (row) that are given each class (column), shape (n_classes, n_classes).
+
+    A class without frames has a row of zeros. ``labels`` (ndarray, shape (n,), int), ``probabilities`` (ndarray, shape
+    (n, n_classes)).
+    """
+    counts = confusion_matrix(labels, np.argmax(probabilities, axis=1), labels=range(probabilities.shape[1]))
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
 def require_change(speed, where):

@@ -7,6 +7,7 @@ import numpy as np
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.experiments.engine import Experiment
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.explain import map_runs
 from calcium_decoding.models import names
 from calcium_decoding.simulation import widefield
@@ -34,8 +35,8 @@ def examine(names, experiment, model, asked, frames, seed, store=None, jobs=None
         sessions = [widefield.simulate_session(settings, *which) for which in settings.sessions()]
         dataset = Dataset(f"simulated {name}", tuple(s.recording() for s in sessions))
         truth = np.mean([s.shares()[TRUTH_OF[name]] for s in sessions], axis=0)
-        of_world = replace(experiment, dataset=dataset, split=one_fold_an_animal(dataset),
-                           recipe=experiment.recipe | {"rate_hz": widefield.RATE_HZ})
+        of_world = experiment.with_(dataset=dataset, split=one_fold_an_animal(dataset),
+                                    preprocessing=experiment.recipe | {"rate_hz": widefield.RATE_HZ})
         found[name] = map_runs.run(of_world, model, asked, store, jobs, name), truth
     return found
 
@@ -89,8 +90,8 @@ def time_reversed(experiment, model, asked, n, store=None, jobs=None):
     spec, split = experiment.spec, experiment.split
     spec = replace(spec, past_frames=spec.future_frames, future_frames=spec.past_frames,
                    label_shift_frames=-spec.label_shift_frames)
-    backwards = replace(experiment, dataset=reversed_in_time(experiment.dataset), spec=spec,
-                        split=replace(split, folds=split.folds[:n]))
+    backwards = experiment.with_(dataset=reversed_in_time(experiment.dataset), window=spec,
+                                 split=replace(split, folds=split.folds[:n]))
     asked = replace(asked, shuffle=False, n_random=0, keep=False)
     return [_turned(one) for one in map_runs.run(backwards, model, asked, store, jobs, "played backwards")]
 
@@ -110,6 +111,7 @@ def on_flat(experiment, model, asked, seed, n_frames=2400, store=None, jobs=None
     dataset = flat(seed, n_frames)
     both_ways = f"bi{model}"
     recipe = {"name": "scaled", "rate_hz": widefield.RATE_HZ}
-    of_flat = Experiment(dataset, one_fold_an_animal(dataset), experiment.spec, recipe, experiment.training)
+    of_flat = Experiment(dataset, one_fold_an_animal(dataset), Traces(recipe, experiment.spec),
+                         training=experiment.training)
     return {name: map_runs.run(of_flat, name, asked, store, jobs, f"all frames alike, {name}")
             for name in (model, both_ways) if name in names.EXPLAINED}

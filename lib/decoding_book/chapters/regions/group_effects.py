@@ -17,6 +17,7 @@ from calcium_decoding.evaluation import statistics
 from calcium_decoding.evaluation.cards import Score, summarise
 from calcium_decoding.experiments import compare, nested
 from calcium_decoding.experiments.engine import Experiment
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing.windows import WindowSpec
 from calcium_decoding.simulation import widefield
@@ -134,7 +135,8 @@ def one_area_world(seed, frames=1200, store=None, jobs=None):
     dataset = widefield.dataset(settings)
     sets = replace(roi_sets.sets_of(dataset), limbs={}, sides={}, published={})
     recipe = {"name": "published", "rate_hz": widefield.RATE_HZ}
-    experiment = Experiment(dataset, animal_pairs(dataset), WindowSpec(0, 0), recipe, TrainingSettings(seed=seed))
+    experiment = Experiment(dataset, animal_pairs(dataset), Traces(recipe, WindowSpec(0, 0)),
+                            training=TrainingSettings(seed=seed))
     asked = roi_sets.conditions_of(experiment, sets, "logistic")
     found = compare.run(asked, store, jobs, label="one driven area")
     return found, effects(found, sets)

@@ -4,7 +4,7 @@ The sets are those of Ajioka et al. 2024, DOI 10.1371/journal.pcbi.1011074, Fig 
 """
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -117,7 +117,7 @@ def restricted(experiment, rois):
     """
     if not len(rois):
         return experiment
-    return replace(experiment, recipe={**experiment.recipe, "only_rois": list(rois)})
+    return experiment.with_(preprocessing={**experiment.recipe, "only_rois": list(rois)})
 
 
 def conditions_of(experiment, sets, model="gru", names=None):

@@ -7,8 +7,8 @@ import pandas as pd
 
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.evaluation import cards, metrics
-from calcium_decoding.experiments import tasks
 from calcium_decoding.experiments.compare import Condition
+from calcium_decoding.experiments.tasks import SPEEDS, Continuous
 from calcium_decoding.models.names import LABELS
 
 FENCE = 3.0  # interquartile ranges above the upper quartile: Tukey's outer fence
@@ -26,7 +26,7 @@ def outer_fence(recording):
 
     Returns float or None: unit of the speed. None without a run label, or with fewer than 20 running frames.
     """
-    running = tasks.target_of(recording, "speed")[recording.behaviour.get("run", np.zeros(recording.n_frames)) == 1]
+    running = Continuous("speed").target(recording)[recording.behaviour.get("run", np.zeros(recording.n_frames)) == 1]
     if len(running) < LEAST_RUNNING:
         return None
     lower, upper = np.quantile(running, (0.25, 0.75))
@@ -48,7 +48,7 @@ def repaired(dataset, target="speed", outliers="replace"):
         return dataset, pd.DataFrame(), f"{target} is taken as it is, without a search for outliers"
     rows, recordings = {}, []
     for recording in dataset.recordings:
-        fence, speed = outer_fence(recording), tasks.target_of(recording, "speed")
+        fence, speed = outer_fence(recording), Continuous("speed").target(recording)
         jumps = speed > fence if fence is not None else np.zeros(len(speed), bool)
         if jumps.any():
             name = "/".join((recording.animal, recording.session))
@@ -67,7 +67,7 @@ def _replaced(recording, speed, jumps):
     frames = np.arange(len(speed))
     # Sizes, not signed velocities: to and fro would cancel.
     speed = np.interp(frames, frames[~jumps], speed[~jumps])
-    name = next(name for name in tasks.SPEEDS if name in recording.behaviour)
+    name = next(name for name in SPEEDS if name in recording.behaviour)
     note = f"{np.count_nonzero(jumps)} frames of '{name}' beyond the outer fence replaced by interpolation"
     return replace(recording, behaviour={**recording.behaviour, name: speed}, notes=(*recording.notes, note))
 
@@ -79,7 +79,7 @@ def conditions_of(experiment, models, ending=""):
     of each, such as ``", causal"``. Returns a list of Condition: published figures are given next to the published
     decoders, if the target is smoothed as published.
     """
-    beside = PUBLISHED if experiment.target_smoothing == SMOOTHING else {}
+    beside = PUBLISHED if experiment.task.smoothing == SMOOTHING else {}
     return [Condition(LABELS[model] + ending, experiment, model, published=beside.get(model))
             for model in models]
 
@@ -199,7 +199,7 @@ def against_recorded(found, dataset):
             recorded = np.empty(len(fold.labels))
             for i, name in enumerate(fold.recordings):
                 here = fold.recording == i
-                speed = tasks.target_of(of[name], plan.target, plan.target_smoothing)
+                speed = plan.task.target(of[name])
                 recorded[here] = speed[fold.centre[here] + plan.spec.label_shift_frames]
             if not np.array_equal(recorded.astype(np.float32), fold.labels.astype(np.float32)):
                 rows.append({"decoder": result.name, "fold": fold.fold, "R2 as repaired": fold.scores["r2"],
@@ -238,8 +238,3 @@ def coverage_scores(table, model):
         name = f"coverage {100 * level:g} %, {score}, {way}"
         scores += cards.summarise(model, mine["coverage"], name)[:1]
     return scores
-
-
-def unit_of(dataset, target="speed"):
-    """Unit of a target in a data set, for axes; the units of all recordings if they differ."""
-    return " or ".join(dict.fromkeys(tasks.unit_of(recording, target) for recording in dataset.recordings))

@@ -11,12 +11,14 @@ from calcium_decoding.data import published
 from calcium_decoding.data.movies import Movie
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.experiments import compare, variants
+from calcium_decoding.experiments import compare
 from calcium_decoding.experiments.engine import Experiment
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.experiments.movies import ImageExperiment, ImageSettings
+from calcium_decoding.models.images.training import OneCycle, Stage
 from calcium_decoding.models.training import TrainingSettings
-from calcium_decoding.models.training_images import OneCycle, Stage
 from calcium_decoding.preprocessing.windows import WindowSpec
+from decoding_book.chapters import variants
 
 T, SIDE = 200, 16
 NAMES = ["cnn_gru", "cnn_lstm", "cnn_rnn"]
@@ -87,7 +89,8 @@ def test_controls_are_decoded_on_the_same_folds(plan, dataset):
     def traces(dataset, say=False, n_folds=0):
         spec, recipe = WindowSpec(0, 0), {"name": "raw", "rate_hz": 30.0}
         split = splits.build("animal_pairs", dataset, spec, preprocessing.build(**recipe))
-        return Experiment(dataset, replace(split, folds=split.folds[:n_folds]), spec, recipe, TrainingSettings())
+        return Experiment(dataset, replace(split, folds=split.folds[:n_folds]), Traces(recipe, spec),
+                          training=TrainingSettings())
 
     mean = replace(dataset, name="mean", recordings=tuple(replace(r, movie=None) for r in dataset.recordings))
     (control,) = variants.controls(traces, {"global mean": mean}, "logistic", n_folds=2)

@@ -8,9 +8,11 @@ import pytest
 from calcium_decoding import preprocessing, splits
 from calcium_decoding.data import published
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.experiments import compare, engine, variants
+from calcium_decoding.experiments import compare, engine
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing.windows import WindowSpec
+from decoding_book.chapters import variants
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def plan(tiny_dataset):
         spec = WindowSpec(3, 3)
         split = splits.build("animal_pairs", tiny_dataset, spec, preprocessing.build(**recipe))
         split = replace(split, folds=split.folds[: n_folds or None])
-        return engine.Experiment(tiny_dataset, split, spec, recipe, TrainingSettings(epochs=1))
+        return engine.Experiment(tiny_dataset, split, Traces(recipe, spec), training=TrainingSettings(epochs=1))
 
     return make
 

@@ -16,7 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.models import loop
-from calcium_decoding.models.cnn_rnn import for_inference
+from calcium_decoding.models.images.cnn_rnn import for_inference
 from calcium_decoding.utils.files import hash_content
 
 INFERENCE_PIXELS = 2**19  # of a batch: 32 images of the study's size; a processor's cache holds no more

@@ -7,8 +7,10 @@ import pytest
 
 from calcium_decoding import preprocessing, splits
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.experiments import compare, engine, timing
+from calcium_decoding.experiments import compare, engine
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models.training import TrainingSettings
+from decoding_book.chapters import timing
 
 
 @pytest.fixture
@@ -17,7 +19,7 @@ def plan(tiny_dataset):
         dataset, recipe = dataset or tiny_dataset, {"name": recipe, "rate_hz": 30.0, "baseline_frames": 100}
         split = splits.build("animal_pairs", dataset, spec, preprocessing.build(**recipe))
         split = replace(split, folds=split.folds[: n_folds or None])
-        return engine.Experiment(dataset, split, spec, recipe, TrainingSettings())
+        return engine.Experiment(dataset, split, Traces(recipe, spec), training=TrainingSettings())
 
     return make
 

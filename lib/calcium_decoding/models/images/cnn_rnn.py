@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.models.cnn import build_cnn, fold_norms
+from calcium_decoding.models.images.cnn import build_cnn, fold_norms
 from calcium_decoding.models.names import IMAGE_MODELS
 from calcium_decoding.models.recurrent import LAYERS
 
@@ -28,7 +28,7 @@ def build_image(name, weights=None, seed=2021, image_decoder=None, frozen=False,
         A name in :data:`IMAGE_MODELS`.
     weights : str, optional
         First weights of the convolutional network: a name in
-        :data:`calcium_decoding.models.cnn.WEIGHTS`.
+        :data:`calcium_decoding.models.images.cnn.WEIGHTS`.
     seed : int
         Seed of all random initial weights.
     image_decoder : ImageDecoder, optional
@@ -86,7 +86,7 @@ class ImageDecoder(nn.Module):
     Parameters
     ----------
     cnn : timm.models.EfficientNet
-        With one output, from :func:`~calcium_decoding.models.cnn.build_cnn`. Its memory is laid out with
+        With one output, from :func:`~calcium_decoding.models.images.cnn.build_cnn`. Its memory is laid out with
         channels last, which convolutions on a CPU are faster with.
 
     Attributes

@@ -1,0 +1,1 @@
+"""Decoders of movie frames: a convolutional network, recurrent ones on its features, and their training."""
