@@ -65,7 +65,8 @@ def card(folder, chapter="10_roi_rnn"):
 def test_every_block_of_the_page_is_run_here():
     assert set(BLOCKS) == {"Another data set", "Another window", "A sweep", "One table of many runs", "A Dask cluster",
                            "A SLURM array", "A SLURM array (2)", "Your own recordings",
-                           "The library in a script of your own", "Frame by frame", "papermill by itself"}
+                           "The library in a script of your own", "Frame by frame",
+                           "A decoder that is kept and applied", "papermill by itself"}
     assert "```sh" not in PAGE and "\n    $" not in PAGE  # no command hides in another kind of block
     parsed = [line for line in re.findall(r"calcium-decoding (book run .+?)(?<!\\)\n", "".join(BLOCKS.values()), re.S)]
     assert len(parsed) == 6
@@ -143,6 +144,15 @@ def test_frame_by_frame(place):
     decoded = re.findall(r"frame (\d+): running with probability (\d\.\d\d), 0 frames late",
                          (place / "output.txt").read_text())
     assert [int(frame) for frame, _ in decoded] == [50, 100, 150]
+
+
+@pytest.mark.slow
+def test_a_decoder_that_is_kept_and_applied(place):
+    shell(BLOCKS["A decoder that is kept and applied"], place)
+    said = (place / "output.txt").read_text()
+    assert re.search(r"gru of run, fold test=mouse 1,.*, SIMULATED; on the recordings held out auc 0\.[89]\d", said)
+    table = pd.read_csv(place / "decoded.csv")
+    assert table["probability"].between(0, 1).all() and table["frame"].iloc[[0, -1]].tolist() == [15, 2084]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "heads": ["Head"],
     "linear": ["LinearSpeed", "LogisticDecoder", "RidgeSpeed", "TimeDecoder"],
     "names": ["IMAGE_MODELS", "MODELS", "SPEED_MODELS"],
+    "online": ["Online"],
     "recurrent": ["KerasDecoder", "KerasGRU", "KerasLSTM", "RecurrentDecoder", "SpeedDecoder"],
     "registry": ["build", "register"],
     "training": ["TrainingSettings", "fit", "predict"],

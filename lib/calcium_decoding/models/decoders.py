@@ -13,6 +13,7 @@ from torch import nn
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.models.heads import Head
 from calcium_decoding.models.linear import FrameDecoder
+from calcium_decoding.models.online import METHODS, Online
 from calcium_decoding.utils.files import hash_content
 from calcium_decoding.utils.source import is_own, object_digest
 
@@ -250,14 +251,17 @@ class EstimatorDecoder(FrameDecoder):
 
 
 def decoder_of(thing):
-    """What a user gave as a decoder, as a name of the registry, a :class:`Network` or an :class:`Estimator`.
+    """What a user gave as a decoder: a name of the registry, a :class:`Network`, an :class:`Estimator`, or one that
+    takes a frame at a time, :class:`~calcium_decoding.models.online.Online`.
 
     Raises ParameterError: it is none of them.
     """
-    if isinstance(thing, str | Network | Estimator):
+    if isinstance(thing, str | Network | Estimator | Online):
         return thing
     if isinstance(thing, type) and issubclass(thing, nn.Module):
         return Network(thing)
+    if not isinstance(thing, type) and all(hasattr(thing, name) for name in METHODS):
+        return Online(thing)
     if not isinstance(thing, type) and hasattr(thing, "fit") and hasattr(thing, "predict"):
         return Estimator(thing)
     raise ParameterError("decoder", f"{thing!r:.80}", "a name, a class of torch.nn.Module or a scikit-learn estimator",
