@@ -97,6 +97,11 @@ class FoldResult:
     notes: tuple = ()
 
     @property
+    def animal(self):
+        """Animal that is tested; several with a comma between."""
+        return ", ".join(dict.fromkeys(name.split("/")[0] for name in self.recordings))
+
+    @property
     def p_run(self):
         """Decoded probabilities of an event, such as running; DataError if none was decoded."""
         return self._of_run(self.predicted)
@@ -141,8 +146,8 @@ class Results(list):
         Returns
         -------
         DataFrame
-            Columns ``decoder``, ``fold``, ``test_group``, ``metric``, ``value``, ``simulated`` and ``reason``: a row a
-            fold and score; one row with the reason, and no value, for a fold that has none.
+            Columns ``decoder``, ``fold``, ``test_group``, ``animal``, ``metric``, ``value``, ``simulated`` and
+            ``reason``: a row a fold and score; one row with the reason, and no value, for a fold that has none.
 
         Raises
         ------
@@ -151,24 +156,26 @@ class Results(list):
         """
         rows = []
         for fold in self:
-            about = {"decoder": fold.model, "fold": fold.fold, "test_group": fold.test_group}
+            about = {"decoder": fold.model, "fold": fold.fold, "test_group": fold.test_group,
+                     "animal": fold.animal}
             scores = fold.scores or {metric or "": None}
             rows += [{**about, "metric": name, "value": value, "simulated": fold.simulated, "reason": fold.reason}
                      for name, value in scores.items() if metric in (None, name)]
         known = list(dict.fromkeys(name for fold in self for name in fold.scores))
         if metric is not None and known and metric not in known:
             raise ParameterError("metric", repr(metric), f"one of {', '.join(known)}", "name one of these")
-        return pd.DataFrame(rows, columns=["decoder", "fold", "test_group", "metric", "value", "simulated", "reason"])
+        return pd.DataFrame(rows, columns=["decoder", "fold", "test_group", "animal", "metric", "value", "simulated",
+                                           "reason"])
 
     def by_animal(self, metric=None):
-        """Mean over folds, a row a test group (an animal, or what the split tests), a column a decoder.
+        """Mean over folds, a row an animal that is tested, a column a decoder.
 
         ``metric``: the main score of the task if left out. Returns a DataFrame.
         """
         metric = metric or self.main_score
         table = self.table(metric).dropna(subset="value")
-        return table.pivot_table(index="test_group", columns="decoder", values="value", sort=False).rename_axis(
-            columns=None)
+        by_animal = table.pivot_table(index="animal", columns="decoder", values="value", sort=False)
+        return by_animal.rename_axis(columns=None)
 
     @property
     def main_score(self):
