@@ -290,6 +290,8 @@ def _here(missing, paths, store, jobs, bar):
             if id(experiment) not in shared:
                 shared[id(experiment)] = stack.enter_context(experiment.shared(folder))
             calls.append((key, experiment.fold_task(fold, model, shared[id(experiment)], store), paths[key]))
+        for task in () if jobs == 1 else {task.model: task for _, task, _ in calls}.values():
+            registry.require_travels(getattr(task, "decoder", task.model))
         yield from parallel.run(calls, _save, jobs, bar)
 
 

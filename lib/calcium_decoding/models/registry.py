@@ -7,11 +7,13 @@ A decoder takes windows of shape ``(batch, length, n_roi)``, time first, and giv
 of ROIs.
 """
 
+from dataclasses import replace
+
 import torch
 
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.models import names
-from calcium_decoding.models.decoders import OwnNetwork, decoder_of, name_of
+from calcium_decoding.models.decoders import Network, OwnNetwork, decoder_of, name_of
 from calcium_decoding.models.heads import BINARY, KINDS
 from calcium_decoding.models.linear import QUANTITY, LinearSpeed, LogisticDecoder, RidgeSpeed, TimeDecoder
 from calcium_decoding.models.recurrent import KerasDecoder, RecurrentDecoder, SpeedDecoder
@@ -63,7 +65,10 @@ def register(name, decoder, label="", colour=""):
     """
     if name in _MAKERS or name in names.IMAGE_MODELS:
         raise ParameterError("name", repr(name), "a name that is not taken by this library", "choose another name")
-    _own[name] = decoder_of(decoder)
+    decoder = decoder_of(decoder)
+    if isinstance(decoder, str):
+        raise ParameterError("decoder", f"the name '{decoder}'", "a class or an estimator", "give the decoder itself")
+    _own[name] = replace(decoder, name=name)
     names.show(name, label, colour)
 
 
@@ -92,6 +97,12 @@ def require(decoder, head):
                              f"one that decodes {head.kind}, {head.size} at a time: "
                              f"{', '.join(name for name in _MAKERS if fits(name, head))}",
                              "name another model or another target")
+
+
+def require_travels(decoder):
+    """Raise DataError if a decoder of one's own cannot be sent to another process."""
+    if isinstance(decoder, Network):
+        decoder.__reduce__()
 
 
 def fits(name, head):

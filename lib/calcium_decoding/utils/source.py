@@ -18,9 +18,9 @@ _SIMPLE = (int, float, complex, str, bytes, bool, type(None))
 def object_digest(thing):
     """Short hash (16 hexadecimal digits) of what a class, a function or an object of a class does.
 
-    Comments, docstrings and layout do not count. What it uses by name from its own module counts too: other classes
-    and functions, and constants; so do its base classes. Of what is installed, the name alone. Where there is no
-    source, as in a plain interpreter, the compiled code counts, which differs between versions of Python.
+    Comments, docstrings and layout do not count. What it uses by name counts too: classes and functions of one's own,
+    constants, base classes; of what is installed, the name alone. It does not matter in which module it stands. Where
+    there is no source, as in a plain interpreter, the compiled code counts, which differs between versions of Python.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def object_digest(thing):
     str
     """
     found = {}
-    _collect(thing if isinstance(thing, type | types.FunctionType) else type(thing), found)
+    _collect(thing if isinstance(thing, type | types.FunctionType) else type(thing), found, [])
     return hash_content(found)
 
 
@@ -49,37 +49,40 @@ def is_own(thing):
     return False
 
 
-def _collect(thing, found):
-    name = f"{thing.__module__}.{thing.__qualname__}"
-    if name in found:
-        return
+def _collect(thing, found, seen):
     if not is_own(thing):
-        found[name] = ""
+        found[f"{thing.__module__}.{thing.__qualname__}"] = ""
         return
-    node = _node(thing)
-    codes = [f.__code__ for f in _functions(thing)]
-    found[name] = repr([_compiled(code) for code in codes]) if node is None else plain_syntax(node)
+    name = thing.__qualname__  # the module of what is one's own does not count: a cell may become a file
+    if any(known is thing for known in seen):
+        return
+    seen.append(thing)
+    name += "" if name not in found else f" {len(seen)}"
+    functions = _functions(thing)
+    node = None if thing.__name__ == "<lambda>" else _node(thing)
+    names = {n for f in functions for n in _names(f.__code__)}
+    if node is None:  # of a lambda the code itself counts: there may be several in a line
+        found[name] = repr([_compiled(f.__code__) for f in functions])
+    else:
+        names |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}  # defaults, decorators, the body of a class
+        found[name] = plain_syntax(node)
     for base in getattr(thing, "__mro__", ())[1:]:
-        _collect(base, found)
-    for function in _functions(thing):
-        closed = {} if function.__closure__ is None else {
-            name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, function.__closure__,
-                                                           strict=True) if cell is not None and _filled(cell)}
-        for used in sorted(_names(function.__code__)):
-            value = closed.get(used, function.__globals__.get(used))
-            if isinstance(value, type | types.FunctionType):
-                _collect(value, found)
-            elif used in closed or used in function.__globals__:
-                if isinstance(value, _SIMPLE) or (isinstance(value, tuple | list) and all(
-                        isinstance(x, _SIMPLE) for x in value)):
-                    found[f"{name}: {used}"] = repr(value)
+        _collect(base, found, seen)
+    known = {**getattr(sys.modules.get(thing.__module__), "__dict__", {})}
+    for function in functions:
+        known |= function.__globals__ | inspect.getclosurevars(function).nonlocals
+    for used in sorted(names & known.keys()):
+        value = known[used]
+        if isinstance(value, type | types.FunctionType):
+            _collect(value, found, seen)
+        elif _is_plain(value):
+            found[f"{name}: {used}"] = repr(value)
 
 
-def _filled(cell):
-    try:
-        return cell.cell_contents is not None
-    except ValueError:
-        return False
+def _is_plain(value):
+    if isinstance(value, dict):
+        return all(_is_plain(x) for pair in value.items() for x in pair)
+    return isinstance(value, _SIMPLE) or (isinstance(value, tuple | list) and all(map(_is_plain, value)))
 
 
 def _functions(thing):
@@ -109,6 +112,7 @@ def _node(thing):
     if not functions:
         return None
     code, kinds = functions[0].__code__, (ast.ClassDef,) if isinstance(thing, type) else (ast.FunctionDef, ast.Lambda)
+    linecache.checkcache(code.co_filename)  # a file may have been edited since
     try:  # inspect alone does not find a class of a notebook cell
         tree = ast.parse("".join(linecache.getlines(code.co_filename)))
     except SyntaxError:
