@@ -25,7 +25,8 @@ def place(tmp_path_factory):
         where = folder / ("data/mine" if labels else ".") / f"{animal}.npz"
         readers.write_npz(cd.Recording(signal, labels, 20.0, animal, "s", roi_names=("x", "y", "z")), where)
     frames = pd.DataFrame({"frame": range(300), **{f"roi_{name}": signal[:, i] for i, name in enumerate("xyz")}})
-    (folder / "new.csv").write_text("# animal: new\n# rate_hz: 20\n" + frames.to_csv(index=False))
+    about = "# animal: new\n# rate_hz: 20\n# signal_unit: dF/F (%)\n"
+    (folder / "new.csv").write_text(about + frames.to_csv(index=False))
     (folder / "data_manifest.yaml").write_text("entries:\n  mine: {kind: local, title: Mine, "
                                                "format: npz, folder: mine, regime: animal_pairs}\n")
     return folder

@@ -14,6 +14,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import calcium_decoding as cd
 from calcium_decoding import models
@@ -80,9 +83,10 @@ CASES = [("gru", ODOUR), ("gru", SPEED), ("gru", LICK), ("logistic", LICK), ("lo
          ("linear", BOTH), ("linear", ANGLE), ("gru", ANGLE), ("speed_gru_scaled", SPEED), (Small, ODOUR),
          (Small, SPEED), (Small, LICK), (Small, BOTH), (cd.Network(Small, options={"hidden": 3}), ANGLE)]
 FOREST = cd.Estimator(RandomForestClassifier(5), "window", every_frames=2)
+LINEAR = cd.Estimator(make_pipeline(StandardScaler(), LogisticRegression()), name="scaled_logistic")
 
 
-@pytest.mark.parametrize(("decoder", "task"), [*CASES, (FOREST, ODOUR), (FOREST, LICK)],
+@pytest.mark.parametrize(("decoder", "task"), [*CASES, (FOREST, ODOUR), (LINEAR, LICK)],
                          ids=lambda x: getattr(x, "name", getattr(x, "__name__", x)))
 def test_a_saved_decoder_gives_what_the_fold_gave(dataset, tmp_path, monkeypatch, decoder, task):
     if isinstance(decoder, cd.Estimator):
@@ -119,7 +123,7 @@ def test_a_saved_decoder_gives_what_the_fold_gave(dataset, tmp_path, monkeypatch
         assert all(name.startswith(("decoder/", "step0/")) for name in file.keys())
     assert about["provenance"] == loaded.provenance == json.loads(json.dumps(one.provenance))
     loaded.save(tmp_path / "again.safetensors")
-    assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+    assert isinstance(decoder, cd.Estimator) or (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -191,8 +195,9 @@ class Other(Small):
     (cd.Network(Small, options={"hidden": 9}), "made from another Small"), ("gru", "made from another gru"),
     (cd.Network(Other, "Small"), "made from another Small"), (cd.Network(Small, version="2"), "another Small")])
 def test_a_class_that_is_not_the_one_saved_is_refused(kept, source, says):
-    with pytest.raises(DataError, match=says):
+    with pytest.raises(DataError, match=says) as refused:
         fitted.load_decoder(kept[1], source)
+    assert "damaged" not in str(refused.value)
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "text", "half", "header", "other", "tensor"])
@@ -305,11 +310,14 @@ def test_a_named_split_is_made_anew_after_any_number_of_changes(dataset):
 
 
 def test_what_was_chosen_by_the_data_is_chosen_anew_with_other_data(dataset):
-    e = cd.Experiment(dataset, "animal_pairs", task=ODOUR, decoders=["logistic"])
+    def fresh(data):
+        return cd.Experiment(data, "animal_pairs", cd.Traces(window=WindowSpec(2, 2)), ODOUR, ["logistic"])
+
+    e = fresh(dataset)
     other = cd.Dataset("other", tuple(replace(r, rate_hz=10.0, behaviour={"odour": 4 + r.behaviour["odour"]})
                                       for r in dataset.recordings))
-    changed, fresh = e.with_(dataset=other), cd.Experiment(other, "animal_pairs", task=ODOUR, decoders=["logistic"])
-    assert changed.recipe == fresh.recipe and changed.task == fresh.task
+    changed = e.with_(dataset=other)
+    assert changed.recipe == fresh(other).recipe and changed.task == fresh(other).task
     blocked = e.with_(split="blocked")
     assert blocked.recipe["name"] == "scaled" and blocked.audit()
 

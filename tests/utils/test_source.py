@@ -181,3 +181,16 @@ def test_classes_that_use_each_other_end(module):
     source = "class Mine:\n    def f(self):\n        return It\nclass It:\n    def f(self):\n        return Mine\n"
     before, after = digests(module, "return Mine", "return Mine()", source)
     assert before != after
+
+
+def test_a_name_that_is_not_filled_yet_is_no_obstacle():
+    def made():
+        class Mine:
+            def f(self):
+                return later
+
+        digest = object_digest(Mine)
+        later = 3
+        return digest, later
+
+    assert len(made()[0]) == 16

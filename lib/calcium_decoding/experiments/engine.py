@@ -23,6 +23,7 @@ from calcium_decoding.experiments import fitted, stored, tasks
 from calcium_decoding.experiments.folds import FITTED, FoldResult, FoldTask, Results
 from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models import loop, registry
+from calcium_decoding.models.decoders import decoder_of, name_of
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing import shared_frames
 from calcium_decoding.splits import Split
@@ -66,15 +67,20 @@ class Experiment:
 
     def __post_init__(self):
         named = self.split is None or isinstance(self.split, str)
+        # As they were given, so that what the data decided is decided anew where the data change.
+        object.__setattr__(self, "_given", {name: getattr(self, name) for name in ("split", "input", "task")})
         regime = (self.split or self.dataset.regime) if named else self.split.regime
         given = (self.decoders,) if isinstance(self.decoders, str) else tuple(self.decoders)
         for name, value in (("input", self.input.of(self.dataset, regime)), ("task", self.task.of(self.dataset)),
                             ("decoders", given)):
             object.__setattr__(self, name, value)
         if named:
-            object.__setattr__(self, "_regime", self.split)
             object.__setattr__(self, "split", splits.build(regime, self.dataset, self.spec, self.input.pipeline,
                                                            label_smoothing_frames=self.task.reach))
+        names = [name_of(decoder_of(decoder)) for decoder in self.decoders]
+        if len(set(names)) < len(names):
+            raise ParameterError("decoders", f"more than one called {', '.join(sorted(names))}", "a name for each",
+                                 "name them apart: Network(..., name=...)")
         for decoder in self.decoders:
             self.require(decoder)
 
@@ -101,12 +107,10 @@ class Experiment:
             raise ParameterError("with_", ", ".join(unknown), f"some of {', '.join(sorted(known))}, window, "
                                  "preprocessing, or a setting of the training", "mend the name")
         if of_input:
-            changes["input"] = replace(changes.get("input", self.input), **of_input)
+            changes["input"] = replace(changes.get("input", self._given["input"]), **of_input)
         if of_training:
             changes["training"] = replace(changes.get("training", self.training), **of_training)
-        if "split" not in changes and "_regime" in self.__dict__ and {"dataset", "input", "task"} & {*changes}:
-            changes["split"] = self.__dict__["_regime"]
-        return replace(self, **changes)
+        return replace(self, **self._given | changes)
 
     def run(self, **how):
         """Train and test every decoder on every fold; see :func:`run`. Returns Results."""
@@ -138,7 +142,7 @@ class Experiment:
         self.audit(self.split.is_leaky)
         store, _, _ = stored.settled(store)
         one = fitted.fitted_fold(self.fold_task(self.split.folds[fold], decoder, store=store))
-        train, first = one.fold.ranges("train"), self.dataset.recordings[0]
+        train, (first, *_) = one.fold.ranges("train"), recordings_of(self, [one.fold])
         of = {r.id: r.signal for r in recordings_of(self, [one.fold])}
         pipeline = self.input.pipeline.fit([(of[name], train[name]) for name in train], list(train))
         scores = self.task.scores(one.test.labels, one.predict(one.test), {})[0]

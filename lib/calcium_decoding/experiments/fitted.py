@@ -234,7 +234,7 @@ class FittedDecoder:
                  "task_settings": asdict(self.task), "rate_hz": self.rate_hz, "roi_names": self.roi_names,
                  "signal_unit": self.signal_unit, "provenance": self.provenance}
         with whole_file(path) as temporary:
-            save_file({name: value.contiguous() for name, value in tensors.items()}, temporary,
+            save_file({name: value.contiguous().clone() for name, value in tensors.items()}, temporary,
                       metadata={"decoder": json.dumps(about)})
 
 
@@ -266,6 +266,14 @@ def load_decoder(path, source=None):
     if about.get("format") != FORMAT:
         raise DataError(path, f"a file of format {about.get('format', 'unknown')}", FORMAT,
                         "name a file that FittedDecoder.save wrote")
+    try:
+        return _made_from(about, tensors, source, path)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+        raise DataError(path, f"a damaged file ({type(error).__name__}: {error})", "what FittedDecoder.save wrote",
+                        "save the decoder again") from error
+
+
+def _made_from(about, tensors, source, path):
     kind = about["kind"]
     if kind and source is None:
         raise DataError(path, f"a decoder of your own, {about['decoder']}", "what it was made from",

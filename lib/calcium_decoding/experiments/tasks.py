@@ -103,7 +103,8 @@ class Classes:
         if len(levels) > MOST_CLASSES or len(named) < 2:
             raise DataError(where, f"{len(levels)} different values", f"2 to {MOST_CLASSES}, one a class",
                             "decode it as Continuous, or bin it first" if len(named) > 1 else "decode something else")
-        unknown = [level for level in levels if level not in map(float, named.values())]
+        named = {str(label): float(np.float32(level)) for label, level in named.items()}  # as behaviour is kept
+        unknown = [level for level in levels if level not in named.values()]
         if unknown:
             raise DataError(where, f"values {', '.join(f'{x:g}' for x in unknown[:5])}",
                             f"those of the classes: {', '.join(f'{k} {v:g}' for k, v in named.items())}",

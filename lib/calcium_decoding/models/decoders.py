@@ -127,7 +127,10 @@ class OwnNetwork(nn.Module):
 
     def check(self, n_roi, n_frames):
         """Try a copy on two windows of noise, and see that it can learn."""
-        trial = copy.deepcopy(self).train()
+        try:
+            trial = copy.deepcopy(self).train()
+        except Exception as error:
+            raise self._refused(f"a module that cannot be copied ({type(error).__name__}: {error})") from error
         windows = torch.randn(2, n_frames, n_roi)
         try:
             found = trial(windows)
@@ -207,10 +210,11 @@ class EstimatorDecoder(FrameDecoder):
 
         super().__init__(past_frames, of.every_frames if of.features == "window" else None)
         self.of, self.head, self.estimator = of, head, clone(of.estimator)
-        if is_regressor(self.estimator) != (head.kind == "continuous"):
-            wanted = "a regressor" if head.kind == "continuous" else "a classifier"
-            raise ParameterError(f"estimator {of.name}", "a regressor" if is_regressor(self.estimator) else "none",
-                                 f"{wanted}, for a task that is {head.kind}", "use another estimator or another task")
+        kinds = ("a classifier", "a regressor")
+        found, wanted = kinds[is_regressor(self.estimator)], kinds[head.kind == "continuous"]
+        if found != wanted:
+            raise ParameterError(f"estimator {of.name}", found, f"{wanted}, for a task that is {head.kind}",
+                                 "use another estimator or another task")
         unset = [name for name, value in self.estimator.get_params().items()
                  if name.rpartition("__")[2] == "random_state" and value is None]
         self.estimator.set_params(**dict.fromkeys(unset, seed))

@@ -49,7 +49,9 @@ class Head:
         """Weight of each class from the labels of the training windows, Tensor of shape (size,); None if all alike."""
         if self.kind != "classes" or not self.balanced:
             return None
-        return torch.tensor(class_weights(labels, self.size), dtype=torch.float32)
+        found = class_weights(labels, self.size)
+        # Validation may have classes that training lacks.
+        return torch.tensor(np.where(found > 0, found, 1.0), dtype=torch.float32)
 
     def loss(self, outputs, labels, label_smoothing=0.0, weights=None, scale=None):
         """Mean loss over windows: cross entropy, or squared error.

@@ -104,8 +104,9 @@ def save_weights(path, network, history):
     ``network``: torch.nn.Module. ``history``: History.
     """
     with whole_file(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, temporary,
-                  metadata={"history": json.dumps(asdict(history))})
+        # Copies, because layers may share weights.
+        save_file({name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()},
+                  temporary, metadata={"history": json.dumps(asdict(history))})
 
 
 def load_weights(path, network):
@@ -162,7 +163,7 @@ class _State:
             tensors |= {f"adam/{index}/{slot}": value for slot, value in slots.items()}
         metadata = {"identity": identity, "history": json.dumps(asdict(self.history))}
         with whole_file(path) as temporary:
-            save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=metadata)
+            save_file({k: v.contiguous().clone() for k, v in tensors.items()}, temporary, metadata=metadata)
 
     def restore(self, path, identity):
         """Go on from ``path`` if it is there and belongs to this very training; else start afresh."""

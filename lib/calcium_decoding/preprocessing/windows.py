@@ -215,9 +215,9 @@ class WindowSet:
 
 def _check_signal(name, signal, label, n_roi):
     where = f"recording {name}"
-    if signal.ndim != 2 or label.shape != signal.shape[:1]:
+    if signal.ndim != 2 or label.ndim not in (1, 2) or len(label) != len(signal):
         raise DataError(where, f"signal of shape {signal.shape}, labels of shape {label.shape}",
-                        "shapes (T, n_roi) and (T,)", "give one label a frame")
+                        "shapes (T, n_roi) and (T,), or (T, k) for several quantities", "give one label a frame")
     if signal.shape[1] != n_roi:
         raise DataError(where, f"{signal.shape[1]} ROIs after recordings with {n_roi}",
                         "one number of ROIs", "use the same ROIs in every recording")

@@ -1,6 +1,7 @@
 """What a user's own class or function does, as a hash: its source, and that of what it uses."""
 
 import ast
+import functools
 import inspect
 import linecache
 import sys
@@ -30,6 +31,8 @@ def object_digest(thing):
     -------
     str
     """
+    if isinstance(thing, functools.partial):
+        return hash_content([object_digest(thing.func), repr(thing.args), repr(sorted(thing.keywords.items()))])
     found = {}
     _collect(thing if isinstance(thing, type | types.FunctionType) else type(thing), found, [])
     return hash_content(found)
