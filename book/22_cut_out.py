@@ -246,10 +246,10 @@ occlusion_tables.show(truth.agreement_table(agreement), cuts, nulls)
 # - **Not where the information is.** Only what *this* network cannot do without. A place whose message is repeated
 #   elsewhere has no importance; two places that are each useless alone may matter together.
 # - **Not neurons.** Squares hold cortex, vessels, blood and edges; movement of the whole image is seen in each.
-# - **Not what a network would do that never saw the place.** It was not trained without it. A zero square is also a
+# - **Not what a network would do that never saw the place.** It was not trained without it. A zero square is also an
 #   image it has never seen, with borders of its own; some of the loss is mere surprise.
 # - **Not more than these animals**, and maps of folds that share animals are alike for that reason alone.
-# - **Not the published map**, in the demo: another network, a sixteenth of the pixels, one window in four.
+# - **Not the published map**, in the demo: another network, a sixteenth of the pixels, fewer windows.
 
 # %%
 tables.show(tables.not_evaluable_table(decoders))

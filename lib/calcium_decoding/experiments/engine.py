@@ -70,7 +70,7 @@ class Experiment:
         # As they were given, so that what the data decided is decided anew where the data change.
         object.__setattr__(self, "_given", {name: getattr(self, name) for name in ("split", "input", "task")})
         regime = (self.split or self.dataset.regime) if named else self.split.regime
-        given = (self.decoders,) if isinstance(self.decoders, str) else tuple(self.decoders)
+        given = tuple(self.decoders) if isinstance(self.decoders, tuple | list) else (self.decoders,)
         for name, value in (("input", self.input.of(self.dataset, regime)), ("task", self.task.of(self.dataset)),
                             ("decoders", given)):
             object.__setattr__(self, name, value)
@@ -79,7 +79,8 @@ class Experiment:
                                                            label_smoothing_frames=self.task.reach))
         names = [name_of(decoder_of(decoder)) for decoder in self.decoders]
         if len(set(names)) < len(names):
-            raise ParameterError("decoders", f"more than one called {', '.join(sorted(names))}", "a name for each",
+            twice = ", ".join(sorted({name for name in names if names.count(name) > 1}))
+            raise ParameterError("decoders", f"more than one called {twice}", "a name for each",
                                  "name them apart: Network(..., name=...)")
         for decoder in self.decoders:
             self.require(decoder)

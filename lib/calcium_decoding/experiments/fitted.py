@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from calcium_decoding import models, preprocessing
-from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.errors import CalciumDecodingError, DataError, ParameterError
 from calcium_decoding.experiments import stored, tasks
 from calcium_decoding.experiments.folds import FoldTask
 from calcium_decoding.experiments.inputs import Traces
@@ -95,7 +95,7 @@ def map_folds(experiment, work, decoder, name, asked, store=None, jobs=None, lab
         whose training or test frames have no scores has no decoder, and says so in its ``reason``, else empty.
     """
     (store, jobs, _), folds = stored.settled(store, jobs), experiment.split.folds
-    does = object_digest(work) if is_own(work) else code_digest(work)
+    does = object_digest(work) if is_own(work) or not hasattr(work, "__code__") else code_digest(work)
     keys = [hash_content([name, experiment.key(fold, decoder), asked, does]) for fold in folds]
     wanted = dict(zip(keys, folds, strict=True))
     paths = {key: None if store is None else Path(store) / f"{key}.{name}.json" for key in wanted}
@@ -268,6 +268,8 @@ def load_decoder(path, source=None):
                         "name a file that FittedDecoder.save wrote")
     try:
         return _made_from(about, tensors, source, path)
+    except CalciumDecodingError:
+        raise
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
         raise DataError(path, f"a damaged file ({type(error).__name__}: {error})", "what FittedDecoder.save wrote",
                         "save the decoder again") from error
@@ -314,7 +316,10 @@ def _restore(decoder, tensors):
     if isinstance(decoder, nn.Module):
         decoder.load_state_dict(tensors)
     elif isinstance(decoder, EstimatorDecoder):
-        decoder.estimator = _skops().loads(tensors["skops"].numpy().tobytes())  # refuses types it does not know
+        data, skops = tensors["skops"].numpy().tobytes(), _skops()
+        known = [name for name in skops.get_untrusted_types(data=data)  # it refuses what is of no such package
+                 if name.split(".")[0] in ("numpy", "scipy", "sklearn")]
+        decoder.estimator = skops.loads(data, trusted=known)
     else:
         of = decoder if "weights" in tensors else decoder.estimator
         for name, value in tensors.items():

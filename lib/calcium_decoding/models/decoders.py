@@ -193,9 +193,8 @@ class Estimator:
 
     def digest(self):
         """Hash of everything that determines what it is: class, parameters, features."""
-        features = object_digest(self.features) if callable(self.features) else self.features
-        return hash_content(["estimator", self.name, object_digest(self.estimator), repr(self.estimator.get_params()),
-                             features, self.every_frames, self.version])
+        return hash_content(["estimator", self.name, object_digest(self.estimator), object_digest(self.features),
+                             self.every_frames, self.version])
 
     def build(self, n_roi, past_frames, n_frames, head, seed):
         """A fresh decoder; see :class:`EstimatorDecoder`."""

@@ -13,7 +13,7 @@ import torch
 
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.models import names
-from calcium_decoding.models.decoders import Network, OwnNetwork, decoder_of, name_of
+from calcium_decoding.models.decoders import Estimator, Network, OwnNetwork, decoder_of, name_of
 from calcium_decoding.models.heads import BINARY, KINDS
 from calcium_decoding.models.linear import QUANTITY, LinearSpeed, LogisticDecoder, RidgeSpeed, TimeDecoder
 from calcium_decoding.models.recurrent import KerasDecoder, RecurrentDecoder, SpeedDecoder
@@ -90,6 +90,8 @@ def resolve(decoder):
 def require(decoder, head):
     """Raise ParameterError if a decoder cannot give what a head asks for."""
     decoder = resolve(decoder)
+    if isinstance(decoder, Estimator):
+        decoder.build(1, 0, 1, head, 0)
     if isinstance(decoder, str) and not fits(decoder, head):
         kinds, most = names.DECODES[decoder]
         says = " or ".join(kinds) + (f", {most} at a time" if most else "")

@@ -1,6 +1,7 @@
 """What a user's own class or function does, as a hash: its source, and that of what it uses."""
 
 import ast
+import contextlib
 import functools
 import inspect
 import linecache
@@ -9,7 +10,9 @@ import sysconfig
 import types
 from pathlib import Path
 
-from calcium_decoding.utils.files import hash_content, plain_syntax
+import numpy as np
+
+from calcium_decoding.utils.files import hash_bytes, hash_content, plain_syntax
 
 _INSTALLED = tuple(dict.fromkeys(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")))
 _LIBRARY = Path(__file__).resolve().parents[1]
@@ -31,11 +34,31 @@ def object_digest(thing):
     -------
     str
     """
-    if isinstance(thing, functools.partial):
-        return hash_content([object_digest(thing.func), repr(thing.args), repr(sorted(thing.keywords.items()))])
-    found = {}
-    _collect(thing if isinstance(thing, type | types.FunctionType) else type(thing), found, [])
-    return hash_content(found)
+    return hash_content(_digested(thing))
+
+
+def _digested(value):
+    """What decides what a value does, as something JSON holds."""
+    if isinstance(value, _SIMPLE):
+        return repr(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return ["array", hash_bytes(np.atleast_1d(np.asarray(value)))]
+    if isinstance(value, dict):
+        return ["dict", sorted(([_digested(k), _digested(v)] for k, v in value.items()), key=repr)]
+    if isinstance(value, tuple | list):
+        return [type(value).__name__, [_digested(x) for x in value]]
+    if isinstance(value, set | frozenset):
+        return ["set", sorted((_digested(x) for x in value), key=repr)]
+    if isinstance(value, functools.partial):
+        return ["partial", _digested(value.func), _digested(value.args), _digested(value.keywords)]
+    if isinstance(value, type | types.FunctionType):
+        found = {}
+        _collect(value, found, [])
+        return found
+    if hasattr(value, "detach"):  # a tensor; torch is not imported here
+        return ["tensor", hash_bytes(value.detach().cpu().numpy())]
+    state = value.get_params(deep=False) if hasattr(value, "get_params") else getattr(value, "__dict__", {})
+    return [_digested(type(value)), _digested(state)]
 
 
 def is_own(thing):
@@ -73,7 +96,7 @@ def _collect(thing, found, seen):
         _collect(base, found, seen)
     known = {**getattr(sys.modules.get(thing.__module__), "__dict__", {})}
     for function in functions:
-        known |= function.__globals__ | inspect.getclosurevars(function).nonlocals
+        known |= function.__globals__ | _closed(function)
     for used in sorted(names & known.keys()):
         value = known[used]
         if isinstance(value, type | types.FunctionType):
@@ -86,6 +109,15 @@ def _is_plain(value):
     if isinstance(value, dict):
         return all(_is_plain(x) for pair in value.items() for x in pair)
     return isinstance(value, _SIMPLE) or (isinstance(value, tuple | list) and all(map(_is_plain, value)))
+
+
+def _closed(function):
+    """Names that a function took from around it, with their values; those that are not filled yet are left out."""
+    found = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):
+            found[name] = cell.cell_contents
+    return found
 
 
 def _functions(thing):
