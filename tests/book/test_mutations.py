@@ -38,7 +38,7 @@ MUTATIONS = {
         "labels.append(label[centres - spec.past_frames + spec.label_shift_frames])"),
     # The smallest mistake of the five: the study's smoothing is 0.001. It shows in the map of the trained network.
     "label smoothing off": Mutation(
-        "models/training.py", "labels * (1.0 - smoothing) + smoothing / 2.0", "labels",
+        "models/heads.py", "labels * (1.0 - label_smoothing) + label_smoothing / 2.0", "labels",
         (QUICKEST, "10_roi_rnn", "04_simulated_truth")),
     # Behind the audit, which sees the split: windows of the test animal are trained on all the same.
     "fold leak": Mutation(

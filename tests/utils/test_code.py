@@ -88,16 +88,16 @@ def test_an_edit_makes_stale_what_its_room_computes_and_nothing_else(copy, befor
 
 def test_a_function_of_a_script_counts_by_its_file(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "own_work.py").write_text('def work():\n    """Ours."""\n    return 1\n')
-    import own_work
+    (tmp_path / "script_work.py").write_text('def work():\n    """Ours."""\n    return 1\n')
+    import script_work
 
-    first = code_digest(own_work.work)
+    first = code_digest(script_work.work)
     code_digest.cache_clear()
-    (tmp_path / "own_work.py").write_text("def work():\n    return 1  # the same\n")
-    assert code_digest(own_work.work) == first
+    (tmp_path / "script_work.py").write_text("def work():\n    return 1  # the same\n")
+    assert code_digest(script_work.work) == first
     code_digest.cache_clear()
-    (tmp_path / "own_work.py").write_text("def work():\n    return 2\n")
-    assert code_digest(own_work.work) != first
+    (tmp_path / "script_work.py").write_text("def work():\n    return 2\n")
+    assert code_digest(script_work.work) != first
 
 
 def test_a_room_that_is_not_there_is_refused():
