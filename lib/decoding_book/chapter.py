@@ -11,7 +11,6 @@ import numpy as np
 from calcium_decoding import preprocessing, simulation, splits
 from calcium_decoding.data.catalog import folds_folder, project_root
 from calcium_decoding.data.recording import Dataset
-from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation import cards
 from calcium_decoding.experiments import compare, engine, tasks
 from calcium_decoding.experiments.inputs import Traces
@@ -47,7 +46,7 @@ class Chapter:
     @property
     def rate_hz(self):
         """Frames per second of the recordings; DataError if they do not all have the same."""
-        return _one_rate(self.dataset)
+        return self.dataset.rate_hz
 
     def plan(self, dataset=None, recipe=None, n_folds=0, spec=None, changes=None, say=True, target="",
              target_smoothing="none"):
@@ -65,7 +64,7 @@ class Chapter:
         task = tasks.task_of(target or getattr(p, "target", "run"), target_smoothing).of(dataset)
         regime = dataset.regime if p.regime == "auto" else p.regime
         name = recipe or (recipes.SUITS[regime] if p.recipe == "auto" else p.recipe)
-        rate_hz = _one_rate(dataset)
+        rate_hz = dataset.rate_hz
         recipe = {"name": name, "rate_hz": rate_hz, "baseline_frames": p.baseline_frames, **(changes or {})}
         spec = spec or WindowSpec(p.past_frames, p.future_frames)
         pipeline = preprocessing.build(**recipe)
@@ -235,11 +234,3 @@ def _describe(dataset, movie_notes=()):
 def _say(label, text, width=78):
     """Print one labelled fact, wrapped to the width of a page."""
     print(textwrap.fill(text, width, initial_indent=f"{label:<9}", subsequent_indent=" " * 9))
-
-
-def _one_rate(dataset):
-    rates = sorted({r.rate_hz for r in dataset.recordings})
-    if len(rates) > 1:
-        raise DataError(dataset.name, f"imaging rates {', '.join(f'{r:g}' for r in rates)} Hz", "one rate",
-                        "resample, or decode the recordings of each rate by themselves")
-    return rates[0]

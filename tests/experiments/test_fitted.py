@@ -358,3 +358,11 @@ def test_a_fold_that_validates_on_a_class_of_its_own_is_trained(dataset):
                   replace(third, behaviour={"odour": np.full(240, 2)}))
     found = experiment(cd.Dataset("x", recordings), ODOUR, Small).run()
     assert sum(bool(fold.scores) for fold in found) == 2
+
+
+def test_the_decoders_of_two_folds_are_scaled_each_by_its_own_training_frames(dataset):
+    e = experiment(dataset, LICK, "logistic", "scaled")
+    first = e.fitted("logistic", 0)
+    before = first.predict(bare(dataset.recordings[0]))
+    e.fitted("logistic", 5)  # trained on another animal
+    assert first.predict(bare(dataset.recordings[0])).equals(before)

@@ -178,6 +178,15 @@ class Dataset:
         """Names of the animals, in order of appearance."""
         return tuple(dict.fromkeys(recording.animal for recording in self.recordings))
 
+    @property
+    def rate_hz(self):
+        """Frames per second of the recordings; DataError if they do not all have the same."""
+        rates = sorted({recording.rate_hz for recording in self.recordings})
+        if len(rates) > 1:
+            raise DataError(self.name, f"imaging rates {', '.join(f'{r:g}' for r in rates)} Hz", "one rate",
+                            "resample, or decode the recordings of each rate by themselves")
+        return rates[0]
+
     def of_animal(self, animal):
         """Recordings of one animal, in order."""
         return tuple(recording for recording in self.recordings if recording.animal == animal)

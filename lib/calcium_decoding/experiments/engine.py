@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calcium_decoding import preprocessing, splits
+from calcium_decoding import splits
 from calcium_decoding.data.movies import Movie
 from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import DataError, ParameterError
@@ -75,7 +75,7 @@ class Experiment:
                             ("decoders", given)):
             object.__setattr__(self, name, value)
         if named:
-            object.__setattr__(self, "split", splits.build(regime, self.dataset, self.spec, self.input.pipeline,
+            object.__setattr__(self, "split", splits.build(regime, self.dataset, self.spec, self.input.pipeline(),
                                                            label_smoothing_frames=self.task.reach))
         names = [name_of(decoder_of(decoder)) for decoder in self.decoders]
         if len(set(names)) < len(names):
@@ -143,9 +143,9 @@ class Experiment:
         self.audit(self.split.is_leaky)
         store, _, _ = stored.settled(store)
         one = fitted.fitted_fold(self.fold_task(self.split.folds[fold], decoder, store=store))
-        train, (first, *_) = one.fold.ranges("train"), recordings_of(self, [one.fold])
-        of = {r.id: r.signal for r in recordings_of(self, [one.fold])}
-        pipeline = self.input.pipeline.fit([(of[name], train[name]) for name in train], list(train))
+        train, of = one.fold.ranges("train"), {r.id: r for r in recordings_of(self, [one.fold])}
+        pipeline = self.input.pipeline().fit([(of[name].signal, train[name]) for name in train], list(train))
+        first = next(iter(of.values()))
         scores = self.task.scores(one.test.labels, one.predict(one.test), {})[0]
         return fitted.FittedDecoder(
             one.decoder, registry.resolve(decoder), self.input, self.task, pipeline, first.rate_hz, first.roi_names,
@@ -157,7 +157,7 @@ class Experiment:
     def audit(self, allow_leak=False):
         """Refuse a split that leaks under everything this experiment does; see
         :func:`calcium_decoding.splits.audit.audit`."""
-        return audit(self.split, self.spec, preprocessing.build(**self.recipe), self.dataset, fitted=FITTED,
+        return audit(self.split, self.spec, self.input.pipeline(), self.dataset, fitted=FITTED,
                      label_smoothing_frames=self.task.reach, allow_leak=allow_leak)
 
     def require(self, decoder):

@@ -64,7 +64,7 @@ class FittedFold:
 
     def predict(self, windows, decoder=None):
         """What the decoder (or another one) gives for windows; see :func:`calcium_decoding.models.training.predict`."""
-        return training.predict(self.decoder if decoder is None else decoder, windows, self.device)
+        return self.job.predict(self.decoder if decoder is None else decoder, windows)
 
     def refit(self, decoder, train):
         """Another decoder, fitted to some windows of this fold."""

@@ -10,7 +10,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from calcium_decoding import models, preprocessing
+from calcium_decoding import models
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import cards, metrics
 from calcium_decoding.experiments.inputs import Traces
@@ -307,7 +307,7 @@ class FoldTask:
 
     def _layer(self, fold):
         """A function that lays the windows of a role."""
-        pipeline = preprocessing.build(**self.input.preprocessing)
+        pipeline = self.input.pipeline()
         learns = any(step.fitted_on == "training frames" for step in pipeline.steps)
         if isinstance(self.signals, SharedSignals) and not learns:
             over = self._over_shared()

@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 from calcium_decoding import preprocessing
-from calcium_decoding.errors import DataError
 from calcium_decoding.preprocessing.recipes import SUITS
 from calcium_decoding.preprocessing.windows import WindowSpec
 
@@ -35,14 +33,9 @@ class Traces:
         if recipe["name"] == "auto":
             recipe["name"] = SUITS.get(regime, "scaled")
         if "rate_hz" not in recipe:
-            rates = sorted({r.rate_hz for r in dataset.recordings})
-            if len(rates) > 1:
-                raise DataError(dataset.name, f"imaging rates {', '.join(f'{r:g}' for r in rates)} Hz", "one rate",
-                                "resample, or decode the recordings of each rate by themselves")
-            recipe["rate_hz"] = rates[0]
+            recipe["rate_hz"] = dataset.rate_hz
         return replace(self, preprocessing=recipe)
 
-    @cached_property
     def pipeline(self):
-        """The transforms, not fitted; their declared reach goes to the audit."""
+        """The transforms, new and not fitted, a Pipeline; their declared reach goes to the audit."""
         return preprocessing.build(**self.preprocessing)
