@@ -273,19 +273,14 @@ class FoldTask:
         return training.predict(decoder, windows, self.training.torch_device())
 
     def _scored(self, result, train, on_train):
-        main, running, seen = self.task.main_score, self._running(train), {}
+        running, seen = self._running(train), {}
         if self.running:
             both = 0 < np.count_nonzero(running) < len(running)
             seen = {"running": result.running,
                     "class_means": [train.labels[running == one].mean() for one in (0, 1)] if both else None}
-        scores, notes = self.task.scores(result.labels, result.predicted, seen)
-        scores |= {f"{main}_train": self.task.short_scores(train.labels, on_train)[main]}
-        scores |= {f"{main}_valid": value for value in
-                   self.task.short_scores(result.valid_labels, result.valid_predicted).values()}
-        if self.task.kind == "binary":
-            return replace(result, scores=scores, notes=notes, train_roc=metrics.roc(train.labels, on_train)[1])
-        return replace(result, scores=scores, notes=notes + (self._still(result) if result.labels.ndim == 1 and
-                                                             self.task.kind == "continuous" else ()))
+        result = scored(result, self.task, train.labels, on_train, seen)
+        one_quantity = self.task.kind == "continuous" and not self.task.head.shape
+        return replace(result, notes=result.notes + self._still(result)) if one_quantity else result
 
     def _still(self, result):
         notes = ()
@@ -344,9 +339,14 @@ class FoldTask:
         return over
 
 
-def scored_run(result, train_labels, on_train):
-    """A FoldResult of running with its scores, from what was decoded of its windows and of those trained on."""
-    scores = {**metrics.frame_scores(result.labels, result.predicted), "auc_train": metrics.auc(train_labels, on_train)}
-    if len(np.unique(result.valid_labels)) == 2:
-        scores["auc_valid"] = metrics.auc(result.valid_labels, result.valid_predicted)
-    return replace(result, scores=scores, train_roc=metrics.roc(train_labels, on_train)[1])
+def scored(result, task, train_labels, on_train, seen=None):
+    """A FoldResult with its scores, from what was decoded of its windows and of those trained on.
+
+    ``seen``: what else is known of the test windows; see the ``scores`` of a task.
+    """
+    scores, notes = task.scores(result.labels, result.predicted, seen or {})
+    for role, labels, decoded in (("train", train_labels, on_train),
+                                  ("valid", result.valid_labels, result.valid_predicted)):
+        scores |= {f"{name}_{role}": value for name, value in task.short_scores(labels, decoded).items()}
+    roc = metrics.roc(train_labels, on_train)[1] if task.kind == "binary" else result.train_roc
+    return replace(result, scores=scores, notes=notes, train_roc=roc)

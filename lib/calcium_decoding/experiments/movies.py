@@ -20,7 +20,8 @@ from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import metrics
 from calcium_decoding.experiments import engine
-from calcium_decoding.experiments.folds import FITTED, FoldResult, scored_run
+from calcium_decoding.experiments.folds import FITTED, FoldResult, scored
+from calcium_decoding.experiments.tasks import Binary
 from calcium_decoding.models import IMAGE_MODELS, build_image, loop
 from calcium_decoding.models.images import training as training_images
 from calcium_decoding.models.images.cnn_rnn import for_inference
@@ -230,8 +231,8 @@ class ImageFoldTask:
         on_train, on_valid, on_test = (
             (samples.windows.labels, training_images.predict(network, samples))
             for samples in (self._samples("train"), self._samples("valid"), self._samples("test", every=1)))
-        result = scored_run(replace(result, history=history, predicted=on_test[1], valid_labels=on_valid[0],
-                                    valid_predicted=on_valid[1]), *on_train)
+        result = scored(replace(result, history=history, predicted=on_test[1], valid_labels=on_valid[0],
+                                    valid_predicted=on_valid[1]), Binary(), *on_train)
         return replace(result, seconds=time.perf_counter() - began)
 
     def trained(self, checkpoint=None, report=None):

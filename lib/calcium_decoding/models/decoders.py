@@ -14,6 +14,7 @@ from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.models.heads import Head
 from calcium_decoding.models.linear import FrameDecoder
 from calcium_decoding.models.online import METHODS, Online
+from calcium_decoding.preprocessing.windows import Scaling
 from calcium_decoding.utils.files import hash_content
 from calcium_decoding.utils.source import is_own, object_digest
 
@@ -111,10 +112,9 @@ class OwnNetwork(nn.Module):
     def prepare(self, windows):
         """Take mean and SD of the training labels, if they are quantities."""
         if self.head.kind == "continuous":
-            labels = np.asarray(windows.labels, np.float64)
-            sd = labels.std(axis=0)
-            self.mean.copy_(torch.as_tensor(labels.mean(axis=0)))
-            self.sd.copy_(torch.as_tensor(np.where(sd > 0, sd, 1.0)))
+            found = Scaling.of(np.asarray(windows.labels, np.float64))
+            self.mean.copy_(torch.as_tensor(found.mean))
+            self.sd.copy_(torch.as_tensor(found.sd))
 
     def forward(self, windows):
         """Outputs, shape (batch, *head.shape), of windows, shape (batch, n_frames, n_roi)."""

@@ -6,13 +6,13 @@ The cells of TensorFlow 1.15 Keras differ from PyTorch's in three ways: gates ar
 gates, so saved ones fit as they are.
 """
 
-import numpy as np
 import torch
 from torch import nn
 
 from calcium_decoding.models import fused_gru
 from calcium_decoding.models.heads import BINARY
 from calcium_decoding.models.linear import QUANTITY, finite_speed
+from calcium_decoding.preprocessing.windows import Scaling
 
 LAYERS = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
 
@@ -252,9 +252,9 @@ class SpeedDecoder(nn.Module):
         """
         speed = finite_speed(windows)
         if self.scaled:
-            sd = speed.std(axis=0)
-            self.mean.copy_(torch.as_tensor(speed.mean(axis=0)))
-            self.sd.copy_(torch.as_tensor(np.where(sd > 0, sd, 1.0)))
+            found = Scaling.of(speed)
+            self.mean.copy_(torch.as_tensor(found.mean))
+            self.sd.copy_(torch.as_tensor(found.sd))
 
     def forward(self, windows):
         """Speed, shape (batch,), of windows, shape (batch, length, n_roi), float32."""

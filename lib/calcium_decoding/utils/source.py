@@ -146,13 +146,13 @@ def _node(thing):
     functions = _functions(thing)
     if not functions:
         return None
-    code, kinds = functions[0].__code__, (ast.ClassDef,) if isinstance(thing, type) else (ast.FunctionDef, ast.Lambda)
+    code, kind = functions[0].__code__, ast.ClassDef if isinstance(thing, type) else ast.FunctionDef
     linecache.checkcache(code.co_filename)  # a file may have been edited since
     try:  # inspect alone does not find a class of a notebook cell
         tree = ast.parse("".join(linecache.getlines(code.co_filename)))
     except SyntaxError:
         return None
-    around = [node for node in ast.walk(tree) if isinstance(node, kinds)
-              and min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]) <= code.co_firstlineno
-              <= node.end_lineno and getattr(node, "name", thing.__name__) == thing.__name__]
+    around = [node for node in ast.walk(tree) if isinstance(node, kind) and node.name == thing.__name__
+              and min([node.lineno, *(d.lineno for d in node.decorator_list)]) <= code.co_firstlineno
+              <= node.end_lineno]
     return max(around, key=lambda node: node.lineno) if around else None

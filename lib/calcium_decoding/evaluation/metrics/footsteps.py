@@ -1,15 +1,15 @@
 """Scores of decoded footsteps and kinematics. What is not defined is named, never NaN; scikit-learn computes them."""
 
 import numpy as np
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score, r2_score, roc_auc_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, r2_score, roc_auc_score
 
 from calcium_decoding.data.readers.footsteps import KINEMATICS
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.evaluation.metrics.frames import METRIC_LABELS
+from calcium_decoding.evaluation.metrics import frames
 from calcium_decoding.evaluation.statistics import Interval
 from calcium_decoding.preprocessing.windows import CLASSES
 
-FOOTSTEP_METRICS = METRIC_LABELS | {"auc": "AUC, mean of classes", "r2": "R², mean of both limbs"}
+FOOTSTEP_METRICS = frames.METRIC_LABELS | {"auc": "AUC, mean of classes", "r2": "R², mean of both limbs"}
 
 
 def footstep_scores(labels, probabilities):
@@ -110,9 +110,7 @@ def confusion(labels, probabilities):
 
     A class without frames has a row of zeros.
     """
-    labels, probabilities = _checked(labels, probabilities)
-    counts = confusion_matrix(labels, probabilities.argmax(1), labels=[0, 1, 2]).astype(float)
-    return counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    return frames.confusion(*_checked(labels, probabilities))
 
 
 def block_bootstrap(statistic, n_frames, block_frames, n_draws=1000, seed=0, level=0.95):

@@ -93,12 +93,8 @@ class Stage:
                                  "change one of the two")
 
 
-class Images:
-    """Images of three neighbouring frames with the label of the middle one.
-
-    ``windows``: of three frames, over :class:`calcium_decoding.preprocessing.movie_frames.MovieFrames`. ``device``: str
-    or torch.device.
-    """
+class _Samples:
+    """Windows with their labels on a device."""
 
     def __init__(self, windows, device="cpu"):
         self.windows, self.device = windows, device
@@ -106,6 +102,14 @@ class Images:
 
     def __len__(self):
         return len(self.windows)
+
+
+class Images(_Samples):
+    """Images of three neighbouring frames with the label of the middle one.
+
+    ``windows``: of three frames, over :class:`calcium_decoding.preprocessing.movie_frames.MovieFrames`. ``device``: str
+    or torch.device.
+    """
 
     def logits(self, network, which):
         """Output of a network for some images, shape (n,)."""
@@ -121,24 +125,16 @@ class Images:
         return torch.cat([self.logits(network, which) for which in torch.arange(len(self)).split(batch)])
 
 
-class ImageSequences:
+class ImageSequences(_Samples):
     """Windows of consecutive images with the label of the one in the middle.
 
     ``windows``: over :class:`calcium_decoding.preprocessing.movie_frames.MovieFrames`; a window of 2k + 1 images has 2k
     + 3 frames. ``device``: str or torch.device.
     """
 
-    def __init__(self, windows, device="cpu"):
-        self.windows, self.device = windows, device
-        self.length = windows.spec.length - 2
-        self.labels = torch.from_numpy(np.asarray(windows.labels, np.float32)).to(device)
-
-    def __len__(self):
-        return len(self.windows)
-
     def logits(self, network, which):
         """Output of a network for some windows, shape (n,); the features of an image are computed once."""
-        images, where = _rows(self.windows, which, self.length)
+        images, where = _rows(self.windows, which, self.windows.spec.length - 2)
         # In training a batch is one piece, because batch normalisation looks at all of it.
         batch = len(images) if network.training else inference_batch(self.windows.frames, self.device)
         features = torch.cat([network.image_decoder.features(self._images(some)) for some in
@@ -154,18 +150,11 @@ class ImageSequences:
         return torch.from_numpy(frames).to(self.device)
 
 
-class FeatureSequences:
+class FeatureSequences(_Samples):
     """Windows of features that a frozen network has given to each image.
 
     ``windows``: over an array (N, n_features); float16 is enough. ``device``: str or torch.device.
     """
-
-    def __init__(self, windows, device="cpu"):
-        self.windows, self.device = windows, device
-        self.labels = torch.from_numpy(np.asarray(windows.labels, np.float32)).to(device)
-
-    def __len__(self):
-        return len(self.windows)
 
     def logits(self, network, which):
         """Output of the network's recurrent part for some windows, shape (n,)."""
