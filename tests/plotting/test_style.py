@@ -1,9 +1,11 @@
 """Figures and tables: what is drawn is what was measured, simulated data say so, odd input does not break them."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import pearsonr
 from sklearn.metrics import auc
@@ -44,7 +46,7 @@ def words_on(ax):
 def test_every_plot_returns_its_axes_and_says_simulated(tiny_dataset, folds):
     results, _ = folds
     recording = tiny_dataset.recordings[0]
-    correlations = data_tour.correlations_with_running(tiny_dataset).values
+    correlations = data_tour.correlations_with_running(tiny_dataset).to_numpy()
     plots = [
         lambda ax: style.traces(recording, [0, 2], 0, 5, ax),
         lambda ax: style.behaviour_trace(recording, "run", 0, 5, ax),
@@ -132,7 +134,7 @@ def test_folds_without_a_score_are_listed_once(folds):
     results, _ = folds
     broken = [replace(r, scores={}, reason="test frames: only rest") if r.fold == results[0].fold else r
               for r in results]
-    assert tables.not_evaluable_table(broken).values.tolist() == [[results[0].fold, "test frames: only rest"]]
+    assert tables.not_evaluable_table(broken).to_numpy().tolist() == [[results[0].fold, "test frames: only rest"]]
     assert "none" in tables.show(tables.not_evaluable_table(results)).to_html()
 
 
@@ -204,3 +206,16 @@ def test_the_summary_of_a_stored_card_is_its_means_and_what_folds_took(folds):
     assert table.loc["gru", "AUC"] == f"{np.mean(of_gru):.3f} ± {np.std(of_gru, ddof=1):.3f}"
     assert table.loc["gru", "folds"] == 6 and list(table["minutes a fold"]) == ["1.5", "0.1"]
     assert tables.stored_summary(None).empty and tables.stored_origin(None).empty
+
+
+@pytest.mark.parametrize("of, expected", [
+    (True, True), ([], False), (pd.DataFrame({"simulated": [False, True]}), True),
+    ([SimpleNamespace(simulated=False), SimpleNamespace(simulated=False)], False),
+    ({"a": [SimpleNamespace(simulated=False)], "b": SimpleNamespace(simulated=np.bool_(True))}, True)])
+def test_what_a_panel_shows_says_whether_it_is_simulated(of, expected):
+    assert style.is_simulated(of) is expected
+
+
+def test_what_cannot_say_whether_it_is_simulated_is_refused():
+    with pytest.raises(TypeError):
+        style.is_simulated([object()])

@@ -1,5 +1,7 @@
 """One style for every figure. Each plot takes ``ax`` and returns it; animals are marks, never only bars."""
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
@@ -39,12 +41,20 @@ def stack(n, heights=None, width=9.0, height=1.4):
     return figure, axes[:, 0]
 
 
-def simulated_mark(ax, simulated):
-    """Write on the panel that its data are simulated, if they are."""
-    if simulated:
+def simulated_mark(ax, of):
+    """Write on the panel that its data are simulated, if they are; ``of``: what it shows, see :func:`is_simulated`."""
+    if is_simulated(of):
         ax.text(1.0, 1.02, "simulated", transform=ax.transAxes, ha="right", va="bottom", color="#B00020", fontsize=9,
                 fontweight="bold")
     return ax
+
+
+def is_simulated(of):
+    """True if any of some results is: anything with ``simulated``, a table with such a column, or several of these."""
+    of = getattr(of, "simulated", of)
+    if isinstance(of, bool | np.bool_):
+        return bool(of)
+    return any(map(is_simulated, of.values() if isinstance(of, Mapping) else iter(of)))
 
 
 def time_axis(ax, time_s):
