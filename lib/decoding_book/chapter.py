@@ -85,7 +85,7 @@ class Chapter:
         ``dataset``, ``n_folds`` and ``say`` as for :meth:`plan`; for ``changes`` and what is raised see
         :func:`decoding_book.movie_plan.plan`.
         """
-        experiment = movie_plan.plan(self.parameters, dataset or self.dataset, changes)
+        experiment = movie_plan.plan(self.parameters, dataset or self.dataset, **changes or {})
         split, planned = experiment.split, len(experiment.split.folds)
         experiment = replace(experiment, split=replace(split, folds=_spread(split.folds, n_folds)))
         experiment.audit()
@@ -136,7 +136,7 @@ class Chapter:
     def card(self, experiment=None, folds=(), nulls=(), null="none: nothing is decoded here", scores=()):
         """Make the result card and write it to the folder that the parameter ``out_dir`` names.
 
-        ``experiment`` (Experiment, ImageExperiment or sequence of them): what was run; left out where nothing is
+        ``experiment`` (Experiment or sequence of them): what was run; left out where nothing is
         decoded. Of several, the card names every claim and every split. ``folds``, ``nulls``: sequence of FoldResult.
         ``null``: what :meth:`decode_null` says about the null. ``scores`` (sequence of Score): further numbers. Returns
         ResultCard.
