@@ -116,6 +116,10 @@ class Experiment:
                                  "mend the name")
         return replace(self, **now | changes)
 
+    def with_folds(self, n):
+        """The same on ``n`` folds, spread evenly over all of them; all if ``n`` is 0."""
+        return replace(self, split=self.split.spread(n))
+
     def run(self, **how):
         """Train and test every decoder on every fold; see :func:`run`. Returns Results."""
         return run(self, self.decoders, **how)
