@@ -1,7 +1,7 @@
 """One decoder on one fold: what it needs, what it does, what it gives; results of many as a list that gives tables."""
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import nn
 from calcium_decoding import models
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import cards, metrics
+from calcium_decoding.experiments import stored
 from calcium_decoding.models import loop, training
 from calcium_decoding.models.decoders import name_of
 from calcium_decoding.splits import Split
@@ -111,6 +112,21 @@ class FoldResult:
             raise DataError(f"fold {self.fold}", f"decoded {self.target} ({self.kind})", "decoded probabilities of an "
                             "event", "use predicted and valid_predicted, in the unit of the labels")
         return predicted
+
+    def save(self, path):
+        """Write to a file, whole or not at all."""
+        content = asdict(self)
+        arrays = {k: v for k, v in content.items() if isinstance(v, np.ndarray)}
+        stored.save(stored.Outcome({k: v for k, v in content.items() if k not in arrays}, arrays), path)
+
+    @classmethod
+    def load(cls, path):
+        """What was written; None if it is not there or damaged: the fold is then trained again."""
+        if (outcome := stored.load(path)) is None:
+            return None
+        facts = outcome.facts | {"history": loop.History(**outcome.facts["history"])}
+        facts |= {name: tuple(facts[name]) for name in ("recordings", "notes", "classes")}
+        return cls(**facts, **outcome.arrays)
 
     def trace(self, recording):
         """Labelled frames, labels and what was decoded of one test recording, in time order."""
