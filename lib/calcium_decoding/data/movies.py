@@ -197,8 +197,7 @@ class Movie:
 def write_movie(path, chunks, shape, dtype=np.uint16):
     """Write a movie as multi-page TIFF, whole or not at all, without holding more than a chunk of it.
 
-    ``chunks`` (iterable of ndarray, shape (n, rows, columns)): one after the other, ``shape[0]`` frames in all.
-    ``shape`` ((int, int, int)): frames, rows, columns. ``dtype``: type of the pixels.
+    ``chunks``: arrays (n, rows, columns), one after the other. ``shape``: frames, rows, columns.
     """
     frames = (frame for chunk in chunks for frame in chunk)
     with whole_file(path) as temporary:
@@ -207,13 +206,11 @@ def write_movie(path, chunks, shape, dtype=np.uint16):
 
 
 def series_files(folder):
-    """TIFF files of a folder in the order of the number in their names.
+    """TIFF files of a folder in the order of the number in their names, list of Path.
 
     Names differ in one number (``frame_2.tif``, ``frame_10.tif``), which runs without gaps from any beginning. The
     first file may lack it, as of cameras that begin a new file when one is full (``run.tif``, ``run@0001.tif``).
-
-    Returns a list of Path. Raises DataError: no TIFF file; names that differ in more than one number; a number that is
-    missing or there twice.
+    DataError: no TIFF file; names that differ in more than one number; a number that is missing or there twice.
     """
     folder = Path(folder)
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".tif", ".tiff") and not p.name.startswith("."))
@@ -234,7 +231,6 @@ def series_files(folder):
 
 
 def _numbers(folder, paths):
-    """The number in which the names differ."""
     words = [re.split(r"([0-9]+)", p.stem) for p in paths]
     if len({tuple(word[::2]) for word in words}) == 1:
         columns = [[int(digits) for digits in column] for column in zip(*(word[1::2] for word in words), strict=True)]
@@ -252,14 +248,11 @@ def _numbers(folder, paths):
 
 
 def mappable(movie, folder, show_progress=True):
-    """The same movie, in one file that can be memory-mapped.
+    """The same movie, in one file that can be memory-mapped: itself if it maps, else a copy in ``folder``.
 
-    ``movie``: Movie. ``folder``: for copies; made if needed. Everything in it may be deleted while no run uses it.
-    ``show_progress``: while a movie is converted. Returns ``movie`` (Movie): the one given if it maps; else one of the
-    copy, with the same pixels, type and number of frames; ``note``: that and why there is a copy; empty if there is
-    none. The same in the run that made the copy and in later ones. Raises DataError: a frame that cannot be read.
-    Nothing is left behind. Raises WriteError: the folder cannot be written, or its disk has no room. Nothing partial is
-    left behind.
+    Returns the Movie, with the same pixels, type and number of frames, and a note that and why there is a copy; empty
+    if there is none. Everything in ``folder`` may be deleted while no run uses it. DataError: a frame that cannot be
+    read. WriteError: the folder cannot be written, or its disk has no room. Nothing partial is left behind.
     """
     if movie.maps:
         return movie, ""
