@@ -8,8 +8,7 @@ from scipy.special import expit, softmax
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
 from calcium_decoding.errors import ParameterError
-
-KINDS = {"binary": "a logit", "classes": "a logit a class", "continuous": "a value a quantity"}
+from calcium_decoding.models.names import KINDS
 
 
 @dataclass(frozen=True)
@@ -19,6 +18,7 @@ class Head:
     Parameters
     ----------
     kind : {"binary", "classes", "continuous"}
+        A logit, a logit a class, or a value a quantity.
     size : int
         Number of classes or of quantities; 1 for ``"binary"``.
     balanced : bool

@@ -12,7 +12,7 @@ from torch import nn
 
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.models.images.cnn import build_cnn, fold_norms
-from calcium_decoding.models.names import IMAGE_MODELS
+from calcium_decoding.models.names import DECODERS, IMAGE_MODELS
 from calcium_decoding.models.recurrent import LAYERS
 
 IMAGE_BATCH = 32  # images at a time where features are shared
@@ -62,7 +62,7 @@ def build_image(name, weights=None, seed=2021, image_decoder=None, frozen=False,
         torch.manual_seed(seed)
         decoder = (ImageDecoder(build_cnn(weights, data_dir=data_dir)) if image_decoder is None
                    else copy.deepcopy(image_decoder))
-        return decoder if name == "cnn" else SequenceDecoder(decoder, name.removeprefix("cnn_"), frozen=frozen)
+        return decoder if name == "cnn" else SequenceDecoder(decoder, frozen=frozen, **DECODERS[name].options)
 
 
 def for_inference(network):
