@@ -1,11 +1,12 @@
 """Every decoder in one row, and what else can be chosen by name. Nothing heavy is imported to look at a name."""
 
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 KINDS = "binary", "classes", "continuous"  # of a calcium_decoding.models.heads.Head
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True)
+class Row:
     """A decoder of this library.
 
     ``label``, ``colour``: of figures and tables; colour-blind safe, one family for the networks. ``makes``: its class,
@@ -18,7 +19,7 @@ class Row(NamedTuple):
     colour: str
     what: str
     makes: str
-    options: dict = {}
+    options: dict = field(default_factory=dict)
     decodes: tuple = KINDS
     most: int | None = None
 
@@ -71,7 +72,8 @@ def _that_decode(kind):
 
 
 MODELS, SPEED_MODELS, IMAGE_MODELS = _that_decode("binary"), _that_decode("continuous"), _that_decode("images")
-LABELS, COLOURS = ({name: row[i] for name, row in DECODERS.items()} for i in range(2))
+LABELS = {name: row.label for name, row in DECODERS.items()}
+COLOURS = {name: row.colour for name, row in DECODERS.items()}
 
 # calcium_decoding.explain.deep_shap, which has rules for these classes
 EXPLAINED = tuple(name for name, row in DECODERS.items() if row.makes in (_RNN, _KERAS))
