@@ -102,7 +102,7 @@ ax = movie_tables.shared_features(images_each_side, ax)
 # CNN alone, and with each recurrent network on top: Fig 2E. Same folds, same images.
 
 # %%
-compared = variants.run(variants.movie_networks(
+compared = compare.run(variants.movie_networks(
     chapter.plan_images, networks.split(","), n_folds=folds), **pool)
 
 # %% [markdown]
@@ -165,7 +165,7 @@ for ax, fold in zip(axes, testing, strict=True):
 
 # %%
 sides = [int(k) for k in windows.split(",")]
-swept = variants.run(variants.windows(
+swept = compare.run(variants.windows(
     chapter.plan_images, sides, first, n_folds=folds), label="windows", **pool)
 
 # %%
@@ -197,7 +197,7 @@ tables.show(compare.short_tests(swept))
 # The same decoder both ways, on the same folds.
 
 # %%
-both = variants.run(variants.frozen_or_not(
+both = compare.run(variants.frozen_or_not(
     chapter.plan_images, first, n_folds=other_folds), label="frozen or not", **pool)
 tables.show(variants.window_table(both))
 

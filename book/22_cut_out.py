@@ -66,7 +66,7 @@ chapter = start("22_cut_out", globals(), movies=True)
 experiment = chapter.plan_images(n_folds=folds)
 pool = {"store": chapter.store, "jobs": jobs or None}
 simulated = chapter.dataset.simulated
-shape = occlusion.image_shape(experiment)
+shape = experiment.input.image_shape(chapter.dataset)
 
 # %% [markdown]
 # ## Cutting out

@@ -8,7 +8,7 @@ from calcium_decoding.data import catalog, download
 from calcium_decoding.data.movies import mappable
 from calcium_decoding.data.readers.common import Intake
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.experiments.movies import ImageExperiment, ImageSettings
+from calcium_decoding.experiments import Experiment, Movies, MovieTraining
 from calcium_decoding.models import build_image
 from calcium_decoding.models.images.cnn import HUB_ENTRY, LITE0_ENTRY, weights_dir
 from calcium_decoding.models.images.training import OneCycle, Stage
@@ -16,38 +16,32 @@ from calcium_decoding.models.names import WEIGHTS
 from calcium_decoding.preprocessing.exposure import check_exposure
 from calcium_decoding.utils.progress import progress
 
-# Within a recording, its mean image and deviation may be taken from training frames only.
-_WITHIN = ("blocked", "random_windows")
 _NAMED = 5  # notes on movies that a page shows
 
 
-def plan(parameters, dataset, changes=None):
+def plan(parameters, dataset, frozen=None, images_each_side=None):
     """The experiment that the parameters of a chapter on movies describe.
 
-    ``parameters``: of :class:`decoding_book.parameters.Cnn` or :class:`~decoding_book.parameters.CnnRnn`. ``changes``:
-    other values of fields of :class:`~calcium_decoding.experiments.movies.ImageSettings`. Returns ImageExperiment: on
-    all folds of the split, not audited yet. Frames are scaled by their session where the split lies across recordings,
-    by the training frames where it lies within. Raises ParameterError, LeakError: the split cannot be made on these
-    data. Raises DataError: a recording without a movie.
+    ``parameters``: of :class:`decoding_book.parameters.Cnn` or :class:`~decoding_book.parameters.CnnRnn`; ``frozen``,
+    ``images_each_side``: in place of what they say. Returns Experiment: on all folds of the split, not audited yet.
+    Frames are scaled by their session where the split lies across recordings, by the training frames where it lies
+    within. Raises ParameterError, LeakError: the split cannot be made on these data. Raises DataError: a recording
+    without a movie.
     """
     regime = dataset.regime if parameters.regime == "auto" else parameters.regime
-    settings = replace(_settings(parameters), frame_scaling="training" if regime in _WITHIN else "session")
-    if changes:
-        settings = replace(settings, **changes)
-    if hasattr(parameters, "rnn_batch"):
-        settings = replace(settings, sequence=_sequence(parameters, settings.frozen))
-    experiment = ImageExperiment(dataset, None, settings)
-    options = {"n_blocks": parameters.n_blocks} if regime == "blocked" else {}
-    return replace(experiment, split=splits.build(regime, dataset, settings.spec("cnn_gru"), experiment.pipeline,
-                                                  **options))
-
-
-def _settings(p):
+    p = parameters
+    frozen = getattr(p, "frozen", False) if frozen is None else frozen
     # Where nothing recurrent is decoded, the widest input is one image.
-    return ImageSettings(
-        weights=p.weights, images_each_side=getattr(p, "images_each_side", 0), frozen=getattr(p, "frozen", False),
-        bin_px=p.bin_px, norm_momentum=p.norm_momentum, seed=p.seed, device=p.device,
-        cnn=Stage(p.cnn_epochs, p.cnn_batch, p.cnn_every, cycle=OneCycle(p.cnn_rate)))
+    each_side = getattr(p, "images_each_side", 0) if images_each_side is None else images_each_side
+    seen = Movies(each_side, p.bin_px).on(dataset, regime)
+    training = MovieTraining(p.weights, frozen, p.norm_momentum,
+                             Stage(p.cnn_epochs, p.cnn_batch, p.cnn_every, cycle=OneCycle(p.cnn_rate)),
+                             seed=p.seed, device=p.device)
+    if hasattr(p, "rnn_batch"):
+        training = replace(training, sequence=_sequence(p, frozen))
+    options = {"n_blocks": p.n_blocks} if regime == "blocked" else {}
+    split = splits.build(regime, dataset, seen.window, seen.pipeline(), **options)
+    return Experiment(dataset, split, seen, training=training)
 
 
 def _sequence(p, frozen):
@@ -58,15 +52,13 @@ def _sequence(p, frozen):
 def described(experiment, rate_hz):
     """What an experiment on movies feeds to its network, in words for a page.
 
-    ``experiment``: ImageExperiment. Returns a list of (str, str): label and text.
+    ``experiment``: of Movies. Returns a list of (str, str): label and text.
     """
-    settings = experiment.settings
-    _, rows, columns = experiment.dataset.recordings[0].movie.shape
-    bin_px = settings.bin_px
-    size = f"{rows // bin_px} x {columns // bin_px} pixels" + (
-        f" (means of {bin_px} x {bin_px})" if bin_px > 1 else "")
-    of = "its session" if settings.frame_scaling == "session" else "the training frames of its recording"
-    look_ahead = settings.spec("cnn").look_ahead_ms(rate_hz)
+    seen, settings = experiment.input, experiment.training
+    rows, columns = seen.image_shape(experiment.dataset)
+    size = f"{rows} x {columns} pixels" + (f" (means of {seen.bin_px} x {seen.bin_px})" if seen.bin_px > 1 else "")
+    of = "its session" if seen.frame_scaling == "session" else "the training frames of its recording"
+    look_ahead = seen.spec("cnn").look_ahead_ms(rate_hz)
     return [("input", f"three frames in a row as the colours of an image of {size}, {look_ahead:.0f} ms of it after "
                       f"the labelled frame"),
             ("frames", f"less the mean image of {of}, over one SD of all its pixels"),

@@ -60,7 +60,7 @@ class FoldOcclusion:
 def run(experiment, model, patches, store, every=1, jobs=None, label="occlusion"):
     """Test the decoder of every fold without each patch, list of FoldOcclusion; decoders are trained where needed.
 
-    ``experiment``: ImageExperiment. ``patches``: for images of the size that the decoder sees, see :func:`image_shape`.
+    ``experiment``: of :class:`~calcium_decoding.experiments.Movies`. ``patches``: for images as the decoder sees them.
     ``store``: folder of finished folds, their weights, and a file for each patch and fold: an interrupted run goes on.
     ``every``: test on every n-th window; windows of several images are taken 64 in a row; 1: all, as published.
     Raises LeakError: the split leaks. Raises ParameterError: a model that does not decode images, ``every`` below 1, or
@@ -68,7 +68,7 @@ def run(experiment, model, patches, store, every=1, jobs=None, label="occlusion"
     """
     if every < 1:
         raise ParameterError("every", every, "1 or more", "test on every n-th window")
-    shape = image_shape(experiment)
+    shape = experiment.input.image_shape(experiment.dataset)
     for patch in patches:
         if patch.mask.shape != shape:
             raise ParameterError("patches", f"'{patch.name}' for images of {patch.mask.shape}", f"patches for {shape}",
@@ -84,7 +84,7 @@ def run(experiment, model, patches, store, every=1, jobs=None, label="occlusion"
             calls = []
             for fold in experiment.split.folds:
                 named = [pair for pair in zip(paths[fold.name], patches, strict=True) if pair[0] in missing]
-                calls += [(experiment.fold_task(fold, model, shared), every, named[i : i + PATCHES_A_CALL])
+                calls += [(experiment.fold_task(fold, model, shared, store), every, named[i : i + PATCHES_A_CALL])
                           for i in range(0, len(named), PATCHES_A_CALL)]
             for found in parallel.in_processes(_test, calls, jobs):
                 yield from found.items()
@@ -94,17 +94,11 @@ def run(experiment, model, patches, store, every=1, jobs=None, label="occlusion"
     return [_fold_occlusion(result, [known.get(path) for path in paths[result.fold]]) for result in folds]
 
 
-def image_shape(experiment):
-    """Rows and columns of the images that a decoder sees, (int, int)."""
-    _, rows, columns = experiment.dataset.recordings[0].movie.shape
-    return rows // experiment.settings.bin_px, columns // experiment.settings.bin_px
-
-
 def decoded(task, patches, every=1):
     """Yield test windows of a fold (WindowSet of whole images, the same each time) and ``p_run``, shape (n,), float64,
     without each patch. ``every``: as for :func:`run`.
     """
-    network, windows, patches = task.trained()[0], _windows(task, every), tuple(patches)
+    network, windows, patches = task.trained(*task.windows()[:2])[0], _windows(task, every), tuple(patches)
     samples, device = Images if task.model == "cnn" else ImageSequences, next(network.parameters()).device
     together = max(1, WINDOWS_AT_A_TIME // len(windows))
     for first in range(0, len(patches), together):
@@ -121,9 +115,9 @@ def _windows(task, every):
     """Test windows over the frames of test recordings alone, held in memory where they are few."""
     ranges = task.fold.ranges("test")
     frames = MovieFrames({name: task.movies[name] for name in ranges},
-                         {name: task.frames.scalings[name] for name in ranges}, task.settings.bin_px)
+                         {name: task.frames.scalings[name] for name in ranges}, task.input.bin_px)
     windows = WindowSet.over(frames, [(name, frames.first_row[name], task.labels[name], some)
-                                      for name, some in ranges.items()], task.settings.spec(task.model))
+                                      for name, some in ranges.items()], task.spec)
     run = 1 if task.model == "cnn" else RUN
     which = np.flatnonzero(np.arange(len(windows)) // run % every == 0)
     held = frames[:] if 4 * math.prod(frames.shape) <= HELD_BYTES else frames

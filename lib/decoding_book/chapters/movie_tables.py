@@ -171,10 +171,10 @@ class View:
 def view(experiment, recording):
     """Look at one recording the way an experiment feeds it to its network.
 
-    ``experiment``: ImageExperiment. ``recording``: with a movie. Returns View: the image is that half a second into the
+    ``experiment``: of Movies. ``recording``: with a movie. Returns View: the image is that half a second into the
     longest bout of running, or in the middle where there is none. Raises DataError: the movie cannot be normalised.
     """
-    settings, name = experiment.settings, recording.id
+    settings, name = experiment.input, recording.id
     ranges = None
     if settings.frame_scaling == "training":
         ranges = next((f.ranges("train")[name] for f in experiment.split.folds if name in f.ranges("train")), None)

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from calcium_decoding import splits
 from calcium_decoding.data.movies import Movie
 from calcium_decoding.data.recording import Dataset, Recording
-from calcium_decoding.experiments.movies import ImageExperiment, ImageSettings
+from calcium_decoding.experiments import Experiment, Movies, MovieTraining
 from calcium_decoding.models.loop import History
 from calcium_decoding.preprocessing import confounds
 from decoding_book.chapters import movie_tables
@@ -43,8 +42,7 @@ def dataset(tmp_path_factory, pixels):
 
 
 def experiment(dataset, regime="animal_pairs", **changes):
-    probe = ImageExperiment(dataset, None, ImageSettings("none", images_each_side=0, **changes))
-    return replace(probe, split=splits.build(regime, dataset, probe.settings.spec("cnn"), probe.pipeline))
+    return Experiment(dataset, regime, Movies(0, **changes), training=MovieTraining("none"))
 
 
 def test_a_view_agrees_with_the_whole_movie_in_memory(dataset, pixels):

@@ -23,8 +23,8 @@ SMALL = 16  # pixels; on larger images PyTorch's own convolution is the faster o
 RATES = {"drop_rate": 0.2, "drop_path_rate": 0.2}
 
 
-def build_cnn(weights, data_dir=None):
-    """EfficientNet with one logit, settings of the study (Ajioka et al. 2024; Tan and Le 2019, arXiv 1905.11946).
+def build_cnn(weights, data_dir=None, n_outputs=1):
+    """EfficientNet with one logit or more, settings of the study (Ajioka et al. 2024; Tan, Le, arXiv 1905.11946).
 
     ``weights``: a name in :data:`WEIGHTS`; the output layer is random in every case. Takes images, shape (n, 3, H, W),
     float32. Raises ParameterError: unknown weights. Raises DataError: the hub is out of reach, or the file of the
@@ -41,7 +41,7 @@ def build_cnn(weights, data_dir=None):
         raise ParameterError("weights", repr(weights), f"one of {', '.join(WEIGHTS)}", "name one of these")
     # Made with a thousand outputs and changed here: timm would draw the weights of a single one from -1 to 1, PyTorch
     # draws them from -0.03 to 0.03, as in the study.
-    network.reset_classifier(1)
+    network.reset_classifier(n_outputs)
     return use_products(network)
 
 

@@ -10,12 +10,14 @@ import torch
 from torch import nn
 
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.models.heads import BINARY, InUnits
 from calcium_decoding.models.images.cnn import build_cnn, fold_norms
 from calcium_decoding.models.names import DECODERS, IMAGE_MODELS
 from calcium_decoding.models.recurrent import LAYERS
 
 
-def build_image(name, weights=None, seed=2021, image_decoder=None, frozen=False, data_dir=None):
+def build_image(name, weights=None, seed=2021, image_decoder=None, frozen=False, data_dir=None,
+                head=BINARY):
     """A fresh decoder of images by name, with the study's settings.
 
     Parameters
@@ -33,6 +35,8 @@ def build_image(name, weights=None, seed=2021, image_decoder=None, frozen=False,
         Keep the convolutional network as it is while the recurrent one is trained.
     data_dir : str or Path, optional
         Where fetched weights lie.
+    head : Head
+        What it has to give.
 
     Returns
     -------
@@ -55,9 +59,10 @@ def build_image(name, weights=None, seed=2021, image_decoder=None, frozen=False,
         raise ParameterError("frozen", True, "False for 'cnn'", "freeze it under a recurrent network, as in 'cnn_gru'")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        decoder = (ImageDecoder(build_cnn(weights, data_dir)) if image_decoder is None
+        decoder = (ImageDecoder(build_cnn(weights, data_dir, head.size), head) if image_decoder is None
                    else copy.deepcopy(image_decoder))
-        return decoder if name == "cnn" else SequenceDecoder(decoder, frozen=frozen, **DECODERS[name].options)
+        options = DECODERS[name].options
+        return decoder if name == "cnn" else SequenceDecoder(decoder, frozen=frozen, head=head, **options)
 
 
 def for_inference(network):
@@ -74,7 +79,7 @@ def for_inference(network):
     return ready
 
 
-class ImageDecoder(nn.Module):
+class ImageDecoder(InUnits):
     """One logit from one image (Ajioka et al. 2024, CNN).
 
     Parameters
@@ -89,8 +94,8 @@ class ImageDecoder(nn.Module):
         Numbers that the network makes of an image before its output layer; 1280.
     """
 
-    def __init__(self, cnn):
-        super().__init__()
+    def __init__(self, cnn, head=BINARY):
+        super().__init__(head)
         self.cnn = cnn.to(memory_format=torch.channels_last)
         self.n_features = cnn.num_features
 
@@ -105,10 +110,10 @@ class ImageDecoder(nn.Module):
     def forward(self, images):
         """Logits, shape (n,), of images, shape (n, 3, H, W), float32. Raises as :meth:`features`."""
         _require_images(images, 4)
-        return self.cnn(images).squeeze(-1)
+        return self.in_units(self.cnn(images))
 
 
-class SequenceDecoder(nn.Module):
+class SequenceDecoder(InUnits):
     """Features of successive images, two recurrent layers on them, one logit after the last (Ajioka et al. 2024).
 
     Parameters
@@ -134,15 +139,15 @@ class SequenceDecoder(nn.Module):
     Initial weights are PyTorch's, as in the study's code.
     """
 
-    def __init__(self, image_decoder, cell="gru", hidden=128, frozen=False):
-        super().__init__()
+    def __init__(self, image_decoder, cell="gru", hidden=128, frozen=False, head=BINARY):
+        super().__init__(head)
         if cell not in LAYERS or hidden < 1:
             raise ParameterError("cell, hidden", f"{cell!r}, {hidden}", f"one of {', '.join(LAYERS)}, and 1 or more",
                                  "change these settings of the recurrent network")
         self.frozen = frozen
         self.image_decoder = image_decoder
         self.recurrent = LAYERS[cell](image_decoder.n_features, hidden, 2, batch_first=True, dropout=0.2)
-        self.readout = nn.Linear(hidden, 1)
+        self.readout = nn.Linear(hidden, head.size)
         if frozen:
             image_decoder.requires_grad_(False)
         self.train()
@@ -177,7 +182,7 @@ class SequenceDecoder(nn.Module):
             raise DataError("features", _described(features), f"3 axes, the last of {n} features",
                             "give what `features` of the image decoder returns")
         every_step, _ = self.recurrent(features.float())
-        return self.readout(every_step[:, -1]).squeeze(-1)
+        return self.in_units(self.readout(every_step[:, -1]))
 
 
 def _require_images(images, ndim):
