@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from calcium_decoding import splits
-from calcium_decoding.models import hybrid, names, registry
+from calcium_decoding.models import hybrid, names
 from decoding_book import parameters
 from tests.conftest import ROOT
 
@@ -98,7 +98,9 @@ def test_nothing_heavy_at_import(name, heavy):
 
 
 def test_what_has_a_name_can_be_made_and_the_other_way_round():
-    assert set(registry._MAKERS) == set(names.MODELS) | set(names.SPEED_MODELS)
+    for row in names.DECODERS.values():
+        module, _, kind = row.makes.rpartition(".")
+        assert hasattr(importlib.import_module(f"calcium_decoding.models.{module}"), kind), row
     assert set(splits.REGIMES) == set(parameters.REGIMES) and set(hybrid.SIZES) == set(names.FOOTSTEP_SIZES)
 
 

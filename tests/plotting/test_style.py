@@ -99,8 +99,8 @@ def test_roc_by_role_tells_apart_what_was_trained_on_from_what_was_not(folds):
 
 def test_every_model_has_a_name_and_a_colour():
     known = {**models.MODELS, **models.IMAGE_MODELS}
-    assert set(known) | set(models.SPEED_MODELS) == set(names._SHOWN)
-    assert set(names._SHOWN) <= set(names.COLOURS) == set(names.LABELS)  # a session may have added its own
+    assert set(known) | set(models.SPEED_MODELS) == set(names.DECODERS)
+    assert set(names.DECODERS) <= set(names.COLOURS) == set(names.LABELS)  # a session may have added its own
     assert len({names.COLOURS[name] for name in known}) == len(known)
 
 

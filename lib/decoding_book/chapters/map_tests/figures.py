@@ -5,7 +5,7 @@ import seaborn as sns
 
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.explain import attribution, shap_maps
-from calcium_decoding.explain.attribution import METHODS, measures
+from calcium_decoding.explain.attribution import METHODS, STEPS
 from calcium_decoding.plotting.style import NULL_COLOUR, simulated_mark
 from decoding_book.chapters.map_tests.tests import DRIVEN, TESTS
 
@@ -69,7 +69,7 @@ def curves(found, which, ax, simulated=False):
     if not known:
         return _said(ax, "no curves were asked for")
     index = ("deletion", "insertion").index(which)
-    steps = measures.STEPS[: len(known[0].curves["random"][index])]
+    steps = STEPS[: len(known[0].curves["random"][index])]
     mean = {name: np.mean([one.curves[name][index] for one in known], axis=0) for name in known[0].curves
             if name != "whole"}
     for name, label in METHODS.items():
