@@ -19,10 +19,7 @@ WAIT_MS = 10_000  # of the page's own time, for its scripts
 
 
 def browser():
-    """Path of the first known browser on this machine.
-
-    Raises DataError: there is none.
-    """
+    """Path of the first known browser on this machine; DataError if there is none."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         raise DataError("book pdf", "no Chromium on this machine", f"one of {', '.join(BROWSERS)}",
@@ -31,22 +28,17 @@ def browser():
 
 
 def contents():
-    """Pages in reading order.
-
-    Returns a list of (str, list of str): title of each part, the first one empty, and names of its pages without
-    ending.
-    """
+    """Pages in reading order: (title of the part, names of its pages), the first title empty."""
     toc = yaml.safe_load((catalog.project_root() / "_toc.yml").read_text(encoding="utf-8"))
     return [("", [toc["root"]])] + [(part["caption"], [page["file"] for page in part["chapters"]])
                                     for part in toc["parts"]]
 
 
 def write(html=None, path=None, parts=None):
-    """Print the rendered pages into one file.
+    """Print the rendered pages into one file and return its path.
 
-    ``html``: folder of rendered pages, ``_build/html`` if left out. ``path``: ``_build/book.pdf`` if left out.
-    ``parts`` (list of (str, list of str)): :func:`contents` if left out. Returns Path. Raises DataError: there is no
-    Chromium, or the book has not been rendered. Raises ChapterError: a page could not be printed.
+    If left out, ``html`` is ``_build/html``, ``path`` ``_build/book.pdf``, ``parts`` :func:`contents`. DataError: there
+    is no Chromium, or the book has not been rendered. ChapterError: a page could not be printed.
     """
     from pypdf import PdfReader, PdfWriter
 
