@@ -35,23 +35,22 @@ _BAR = re.compile(r"\s*(.+?): +(\d+%)\|")
 
 
 def build(profile="demo", data_dir=None, scheduler=None):
-    """Execute the chapters that changed and render the book.
+    """Execute the chapters that changed, render the book, and return the path of its landing page.
 
     Chapters on one data set follow one another, as they share its files and its finished folds. Those on different
     data sets run beside each other, as far as there are processors; one that is left over takes the last chapters of
-    the longest row. A chapter can be read in ``_build/executed/PROFILE`` as soon as it is done.
-
-    ``profile``: {"smoke", "demo", "paper"}. ``scheduler``: as for :func:`decoding_book.execute.run`. Returns Path: the
-    landing page, ``_build/html/index.html``. Raises ChapterError: a chapter stopped, which stops the others too, or the
-    pages have faults. What was finished is kept.
+    the longest row. A chapter can be read in ``_build/executed/PROFILE`` as soon as it is done. ``scheduler``: as for
+    :func:`decoding_book.execute.run`. ChapterError: a chapter stopped, which stops the others too, or the pages have
+    faults. What was finished is kept.
     """
     root = catalog.project_root()
     executed = root / "_build" / "executed" / profile
     keys = {chapter: chapter_key(chapter, profile, data_dir) for chapter in CHAPTERS}
     lanes = {}
-    for chapter in (one for one in CHAPTERS if not _is_fresh(executed, one, keys[one])):
-        dataset = execute.merged_parameters(chapter, profile, data_dir=data_dir)["dataset"]
-        lanes.setdefault(dataset, []).append(chapter)
+    for chapter in CHAPTERS:
+        if not _is_fresh(executed, chapter, keys[chapter]):
+            dataset = execute.merged_parameters(chapter, profile, data_dir=data_dir)["dataset"]
+            lanes.setdefault(dataset, []).append(chapter)
     how = {"profile": profile, "out": executed, "data_dir": data_dir, "scheduler": scheduler}
     fresh = len(keys) - sum(map(len, lanes.values()))
     with progress(None, total=len(keys), initial=fresh, desc="chapters", unit="chapter") as bar:
@@ -85,10 +84,7 @@ class _Said:
 
 
 def _executed(lanes, how, bar):
-    """Execute lanes of chapters, as many beside each other as there are processors.
-
-    Yields the name of a chapter as it is done, the seconds it took, and its peak memory, 10^6 bytes.
-    """
+    """Execute lanes beside each other; yields chapter, seconds and peak memory (10^6 bytes) as each is done."""
     context, said = multiprocessing.get_context("spawn"), {}
     processors, messages = joblib.cpu_count(), context.Queue()
     rest, workers = [list(lane) for lane in lanes], []
@@ -183,17 +179,14 @@ def chapter_key(chapter, profile, data_dir=None):
     parameters = execute.merged_parameters(chapter, profile, data_dir=data_dir)
     entry = catalog.load_manifest().entry(parameters["dataset"])
     place = catalog.folder(entry, data_dir)
-    # A simulated set is remade from what its folder's name is a hash of; it may not be there yet.
-    files = place.name if entry.kind == "simulated" else _stats(place)
+    # A simulated set is remade from what its folder's name is a hash of; it may not be there yet. Content hashes of
+    # gigabytes would take longer than a build may; names, sizes and times tell of a change.
+    files = place.name if entry.kind == "simulated" else [
+        (str(p.relative_to(place)), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(place.rglob("*"))
+        if p.is_file()]
     versions = sorted(p.name for p in Path(sys.prefix).glob("lib/python*/site-packages/*.dist-info"))
     return hash_content([file_digest(execute.source_path(chapter)), parameters, code_digest("", Path(__file__).parent),
                          entry.model_dump(mode="json"), files, versions])
-
-
-def _stats(folder):
-    # Content hashes of gigabytes would take longer than a build may; names, sizes and times tell of a change.
-    files = sorted(p for p in Path(folder).rglob("*") if p.is_file())
-    return [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
 
 
 def _stamp(executed, chapter):
@@ -221,25 +214,20 @@ def _render(root, executed, profile):
     command = [program, "build", str(staged), "--path-output", str(root), "--all", "-W", "-n", "--keep-going"]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0 or not index.exists():
-        raise ChapterError(f"jupyter-book did not build without warnings:\n{_tail(result.stdout + result.stderr)}")
+        last = (result.stdout + result.stderr).strip().splitlines()[-25:]
+        raise ChapterError("\n".join(["jupyter-book did not build without warnings:", *last]))
     if found := glossary.faults(index.parent):
         raise ChapterError("\n".join([f"{len(found)} faults in the pages, the first of them:", *found[:25]]))
     write_text(stamp, key)
     return index
 
 
-def _tail(text, lines=25):
-    return "\n".join(text.strip().splitlines()[-lines:])
-
-EVERY_S = 0.5  # how often memory is looked at; shorter peaks can be missed
-
-
 class Meter:
-    """Measures a ``with`` block that starts processes.
+    """Measures a ``with`` block that starts processes: ``seconds`` of wall time, and ``peak_mb``, 10^6 bytes.
 
-    ``seconds``: wall time. ``peak_mb``: most memory that children of this process started in the block, and theirs,
-    held at one time, 10^6 bytes. A page that several processes share counts once where the system says so (PSS, Linux),
-    else in each of them. Looked at each half second.
+    The peak is the most memory that children of this process started in the block, and theirs, held at one time,
+    looked at each half second. A page that several processes share counts once where the system says so (PSS, Linux),
+    else in each of them.
     """
 
     def __enter__(self):
@@ -257,9 +245,8 @@ class Meter:
 
     def _look(self):
         me = psutil.Process()
-        while not self._over.wait(EVERY_S):
-            held = sum(_memory(child) for child in me.children(recursive=True)
-                       if child not in self._before)
+        while not self._over.wait(0.5):
+            held = sum(_memory(child) for child in me.children(recursive=True) if child not in self._before)
             self.peak_mb = max(self.peak_mb, held / 1e6)
 
 
