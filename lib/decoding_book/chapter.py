@@ -18,7 +18,6 @@ from calcium_decoding.models import training
 from calcium_decoding.plotting.style import use_style
 from calcium_decoding.preprocessing import recipes
 from calcium_decoding.preprocessing.windows import WindowSpec
-from calcium_decoding.splits import audit
 from calcium_decoding.utils.files import hash_content
 from decoding_book import movie_plan
 from decoding_book.parameters import Parameters
@@ -62,27 +61,18 @@ class Chapter:
         spec, pipeline = WindowSpec(p.past_frames, p.future_frames), preprocessing.build(**recipe)
         options = {"n_blocks": p.n_blocks} if regime == "blocked" else {}
         split = splits.build(regime, dataset, spec, pipeline, label_smoothing_frames=task.reach, **options)
-        planned = len(split.folds)
-        split = replace(split, folds=_spread(split.folds, n_folds))
-        audit.audit(split, spec, pipeline, dataset, label_smoothing_frames=task.reach)
         # A chapter on movies trains no network on traces, and has no parameters of such a training.
         settings = training.TrainingSettings(**{name: getattr(p, name) for name in _TRAINING if hasattr(p, name)})
-        if say:
-            _say_split(regime, split, planned, [
-                ("input", f"{preprocessing.RECIPES[name]}; windows of {spec.length} frames, "
-                          f"{spec.look_ahead_ms(self.rate_hz):.0f} ms of them after the labelled frame"),
-                ("device", str(settings.torch_device()))])
-        return engine.Experiment(dataset, split, Traces(recipe, spec), task, training=settings)
+        experiment = engine.Experiment(dataset, split, Traces(recipe, spec), task, training=settings)
+        return _planned(experiment, n_folds, say, [
+            ("input", f"{preprocessing.RECIPES[name]}; windows of {spec.length} frames, "
+                      f"{spec.look_ahead_ms(self.rate_hz):.0f} ms of them after the labelled frame"),
+            ("device", str(settings.torch_device()))])
 
     def plan_images(self, n_folds=0, say=True):
         """The experiment on movies that the parameters describe; prints the split. Otherwise as :meth:`plan`."""
         experiment = movie_plan.plan(self.parameters, self.dataset)
-        split, planned = experiment.split, len(experiment.split.folds)
-        experiment = replace(experiment, split=replace(split, folds=_spread(split.folds, n_folds)))
-        experiment.audit()
-        if say:
-            _say_split(split.regime, experiment.split, planned, movie_plan.described(experiment, self.rate_hz))
-        return experiment
+        return _planned(experiment, n_folds, say, movie_plan.described(experiment, self.rate_hz))
 
     def decode(self, experiment, names=None):
         """Train and test models on every fold, those that the parameters name if left out; a FoldResult each."""
@@ -101,12 +91,10 @@ class Chapter:
         drawn, statement = compare.drawn(self.dataset, self.parameters.seed, way)
         if drawn is None:
             return [], statement
-        experiment = self.plan(drawn, say=False)
-        planned = experiment.split.folds
-        split = replace(experiment.split, folds=_spread(planned, self.parameters.null_folds))
-        folds = engine.run(replace(experiment, split=split), names, self.store, self.parameters.jobs or None,
-                           label="null")
-        return folds, f"{statement}, refitted on {len(split.folds)} of {len(planned)} folds"
+        whole = self.plan(drawn, say=False)
+        few = _spread(whole, self.parameters.null_folds)
+        folds = engine.run(few, names, self.store, self.parameters.jobs or None, label="null")
+        return folds, f"{statement}, refitted on {len(few.split.folds)} of {len(whole.split.folds)} folds"
 
     def card(self, experiment=None, folds=(), nulls=(), null="none: nothing is decoded here", scores=()):
         """Make the result card (ResultCard) and write it to the folder that the parameter ``out_dir`` names.
@@ -164,13 +152,26 @@ def start(chapter, namespace, movies=False):
     return Chapter(chapter, parameters, dataset)
 
 
-def _say_split(regime, split, planned, lines):
-    folds = f"{planned} folds" if planned == len(split.folds) else f"{len(split.folds)} of {planned} folds"
-    _say("split", f"{regime}: {folds}, a claim {split.claim}, hash {split.hash()}, audit passed")
-    for label, text in lines:
-        _say(label, text)
-    for left_out, reason in split.skipped:
-        _say("skipped", f"{left_out}: {reason}")
+def _planned(experiment, n_folds, say, lines):
+    """The experiment on some of its folds, audited; prints the split and further lines."""
+    whole, experiment = len(experiment.split.folds), _spread(experiment, n_folds)
+    experiment.audit()
+    if say:
+        split = experiment.split
+        folds = f"{whole} folds" if whole == len(split.folds) else f"{len(split.folds)} of {whole} folds"
+        _say("split", f"{split.regime}: {folds}, a claim {split.claim}, hash {split.hash()}, audit passed")
+        for label, text in lines:
+            _say(label, text)
+        for left_out, reason in split.skipped:
+            _say("skipped", f"{left_out}: {reason}")
+    return experiment
+
+
+def _spread(experiment, n):
+    """The experiment on ``n`` folds spread evenly over all of them; on all if ``n`` is 0."""
+    folds = experiment.split.folds
+    which = np.unique(np.linspace(0, len(folds), n or len(folds), endpoint=False, dtype=int))
+    return replace(experiment, split=replace(experiment.split, folds=tuple(folds[i] for i in which)))
 
 
 def _one_hash(planned):
@@ -178,12 +179,6 @@ def _one_hash(planned):
     if len(planned) < 2:
         return planned[0].hash() if planned else "none"
     return hash_content([split.hash() for split in planned])
-
-
-def _spread(folds, n):
-    """``n`` folds spread evenly over all of them; all if ``n`` is 0."""
-    which = np.unique(np.linspace(0, len(folds), n or len(folds), endpoint=False, dtype=int))
-    return tuple(folds[i] for i in which)
 
 
 def _injected(namespace):

@@ -110,7 +110,7 @@ def score(fold, decoders, components, seed):
 
 @dataclass(frozen=True, eq=False)
 class ScoreTask:
-    """:func:`score` as a job; see :func:`calcium_decoding.experiments.stored.run_tasks`."""
+    """:func:`score` as a job of :func:`calcium_decoding.experiments.stored.run_tasks`."""
 
     fold: Fold
     decoders: tuple
@@ -143,19 +143,22 @@ def folds_of(dataset, ways, length, n_blocks, seed=0, within=0, trace=""):
     for way in ways:
         if way not in WAYS:
             raise ParameterError("way of testing", repr(way), f"one of {', '.join(WAYS)}", "name one of these")
-        kind, fitted_on, sees = WAYS[way]
-        if kind == "other_animal":
-            groups = [[_population(r) for a in dataset.animals for r in dataset.of_animal(a)]]
-        elif kind == "other_session":
-            groups = [dataset.of_animal(animal) for animal in dataset.animals]
-        else:
-            groups = [[_population(r) if sees == "population" else r] for r in chosen]
-        for group in groups:
+        for group in _groups(dataset, way, chosen):
             made = Samples.of(group, length)
             for labels, these in (("true", made), ("shifted", made.shifted(min(made.lengths) // 3))):
                 names = {"trace": trace, "way": way, "labels": labels, "simulated": group[0].simulated}
-                folds += list(_of_group(these, kind, fitted_on, names, n_blocks, seed))
+                folds += _of_group(these, way, names, n_blocks, seed)
     return folds
+
+
+def _groups(dataset, way, chosen):
+    """Recordings that are split together."""
+    kind, _, sees = WAYS[way]
+    if kind == "other_animal":
+        return [[_population(r) for animal in dataset.animals for r in dataset.of_animal(animal)]]
+    if kind == "other_session":
+        return [dataset.of_animal(animal) for animal in dataset.animals]
+    return [[_population(r) if sees == "population" else r] for r in chosen]
 
 
 def compare(datasets, length, ways=tuple(WAYS), decoders=tuple(DECODERS), n_blocks=3, seed=0, within=0, jobs=None,
@@ -232,24 +235,21 @@ def verdicts(dataset, length, n_blocks=3, seed=0):
     (the frames they were fitted on against test windows).
     """
     rows = []
-    for way, (kind, fitted_on, _) in WAYS.items():
-        if kind == "other_animal":
-            group = [_population(r) for r in dataset.recordings]
-        else:
-            first = dataset.of_animal(dataset.animals[0])
-            group = first if kind == "other_session" else first[:1]
-        made = Samples.of(group, length)
+    for way in WAYS:
+        made = Samples.of(_groups(dataset, way, dataset.of_animal(dataset.animals[0])[:1])[0], length)
         try:
-            fold = next(iter(_of_group(made, kind, fitted_on, {}, n_blocks, seed)))
+            fold = next(_of_group(made, way, {}, n_blocks, seed), None)
+            impossible = "" if fold else "there is no other one"
         except ParameterError as error:
-            rows.append({"way": way, "windows": f"cannot be made: {error.found}", "scaling and components": ""})
+            impossible = error.found
+        if impossible:
+            rows.append((way, f"cannot be made: {impossible}", ""))
             continue
         test = made.intervals(fold.rows.test)
-        seen = made.rows if fitted_on == "everything" else fold.rows.train
+        seen = made.rows if fold.fitted_on == "everything" else fold.rows.train
         chosen_on = made.intervals(np.union1d(fold.rows.train, fold.rows.valid))
-        rows.append({"way": way, "windows": _verdict(chosen_on, test, None),
-                     "scaling and components": _verdict(None, test, made.intervals(seen))})
-    return pd.DataFrame(rows)
+        rows.append((way, _verdict(chosen_on, test, None), _verdict(None, test, made.intervals(seen))))
+    return pd.DataFrame(rows, columns=["way", "windows", "scaling and components"])
 
 
 def card_scores(scores):
@@ -266,8 +266,9 @@ def _named(fold, **names):
     return replace(fold, names={**fold.names, **names})
 
 
-def _of_group(made, kind, fitted_on, names, n_blocks, seed):
+def _of_group(made, way, names, n_blocks, seed):
     """Folds over samples that lie end to end."""
+    kind, fitted_on, _ = WAYS[way]
     if kind == "other_animal":
         animals = tuple(dict.fromkeys(made.animals))
         lengths = [[n for n, own in zip(made.lengths, made.animals, strict=True) if own == a] for a in animals]
