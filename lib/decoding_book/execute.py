@@ -39,7 +39,7 @@ def source_path(chapter):
 
 
 def profile_parameters(chapter, profile):
-    """Parameters that a profile sets: the content of ``book/params/<chapter>.<profile>.yaml``."""
+    """Parameters that a profile sets, in ``book/params/<chapter>.<profile>.yaml``."""
     if profile not in PROFILES:
         raise ParameterError("profile", repr(profile), f"one of {', '.join(PROFILES)}", "name one of these")
     path = catalog.project_root() / "book" / "params" / f"{chapter}.{profile}.yaml"
@@ -72,7 +72,6 @@ def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs"
     as ``notebook``, ``html``, ``card``. ParameterError, before anything runs: unknown chapter, profile or parameter, or
     a value out of range. ChapterError: a cell failed; the message is the cell's error, and nothing is left in ``out``.
     """
-    out = Path(out).resolve()
     parameters = merged_parameters(chapter, profile, dataset, overrides, data_dir)
     from nbconvert import HTMLExporter
 
@@ -80,11 +79,11 @@ def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs"
 
     if ensure(parameters["dataset"]) is None:
         download.require(catalog.load_manifest().entry(parameters["dataset"]), parameters["data_dir"])
-    endings = {"notebook": "ipynb", "html": "html", "card": "card.json"}
-    paths = {kind: out / f"{chapter}.{ending}" for kind, ending in endings.items()}
+    paths = {kind: Path(out).resolve() / f"{chapter}.{ending}" for kind, ending in
+             (("notebook", "ipynb"), ("html", "html"), ("card", "card.json"))}
+    own = defaults(chapter)
+    changed = {name: value for name, value in parameters.items() if value != own[name]}
     with tempfile.TemporaryDirectory() as scratch:
-        own = defaults(chapter)
-        changed = {name: value for name, value in parameters.items() if value != own[name]}
         with environment({BATCH_VARIABLE: "1", SCHEDULER_VARIABLE: scheduler}):
             executed = _execute(notebook_of(chapter), changed | {"out_dir": scratch}, Path(scratch))
         _tidy(executed)
@@ -118,11 +117,10 @@ def _execute(notebook, parameters, scratch):
     if os.environ.get(catalog.DATA_VARIABLE):  # the kernel works in another folder: a relative path would mislead
         os.environ[catalog.DATA_VARIABLE] = str(catalog.data_dir().resolve())
     try:
-        # papermill passes on what the kernel writes to standard error: the progress bars of the chapter.
+        # papermill passes on what the kernel writes to standard error: the progress bars of the chapter. The kernel's
+        # own log helps nobody here; what fails in a cell comes as an exception all the same.
         papermill.execute_notebook(source, target, parameters, kernel_name="python3", progress_bar=False,
                                    stderr_file=sys.stderr, cwd=catalog.project_root(),
-                                   # Its own log (an unencrypted loopback port, an interrupt) helps nobody here; what
-                                   # fails in a cell comes as an exception all the same.
                                    extra_arguments=["--IPKernelApp.log_level=CRITICAL"])
     except papermill.PapermillExecutionError as error:
         raise ChapterError(f"code cell {error.exec_count} stopped with {error.ename}: {error.evalue}") from None
