@@ -1,6 +1,7 @@
 """The whole book: execute the chapters that changed, beside each other where they can be, and render the pages."""
 
 import contextlib
+import io
 import json
 import multiprocessing
 import os
@@ -56,7 +57,7 @@ def build(profile="demo", data_dir=None, scheduler=None):
     with progress(None, total=len(keys), initial=fresh, desc="chapters", unit="chapter") as bar:
         with contextlib.closing(_executed(list(lanes.values()), how, bar)) as done:
             for chapter, seconds, peak_mb in done:
-                write_json(_stamp(executed, chapter), {
+                write_json(executed / f"{chapter}.key.json", {
                     "key": keys[chapter], "notebook": file_digest(executed / f"{chapter}.ipynb"), "seconds": seconds,
                     "peak_mb": peak_mb, "made": str(date.today())})
                 bar.write(f"{chapter} took {seconds:.0f} s: {executed / chapter}.html")
@@ -65,7 +66,7 @@ def build(profile="demo", data_dir=None, scheduler=None):
 
 
 @dataclass
-class _Said:
+class _Said(io.TextIOBase):
     """A text stream that passes on what the bar of a chapter counts, and how far it is."""
 
     worker: int
@@ -78,9 +79,6 @@ class _Said:
         if bar and " ".join(bar.groups()) != self.last:
             self.last = " ".join(bar.groups())
             self.messages.put((self.worker, "said", self.chapter, self.last))
-
-    def flush(self):
-        """Nothing is held back."""
 
 
 def _executed(lanes, how, bar):
@@ -189,13 +187,9 @@ def chapter_key(chapter, profile, data_dir=None):
                          entry.model_dump(mode="json"), files, versions])
 
 
-def _stamp(executed, chapter):
-    return executed / f"{chapter}.key.json"
-
-
 def _is_fresh(executed, chapter, key):
     try:
-        kept = json.loads(_stamp(executed, chapter).read_text())
+        kept = json.loads((executed / f"{chapter}.key.json").read_text())
         return kept["key"] == key and kept["notebook"] == file_digest(executed / f"{chapter}.ipynb")
     except (OSError, ValueError, KeyError):
         return False
@@ -210,9 +204,9 @@ def _render(root, executed, profile):
     if index.exists() and stamp.exists() and stamp.read_text() == key:
         return index
     shutil.rmtree(index.parent, ignore_errors=True)  # a page that is no longer in the book must not stay
-    program = str(Path(sys.executable).parent / "jupyter-book")
-    command = [program, "build", str(staged), "--path-output", str(root), "--all", "-W", "-n", "--keep-going"]
-    result = subprocess.run(command, capture_output=True, text=True)
+    program = Path(sys.executable).parent / "jupyter-book"
+    result = subprocess.run([program, "build", staged, "--path-output", root, "--all", "-W", "-n", "--keep-going"],
+                            capture_output=True, text=True)
     if result.returncode != 0 or not index.exists():
         last = (result.stdout + result.stderr).strip().splitlines()[-25:]
         raise ChapterError("\n".join(["jupyter-book did not build without warnings:", *last]))
@@ -252,7 +246,6 @@ class Meter:
 
 def _memory(process):
     """Bytes a process holds; 0 of one that has just ended."""
-    try:
+    with contextlib.suppress(psutil.Error):
         return getattr(process.memory_full_info(), "pss", None) or process.memory_info().rss
-    except psutil.Error:
-        return 0
+    return 0

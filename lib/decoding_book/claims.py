@@ -11,7 +11,7 @@ from itertools import combinations, pairwise, product
 from typing import Annotated, Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from calcium_decoding.data import published
 from calcium_decoding.errors import DataError
@@ -66,20 +66,16 @@ class ScoreName(_Strict):
 class Ours(_Strict):
     """Scores of one result card by label, such as the ``of`` ("mean") over its ``over`` ("folds", "ROIs").
 
-    ``chapter`` may name several chapters that can answer. ``how`` says what differs from the published protocol.
+    ``chapter`` may be a list of those that can answer, the first preferred. ``how`` says what differs from the
+    published protocol.
     """
 
-    chapter: str | list[str]
+    chapters: Annotated[list[str], BeforeValidator(lambda x: [x] if isinstance(x, str) else x)] = Field(alias="chapter")
     metric: str = "auc"
     of: str = "mean"
     over: str = "folds"
     scores: Annotated[dict[str, str | ScoreName], Field(min_length=1)]
     how: str = ""
-
-    @property
-    def chapters(self):
-        """The chapters that can answer, the first preferred."""
-        return [self.chapter] if isinstance(self.chapter, str) else self.chapter
 
     def names(self):
         """(model, metric) by label."""
@@ -113,10 +109,10 @@ class Claim(_Strict):
             raise ValueError(f"{self.where}: names neither scores of ours nor why it cannot be checked")
         if self.ours and not (self.direction or self.theirs.rows):
             raise ValueError(f"{self.where}: scores of ours, but no published value and no direction to compare with")
-        for side in (self.ours, self.sound):
-            unknown = [label for text in self.direction for label in labels(text) if side and label not in side.scores]
-            if unknown and (side is self.ours or not self.ours):
-                raise ValueError(f"{self.where}: direction names {unknown}, which are no labels of scores")
+        side = self.ours or self.sound
+        unknown = [label for text in self.direction for label in labels(text) if side and label not in side.scores]
+        if unknown:
+            raise ValueError(f"{self.where}: direction names {unknown}, which are no labels of scores")
         return self
 
 
