@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import tempfile
 from html import escape
+from itertools import accumulate
 from pathlib import Path
 
 import yaml
@@ -20,8 +21,7 @@ WAIT_MS = 10_000  # of the page's own time, for its scripts
 
 def browser():
     """Path of the first known browser on this machine; DataError if there is none."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
+    if (found := next(filter(None, map(shutil.which, BROWSERS)), None)) is None:
         raise DataError("book pdf", "no Chromium on this machine", f"one of {', '.join(BROWSERS)}",
                         "install Chromium, or print pages from your own browser: they have a style for paper")
     return found
@@ -55,10 +55,7 @@ def write(html=None, path=None, parts=None):
         titles = {name: _title(html / f"{name}.html") for name in names}
         # The table of contents takes as many sheets as it takes, whatever the numbers in it.
         first = len(PdfReader(_contents(program, parts, titles, dict.fromkeys(names, 0), scratch)).pages)
-        starts, sheet = {}, first
-        for name in names:
-            starts[name] = sheet
-            sheet += len(read[name].pages)
+        starts = dict(zip(names, accumulate((len(read[name].pages) for name in names), initial=first), strict=False))
         front = PdfReader(_contents(program, parts, titles, starts, scratch))
         book = PdfWriter()
         book.append(front, import_outline=False)
