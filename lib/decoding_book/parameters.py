@@ -2,17 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from calcium_decoding.models.names import (
-    EXPLAINED,
-    FOOTSTEP_MODELS,
-    FOOTSTEP_NETWORKS,
-    FOOTSTEP_SIZES,
-    IMAGE_MODELS,
-    MODELS,
-    OUTPUTS,
-    SPEED_MODELS,
-    WEIGHTS,
-)
+from calcium_decoding.models import names
 from calcium_decoding.preprocessing.recipes import RECIPES
 
 # calcium_decoding.splits.build, which says what each is
@@ -35,24 +25,24 @@ def _text(description, pattern, allowed, or_none=False):
     return Field(description=description, pattern=f"^{pattern}$", json_schema_extra={"allowed": allowed})
 
 
-def _one(description, names, or_none=False):
-    return _text(description, f"({'|'.join(names)})", _listed(names), or_none)
+def _one(description, choices, or_none=False):
+    return _text(description, f"({'|'.join(choices)})", _listed(choices), or_none)
 
 
 def _list(description, one, words, or_none=False):
     return _text(description, f"{one}(,{one})*", f"{words}, comma between", or_none)
 
 
-def _some(description, names, or_none=False):
-    return _list(description, f"({'|'.join(names)})", f"one or more of {_listed(names)}", or_none)
+def _some(description, choices, or_none=False):
+    return _list(description, f"({'|'.join(choices)})", f"one or more of {_listed(choices)}", or_none)
 
 
 def _numbers(description):
     return _list(description, r"\d+(\.\d+)?", "numbers")
 
 
-def _listed(names):
-    return ", ".join(f"`{name}`" for name in names)
+def _listed(choices):
+    return ", ".join(f"`{choice}`" for choice in choices)
 
 
 class Parameters(BaseModel):
@@ -92,7 +82,7 @@ class SplitsAndLeakage(Windows, Folds):
     trees: int = _range("trees of the random forest, which is slow; 0: no forest", 0, 1000)
     recipe: str = _one("preprocessing of every regime", RECIPES)
     candidates: str = _some("preprocessing among which inner animals choose", RECIPES)
-    models: str = _some("decoders", MODELS)
+    models: str = _some("decoders", names.MODELS)
     embargo_times: float = _range("embargo between blocks, autocorrelation times of running", 0, 100)
 
 
@@ -128,30 +118,26 @@ class Training(Traces):
     learning_rate: float = Field(description="step size of Adam", gt=0, le=1)
 
 
-class Decoding(Training):
-    """Parameters of every chapter that compares decoders."""
-
-    models: str = _some("decoders", MODELS)
-
-
-class SimulatedTruth(Decoding):
+class SimulatedTruth(Training):
+    models: str = _some("decoders", names.MODELS)
     animal: int = _range("whose session is taken apart, counted from 1", 1, 5)
     raw_folds: int = _range("folds decoded without baseline, spread evenly; 0: all", 0, 10_000)
 
 
-class RoiRnn(Decoding):
+class RoiRnn(Training):
+    models: str = _some("decoders", names.MODELS)
     folds: int = _range("folds of the main comparison, spread evenly; 0: all", 0, 10_000)
-    networks: str = _some("decoders on some folds, none if empty", MODELS, or_none=True)
+    networks: str = _some("decoders on some folds, none if empty", names.MODELS, or_none=True)
     filters: str = _list("lengths of the baseline on some folds, frames; none if empty", r"\d{1,5}",
                          "whole numbers of at most 5 digits", or_none=True)
-    filter_model: str = _one("decoder for which filters are compared", MODELS)
+    filter_model: str = _one("decoder for which filters are compared", names.MODELS)
     sweep_folds: int = _range("folds of networks and filters, spread evenly; 0: all", 0, 10_000)
-    null_models: str = _some("decoders refitted on permuted sessions; empty: none", MODELS, or_none=True)
+    null_models: str = _some("decoders refitted on permuted sessions; empty: none", names.MODELS, or_none=True)
     null_folds: int = _range("folds the null is refitted on, spread evenly; 0: all", 0, 10_000)
 
 
 class WindowsAndLags(Training):
-    model: str = _one("decoder of windows", MODELS)
+    model: str = _one("decoder of windows", names.MODELS)
     half_lengths: str = _list("half lengths of windows, frames", r"\d{1,3}", "whole numbers of at most 3 digits")
     shifts: str = _text("label shifts, frames, 0 among them", r"(-?\d{1,3},)*0(,-?\d{1,3})*",
                         "whole numbers of at most 3 digits, also negative ones, 0 among them, comma between")
@@ -159,17 +145,17 @@ class WindowsAndLags(Training):
 
 
 class Regions(Training):
-    model: str = _one("decoder of every set of ROIs", MODELS)
+    model: str = _one("decoder of every set of ROIs", names.MODELS)
     sweep_folds: int = _range("folds of every set of ROIs, spread evenly; 0: all", 0, 10_000)
-    null_models: str = _one("decoder refitted on permuted sessions; empty: none", MODELS, or_none=True)
+    null_models: str = _one("decoder refitted on permuted sessions; empty: none", names.MODELS, or_none=True)
     null_folds: int = _range("folds the null is refitted on, spread evenly; 0: all", 0, 10_000)
 
 
 class Explaining(Training):
     """Parameters of every chapter that asks what a decoder uses."""
 
-    model: str = _one("decoder to explain", EXPLAINED)
-    output: str = _one("output to explain", OUTPUTS)
+    model: str = _one("decoder to explain", names.EXPLAINED)
+    output: str = _one("output to explain", names.OUTPUTS)
     explained: int = _range("test windows to explain in each fold, spread evenly; 0: all", 0, 10_000_000)
     background: int = _range("test windows they are compared with, drawn by the seed", 1, 100_000)
     folds: int = _range("folds, spread evenly; 0: all", 0, 10_000)
@@ -195,14 +181,14 @@ class SpeedRegression(Training):
     smoothings: str = _list("smoothings of the speed, the first for all but one section",
                             r"(none|(moving_mean|causal)_[1-9]\d{0,3})",
                             "none, moving_mean_30, causal_30, or other numbers of frames of at most 4 digits")
-    models: str = _some("decoders, the first for intervals, the second for areas and smoothings", SPEED_MODELS)
+    models: str = _some("decoders, the first for intervals, the second for areas and smoothings", names.SPEED_MODELS)
     folds: int = _range("folds of every comparison, spread evenly; 0: all", 0, 10_000)
 
 
 class Images(Testing):
     """Parameters of every chapter that decodes from movies."""
 
-    weights: str = _one("initial weights of the CNN", WEIGHTS)
+    weights: str = _one("initial weights of the CNN", names.WEIGHTS)
     bin_px: int = _range("pixels a side that are averaged; 1: the movie as it is", 1, 64)
     norm_momentum: float = Field(description="weight of a step in running statistics of batch norms", gt=0, le=1)
     cnn_every: int = _range("train and validate on one image in so many", 1, 1000)
@@ -231,14 +217,14 @@ class Sequences(Images):
 
 class CnnRnn(Sequences):
     networks: str = _some("recurrent networks on images, the first for all sections",
-                          [name for name in IMAGE_MODELS if name != "cnn"])
+                          [name for name in names.IMAGE_MODELS if name != "cnn"])
     windows: str = _list("images each side in the sweep", r"\d{1,3}", "whole numbers of at most 3 digits")
     frozen: bool = Field(description="leave the network on images as it is in networks and sweep")
     other_folds: int = _range("folds of the first network trained the other way; 0: all", 0, 10_000)
 
 
 class CutOut(Sequences):
-    model: str = _one("decoder of images", IMAGE_MODELS)
+    model: str = _one("decoder of images", names.IMAGE_MODELS)
     test_every: int = _range("test on one window in so many; 1: all", 1, 1000)
     disc_folds: int = _range("folds in which discs are occluded too, spread evenly; 0: all", 0, 10_000)
 
@@ -246,7 +232,7 @@ class CutOut(Sequences):
 class Footsteps(Parameters):
     """Parameters of both chapters that decode footsteps."""
 
-    size: str = _one("size of the networks", FOOTSTEP_SIZES)
+    size: str = _one("size of the networks", names.FOOTSTEP_SIZES)
     window_frames: int = _range("frames of a window, the last of which is decoded", 1, 300)
     epochs: int = _range("epochs over the training windows at most", 1, 1000)
     batch_size: int = _range("windows a step", 2, 100_000)
@@ -261,9 +247,9 @@ class BilateralM1(Footsteps):
     sessions: int = _range("sessions of each animal that are used; 0: all", 0, 1000)
     cells: int = _range("cells of each animal that are used, drawn at random; 0: all", 0, 100_000)
     lstm_frames: int = _range("frames of a window of the LSTM", 1, 300)
-    models: str = _text("decoders, hybrid first", f"hybrid(,({'|'.join(FOOTSTEP_MODELS)}))*",
-                        f"hybrid, then none or more of {', '.join(FOOTSTEP_MODELS)}, comma between")
-    ablations: str = _some("ablated networks; empty: none; trained with the first seed only", FOOTSTEP_NETWORKS,
+    models: str = _text("decoders, hybrid first", f"hybrid(,({'|'.join(names.FOOTSTEP_MODELS)}))*",
+                        f"hybrid, then none or more of {', '.join(names.FOOTSTEP_MODELS)}, comma between")
+    ablations: str = _some("ablated networks; empty: none; trained with the first seed only", names.FOOTSTEP_NETWORKS,
                            or_none=True)
     places: int = _range("places that the test block can have in a recording", 2, 20)
     blocks: int = _range("places of the test block that are used, spread evenly", 1, 20)
@@ -276,19 +262,19 @@ class BilateralM1(Footsteps):
     noises: str = _numbers("noise added to recorded data, SD of the cell")
     cell_counts: str = _list("cells in the sweep", r"[1-9]\d*", "whole numbers above 0")
     training_shares: str = _numbers("shares of the training frames in the sweep")
-    sweep_models: str = _some("decoders in the sweeps", FOOTSTEP_MODELS)
+    sweep_models: str = _some("decoders in the sweeps", names.FOOTSTEP_MODELS)
     sweep_animals: int = _range("animals in the sweeps; 0: all", 0, 1000)
     minutes: str = _numbers("labelled minutes of a new animal; 0: all")
     read_in_width: int = _range("channels of an animal's read-in", 2, 1000)
-    null_model: str = _one("decoder refitted on shifted behaviour; empty: none", FOOTSTEP_MODELS, or_none=True)
+    null_model: str = _one("decoder refitted on shifted behaviour; empty: none", names.FOOTSTEP_MODELS, or_none=True)
 
 
 class M1SplitAudit(Footsteps):
-    size: str = _one("size of the hybrid network", FOOTSTEP_SIZES)
+    size: str = _one("size of the hybrid network", names.FOOTSTEP_SIZES)
     within: int = _range("recordings for splits within a recording, spread evenly; 0: all", 0, 1000)
     places: int = _range("places of the test block in a recording", 1, 20)
     components: int = _range("principal components that quick decoders see", 1, 1000)
-    networks: str = _some("networks under both splits", FOOTSTEP_NETWORKS)
+    networks: str = _some("networks under both splits", names.FOOTSTEP_NETWORKS)
     network_places: int = _range("places of the test block for networks", 1, 20)
     lengths: str = _list("window lengths in the sweep, frames", r"[1-9]\d{0,2}",
                          "whole numbers above 0 of at most 3 digits")

@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -86,26 +86,19 @@ def audited(dataset, length, n_blocks):
 
 
 def score(fold, decoders, components, seed):
-    """Scores of some decoders on one fold, a dict each.
-
-    ``decoder``, ``accuracy``, ``balanced_accuracy``, ``majority`` (accuracy of always giving the most frequent class
-    of the training), ``train`` and ``test`` (windows).
-    """
+    """``balanced_accuracy`` of some decoders on one fold, a dict each with its ``decoder``."""
     frames, labels = features(fold, components, seed), fold.samples.labels
     train, test = fold.rows.train, fold.rows.test
-    majority = float(np.mean(labels[test] == np.bincount(labels[train]).argmax()))
     x, x_test = (fold.samples.flat(rows, frames) for rows in (train, test))
-    rows = []
+    scores = []
     for name in decoders:
         decoder = KNeighborsClassifier(1, algorithm="brute") if name == "nearest" else \
             LogisticRegression(C=0.01, class_weight="balanced", max_iter=100, tol=1e-3)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # what is compared is splits, with equal effort
             found = decoder.fit(x, labels[train]).predict(x_test)
-        rows.append({"decoder": name, "accuracy": accuracy_score(labels[test], found),
-                     "balanced_accuracy": balanced_accuracy_score(labels[test], found), "majority": majority,
-                     "train": len(train), "test": len(test)})
-    return rows
+        scores.append({"decoder": name, "balanced_accuracy": balanced_accuracy_score(labels[test], found)})
+    return scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,8 +160,8 @@ def compare(datasets, length, ways=tuple(WAYS), decoders=tuple(DECODERS), n_bloc
 
     ``datasets``: the same recordings by kind of trace. ``length``, ``ways``, ``n_blocks``, ``seed``, ``within``: as for
     :func:`folds_of`. ``store``: where finished scores are kept. Returns a DataFrame: a row a fold and decoder:
-    ``trace``, ``way``, ``labels``, ``simulated``, ``unit`` (what is tested: a recording, or an animal), ``block``, and
-    what :func:`score` gives.
+    ``trace``, ``way``, ``labels``, ``simulated``, ``unit`` (what is tested: a recording, or an animal), ``block``,
+    ``decoder``, ``balanced_accuracy``.
     """
     folds = [fold for trace, dataset in datasets.items()
              for fold in folds_of(dataset, ways, length, n_blocks, seed, within, trace)]

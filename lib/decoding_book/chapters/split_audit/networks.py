@@ -8,7 +8,7 @@ from decoding_book.chapters.split_audit.compare import folds_of
 
 
 def compare_networks(datasets, models, length, settings, n_blocks, seed, within, store, jobs, size):
-    """Train networks under both splits; a DataFrame as of ``compare.compare``, without ``majority``.
+    """Train networks under both splits; a DataFrame as of ``compare.compare``.
 
     Networks see the cells themselves, scaled on training frames under either split: the published scaling over
     everything is left out here, so that the difference is that of the windows alone. ``models``: names in
@@ -21,7 +21,5 @@ def compare_networks(datasets, models, length, settings, n_blocks, seed, within,
              for fold in folds for model in models]
     outcomes = stored.run_tasks(tasks, store, jobs, "networks")
     return pd.DataFrame([
-        {**fold.names, "decoder": model, "accuracy": outcome.facts["scores"]["accuracy"],
-         "balanced_accuracy": outcome.facts["scores"]["balanced_accuracy"], "train": len(fold.rows.train),
-         "test": len(fold.rows.test)}
+        {**fold.names, "decoder": model, "balanced_accuracy": outcome.facts["scores"]["balanced_accuracy"]}
         for (fold, model), outcome in zip(((f, m) for f in folds for m in models), outcomes, strict=True)])
