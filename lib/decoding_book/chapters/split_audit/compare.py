@@ -43,7 +43,6 @@ WAYS = {
 DECODERS = {"logistic_window": "logistic, window", "nearest": "1-NN, window"}
 LABELS = {**DECODERS, "lstm": "LSTM", "dff": "fluorescence"}
 QUANTILES = (0.5, 0.75, 0.9, 0.95, 0.99)
-DECAYS_S = (0.1, 0.3, 0.6, 1.2, 2.4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +174,7 @@ def by_length(datasets, lengths, n_blocks, seed, within, jobs, store):
     return _scored(folds, ("nearest",), COMPONENTS, seed, jobs, store, "window lengths")
 
 
-def by_decay(length, decays_s=DECAYS_S, draws=3, seed=0, jobs=None, frames=3000, cells=100, store=None):
+def by_decay(length, decays_s, draws, seed=0, jobs=None, frames=3000, cells=100, store=None):
     """The same on simulated fluorescence of indicators with other decays; columns ``decay_s`` and ``memory_s``.
 
     The rise is a sixth of the decay, as in GCaMP6s; nothing drifts. ``memory_s`` is the time after which the
