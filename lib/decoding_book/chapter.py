@@ -3,7 +3,7 @@
 import ast
 import random
 import textwrap
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +92,7 @@ class Chapter:
         if drawn is None:
             return [], statement
         whole = self.plan(drawn, say=False)
-        few = _spread(whole, self.parameters.null_folds)
+        few = whole.with_folds(self.parameters.null_folds)
         folds = engine.run(few, names, self.store, self.parameters.jobs or None, label="null")
         return folds, f"{statement}, refitted on {len(few.split.folds)} of {len(whole.split.folds)} folds"
 
@@ -154,7 +154,7 @@ def start(chapter, namespace, movies=False):
 
 def _planned(experiment, n_folds, say, lines):
     """The experiment on some of its folds, audited; prints the split and further lines."""
-    whole, experiment = len(experiment.split.folds), _spread(experiment, n_folds)
+    whole, experiment = len(experiment.split.folds), experiment.with_folds(n_folds)
     experiment.audit()
     if say:
         split = experiment.split
@@ -165,13 +165,6 @@ def _planned(experiment, n_folds, say, lines):
         for left_out, reason in split.skipped:
             _say("skipped", f"{left_out}: {reason}")
     return experiment
-
-
-def _spread(experiment, n):
-    """The experiment on ``n`` folds spread evenly over all of them; on all if ``n`` is 0."""
-    folds = experiment.split.folds
-    which = np.unique(np.linspace(0, len(folds), n or len(folds), endpoint=False, dtype=int))
-    return replace(experiment, split=replace(experiment.split, folds=tuple(folds[i] for i in which)))
 
 
 def _one_hash(planned):
