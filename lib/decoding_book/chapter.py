@@ -44,21 +44,23 @@ class Chapter:
         """Frames per second of the recordings; DataError if they do not all have the same."""
         return self.dataset.rate_hz
 
-    def plan(self, dataset=None, recipe=None, n_folds=0, say=True, target="", target_smoothing="none"):
+    def plan(self, dataset=None, recipe=None, n_folds=0, spec=None, changes=None, say=True, target="",
+             target_smoothing="none"):
         """The experiment that the parameters describe, on this chapter's data or on others; prints the split.
 
-        ``recipe``: another preprocessing. ``n_folds``: keep only so many folds, spread evenly; 0: all. ``say``: print
-        what was planned; a sweep says it once. ``target``, ``target_smoothing``: what is decoded, if not what the
-        parameters say; see :func:`calcium_decoding.experiments.tasks.task_of`. ParameterError, LeakError, DataError:
-        the split cannot be made on these data, or it leaks; a recording does not have the target.
+        ``recipe``: another preprocessing. ``n_folds``: keep only so many folds, spread evenly; 0: all. ``spec``:
+        another window or label shift. ``changes``: other arguments of :func:`calcium_decoding.preprocessing.build`.
+        ``say``: print what was planned; a sweep says it once. ``target``, ``target_smoothing``: what is decoded, if not
+        what the parameters say; see :func:`calcium_decoding.experiments.tasks.task_of`. ParameterError, LeakError,
+        DataError: the split cannot be made on these data, or it leaks; a recording does not have the target.
         """
         p = self.parameters
         dataset = dataset or self.dataset
         task = tasks.task_of(target or getattr(p, "target", "run"), target_smoothing).of(dataset)
         regime = dataset.regime if p.regime == "auto" else p.regime
         name = recipe or (recipes.SUITS[regime] if p.recipe == "auto" else p.recipe)
-        recipe = {"name": name, "rate_hz": dataset.rate_hz, "baseline_frames": p.baseline_frames}
-        spec, pipeline = WindowSpec(p.past_frames, p.future_frames), preprocessing.build(**recipe)
+        recipe = {"name": name, "rate_hz": dataset.rate_hz, "baseline_frames": p.baseline_frames, **(changes or {})}
+        spec, pipeline = spec or WindowSpec(p.past_frames, p.future_frames), preprocessing.build(**recipe)
         options = {"n_blocks": p.n_blocks} if regime == "blocked" else {}
         split = splits.build(regime, dataset, spec, pipeline, label_smoothing_frames=task.reach, **options)
         # A chapter on movies trains no network on traces, and has no parameters of such a training.
@@ -66,12 +68,12 @@ class Chapter:
         experiment = engine.Experiment(dataset, split, Traces(recipe, spec), task, training=settings)
         return _planned(experiment, n_folds, say, [
             ("input", f"{preprocessing.RECIPES[name]}; windows of {spec.length} frames, "
-                      f"{spec.look_ahead_ms(self.rate_hz):.0f} ms of them after the labelled frame"),
+                      f"{spec.look_ahead_ms(dataset.rate_hz):.0f} ms of them after the labelled frame"),
             ("device", str(settings.torch_device()))])
 
-    def plan_images(self, n_folds=0, say=True):
-        """The experiment on movies that the parameters describe; prints the split. Otherwise as :meth:`plan`."""
-        experiment = movie_plan.plan(self.parameters, self.dataset)
+    def plan_images(self, dataset=None, n_folds=0, changes=None, say=True):
+        """The same on movies; ``changes``: other arguments of :func:`decoding_book.movie_plan.plan`."""
+        experiment = movie_plan.plan(self.parameters, dataset or self.dataset, **changes or {})
         return _planned(experiment, n_folds, say, movie_plan.described(experiment, self.rate_hz))
 
     def decode(self, experiment, names=None):

@@ -49,8 +49,7 @@ def test_parameters_become_settings(dataset):
     assert (s.sequence.epochs, s.sequence.batch_size, s.sequence.every_frames, s.sequence.cycle.peak_rate,
             s.sequence.consecutive) == (5, 32, 7, 0.02, 8)
     # Kept features are shared whatever the order of windows is.
-    kept = chapter_of(dataset, consecutive=8, frozen=True).plan_images(say=False)
-    assert kept.training.sequence.consecutive == 1
+    assert chapter.plan_images(say=False, changes={"frozen": True}).training.sequence.consecutive == 1
 
 
 def test_both_chapters_train_the_same_network_on_images_once(dataset):

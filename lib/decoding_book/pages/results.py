@@ -11,10 +11,9 @@ import pandas as pd
 
 from calcium_decoding.data import catalog
 from calcium_decoding.errors import DataError
-from calcium_decoding.evaluation.cards import ResultCard
+from calcium_decoding.evaluation.cards import ResultCard, stored_folder
 from calcium_decoding.plotting import script
 from calcium_decoding.utils.files import write_text
-from decoding_book import ledger
 from decoding_book.pages import glossary, markdown
 
 MADE = ("90_results", "execution")
@@ -50,7 +49,8 @@ def cards(executed, chapters):
     DataError: a card is missing or damaged.
     """
     built = [Kept(name, "this build", ResultCard.load(executed / f"{name}.card.json")) for name in chapters]
-    return built + [Kept(name.removesuffix(".card.json"), "stored", card) for name, card in ledger.load_cards()]
+    return built + [Kept(path.name.removesuffix(".card.json"), "stored", ResultCard.load(path))
+                    for path in sorted(stored_folder().glob("*.card.json"))]
 
 
 def quote(text, known):
