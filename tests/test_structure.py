@@ -75,11 +75,6 @@ def test_every_name_of_a_face_is_there_and_none_is_that_of_a_module(name):
         assert (public in modules) == isinstance(value, types.ModuleType)  # else it is one or the other by turns
 
 
-def test_a_room_says_in_a_sentence_what_it_is_for():
-    for package in PACKAGES:
-        assert re.match(r'"""[A-Z].*[.?](\n\n|"""\n)', (package / "__init__.py").read_text(encoding="utf-8")), package
-
-
 def test_torch_is_imported_in_few_places():
     users = {path.relative_to(LIBRARY).parts[0] for path in LIBRARY.rglob("*.py")
              if re.search(r"^\s*(import|from) torch", path.read_text(), re.M)}
