@@ -80,11 +80,12 @@ axes = simulated_truth.component_traces(session, 8, start_s, 30, axes)
 place = session.anatomy
 fig, axes = style.panels(3, width=12, height=3.6)
 title, label = "resting fluorescence", "camera counts"
-brain.show_image(place.resting, axes[0], label, title, simulated=True)
-brain.parcel_map(place, axes[1], simulated=True)
+brain.show_image(place.resting, chapter.dataset, axes[0], label, title)
+simulated_truth.parcel_map(place, axes[1])
 driven = session.maps()["driven"]
 title, label = "driven by running", "SD (% dF/F)"
-ax = brain.show_image(driven, axes[2], label, title, "magma", simulated=True)
+ax = brain.show_image(
+    driven, chapter.dataset, axes[2], label, title, "magma")
 
 # %% [markdown]
 # The mean image around the onsets of running, as change from the rest before. First the brain jerks: outline and
@@ -96,7 +97,8 @@ movie = session.movie()
 times_s = (-1.0, 0.0, 0.3, 0.7, 1.5, 2.5)
 changes, n_onsets = simulated_truth.onset_average(session, movie, times_s)
 fig, axes = style.panels(len(times_s), width=12, height=2.6)
-axes = brain.strip(changes, times_s, axes, "change (%)", place.brain)
+axes = simulated_truth.strip(
+    changes, times_s, axes, "change (%)", place.brain)
 print(f"mean of {n_onsets} onset(s) of one session")
 
 # %% [markdown]

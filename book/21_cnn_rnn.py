@@ -119,7 +119,7 @@ comparisons.strip(
     compared, axes[0], simulated=simulated, nulls=nulls,
     published=None if chapter.dataset.compare_with_study else False)
 trained = [fold for result in compared for fold in result.folds]
-ax = movie_tables.validation_losses(trained, axes[1], simulated)
+ax = movie_tables.validation_losses(trained, axes[1])
 
 # %%
 tables.show(compare.table(compared))

@@ -65,7 +65,6 @@ jobs = 0  # folds at a time; 0: one a processor
 chapter = start("22_cut_out", globals(), movies=True)
 experiment = chapter.plan_images(n_folds=folds)
 pool = {"store": chapter.store, "jobs": jobs or None}
-simulated = chapter.dataset.simulated
 shape = occlusion.image_shape(experiment)
 
 # %% [markdown]
@@ -118,15 +117,14 @@ tables.show(occlusion_tables.undefined_table(cuts))
 animals = list(dict.fromkeys(cut.animal for cut in cuts))
 found, truth_statement = truth.backdrops(chapter.dataset, animals)
 fig, axes = style.panels(2, width=10, height=4)
-axes = figures.models(
-    cuts, found[animals[0]], axes, simulated, nulls, animals[0])
+axes = figures.models(cuts, found[animals[0]], axes, nulls, animals[0])
 
 # %% [markdown]
 # The mean again, to hover over or to touch: each cell says where it is, what it loses, and its SD over the folds.
 
 # %%
 mean, spread = occlusion_tables.mean_and_sd(cuts)
-interactive.cell_map(mean, spread, found[animals[0]], figures.UNIT, simulated)
+interactive.cell_map(mean, spread, found[animals[0]], figures.UNIT)
 
 # %% [markdown]
 # An SD as large as the mean says that a place matters to some networks and not to others. Brains of different animals
@@ -138,7 +136,7 @@ interactive.cell_map(mean, spread, found[animals[0]], figures.UNIT, simulated)
 
 # %%
 fig, axes = figures.grid(len(animals), columns=3, width=4)
-axes = figures.animals(cuts, found, axes, simulated, nulls)
+axes = figures.animals(cuts, found, axes, nulls)
 
 # %% [markdown]
 # And by session. Two sessions of one animal share the network and the brain; what differs between *them* is a matter
@@ -149,7 +147,7 @@ axes = figures.animals(cuts, found, axes, simulated, nulls)
 rows = occlusion_tables.session_maps(cuts)[:12]
 said = shap_maps.warning(cuts, nulls)
 fig, axes = figures.grid(len(rows), columns=4)
-axes = figures.sessions(rows, found, axes, said, simulated)
+axes = figures.sessions(rows, found, axes, said)
 
 # %% [markdown]
 # ## Left and right
@@ -172,7 +170,7 @@ occlusion_tables.show(
 
 # %%
 fig, (ax,) = style.panels(1, width=8, height=3.4)
-ax = figures.sides(cuts, ax, simulated)
+ax = figures.sides(cuts, ax)
 
 # %%
 occlusion_tables.show(occlusion_tables.animal_table(cuts), cuts, nulls)
@@ -189,7 +187,7 @@ occlusion_tables.show(occlusion_tables.animal_table(cuts), cuts, nulls)
 pairs = occlusion.run(
     experiment, model, patches.pairs(shape), every=test_every, **pool)
 fig, (ax,) = style.panels(1, width=7, height=3.8)
-ax = figures.pairs(pairs, ax, simulated)
+ax = figures.pairs(pairs, ax)
 
 # %%
 occlusion_tables.show(occlusion_tables.pair_table(pairs), pairs, nulls)
@@ -223,7 +221,7 @@ occlusion_tables.show(occlusion_tables.shape_table(cuts, discs), cuts, nulls)
 print(truth_statement)
 agreement = truth.agreement(cuts, found)
 fig, (ax,) = style.panels(1, width=9, height=3.6)
-ax = figures.landmarks(agreement, ax, said, simulated)
+ax = figures.landmarks(agreement, ax, said)
 
 # %%
 occlusion_tables.show(truth.agreement_table(agreement), cuts, nulls)

@@ -15,7 +15,7 @@ from calcium_decoding.data.published import roi_table
 from calcium_decoding.models.names import COLOURS, LABELS
 from calcium_decoding.plotting import script
 from calcium_decoding.plotting.brain import anatomy_of
-from calcium_decoding.plotting.style import RUN, SIGNAL, stretches
+from calcium_decoding.plotting.style import RUN, SIGNAL, is_simulated, stretches
 
 MOST_FRAMES = 12_000  # a page that holds more opens slowly
 
@@ -60,7 +60,7 @@ def recording(of, rois, folds, start_s, length_s=20.0):
     kind = "simulated recording" if of.simulated else "recording"
     shown = Range1d(max(start_s, 0), min(start_s + length_s, end_s), bounds=(0, end_s))
     top = _panel(300, shown, "ROI", "xpan,xwheel_zoom,xbox_zoom,reset", title=of.id)
-    _quiet(top, of.simulated)
+    _simulated_mark(top, of)
     middle = _panel(170, shown, "p(run)", y_range=(-0.03, 1.03))
     whole = _panel(80, Range1d(0, end_s), "", y_range=(0, 1))
     for panel in (top, middle, whole):
@@ -91,7 +91,7 @@ def roi_map(dataset, values, label):
     group = ["–"] * len(values) if known is None else [name.replace("_", "&") for name in known["group"]]
     source = {"xs": xs, "ys": ys, "roi": np.arange(1, len(values) + 1), "group": group, "value": values}
     where = "squares by number: where they lie is not known" if anatomy is None else "where they lie in animal 1"
-    panel = _map_panel(380, 560, f"{label}; {where}", dataset.simulated)
+    panel = _map_panel(380, 560, f"{label}; {where}", dataset)
     patches = panel.patches("xs", "ys", source=source, line_color="white", line_width=1,
                             fill_color={"field": "value", "transform": _colours(values)})
     panel.add_tools(HoverTool(renderers=[patches], tooltips=[("ROI", "@roi"), ("group", "@group"),
@@ -103,15 +103,15 @@ def roi_map(dataset, values, label):
     return Browser(panel, says)
 
 
-def cell_map(cells, spread, backdrop, label, simulated=False):
+def cell_map(cells, spread, backdrop, label):
     """A map of square cells over the mean image of an animal; hovering names the cell and its number.
 
     ``cells`` (ndarray, shape (8, 8), or None): a number a cell, or None if there is no map. ``spread`` (ndarray, shape
-    (8, 8), or None): sample SD of the numbers. ``backdrop``: mean image and outline of the brain. ``label``: what the
-    numbers are, with unit. Returns Browser.
+    (8, 8), or None): sample SD of the numbers. ``backdrop``: mean image, outline of the brain, and whether they are
+    simulated. ``label``: what the numbers are, with unit. Returns Browser.
     """
     height, width = backdrop.mean.shape
-    panel = _map_panel(420, 520, label if cells is not None else f"{label}: no map", simulated)
+    panel = _map_panel(420, 520, label if cells is not None else f"{label}: no map", backdrop)
     panel.image([backdrop.mean[::-1]], x=0, y=0, dw=width, dh=height, palette="Greys256")
     for line in find_contours(np.pad(backdrop.brain, 1).astype(float), 0.5):
         panel.line(line[:, 1] - 0.5, height - line[:, 0] + 0.5, color="black", line_width=1.5)
@@ -128,16 +128,18 @@ def cell_map(cells, spread, backdrop, label, simulated=False):
                                                            ("SD over folds", "@sd")]))
     panel.add_layout(rects.construct_color_bar(width=10, title=None), "right")
     best = np.argsort(-cells.ravel())[:3]
-    says = (f"Map of {label} over {cells.shape[0]} by {cells.shape[1]} cells{', simulated' if simulated else ''}. "
-            "Largest: " + ", ".join(f"row {row[i]}, column {column[i]}: {cells.ravel()[i]:.3f}" for i in best) + ".")
+    kind = ", simulated" if backdrop.simulated else ""
+    largest = ", ".join(f"row {row[i]}, column {column[i]}: {cells.ravel()[i]:.3f}" for i in best)
+    says = f"Map of {label} over {cells.shape[0]} by {cells.shape[1]} cells{kind}. Largest: {largest}."
     return Browser(panel, says)
 
 
-def _map_panel(height, max_width, title, simulated):
+def _map_panel(height, max_width, title, of):
     """A panel without axes in which rows and columns are of one scale."""
     panel = figure(height=height, max_width=max_width, tools="pan,wheel_zoom,reset", sizing_mode="stretch_width",
                    match_aspect=True, title=title)
-    _quiet(panel, simulated)
+    _quiet(panel)
+    _simulated_mark(panel, of)
     panel.axis.visible = False
     return panel
 
@@ -159,9 +161,12 @@ def _panel(height, x_range, label, tools="", **options):
     return panel
 
 
-def _quiet(panel, simulated=False):
-    if simulated:
+def _simulated_mark(panel, of):
+    if is_simulated(of):
         panel.add_layout(Title(text="simulated", text_color="#B00020", align="right", text_font_size="9pt"), "above")
+
+
+def _quiet(panel):
     panel.grid.visible = False
     panel.toolbar.logo = None
     panel.toolbar.active_drag = None  # a finger on the figure scrolls the page until a tool is chosen

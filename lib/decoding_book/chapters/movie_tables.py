@@ -228,31 +228,32 @@ def limit(*images):
     return float(np.percentile(np.concatenate([np.abs(image).ravel() for image in images]), SHOWN_PERCENTILE)) or 1.0
 
 
-def colour_image(image, ax, title="", simulated=False):
+def colour_image(image, of, ax, title=""):
     """Three frames as red, green and blue: grey where they agree, coloured where something changed between them.
 
     ``image`` (ndarray, shape (3, rows, columns)): normalised frames in order of time; 0 is drawn as middle grey.
+    ``of``: the recording they are of.
     """
     ax.imshow(np.clip(0.5 + np.moveaxis(image, 0, -1) / (2 * limit(image)), 0, 1))
     ax.set(title=title, xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, of)
 
 
-def change(image, ax, title="", simulated=False):
+def change(image, of, ax, title=""):
     """A difference of normalised frames, red where it is above zero and blue below; None is said to be missing.
 
-    ``image``: ndarray, shape (rows, columns), or None.
+    ``image``: ndarray, shape (rows, columns), or None. ``of``: the recording it is of.
     """
     if image is None:
         ax.text(0.5, 0.5, "running only,\nor rest only", transform=ax.transAxes, ha="center", va="center", fontsize=9)
         ax.set(title=title, xticks=[], yticks=[])
-        return simulated_mark(ax, simulated)
+        return simulated_mark(ax, of)
     most = limit(image)
-    return show_image(image, ax, "normalised brightness", title, "RdBu_r", (-most, most), simulated)
+    return show_image(image, of, ax, "normalised brightness", title, "RdBu_r", (-most, most))
 
 
-def sessions(folds, ax, simulated=False):
+def sessions(folds, ax):
     """AUC of each test session, a dot a session and fold, and over all frames of the animal, a bar a fold.
 
     ``folds`` (sequence of FoldResult): of one decoder; sessions without an AUC are counted in the title.
@@ -272,10 +273,10 @@ def sessions(folds, ax, simulated=False):
     without = table.loc[table["reason"] != "", "session"].nunique()
     ax.set(xlabel="", ylabel="AUC", title=f"{without} sessions without an AUC" if without else "")
     legend_beside(ax)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, folds)
 
 
-def shares(full, controls, ax, simulated=False):
+def shares(full, controls, ax):
     """How much of a decoder's score each control reaches by itself: a dot a fold, the bar their mean.
 
     ``full`` (list of FoldResult): of one decoder of images. ``controls`` (dict of str to list of FoldResult): of one
@@ -296,10 +297,10 @@ def shares(full, controls, ax, simulated=False):
     ax.set_xticks(range(len(controls)), [name.replace(" ", "\n") for name in controls])
     ax.set(ylabel="share of the score reached\n(a dot is a fold)", xlim=(-0.5, len(controls) - 0.5))
     legend_beside(ax)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, full)
 
 
-def validation_losses(folds, ax, simulated=False):
+def validation_losses(folds, ax):
     """Validation loss by epoch of each decoder: thin lines folds, thick their mean, dots the kept epochs.
 
     ``folds``: sequence of FoldResult.
@@ -317,7 +318,7 @@ def validation_losses(folds, ax, simulated=False):
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="epoch", ylabel="validation loss (nats a frame)")
     legend_beside(ax)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, folds)
 
 
 def shared_features(images_each_side, ax, n_windows=8):

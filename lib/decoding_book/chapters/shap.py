@@ -142,7 +142,7 @@ def peak_scores(maps, past_frames):
 UNIT = "mean |SHAP|, in units of the output"
 
 
-def roi_by_frame(maps, spec, rate_hz, ax, simulated=False):
+def roi_by_frame(maps, spec, rate_hz, ax):
     """Mean over folds, a row a ROI, a column a frame, ms from the labelled one, as Fig 6A of the study.
 
     ``maps`` (sequence of FoldMap): of :func:`calcium_decoding.explain.shap_maps.run`. ``spec``: WindowSpec.
@@ -156,7 +156,7 @@ def roi_by_frame(maps, spec, rate_hz, ax, simulated=False):
     ax.figure.colorbar(shown, ax=ax, label=UNIT, pad=0.02)
     ax.axvline(0, color="white", ls=":", lw=1)
     ax.set(xlabel="frame, ms from the labelled one", ylabel="ROI")
-    return _marked(maps, ax, simulated)
+    return _marked(maps, ax)
 
 
 def by_frame(maps, nulls, spec, rate_hz, ax, dataset):
@@ -175,10 +175,10 @@ def by_frame(maps, nulls, spec, rate_hz, ax, dataset):
     ax.axvline(0, color=NULL_COLOUR, ls=":", lw=1)
     ax.set(xlabel="frame, ms from the labelled one", ylabel="mean |SHAP|, sum over ROIs", ylim=(0, None))
     ax.legend(fontsize=8)
-    return _marked(maps, ax, dataset.simulated)
+    return _marked(maps, ax)
 
 
-def bars(maps, table, ax, simulated=False):
+def bars(maps, table, ax):
     """Sum over the window by ROI, as Fig 6B: bars are means, dots folds, grey ticks the null, stars against it.
 
     ``maps``: sequence of FoldMap. ``table``: of :func:`decoding_book.chapters.shap.roi_table`, in the order to show.
@@ -201,7 +201,7 @@ def bars(maps, table, ax, simulated=False):
     ax.set_xticks(x, rois, fontsize=7, rotation=90)
     ax.set(xlabel="ROI", ylabel="mean |SHAP|, sum over the window", xlim=(-1, len(x)))
     ax.legend(fontsize=8)
-    return _marked(maps, ax, simulated)
+    return _marked(maps, ax)
 
 
 def cortex(maps, dataset, ax):
@@ -214,10 +214,10 @@ def cortex(maps, dataset, ax):
         return _nothing(maps, ax, "where these ROIs lie is not known")
     image = np.tensordot(mean.sum(axis=0), place.parcels, axes=1)
     image = np.where(place.brain > 0.5, image, np.nan)
-    show_image(image, ax, "mean |SHAP|, sum over the window", "where, in animal 1", "magma")
+    show_image(image, maps, ax, "mean |SHAP|, sum over the window", "where, in animal 1", "magma")
     ax.contour(place.parcels.argmax(axis=0) * (place.brain > 0.5), levels=np.arange(50) + 0.5, colors="white",
                linewidths=0.3)
-    return _marked(maps, ax, True)
+    return _marked(maps, ax)
 
 
 def against_truth(maps, truth, ax):
@@ -230,18 +230,18 @@ def against_truth(maps, truth, ax):
     for roi in np.argsort(-sums)[:8]:
         ax.annotate(str(roi + 1), (drive[roi], sums[roi]), xytext=(4, 2), textcoords="offset points", fontsize=8)
     ax.set(xlabel="share of variance driven by running, planted", ylabel="mean |SHAP|, sum over the window")
-    return _marked(maps, ax, True)
+    return _marked(maps, ax)
 
 
 def _ms(spec, rate_hz):
     return np.arange(-spec.past_frames, spec.future_frames + 1) * 1000 / rate_hz
 
 
-def _marked(maps, ax, simulated):
+def _marked(maps, ax):
     """The panel with a red warning where the decoders are not above chance."""
     if said := warning(maps):
         ax.set_title(said, color="#B00020", fontsize=10, fontweight="bold", pad=18, loc="left")
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, maps)
 
 
 def _nothing(maps, ax, why=""):

@@ -26,7 +26,7 @@ def bump(row, column, height=0.2, width=1.5):
 def fold(animal, values, auc=0.9, name="", **changes):
     values = np.asarray(values, float)
     content = {"pooled": values, "base": {f"{animal}/s": auc}, "by_session": {f"{animal}/s": values}} | changes
-    return FoldOcclusion(name or f"test={animal}", animal, "cnn", auc, **content)
+    return FoldOcclusion(name or f"test={animal}", animal, "cnn", auc, simulated=True, **content)
 
 
 @pytest.fixture
@@ -92,17 +92,17 @@ def test_the_warning_is_there_at_chance_below_the_null_and_without_folds_and_els
 def test_figures_carry_the_warning_in_red_and_name_what_is_simulated():
     at_chance = [fold(f"m{i}", bump(4, 2), auc) for i, auc in enumerate((0.45, 0.62, 0.5))]
     picture = np.add.outer(np.arange(32.0), np.arange(32.0))
-    backdrop = Backdrop(picture, picture > 20, landmarks={"brightness": picture})
+    backdrop = Backdrop(picture, picture > 20, True, landmarks={"brightness": picture})
     found = {f"m{i}": backdrop for i in range(3)}
     _, axes = style.panels(2)
-    figures.models(at_chance, backdrop, axes, simulated=True)
+    figures.models(at_chance, backdrop, axes)
     _, row = figures.grid(3)
-    figures.animals(at_chance, found, row, simulated=True)
+    figures.animals(at_chance, found, row)
     table = truth.agreement(at_chance, found)
     _, (pairs, sides, landmarks) = style.panels(3)
-    figures.pairs(at_chance, pairs, simulated=True)
-    figures.sides(at_chance, sides, simulated=True)
-    figures.landmarks(table, landmarks, shap_maps.warning(at_chance), simulated=True)
+    figures.pairs(at_chance, pairs)
+    figures.sides(at_chance, sides)
+    figures.landmarks(table, landmarks, shap_maps.warning(at_chance))
     for ax in (*axes, *row, pairs, sides, landmarks):
         title = next(t for t in (ax._left_title, ax.title, ax._right_title) if t.get_text())
         assert "NOT ABOVE CHANCE" in title.get_text() and title.get_color() == figures.RED
@@ -164,7 +164,7 @@ def test_a_map_agrees_with_the_landmark_it_was_made_of_and_not_with_another():
     picture, other = np.zeros(SHAPE), np.zeros(SHAPE)
     picture[8:12, 20:24], other[24:28, 4:8] = 1, 1
     values = [picture[cut.mask].mean() for cut in patches.squares(SHAPE)]
-    found = {"m0": Backdrop(np.ones(SHAPE), np.ones(SHAPE, bool), landmarks={
+    found = {"m0": Backdrop(np.ones(SHAPE), np.ones(SHAPE, bool), False, landmarks={
         "here": picture, "there": other, "nowhere": np.ones(SHAPE)})}
     table = truth.agreement([fold("m0", values)], found).set_index("landmark")
     assert table.loc["here", "r"] == pytest.approx(1) and table.loc["here", "shifts as high"] == 1 / 64

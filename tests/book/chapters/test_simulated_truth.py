@@ -10,7 +10,7 @@ from calcium_decoding.evaluation import cards
 from calcium_decoding.evaluation.cards import ResultCard, Score
 from calcium_decoding.experiments.folds import FoldResult
 from calcium_decoding.models.loop import History
-from calcium_decoding.plotting import style
+from calcium_decoding.plotting import brain, style
 from calcium_decoding.simulation import widefield
 from decoding_book.chapters import simulated_truth
 from tests.conftest import ROOT
@@ -133,12 +133,10 @@ def test_the_stored_calibration_is_within_what_was_wanted():
 
 
 def test_pictures_say_that_they_are_simulated(session, movie):
-    from calcium_decoding.plotting import brain
-
     _, axes = style.panels(3)
-    brain.show_image(session.anatomy.resting, axes[0], "counts", simulated=True)
-    brain.parcel_map(session.anatomy, axes[1], simulated=True)
-    brain.strip(np.zeros((1, 128, 128)) + 1.0, (0.5,), axes[2:], "%", session.anatomy.brain)
+    brain.show_image(session.anatomy.resting, session.recording(), axes[0], "counts")
+    simulated_truth.parcel_map(session.anatomy, axes[1])
+    simulated_truth.strip(np.zeros((1, 128, 128)) + 1.0, (0.5,), axes[2:], "%", session.anatomy.brain)
     for ax in axes:
         assert "simulated" in [t.get_text() for t in ax.texts]
     _, axes = style.stack(7)

@@ -29,8 +29,7 @@ def scale(*cell_maps):
     return -most, most
 
 
-def overlay(cells, backdrop, ax, title="", limits=None, said="", simulated=False, label=UNIT, cmap="RdBu_r",
-            size=10):
+def overlay(cells, backdrop, ax, title="", limits=None, said="", label=UNIT, cmap="RdBu_r", size=10):
     """A map over the mean image, with the outlines of the brain and of its ROIs where these are known.
 
     ``cells`` (ndarray, shape (8, 8), or None): red: something is lost without the place; blue: something is won. None
@@ -54,10 +53,10 @@ def overlay(cells, backdrop, ax, title="", limits=None, said="", simulated=False
     ax.set_title("\n".join(part for part in (textwrap.fill(said, 30), title) if part), fontsize=size,
                  color=RED if said else SIGNAL, fontweight="bold" if said else "normal")
     ax.spines[:].set_visible(False)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, backdrop)
 
 
-def animals(cuts, found, axes, simulated=False, nulls=(), pooled=False):
+def animals(cuts, found, axes, nulls=(), pooled=False):
     """The map of each test animal over its own mean image, one scale for all, as S1 Fig.
 
     ``cuts``: sequence of FoldOcclusion. ``found``: dict of str to Backdrop. ``axes`` (sequence of Axes): one an animal.
@@ -68,11 +67,11 @@ def animals(cuts, found, axes, simulated=False, nulls=(), pooled=False):
     limits = scale(*by.values())
     for ax, (animal, backdrop) in zip(axes, found.items(), strict=True):
         n = sum(cut.animal == animal for cut in occlusion_tables.usable(cuts))
-        overlay(by.get(animal), backdrop, ax, f"{animal}, {n} fold{'s' if n != 1 else ''}", limits, said, simulated)
+        overlay(by.get(animal), backdrop, ax, f"{animal}, {n} fold{'s' if n != 1 else ''}", limits, said)
     return axes
 
 
-def models(cuts, backdrop, axes, simulated=False, nulls=(), name=""):
+def models(cuts, backdrop, axes, nulls=(), name=""):
     """Mean over models, and their SD, over one animal's image, as Fig 3B.
 
     ``cuts``: sequence of FoldOcclusion. ``backdrop``: Backdrop. ``axes``: (Axes, Axes). ``name``: whose image lies
@@ -81,13 +80,13 @@ def models(cuts, backdrop, axes, simulated=False, nulls=(), name=""):
     said = shap_maps.warning(cuts, nulls)
     known = occlusion_tables.usable(cuts)
     mean, sd = occlusion_tables.mean_and_sd(cuts)
-    overlay(mean, backdrop, axes[0], f"mean of {len(known)} models, on {name}", None, said, simulated)
+    overlay(mean, backdrop, axes[0], f"mean of {len(known)} models, on {name}", None, said)
     limits = None if sd is None else (0, float(sd.max()) or 1e-3)
-    overlay(sd, backdrop, axes[1], "SD over models", limits, said, simulated, "SD of importance", "viridis")
+    overlay(sd, backdrop, axes[1], "SD over models", limits, said, "SD of importance", "viridis")
     return axes
 
 
-def sessions(rows, found, axes, said="", simulated=False):
+def sessions(rows, found, axes, said=""):
     """Maps of single sessions, one scale; a session without an AUC says so in its panel.
 
     ``rows`` (sequence of tuple): of :func:`decoding_book.chapters.cut_out.occlusion_tables.session_maps`. ``found``:
@@ -96,11 +95,11 @@ def sessions(rows, found, axes, said="", simulated=False):
     limits = scale(*(cells for _, _, cells, _ in rows))
     for ax, (animal, name, cells, why) in zip(axes, rows, strict=True):
         overlay(cells, found[animal], ax, name.replace("/", "\n") + (f"\nno AUC: {why}" if why else ""), limits, said,
-                simulated, size=8)
+                size=8)
     return axes
 
 
-def pairs(folds, ax, simulated=False):
+def pairs(folds, ax):
     """AUC of whole images, without the two patches of S3 Fig, and without the same patches in other rows.
 
     ``folds`` (sequence of FoldOcclusion): of :func:`calcium_decoding.explain.patches.pairs`. A line is a fold; grey
@@ -116,10 +115,10 @@ def pairs(folds, ax, simulated=False):
     ax.set_xticks(range(3), ["whole\npicture", "without\nthe pair", "without the\npair elsewhere"])
     ax.set(ylabel="AUC", xlim=(-0.4, 2.4))
     legend_beside(ax)
-    return _warned(folds, ax, simulated)
+    return _warned(folds, ax)
 
 
-def sides(cuts, ax, simulated=False):
+def sides(cuts, ax):
     """Left half of the map less its right half: a dot a fold, by test animal, the bar their mean."""
     known = occlusion_tables.usable(cuts)
     names = list(dict.fromkeys(cut.animal for cut in known))
@@ -133,10 +132,10 @@ def sides(cuts, ax, simulated=False):
     ax.set_xticks(range(len(names)), names)
     ax.set(ylabel="importance, left less right", xlim=(-0.5, max(len(names), 1) - 0.5))
     legend_beside(ax)
-    return _warned(cuts, ax, simulated)
+    return _warned(cuts, ax)
 
 
-def landmarks(table, ax, said="", simulated=False):
+def landmarks(table, ax, said=""):
     """How well maps go with what lies where: a dot an animal, the bar the mean.
 
     ``table``: of :func:`decoding_book.chapters.cut_out.truth.agreement`.
@@ -155,7 +154,7 @@ def landmarks(table, ax, said="", simulated=False):
     legend_beside(ax)
     if said:
         ax.set_title(said, color=RED, fontsize=10, fontweight="bold", pad=18)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, table)
 
 
 def pieces(shape, ax):
@@ -178,7 +177,7 @@ def pieces(shape, ax):
     return ax
 
 
-def _warned(cuts, ax, simulated):
+def _warned(cuts, ax):
     if said := shap_maps.warning(cuts):
         ax.set_title(said, color=RED, fontsize=10, fontweight="bold", pad=18)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, cuts)

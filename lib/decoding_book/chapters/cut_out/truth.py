@@ -25,10 +25,12 @@ class Backdrop:
     W), bool. ``parcels`` (ndarray, shape (n_roi, H, W), or None): weight of each ROI in each pixel, where that is
     known. ``landmarks`` (dict of str to ndarray, shape (H, W)): brightness, edge and vessels of the brain; in a
     simulation also what running puts into each pixel through neurons, blood and movement, SD over time in % dF/F.
+    ``simulated``: of the data set.
     """
 
     mean: np.ndarray
     brain: np.ndarray
+    simulated: bool
     parcels: np.ndarray | None = None
     landmarks: dict = field(default_factory=dict)
 
@@ -42,8 +44,7 @@ def backdrops(dataset, animals):
     truth, statement = _truth(dataset)
     found = {}
     for animal in progress(list(animals), desc="mean pictures", unit="animal", leave=False):
-        movie = next(r.movie for r in dataset.recordings if r.animal == animal)
-        mean = brain_masks.mean_image(movie)
+        mean = brain_masks.mean_image(dataset.of_animal(animal)[0].movie)
         brain = brain_masks.brain_mask(mean)
         landmarks = {"brightness": mean, "brain's edge": brain_masks.edge_mask(brain).astype(float)}
         try:
@@ -52,7 +53,7 @@ def backdrops(dataset, animals):
             statement += f"; no vessels of {animal}: {error.found}"
         landmarks |= {name: truth[f"map_{key}/{animal}"] for key, name in PLANTED.items()
                       if f"map_{key}/{animal}" in truth}
-        found[animal] = Backdrop(mean, brain, truth.get(f"parcels/{animal}"), landmarks)
+        found[animal] = Backdrop(mean, brain, dataset.simulated, truth.get(f"parcels/{animal}"), landmarks)
     return found, statement
 
 
@@ -95,8 +96,9 @@ def agreement(cuts, found):
             shifted = [float(np.corrcoef(a.ravel(), np.roll(b, (i, j), (0, 1)).ravel())[0, 1])
                        for i in range(8) for j in range(8)]
             rows.append({"tested on": animal, "landmark": name, "r": shifted[0],
-                         "shifts as high": float(np.mean(np.array(shifted) >= shifted[0] - 1e-12))})
-    return pd.DataFrame(rows, columns=["tested on", "landmark", "r", "shifts as high"])
+                         "shifts as high": float(np.mean(np.array(shifted) >= shifted[0] - 1e-12)),
+                         "simulated": found[animal].simulated})
+    return pd.DataFrame(rows, columns=["tested on", "landmark", "r", "shifts as high", "simulated"])
 
 
 def agreement_table(table):

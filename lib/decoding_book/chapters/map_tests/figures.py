@@ -14,7 +14,7 @@ COLOURS = dict(zip(METHODS, ("#0072B2", "#56B4E9", "#009E73", "#D55E00", "#E69F0
 LINES = {"precision": DRIVEN / 50, "single_area": DRIVEN / 50, "lag": 1, "late": 1}
 
 
-def maps_by_roi(found, truth, ax, simulated=False):
+def maps_by_roi(found, truth, ax):
     """Mean map over folds, a row a method, each in shares of its largest ROI; the simulated drive on top.
 
     ``found``: sequence of Examined. ``truth``: ndarray, shape (n_roi,), or None.
@@ -31,10 +31,10 @@ def maps_by_roi(found, truth, ax, simulated=False):
     ax.figure.colorbar(shown, ax=ax, label="share of the largest", pad=0.02)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set(xlabel="ROI")
-    return marked(found, ax, simulated)
+    return _marked(found, ax)
 
 
-def strip(rows, test, ax, simulated=False, found=None):
+def strip(rows, test, ax, found=None):
     """A test, a column a method: a dot an animal, a bar their mean; the dotted line is chance, or what is wanted.
 
     ``rows``: of :func:`decoding_book.chapters.map_tests.tests.rows_of`. ``test``: a name in
@@ -43,10 +43,10 @@ def strip(rows, test, ax, simulated=False, found=None):
     """
     if test not in TESTS:
         raise ParameterError("test", repr(test), f"one of {', '.join(TESTS)}", "name one of these")
-    some = rows[rows["test"] == test]
-    if some.empty:
+    mine = rows[rows["test"] == test]
+    if mine.empty:
         return _said(ax, "not tested here")
-    some = some.groupby(["method", "animal"], sort=False)["value"].mean().reset_index()
+    some = mine.groupby(["method", "animal"], sort=False)["value"].mean().reset_index()
     order = [m for m in METHODS if m in set(some["method"])]
     sns.stripplot(some, x="method", y="value", hue="method", order=order, hue_order=order, palette=COLOURS,
                   size=6, alpha=0.8, jitter=0.12, legend=False, ax=ax)
@@ -57,10 +57,10 @@ def strip(rows, test, ax, simulated=False, found=None):
     says, wanted = TESTS[test]
     ax.set(xlabel="", ylabel=_wrapped(says), title=f"wanted: {wanted}")
     ax.title.set_fontsize(9)
-    return marked(found, ax, simulated) if found is not None else simulated_mark(ax, simulated)
+    return _marked(found, ax) if found is not None else simulated_mark(ax, mine)
 
 
-def curves(found, which, ax, simulated=False):
+def curves(found, which, ax):
     """AUC of the network while ROIs are left out, or put in alone, the largest of each map first; mean over folds.
 
     ``found``: sequence of Examined. ``which``: {"deletion", "insertion"}.
@@ -82,10 +82,10 @@ def curves(found, which, ax, simulated=False):
     ax.set_xscale("log", base=2)
     ax.set_xticks(steps, steps)
     ax.set(xlabel=f"ROIs {'left out' if which == 'deletion' else 'put in'}", ylabel="AUC", title=which)
-    return marked(found, ax, simulated)
+    return _marked(found, ax)
 
 
-def by_frame(named, spec, rate_hz, ax, method="deep_shap", simulated=False, dashed=()):
+def by_frame(named, spec, rate_hz, ax, method="deep_shap", dashed=()):
     """Share of each frame in a map: a line a set of decoders, the mean over their folds; thin lines are folds.
 
     ``named`` (dict of str to sequence of Examined): by legend. ``spec``: WindowSpec. ``dashed`` (sequence of str):
@@ -107,7 +107,7 @@ def by_frame(named, spec, rate_hz, ax, method="deep_shap", simulated=False, dash
     ax.axvline(0, color=NULL_COLOUR, ls=":", lw=1)
     ax.set(xlabel="frame, ms from the labelled one", ylabel=f"{METHODS[method]}, % of the window", ylim=(0, None))
     ax.legend(fontsize=8)
-    return marked(everything, ax, simulated)
+    return _marked(everything, ax)
 
 
 def against_truth(found, truth, label, ax, method="deep_shap"):
@@ -124,10 +124,10 @@ def against_truth(found, truth, label, ax, method="deep_shap"):
     r = attribution.rank_agreement(mean, truth)
     ax.set(xlabel=label, ylabel=f"{METHODS[method]}, sum over the window")
     ax.text(0.02, 0.98, f"rank r = {r:.2f}", transform=ax.transAxes, va="top", fontsize=9)
-    return marked(found, ax, True)
+    return _marked(found, ax)
 
 
-def beeswarm(one, ax, simulated=False, most=10):
+def beeswarm(one, ax, most=10):
     """Deep SHAP of single windows of a fold, summed over frames, as shap's own beeswarm plot: a dot a window.
 
     ``one``: with kept values. ``most``: ROIs to show.
@@ -145,16 +145,16 @@ def beeswarm(one, ax, simulated=False, most=10):
                         color_bar_label="mean activity in the window")
     ax.set_xlabel("Deep SHAP, sum over the window, in units of the output", fontsize=10)
     ax.tick_params(labelsize=9)
-    return marked([one], ax, simulated, single=True)
+    return _marked([one], ax, single=True)
 
 
-def marked(found, ax, simulated, single=False):
+def _marked(found, ax, single=False):
     """The panel with a red warning where the decoders are not above chance."""
     said = shap_maps.warning(found) if not single else (
         f"NOT ABOVE CHANCE (AUC {found[0].auc:.2f})" if found[0].auc <= 0.55 else "")
     if said:
         ax.set_title(said, color="#B00020", fontsize=10, fontweight="bold", pad=18, loc="left")
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, found)
 
 
 def _nothing(found, ax):

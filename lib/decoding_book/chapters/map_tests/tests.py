@@ -46,49 +46,50 @@ def rows_of(found, truth=None, nulls=(), again=(), seeds=(), worlds=None, flat=(
     labels of other sessions. ``again``, ``seeds`` (list of Examined): other folds of the same test animals; the same
     folds from other initial weights. ``worlds``: of :func:`decoding_book.chapters.map_tests.scenarios.examine`.
     ``flat`` (list of Examined): where all frames say the same. Returns a DataFrame: ``test``, ``method``, ``animal``,
-    ``value``. Tests for which there is nothing have no rows.
+    ``value``, ``simulated``. Tests for which there is nothing have no rows.
     """
     found, nulls, again, seeds, flat = (_known(some) for some in (found, nulls, again, seeds, flat))
     rows = []
     for method in METHODS:
-        def add(test, animal, value, method=method):
-            rows.append({"test": test, "method": method, "animal": animal, "value": float(value)})
+        def add(test, one, value, method=method):
+            rows.append({"test": test, "method": method, "animal": one.animal, "value": float(value),
+                         "simulated": one.simulated})
 
         for one in found:
             mine = one.by_roi(method)
             if truth is not None:
-                add("planted", one.animal, attribution.rank_agreement(mine, truth))
-                add("precision", one.animal, attribution.precision_at(mine, truth, DRIVEN))
-                add("asymmetry", one.animal, attribution.asymmetry(mine) - attribution.asymmetry(truth))
+                add("planted", one, attribution.rank_agreement(mine, truth))
+                add("precision", one, attribution.precision_at(mine, truth, DRIVEN))
+                add("asymmetry", one, attribution.asymmetry(mine) - attribution.asymmetry(truth))
             for state in [s for s in one.maps if s != "trained"]:
-                add(state, one.animal, attribution.rank_agreement(mine, one.by_roi(method, state)))
+                add(state, one, attribution.rank_agreement(mine, one.by_roi(method, state)))
             if one.curves:
                 deletion, insertion = (np.mean(one.curves[method], axis=1) - np.mean(one.curves[f"smooth {method}"],
                                                                                      axis=1))
-                add("deletion", one.animal, -deletion)
-                add("insertion", one.animal, insertion)
+                add("deletion", one, -deletion)
+                add("insertion", one, insertion)
         for test, others in (("labels", nulls), ("folds", again), ("seeds", seeds)):
             for one, other in _pairs(test, found, others):
-                add(test, one.animal, attribution.rank_agreement(one.by_roi(method), other.by_roi(method)))
+                add(test, one, attribution.rank_agreement(one.by_roi(method), other.by_roi(method)))
         for one, other in combinations(found, 2):
             if one.animal != other.animal:
-                for animal in (one.animal, other.animal):
-                    add("animals", animal, attribution.rank_agreement(one.by_roi(method), other.by_roi(method)))
-        for test, animal, value in _in_worlds(method, worlds or {}):
-            add(test, animal, value)
+                for each in (one, other):
+                    add("animals", each, attribution.rank_agreement(one.by_roi(method), other.by_roi(method)))
+        for test, one, value in _in_worlds(method, worlds or {}):
+            add(test, one, value)
         for one in flat:
             if (by_frame := one.by_frame(method)) is not None:
-                add("late", one.animal, attribution.late_over_early(by_frame))
-    return pd.DataFrame(rows, columns=["test", "method", "animal", "value"])
+                add("late", one, attribution.late_over_early(by_frame))
+    return pd.DataFrame(rows, columns=["test", "method", "animal", "value", "simulated"])
 
 
 def _in_worlds(method, worlds):
     for name, (found, truth) in worlds.items():
         for one in _known(found):
             if name == "single_area":
-                yield name, one.animal, attribution.precision_at(one.by_roi(method), truth, DRIVEN)
+                yield name, one, attribution.precision_at(one.by_roi(method), truth, DRIVEN)
             elif planted_lag_frames(name) is None:
-                yield name, one.animal, attribution.rank_agreement(one.by_roi(method), truth)
+                yield name, one, attribution.rank_agreement(one.by_roi(method), truth)
     if {"lead", "lag"} <= set(worlds):
         lead, lag = ({one.animal: one for one in _known(worlds[name][0])} for name in ("lead", "lag"))
         planted = planted_lag_frames("lag") - planted_lag_frames("lead")
@@ -96,7 +97,7 @@ def _in_worlds(method, worlds):
             frames = [one[animal].by_frame(method) for one in (lead, lag)]
             if frames[0] is not None:
                 centres = [attribution.centre_of_frames(f, 0) for f in frames]
-                yield "lag", animal, (centres[1] - centres[0]) / planted
+                yield "lag", lead[animal], (centres[1] - centres[0]) / planted
 
 
 def _pairs(test, found, others):
