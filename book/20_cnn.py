@@ -24,6 +24,9 @@
 # session, and five controls.
 
 # %%
+import numpy as np
+import pandas as pd
+
 from calcium_decoding.experiments import compare
 from calcium_decoding.plotting import brain, comparisons, style
 from calcium_decoding.preprocessing import confounds
@@ -96,7 +99,13 @@ ax = movie_tables.change(
 #   instead.
 
 # %%
-tables.show(movie_tables.scaling_table([seen]))
+change = seen.run_less_rest
+tables.show(pd.DataFrame([{
+    "recording": example.id, "mean": seen.scaling.mean.mean(),
+    "SD of all pixels": seen.scaling.sd,
+    "SD of the mean picture": seen.scaling.mean.std(),
+    "SD over time, normalised": seen.sd_over_time,
+    "run less rest, largest": None if change is None else np.abs(change).max()}]))
 
 # %% [markdown]
 # ## Train and test

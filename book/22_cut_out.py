@@ -224,7 +224,11 @@ fig, (ax,) = style.panels(1, width=9, height=3.6)
 ax = figures.landmarks(agreement, ax, said)
 
 # %%
-occlusion_tables.show(truth.agreement_table(agreement), cuts, nulls)
+by_landmark = agreement.groupby("landmark", sort=False).agg(**{
+    "animals": ("r", "size"), "rank correlation, mean": ("r", "mean"),
+    "lowest": ("r", "min"), "highest": ("r", "max"),
+    "shifts as high, mean": ("shifts as high", "mean")}).reset_index()
+occlusion_tables.show(by_landmark, cuts, nulls)
 
 # %% [markdown]
 # What this implies, and what not:

@@ -39,11 +39,10 @@ def dataset():
     return Dataset("made by hand", (Recording(np.zeros((10, 1)), {"run": np.arange(10) % 2}, 30.0, "m0", "s"),))
 
 
-def test_a_session_counts_once_and_pooled_maps_are_their_own():
+def test_a_session_counts_once_and_has_a_map_of_its_own():
     one = fold("m0", bump(2, 2), base={"m0/a": 0.8, "m0/b": 0.9},
                by_session={"m0/a": bump(2, 2), "m0/b": 3 * bump(2, 2)})
     np.testing.assert_allclose(one.importance, 2 * bump(2, 2))
-    np.testing.assert_allclose(occlusion_tables.maps([one])[0], 2 * occlusion_tables.maps([one], pooled=True)[0])
     (a, b) = occlusion_tables.session_maps([one])
     assert (a[1], b[1]) == ("m0/a", "m0/b")
     np.testing.assert_allclose(3 * a[2], b[2])
@@ -52,10 +51,10 @@ def test_a_session_counts_once_and_pooled_maps_are_their_own():
 def test_mean_and_sd_over_models_and_animals_are_those_of_numpy(cuts):
     more = [*cuts, fold("m0", 5 * bump(4, 2), name="second")]
     each = occlusion_tables.maps(more)
-    mean, sd = occlusion_tables.over(each)
+    mean, sd = occlusion_tables.mean_and_sd(more)
     np.testing.assert_allclose(mean, each.mean(axis=0))
     np.testing.assert_allclose(sd, each.std(axis=0, ddof=1))
-    assert occlusion_tables.over(each[:1])[1] is None
+    assert occlusion_tables.mean_and_sd(more[:1])[1] is None and occlusion_tables.mean_and_sd([]) == (None, None)
     np.testing.assert_allclose(occlusion_tables.by_animal(more)["m0"], each[[0, 4]].mean(axis=0))
 
 

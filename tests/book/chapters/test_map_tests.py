@@ -192,7 +192,7 @@ def test_decoders_at_chance_get_a_red_warning_in_table_and_figures():
     fig, axes = plt.subplots(1, 6)
     for ax, some in zip(axes, (chance, clear), strict=False):
         figures.maps_by_roi(some, None, ax)
-    figures.strip(rows, "planted", axes[2], found=chance)
+    figures.strip(rows, "planted", axes[2], chance)
     figures.by_frame({"x": chance}, WindowSpec(1, 1), 30.0, axes[3])
     figures.against_truth(chance, np.arange(3), "share", axes[4])
     figures.curves(chance, "deletion", axes[5])
@@ -201,7 +201,7 @@ def test_decoders_at_chance_get_a_red_warning_in_table_and_figures():
     assert all("simulated" in [text.get_text() for text in ax.texts] for ax in axes[:5])
     assert "no curves" in axes[5].texts[0].get_text()
     with pytest.raises(ParameterError, match="test"):
-        figures.strip(rows, "taste", axes[2])
+        figures.strip(rows, "taste", axes[2], chance)
     plt.close(fig)
 
 
