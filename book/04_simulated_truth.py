@@ -20,8 +20,12 @@
 # both as a movie and as traces, and worlds in which a decoder must fail or succeeds for the wrong reason.
 
 # %%
+import pandas as pd
+
+from calcium_decoding.data import published
 from calcium_decoding.evaluation import cards
 from calcium_decoding.plotting import brain, style
+from calcium_decoding.simulation import widefield
 from decoding_book.chapter import start
 from decoding_book.chapters import data_tour, simulated_truth, tables
 
@@ -114,7 +118,9 @@ ax = simulated_truth.two_view_traces(
     session, traces, (3, 8, 16, 20), start_s, 30, ax)
 
 # %%
-tables.show(simulated_truth.agreement_table(views))
+agreement = views[["r", "slope"]].agg(["min", "median", "max"]).T
+agreement.columns = ["least", "median", "largest"]
+tables.show(agreement.rename_axis("over 50 ROIs").reset_index())
 
 # %% [markdown]
 # ## Worlds
@@ -123,7 +129,8 @@ tables.show(simulated_truth.agreement_table(views))
 # is fooled by it: `calcium-decoding data simulate --world NAME --out FOLDER` writes any of them, movies included.
 
 # %%
-tables.show(simulated_truth.world_table())
+says = [(name, world.says) for name, world in widefield.WORLDS.items()]
+tables.show(pd.DataFrame(says, columns=["world", "what holds in it"]))
 
 # %% [markdown]
 # Two cheap decoders in a small data set of each world, trained on one animal and tested on another: logistic regression
@@ -163,10 +170,13 @@ tables.show(simulated_truth.calibration_table(measured, stored))
 # agrees by construction.
 
 # %%
-correlations = data_tour.correlations_with_running(chapter.dataset)
-correlations = correlations.mean().to_numpy()
+correlations = data_tour.correlations_with_running(chapter.dataset).mean()
+real = published.roi_table()["mean_run_correlation"]
 fig, (ax,) = style.panels(1, width=4.2, height=4)
-ax = simulated_truth.correlation_pattern(correlations, ax)
+ax.plot(real, correlations, "o", alpha=0.7, ms=5)
+ax.axline((0, 0), slope=1, color=style.NULL_COLOUR, ls=":", lw=1)
+ax.set(xlabel="published r, real mice", ylabel="simulated r", aspect="equal")
+ax = style.simulated_mark(ax, chapter.dataset)
 
 # %% [markdown]
 # ## What this does not show
@@ -186,7 +196,9 @@ ax = simulated_truth.correlation_pattern(correlations, ax)
 # What the numbers depend on: the same data, split, seed, code and parameters give them again.
 
 # %%
-by_world = simulated_truth.world_means(scores)
+by_world = [
+    cards.summarise(f"{decoder} in {world}", rows["auc"])[0]
+    for (world, decoder), rows in scores.groupby(["world", "model"], sort=False)]
 null = "the world no_link, decoded like the others"
 card = chapter.card([experiment, raw], null=null, scores=[*measured, *by_world])
 tables.show(card.origin())

@@ -78,10 +78,6 @@ def test_a_session_without_an_onset_is_refused():
         simulated_truth.onset_average(session, movie, (0.0,))
 
 
-def test_every_world_is_in_the_table():
-    assert list(simulated_truth.world_table()["world"]) == list(widefield.WORLDS)
-
-
 def test_worlds_score_as_they_say(monkeypatch, tmp_path):
     worlds = {name: widefield.WORLDS[name] for name in ("no_link", "drift_only", "single_area", "motion_artefact_only")}
     monkeypatch.setattr(widefield, "WORLDS", worlds)
@@ -91,8 +87,7 @@ def test_worlds_score_as_they_say(monkeypatch, tmp_path):
     assert means["single_area", "logistic"] > 0.7
     assert means["drift_only", "time_only"] > 0.6
     assert means["motion_artefact_only", "logistic"] > 0.55  # and no neuron follows running there
-    scores = simulated_truth.world_means(table)
-    assert {s.model for s in scores} == {f"{m} in {w}" for w in worlds for m in ("logistic", "time_only")}
+    assert set(means.index) == {(w, m) for w in worlds for m in ("logistic", "time_only")}
 
 
 def fold(model, auc):
