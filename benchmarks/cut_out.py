@@ -55,8 +55,7 @@ PEER_BATCH = {"peer": 8, "peer_many": 32}
 
 def prepare(folder, options):
     """A movie, and weights of both stages under the names that a fold looks for."""
-    from safetensors.torch import save_file
-
+    from calcium_decoding.models import loop
     from calcium_decoding.models.images import training as training_images
 
     write_pictures(folder / "movie.tif", max(options.frames, 4 * BATCH + 2, LEARN_WINDOWS + LENGTH + 1))
@@ -67,18 +66,21 @@ def prepare(folder, options):
     training_images.fit(network, train, valid, stage, SEED)
     settle(network.image_decoder, frames)
     for key, part in (("cnn", network.image_decoder), ("cnn_gru", network)):
-        save_file({k: v.contiguous() for k, v in part.state_dict().items()}, folder / f"{key}.weights.safetensors")
+        loop.save_weights(folder / f"{key}.weights.safetensors", part, loop.History())
 
 
 def task_of(folder, options):
     """The fold of the library that tests this session; its networks are there already."""
-    from calcium_decoding.experiments.movies import ImageFoldTask, ImageSettings
+    from calcium_decoding.experiments import Binary, Movies, MovieTraining
+    from calcium_decoding.experiments.movies import MovieFoldTask
     from calcium_decoding.splits import Fold, Segment, Split
     frames = movie_frames(folder / "movie.tif")
     here = (Segment("m", 0, options.frames),)
     split = Split("benchmark", (Fold("one", here, here, here, "m"),), "none (LEAKY)")
-    return ImageFoldTask(split, ImageSettings("none", seed=SEED), "cnn_gru", frames.movies,
-                         {"m": run_labels(len(frames))}, frames.scalings, folder, "cnn", "cnn_gru")
+    cnn, gru = (folder / f"{name}.weights.safetensors" for name in ("cnn", "cnn_gru"))
+    return MovieFoldTask(split, Movies(), Binary("run"), MovieTraining("none", seed=SEED), "cnn_gru",
+                         {"m": run_labels(len(frames))}, weights=gru, cnn_weights=cnn, movies=frames.movies,
+                         scalings=frames.scalings)
 
 
 def pieces():

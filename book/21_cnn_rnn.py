@@ -25,6 +25,8 @@
 # look-ahead of each window.
 
 # %%
+import numpy as np
+
 from calcium_decoding.experiments import compare
 from calcium_decoding.plotting import comparisons, style
 from decoding_book.chapter import start
@@ -90,7 +92,13 @@ first = networks.split(",")[0]
 
 # %%
 fig, (ax,) = style.panels(1, width=8, height=2.6)
-ax = movie_tables.shared_features(images_each_side, ax)
+length = 2 * images_each_side + 1
+window, image = np.indices((8, 7 + length))
+held = (window <= image) & (image < window + length)
+new = held & ((image == window + length - 1) | (window == 0))
+ax.pcolormesh(held + 1.0 * new, cmap="Blues", vmax=2.5, edgecolors="white")
+ax.set(xlabel="image", ylabel="window", xticks=[], yticks=[], ylim=(8, 0),
+       title=f"8 windows use {held.sum()} features; {new.sum()} have to be computed")
 
 # %% [markdown]
 # When the CNN is frozen, features do not even change from epoch to epoch, network to network, or k to k: they are kept
@@ -102,7 +110,7 @@ ax = movie_tables.shared_features(images_each_side, ax)
 # CNN alone, and with each recurrent network on top: Fig 2E. Same folds, same images.
 
 # %%
-compared = variants.run(variants.movie_networks(
+compared = compare.run(variants.movie_networks(
     chapter.plan_images, networks.split(","), n_folds=folds), **pool)
 
 # %% [markdown]
@@ -165,7 +173,7 @@ for ax, fold in zip(axes, testing, strict=True):
 
 # %%
 sides = [int(k) for k in windows.split(",")]
-swept = variants.run(variants.windows(
+swept = compare.run(variants.windows(
     chapter.plan_images, sides, first, n_folds=folds), label="windows", **pool)
 
 # %%
@@ -197,7 +205,7 @@ tables.show(compare.short_tests(swept))
 # The same decoder both ways, on the same folds.
 
 # %%
-both = variants.run(variants.frozen_or_not(
+both = compare.run(variants.frozen_or_not(
     chapter.plan_images, first, n_folds=other_folds), label="frozen or not", **pool)
 tables.show(variants.window_table(both))
 

@@ -25,6 +25,9 @@
 # places, a peak that is chosen on other animals, and in a simulation where the ground truth lies.
 
 # %%
+import numpy as np
+from matplotlib.colors import to_rgb
+
 from calcium_decoding.experiments import compare
 from calcium_decoding.explain import occlusion, patches, shap_maps
 from calcium_decoding.plotting import interactive, style
@@ -65,7 +68,7 @@ jobs = 0  # folds at a time; 0: one a processor
 chapter = start("22_cut_out", globals(), movies=True)
 experiment = chapter.plan_images(n_folds=folds)
 pool = {"store": chapter.store, "jobs": jobs or None}
-shape = occlusion.image_shape(experiment)
+shape = experiment.input.image_shape(chapter.dataset)
 
 # %% [markdown]
 # ## Cutting out
@@ -81,7 +84,22 @@ shape = occlusion.image_shape(experiment)
 
 # %%
 fig, (ax,) = style.panels(1, width=7, height=3.6)
-ax = figures.pieces(shape, ax)
+drawn = {"a square": patches.squares(shape)[10],
+         "a square over the edge": patches.edges(shape)[11],
+         "a disc": patches.discs(shape)[24],
+         "the pair of S3 Fig": patches.limb_pair(shape)}
+picture = np.ones((*shape, 3))
+for i, (name, cut) in enumerate(drawn.items()):
+    colour = np.array(to_rgb(f"C{i}"))
+    picture[cut.mask] = 0.5 * picture[cut.mask] + 0.5 * colour
+    ax.plot([], [], "s", color=colour, label=name)
+ax.imshow(picture)
+borders = np.arange(1, patches.GRID) / patches.GRID
+ax.vlines(borders * shape[1] - 0.5, -0.5, shape[0] - 0.5, color="grey", lw=0.4)
+ax.hlines(borders * shape[0] - 0.5, -0.5, shape[1] - 0.5, color="grey", lw=0.4)
+ax.set(title="pieces, and the grid of 8 x 8 cells",
+       xlabel="column (pixels)", ylabel="row (pixels)")
+style.legend_beside(ax)
 
 # %% [markdown]
 # Networks are those of chapter 20 where the parameters are the same; they are read and not trained again. Beside them

@@ -3,7 +3,7 @@
 import ast
 import random
 import textwrap
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,7 @@ class Chapter:
         options = {"n_blocks": p.n_blocks} if regime == "blocked" else {}
         split = splits.build(regime, dataset, spec, pipeline, label_smoothing_frames=task.reach, **options)
         planned = len(split.folds)
-        split = replace(split, folds=_spread(split.folds, n_folds))
+        split = split.spread(n_folds)
         audit.audit(split, spec, pipeline, dataset, label_smoothing_frames=task.reach)
         # A chapter on movies trains no network on traces, and has no parameters of such a training.
         settings = training.TrainingSettings(**{name: getattr(p, name) for name in _TRAINING if hasattr(p, name)})
@@ -85,12 +85,12 @@ class Chapter:
         ``dataset``, ``n_folds`` and ``say`` as for :meth:`plan`; for ``changes`` and what is raised see
         :func:`decoding_book.movie_plan.plan`.
         """
-        experiment = movie_plan.plan(self.parameters, dataset or self.dataset, changes)
-        split, planned = experiment.split, len(experiment.split.folds)
-        experiment = replace(experiment, split=replace(split, folds=_spread(split.folds, n_folds)))
+        experiment = movie_plan.plan(self.parameters, dataset or self.dataset, **changes or {})
+        planned, experiment = len(experiment.split.folds), experiment.with_folds(n_folds)
         experiment.audit()
         if say:
-            self._say_split(split.regime, experiment.split, planned, movie_plan.described(experiment, self.rate_hz))
+            split, described = experiment.split, movie_plan.described(experiment, self.rate_hz)
+            self._say_split(split.regime, split, planned, described)
         return experiment
 
     def _say_plan(self, regime, split, planned, name, spec, settings):
@@ -126,17 +126,15 @@ class Chapter:
         drawn, statement = compare.drawn(self.dataset, self.parameters.seed, way)
         if drawn is None:
             return [], statement
-        experiment = self.plan(drawn, say=False)
-        planned = experiment.split.folds
-        split = replace(experiment.split, folds=_spread(planned, self.parameters.null_folds))
-        folds = engine.run(replace(experiment, split=split), names, self.store, self.parameters.jobs or None,
-                           label="null")
-        return folds, f"{statement}, refitted on {len(split.folds)} of {len(planned)} folds"
+        planned = self.plan(drawn, say=False)
+        experiment = planned.with_folds(self.parameters.null_folds)
+        folds = engine.run(experiment, names, self.store, self.parameters.jobs or None, label="null")
+        return folds, f"{statement}, refitted on {len(experiment.split.folds)} of {len(planned.split.folds)} folds"
 
     def card(self, experiment=None, folds=(), nulls=(), null="none: nothing is decoded here", scores=()):
         """Make the result card and write it to the folder that the parameter ``out_dir`` names.
 
-        ``experiment`` (Experiment, ImageExperiment or sequence of them): what was run; left out where nothing is
+        ``experiment`` (Experiment or sequence of them): what was run; left out where nothing is
         decoded. Of several, the card names every claim and every split. ``folds``, ``nulls``: sequence of FoldResult.
         ``null``: what :meth:`decode_null` says about the null. ``scores`` (sequence of Score): further numbers. Returns
         ResultCard.
@@ -196,12 +194,6 @@ def _one_hash(planned):
     if len(planned) < 2:
         return planned[0].hash() if planned else "none"
     return hash_content([split.hash() for split in planned])
-
-
-def _spread(folds, n):
-    """``n`` folds spread evenly over all of them; all if ``n`` is 0."""
-    which = np.unique(np.linspace(0, len(folds), n or len(folds), endpoint=False, dtype=int))
-    return tuple(folds[i] for i in which)
 
 
 def _injected(namespace):

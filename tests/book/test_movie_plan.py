@@ -41,19 +41,21 @@ def test_parameters_become_settings(dataset):
     chapter = chapter_of(dataset, weights="none", images_each_side=3, cnn_epochs=4, cnn_batch=24, cnn_every=6,
                          cnn_rate=0.01, rnn_epochs=5, rnn_batch=32, rnn_every=7, rnn_rate=0.02, consecutive=8,
                          frozen=False, norm_momentum=0.2, seed=9)
-    s = chapter.plan_images(say=False).settings
-    assert (s.weights, s.images_each_side, s.bin_px, s.norm_momentum, s.seed, s.frozen) == ("none", 3, 2, 0.2, 9, False)
+    experiment = chapter.plan_images(say=False)
+    s, seen = experiment.training, experiment.input
+    assert (seen.images_each_side, seen.bin_px) == (3, 2)
+    assert (s.weights, s.norm_momentum, s.seed, s.frozen) == ("none", 0.2, 9, False)
     assert (s.cnn.epochs, s.cnn.batch_size, s.cnn.every_frames, s.cnn.cycle.peak_rate) == (4, 24, 6, 0.01)
     assert (s.sequence.epochs, s.sequence.batch_size, s.sequence.every_frames, s.sequence.cycle.peak_rate,
             s.sequence.consecutive) == (5, 32, 7, 0.02, 8)
     # Kept features are shared whatever the order of windows is.
-    assert chapter.plan_images(say=False, changes={"frozen": True}).settings.sequence.consecutive == 1
+    assert chapter.plan_images(say=False, changes={"frozen": True}).training.sequence.consecutive == 1
 
 
 def test_both_chapters_train_the_same_network_on_images_once(dataset):
     shared = {"cnn_epochs": 2, "cnn_rate": 0.004}
     one, two = (chapter_of(dataset, name, **shared).plan_images(say=False) for name in ("20_cnn", "21_cnn_rnn"))
-    assert one.settings.spec("cnn_gru").length == 3  # where nothing recurrent is decoded, the widest input is one image
+    assert one.input.spec("cnn_gru").length == 3  # where nothing recurrent is decoded, the widest input is one image
     assert [one.key(fold, "cnn") for fold in one.split.folds] == [two.key(fold, "cnn") for fold in two.split.folds]
 
 
@@ -66,7 +68,7 @@ def test_folds_are_those_of_the_decoders_of_traces(dataset):
 @pytest.mark.parametrize(("regime", "scaling"), [("animal_pairs", "session"), ("blocked", "training")])
 def test_frames_are_scaled_as_the_split_allows(dataset, regime, scaling, capsys):
     experiment = chapter_of(dataset, regime=regime).plan_images()  # audited
-    assert experiment.settings.frame_scaling == scaling
+    assert experiment.input.frame_scaling == scaling
     said = " ".join(capsys.readouterr().out.split())
     assert ("mean image of its session" in said) == (scaling == "session") and "audit passed" in said
     assert "8 x 8 pixels (means of 2 x 2), 33 ms of it after the labelled frame" in said

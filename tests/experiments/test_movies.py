@@ -1,25 +1,33 @@
 """Decoding from movies with a planted effect, through the engine that all experiments use."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 
-from calcium_decoding import splits
 from calcium_decoding.data.movies import Movie
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError, LeakError, ParameterError
 from calcium_decoding.experiments import engine
-from calcium_decoding.experiments.movies import ImageExperiment, ImageSettings
+from calcium_decoding.experiments.engine import Experiment
+from calcium_decoding.experiments.movies import Features, Movies, MovieTraining
+from calcium_decoding.experiments.tasks import Binary, Classes, Continuous
+from calcium_decoding.models import Network, TrainingSettings
 from calcium_decoding.models.images import training as training_images
 from calcium_decoding.models.images.training import OneCycle, Stage
 
 pytestmark = pytest.mark.slow
 
 T, SIDE = 260, 32
-SETTINGS = ImageSettings("none", images_each_side=2, norm_momentum=0.3, cnn=Stage(4, 16, 2, cycle=OneCycle(0.005)),
+TRAINING = MovieTraining("none", norm_momentum=0.3, cnn=Stage(4, 16, 2, cycle=OneCycle(0.005)),
                          sequence=Stage(2, 16, 2, consecutive=4, cycle=OneCycle(0.003)))
+LONG = replace(TRAINING, sequence=Stage(30, 16, 2, cycle=OneCycle(0.05)))
+SHORT = replace(TRAINING, cnn=replace(TRAINING.cnn, epochs=1))
 
 
 def recording(folder, animal, seed, run=None):
@@ -39,14 +47,10 @@ def dataset(tmp_path_factory):
     return Dataset("planted", tuple(recording(folder, f"m{i}", i) for i in range(3)))
 
 
-def experiment(dataset, settings=SETTINGS, regime="animal_pairs"):
-    split = _split(dataset, settings, regime)
-    return ImageExperiment(dataset, replace(split, folds=split.folds[:1]), settings)
-
-
-def _split(dataset, settings, regime):
-    probe = ImageExperiment(dataset, None, settings)
-    return splits.build(regime, dataset, settings.spec("cnn_gru"), probe.pipeline)
+def experiment(dataset, training=TRAINING, regime="animal_pairs", n_folds=1, task=None, **seen):
+    whole = Experiment(dataset, regime, Movies(**{"images_each_side": 2} | seen), task or Binary("run"),
+                       training=training)
+    return replace(whole, split=replace(whole.split, folds=whole.split.folds[:n_folds]))
 
 
 @pytest.fixture(scope="module")
@@ -77,17 +81,14 @@ def test_a_finished_fold_is_read_and_weights_are_kept(dataset, done, monkeypatch
 
 
 def test_the_same_seed_gives_the_same_bits_in_another_process(dataset, done, tmp_path):
-    short = replace(SETTINGS, cnn=replace(SETTINGS.cnn, epochs=1))
-    split = _split(dataset, short, "animal_pairs")
-    two = ImageExperiment(dataset, replace(split, folds=split.folds[:2]), short)
-    apart = engine.run(two, ["cnn"], tmp_path / "a", jobs=2)
-    here = engine.run(experiment(dataset, short), ["cnn"], tmp_path / "b", jobs=1)
+    apart = engine.run(experiment(dataset, SHORT, n_folds=2), ["cnn"], tmp_path / "a", jobs=2)
+    here = engine.run(experiment(dataset, SHORT), ["cnn"], tmp_path / "b", jobs=1)
     np.testing.assert_array_equal(apart[0].predicted, here[0].predicted)
 
 
 def test_features_of_a_frozen_network_are_kept_and_decode(dataset, done):
     store, _ = done
-    frozen = replace(SETTINGS, frozen=True)
+    frozen = replace(TRAINING, frozen=True)
     (fold,) = engine.run(experiment(dataset, frozen), ["cnn_gru"], store, jobs=1)
     assert fold.scores["auc"] > 0.8
     features, = (np.load(path) for path in store.glob("*.features.npy"))
@@ -100,7 +101,7 @@ def test_a_key_holds_what_determines_a_fold_and_nothing_else(dataset, tmp_path):
     fold = one.split.folds[0]
 
     def key(model, other=dataset, **changes):
-        return experiment(other, replace(SETTINGS, **changes)).key(fold, model)
+        return experiment(other).with_(**changes).key(fold, model)
 
     assert key("cnn", images_each_side=4) == one.key(fold, "cnn") != one.key(fold, "cnn_gru")
     assert key("cnn", sequence=Stage(9)) == one.key(fold, "cnn") and key("cnn", seed=1) != one.key(fold, "cnn")
@@ -116,9 +117,9 @@ def test_a_key_holds_what_determines_a_fold_and_nothing_else(dataset, tmp_path):
 
 def test_within_recordings_frames_are_scaled_by_training_frames_or_refused(dataset, tmp_path):
     with pytest.raises(LeakError, match="FrameScaling"):
-        experiment(dataset, regime="blocked").audit()
-    settings = replace(SETTINGS, frame_scaling="training", cnn=replace(SETTINGS.cnn, epochs=1, every_frames=8))
-    inside = experiment(dataset, settings, "blocked")
+        experiment(dataset, regime="blocked", frame_scaling="session").audit()
+    inside = experiment(dataset, replace(SHORT, cnn=replace(SHORT.cnn, every_frames=8)), "blocked")
+    assert inside.input.frame_scaling == "training"
     (fold,) = engine.run(inside, ["cnn"], tmp_path, jobs=1)
     assert fold.scores and len(fold.predicted) > 20
 
@@ -126,8 +127,8 @@ def test_within_recordings_frames_are_scaled_by_training_frames_or_refused(datas
 def test_an_animal_that_never_runs_is_named_not_scored(dataset, tmp_path):
     lazy = recording(tmp_path, "m9", 9, run=np.zeros(T, np.uint8))
     still = replace(dataset, recordings=(lazy, *dataset.recordings[1:]))
-    e = experiment(still)
-    fold = next(f for f in _split(still, SETTINGS, "animal_pairs").folds if f.test_group == "m9")
+    e = experiment(still, n_folds=None)
+    fold = next(f for f in e.split.folds if f.test_group == "m9")
     (result,) = engine.run(replace(e, split=replace(e.split, folds=(fold,))), ["cnn"], tmp_path, jobs=1)
     assert result.scores == {} and "test frames" in result.reason
 
@@ -140,4 +141,69 @@ def test_what_cannot_be_decoded_is_refused(dataset):
         engine.run(e, ["cnn"], scheduler="tcp://127.0.0.1:1")
     traces = replace(dataset, recordings=tuple(replace(r, movie=None) for r in dataset.recordings))
     with pytest.raises(DataError, match=r"no movie of m0/s, m1/s, m2/s"):
-        ImageExperiment(traces, e.split, SETTINGS)
+        Experiment(traces, e.split, Movies())
+    with pytest.raises(ParameterError, match=r"LogisticRegression.*Features"):
+        replace(e, decoders=(LogisticRegression(),))
+    with pytest.raises(ParameterError, match=r"TrainingSettings for Movies.*MovieTraining"):
+        replace(e, training=TrainingSettings())
+    with pytest.raises(ParameterError, match="resnet"):
+        Features(of="resnet")
+
+
+def test_without_settings_the_two_published_networks_decode_with_the_published_ones(dataset):
+    e = Experiment(dataset, input=Movies())
+    assert e.decoders == ("cnn", "cnn_gru") and e.training == MovieTraining() and e.input.frame_scaling == "session"
+
+
+class Means(torch.nn.Module):
+    """Mean of each square of 4 x 4 pixels over all frames, then a linear layer."""
+
+    def __init__(self, n_frames, n_rows, n_columns, n_outputs):
+        super().__init__()
+        self.out = torch.nn.Linear(n_rows * n_columns // 16, n_outputs)
+
+    def forward(self, frames):
+        return self.out(torch.nn.functional.avg_pool2d(frames.mean(1), 4).flatten(1))
+
+
+def test_a_network_of_ones_own_decodes_movies(dataset, tmp_path):
+    (fold,) = replace(experiment(dataset, LONG), decoders=(Network(Means),)).run(store=tmp_path, jobs=1)
+    assert fold.model == "Means" and fold.scores["auc"] > 0.85 and len(fold.predicted) == T - 6
+    with pytest.raises(DataError, match=r"network Linear.*\(2, 7, 32, 32\)"):
+        replace(experiment(dataset), decoders=(Network(torch.nn.Linear, options={"in_features": 3, "out_features": 1}),
+                                               )).run(jobs=1)
+
+
+@pytest.fixture(scope="module")
+def rich(dataset):
+    """The same with a brightness of four steps and a quantity that both follow running."""
+    recordings = []
+    for r in dataset.recordings:
+        level = r.run * 2.0 + (np.arange(T) // 60 % 2)
+        recordings.append(replace(r, behaviour={"run": r.run, "level": level, "cm": 30.0 + 12.0 * r.run}))
+    return replace(dataset, recordings=tuple(recordings))
+
+
+def test_classes_and_quantities_are_decoded_from_movies(rich, tmp_path):
+    (classes,) = engine.run(experiment(rich, SHORT, task=Classes("level")), ["cnn"], tmp_path, jobs=1)
+    assert classes.predicted.shape == (T - 2, 4) and np.allclose(classes.predicted.sum(axis=1), 1)
+    assert {"balanced_accuracy", "macro_f1"} <= set(classes.scores)
+    quantity = replace(experiment(rich, LONG, task=Continuous("cm")), decoders=(Network(Means),))
+    (found,) = quantity.run(store=tmp_path, jobs=1)
+    assert found.scores["r2"] > 0.5 and 30 < found.predicted.mean() < 42  # in the unit of the labels
+
+
+def test_features_of_the_network_are_decoded_by_any_decoder_of_traces(dataset, done, tmp_path):
+    store = shutil.copytree(done[0], tmp_path / "store")
+    e = replace(experiment(dataset), input=Features(2, network=TRAINING), training=TrainingSettings(epochs=5),
+                decoders=("gru", "logistic", RandomForestClassifier(20)))
+    before = set(store.glob("*.weights.safetensors"))
+    gru, logistic, forest = e.run(store=store, jobs=1)
+    assert min(fold.scores["auc"] for fold in (gru, logistic, forest)) > 0.8
+    assert len(gru.predicted) == T - 6 and (gru.centre[0], gru.centre[-1]) == (3, T - 4)
+    assert len(set(store.glob("*.weights.safetensors")) - before) == 1  # the GRU's own: the network's was kept
+    features, = (np.load(path) for path in store.glob("*.features.npy"))
+    with e.shared(store) as shared:
+        test = e.fold_task(e.split.folds[0], "gru", shared, store).windows()[2]
+    np.testing.assert_array_equal(test.gather([0])[0], features[test.starts[0] : test.starts[0] + 5])
+    assert test.centre[0] == 3 and features[test.starts[0]].any() and not features[test.starts[0] - 1].any()

@@ -14,12 +14,12 @@ import torch
 import yaml
 from torch import nn
 
-from calcium_decoding import splits
 from calcium_decoding.data import published
 from calcium_decoding.data.movies import Movie
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.experiments.movies import ImageExperiment, ImageFoldTask, ImageSettings
+from calcium_decoding.experiments.engine import Experiment
+from calcium_decoding.experiments.movies import MovieFoldTask, Movies, MovieTraining
 from calcium_decoding.explain import occlusion, patches
 from calcium_decoding.models import SequenceDecoder
 from calcium_decoding.models.images import training as training_images
@@ -140,7 +140,7 @@ def test_cutting_leaves_the_frames_alone_and_sets_nothing_else():
 # Drops, with networks small enough for tests in place of EfficientNet; all else is as in an experiment.
 
 T, SIDE, PATCH = 260, 16, (slice(4, 8), slice(10, 14))
-SETTINGS = ImageSettings("none", images_each_side=2, cnn=Stage(6, 16, cycle=OneCycle(0.03)),
+TRAINING = MovieTraining("none", cnn=Stage(6, 16, cycle=OneCycle(0.03)),
                          sequence=Stage(4, 16, consecutive=4, cycle=OneCycle(0.02)))
 
 
@@ -159,19 +159,16 @@ class Small(nn.Module):
         return self.output(self.features(images))[:, 0]
 
 
-class SmallTask(ImageFoldTask):
-    def _new_image_decoder(self):
+class SmallTask(MovieFoldTask):
+    def _new(self, train):
+        of = Small() if self.decoder == "cnn" else self._image_decoder
         torch.manual_seed(1)
-        return Small()
-
-    def _sequence_decoder(self):
-        torch.manual_seed(1)
-        return SequenceDecoder(copy.deepcopy(self._image_decoder), "gru", hidden=8)
+        return Small() if self.decoder == "cnn" else SequenceDecoder(copy.deepcopy(of), "gru", hidden=8)
 
 
-class SmallExperiment(ImageExperiment):
-    def fold_task(self, fold, model, shared, store=None):
-        task = super().fold_task(fold, model, shared, store)
+class SmallMovies(Movies):
+    def fold_task(self, *given):
+        task = super().fold_task(*given)
         return SmallTask(**{part.name: getattr(task, part.name) for part in fields(task)})
 
 
@@ -192,9 +189,9 @@ def experiment(tmp_path_factory):
     runs = [(np.sin(np.arange(T) / 12 + i) > 0).astype(np.uint8) for i in range(3)]
     sessions = [recording(folder, f"m{i}", "s", run, i) for i, run in enumerate(runs)]
     sessions.insert(1, recording(folder, "m0", "only", np.ones(T, np.uint8), 7))
-    probe = SmallExperiment(Dataset("planted", tuple(sessions)), None, SETTINGS)
-    split = splits.build("animal_pairs", probe.dataset, SETTINGS.spec("cnn_gru"), probe.pipeline)
-    return replace(probe, split=replace(split, folds=tuple(f for f in split.folds if f.test_group == "m0")[:1]))
+    whole = Experiment(Dataset("planted", tuple(sessions)), "animal_pairs", SmallMovies(2), training=TRAINING)
+    return replace(whole, split=replace(whole.split, folds=tuple(f for f in whole.split.folds
+                                                                 if f.test_group == "m0")[:1]))
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +201,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(experiment, store):
-    cuts = patches.squares(occlusion.image_shape(experiment))
+    cuts = patches.squares((SIDE, SIDE))
     return {model: occlusion.run(experiment, model, cuts, store, every, jobs=1)[0]
             for model, every in (("cnn", 1), ("cnn_gru", 2))}
 
@@ -213,8 +210,8 @@ def by_hand(experiment, store, model, cut):
     """Labels and probabilities, window by window: the whole movie cut out in memory, each image computed anew."""
     fold = experiment.split.folds[0]
     with experiment.shared(store) as shared:
-        task = experiment.fold_task(fold, model, shared)
-    network, k = task.trained()[0].eval(), 0 if model == "cnn" else SETTINGS.images_each_side
+        task = experiment.fold_task(fold, model, shared, store)
+    network, k = task.trained(*task.windows()[:2])[0].eval(), 0 if model == "cnn" else 2
     rows = []
     for name in fold.ranges("test"):
         movie = tifffile.imread(task.movies[name].path).astype(np.float64)

@@ -587,3 +587,10 @@ def test_training_without_a_class_is_named():
     assert not_evaluable(split, data) == [("f1", "train has no frame with run = 0")]
     with pytest.raises(DataError, match="behaviour 'velocity'"):
         not_evaluable(split, data, label="velocity")
+
+
+def test_some_folds_are_spread_over_all_of_them():
+    split = splits.build("blocked", dataset(), SPEC, NOTHING, n_blocks=4)
+    names = [fold.name for fold in split.folds]
+    assert [fold.name for fold in split.spread(2).folds] == [names[0], names[len(names) // 2]]
+    assert [fold.name for fold in split.spread(0).folds] == names == [f.name for f in split.spread(999).folds]

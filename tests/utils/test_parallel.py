@@ -14,11 +14,11 @@ import pytest
 import torch
 from distributed import Client, LocalCluster
 
-from calcium_decoding import splits
 from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments import engine
-from calcium_decoding.experiments.movies import ImageExperiment, ImageSettings
+from calcium_decoding.experiments.engine import Experiment
+from calcium_decoding.experiments.movies import Movies, MovieTraining
 from calcium_decoding.models.decoders import Network
 from calcium_decoding.models.images.training import Stage
 from calcium_decoding.simulation import widefield
@@ -74,9 +74,8 @@ def test_a_killed_worker_loses_nothing_and_results_are_those_from_here(cluster, 
 def test_movies_are_decoded_by_workers_that_see_the_same_files_also_when_one_is_killed(cluster, tmp_path):
     (tmp_path / "movies").mkdir()
     dataset = Dataset("planted", tuple(planted_movie(tmp_path / "movies", f"m{i}", i) for i in range(3)))
-    settings = ImageSettings("none", images_each_side=1, norm_momentum=0.3, cnn=Stage(1, 16, 4))
-    e = ImageExperiment(dataset, None, settings)
-    e = replace(e, split=splits.build("animal_pairs", dataset, settings.spec("cnn"), e.pipeline))
+    e = Experiment(dataset, "animal_pairs", Movies(1),
+                   training=MovieTraining("none", norm_momentum=0.3, cnn=Stage(1, 16, 4)))
     local = engine.run(e, ["cnn"], tmp_path / "here", jobs=2)
     store, victim = tmp_path / "there", cluster.workers[0].pid
 
@@ -97,7 +96,7 @@ def test_movies_are_decoded_by_workers_that_see_the_same_files_also_when_one_is_
     first = dataset.recordings[0].movie
     first.content_hash()
     planted_movie(tmp_path / "movies", "m0", 7)  # the workers now find another movie there
-    changed = replace(e, settings=replace(settings, seed=1))
+    changed = e.with_(seed=1)
     with pytest.raises(DataError, match=r"recording m0/s, on the worker .*another movie under .*m0\.tif"):
         engine.run(changed, ["cnn"], store, scheduler=cluster.scheduler_address)
 

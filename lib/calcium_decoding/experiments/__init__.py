@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "engine": ["Experiment", "run", "run_many"],
     "folds": ["FoldResult", "Results"],
     "inputs": ["Traces"],
-    "movies": ["ImageExperiment", "ImageSettings"],
+    "movies": ["Features", "MovieTraining", "Movies"],
     "nested": ["Candidate"],
     "stored": ["job_settings"],
     "tasks": ["Binary", "Classes", "Continuous"],

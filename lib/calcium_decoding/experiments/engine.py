@@ -20,11 +20,10 @@ from calcium_decoding.data.movies import Movie
 from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments import fitted, stored, tasks
-from calcium_decoding.experiments.folds import FITTED, FoldResult, FoldTask, Results
+from calcium_decoding.experiments.folds import FITTED, FoldResult, Results
 from calcium_decoding.experiments.inputs import Traces
-from calcium_decoding.models import loop, registry
+from calcium_decoding.models import IMAGE_MODELS, loop, registry
 from calcium_decoding.models.decoders import decoder_of, name_of
-from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing import shared_frames
 from calcium_decoding.splits import Split
 from calcium_decoding.splits.audit import audit
@@ -45,12 +44,13 @@ class Experiment:
     split : Split or str, optional
         Who trains, validates and tests, or the name of a regime in :data:`calcium_decoding.splits.REGIMES`; what suits
         the data set if left out. Audited before it is used.
-    input : Traces
+    input : Traces, Movies or Features
     task : Binary, Classes or Continuous
     decoders : sequence
-        Names in :data:`calcium_decoding.models.MODELS` or ``SPEED_MODELS``, :class:`~calcium_decoding.models.Network`,
-        :class:`~calcium_decoding.models.Estimator`; a class of torch.nn.Module or a scikit-learn estimator will do.
-    training : TrainingSettings
+        Names in :data:`calcium_decoding.models.MODELS`, ``SPEED_MODELS`` or, of movies, ``IMAGE_MODELS``;
+        :class:`~calcium_decoding.models.Network`, :class:`~calcium_decoding.models.Estimator`; a class of
+        torch.nn.Module or a scikit-learn estimator will do.
+    training : TrainingSettings, or MovieTraining of movies
 
     Raises
     ------
@@ -62,21 +62,26 @@ class Experiment:
     split: Split | str | None = None
     input: Traces = field(default_factory=Traces)
     task: tasks.Binary | tasks.Classes | tasks.Continuous = field(default_factory=tasks.Binary)
-    decoders: tuple = ("gru",)
-    training: TrainingSettings = field(default_factory=TrainingSettings)
+    decoders: tuple | None = None
+    training: object = None
 
     def __post_init__(self):
         named = self.split is None or isinstance(self.split, str)
         # As they were given, so that what the data decided is decided anew where the data change.
-        object.__setattr__(self, "_given", {name: getattr(self, name) for name in ("split", "input", "task")})
+        object.__setattr__(self, "_given", {name: getattr(self, name) for name in
+                                            ("split", "input", "task", "decoders", "training")})
         regime = (self.split or self.dataset.regime) if named else self.split.regime
-        given = tuple(self.decoders) if isinstance(self.decoders, tuple | list) else (self.decoders,)
-        for name, value in (("input", self.input.of(self.dataset, regime)), ("task", self.task.of(self.dataset)),
-                            ("decoders", given)):
+        decoders = self.input.decoders if self.decoders is None else self.decoders
+        given = tuple(decoders) if isinstance(decoders, tuple | list) else (decoders,)
+        for name, value in (("input", self.input.on(self.dataset, regime)), ("task", self.task.of(self.dataset)),
+                            ("decoders", given), ("training", self.training or self.input.training())):
             object.__setattr__(self, name, value)
         if named:
             object.__setattr__(self, "split", splits.build(regime, self.dataset, self.spec, self.input.pipeline(),
                                                            label_smoothing_frames=self.task.reach))
+        if not isinstance(self.training, self.input.training):
+            raise ParameterError("training", f"{type(self.training).__name__} for {type(self.input).__name__}",
+                                 self.input.training.__name__, "give settings of this kind, or none")
         names = [name_of(decoder_of(decoder)) for decoder in self.decoders]
         if len(set(names)) < len(names):
             twice = ", ".join(sorted({name for name in names if names.count(name) > 1}))
@@ -96,22 +101,24 @@ class Experiment:
         return self.input.preprocessing
 
     def with_(self, **changes):
-        """The same with some changes: those of the arguments, ``window``, ``preprocessing``, or one of the training.
+        """The same with some changes: those of the arguments, of the input (``window``, ``preprocessing``), or of the
+        training.
 
         A split that was named, or not given, is made anew where data, window, preprocessing or task change.
         """
-        known = {f.name for f in fields(self)}
-        of_input = {name: changes.pop(name) for name in ("window", "preprocessing") if name in changes}
-        of_training = {name: changes.pop(name) for name in list(changes) if name not in known}
-        unknown = [name for name in of_training if name not in {f.name for f in fields(TrainingSettings)}]
-        if unknown:
-            raise ParameterError("with_", ", ".join(unknown), f"some of {', '.join(sorted(known))}, window, "
-                                 "preprocessing, or a setting of the training", "mend the name")
-        if of_input:
-            changes["input"] = replace(changes.get("input", self._given["input"]), **of_input)
-        if of_training:
-            changes["training"] = replace(changes.get("training", self.training), **of_training)
-        return replace(self, **self._given | changes)
+        now = self._given | {name: changes.pop(name) for name in self._given if name in changes}
+        for part, of in (("input", now["input"]), ("training", now["training"] or now["input"].training())):
+            mine = {f.name: changes.pop(f.name) for f in fields(of) if f.name in changes}
+            now[part] = replace(of, **mine) if mine else now[part]
+        if unknown := [name for name in changes if name != "dataset"]:
+            known = [f.name for thing in (self, self.input, self.training) for f in fields(thing)]
+            raise ParameterError("with_", ", ".join(unknown), f"some of {', '.join(dict.fromkeys(known))}",
+                                 "mend the name")
+        return replace(self, **now | changes)
+
+    def with_folds(self, n):
+        """The same on ``n`` folds, spread evenly over all of them; all if ``n`` is 0."""
+        return replace(self, split=self.split.spread(n))
 
     def run(self, **how):
         """Train and test every decoder on every fold; see :func:`run`. Returns Results."""
@@ -139,7 +146,14 @@ class Experiment:
         Returns
         -------
         FittedDecoder
+
+        Raises
+        ------
+        ParameterError
+            Movies, or features of them, are decoded: such a decoder cannot be applied to another recording yet.
         """
+        if self.input.beside_files:
+            raise ParameterError("input", type(self.input).__name__, "Traces", "use map() for what its folds hold")
         self.audit(self.split.is_leaky)
         store, _, _ = stored.settled(store)
         one = fitted.fitted_fold(self.fold_task(self.split.folds[fold], decoder, store=store))
@@ -162,29 +176,28 @@ class Experiment:
 
     def require(self, decoder):
         """Refuse a decoder that is unknown or cannot decode this."""
-        registry.require(decoder, self.task.head)
+        self.input.resolve(decoder, self.task.head)
 
     def key(self, fold, decoder):
         """Hash of everything that determines the result of a decoder on a fold."""
-        content = {r.id: r.content_hash() for r in recordings_of(self, [fold])}
-        return hash_content([content, asdict(fold), self.split.of_centres, asdict(self.input),
-                             type(self.task).__name__, asdict(self.task), asdict(self.training),
-                             registry.digest(decoder), code_digest(*FOLD_ROOMS)])
+        of_images = isinstance(decoder, str) and decoder in IMAGE_MODELS
+        return hash_content([self.input.decides(recordings_of(self, [fold]), decoder, self.training), asdict(fold),
+                             self.split.of_centres, type(self.task).__name__, asdict(self.task),
+                             decoder if of_images else registry.digest(decoder), code_digest(*FOLD_ROOMS)])
 
     def shared(self, folder):
-        """Signals of all folds in a file under ``folder``; see
-        :func:`calcium_decoding.preprocessing.shared_frames.share`."""
-        return shared_frames.share(recordings_of(self, self.split.folds), Path(folder) / "frames")
+        """What all folds share, in files under ``folder``: signals, or movies with what is made of them."""
+        return self.input.share(recordings_of(self, self.split.folds), folder)
 
-    def fold_task(self, fold, decoder, signals=None, store=None):
+    def fold_task(self, fold, decoder, shared=None, store=None):
         """One decoder on one fold, with only the recordings that the fold touches.
 
         Parameters
         ----------
         fold : Fold
         decoder : str, Network or Estimator
-        signals : SharedSignals or dict of str to ndarray, optional
-            In place of the signals of the data set.
+        shared : SharedSignals, dict of str to ndarray or SharedMovies, optional
+            What :meth:`shared` gives; for ROI traces, the signals of the data set if left out.
         store : str or Path, optional
             Folder in which the weights of a trained network are kept.
 
@@ -193,17 +206,15 @@ class Experiment:
         FoldTask
         """
         recordings = recordings_of(self, [fold])
-        if signals is None:
-            signals = {r.id: r.signal for r in recordings}
-        elif not isinstance(signals, shared_frames.SharedSignals):
-            signals = {r.id: signals[r.id] for r in recordings if r.id in signals}
-        labels = {r.id: self.task.target(r) for r in recordings}
         one_quantity = self.task.kind == "continuous" and not self.task.head.shape
         knows_running = one_quantity and all("run" in r.behaviour for r in recordings)
-        return FoldTask(replace(self.split, folds=(fold,)), self.input, self.task, self.training,
-                        registry.resolve(decoder), labels, signals,
-                        {r.id: r.run for r in recordings} if knows_running else {}, self.dataset.simulated,
-                        None if store is None else Path(store) / f"{self.key(fold, decoder)}.weights.safetensors")
+        about = {"split": replace(self.split, folds=(fold,)), "input": self.input, "task": self.task,
+                 "training": self.training, "decoder": self.input.resolve(decoder, self.task.head),
+                 "labels": {r.id: self.task.target(r) for r in recordings},
+                 "running": {r.id: r.run for r in recordings} if knows_running else {},
+                 "simulated": self.dataset.simulated,
+                 "weights": None if store is None else Path(store) / f"{self.key(fold, decoder)}.weights.safetensors"}
+        return self.input.fold_task(recordings, shared, about, lambda name: self.key(fold, name))
 
 
 def run(experiment, model_names, store=None, jobs=None, label="folds", allow_leak=False, scheduler=None):
@@ -296,13 +307,13 @@ def _here(missing, paths, store, jobs, bar):
                 shared[id(experiment)] = stack.enter_context(experiment.shared(folder))
             calls.append((key, experiment.fold_task(fold, model, shared[id(experiment)], store), paths[key]))
         for task in () if jobs == 1 else {task.model: task for _, task, _ in calls}.values():
-            registry.require_travels(getattr(task, "decoder", task.model))
+            registry.require_travels(task.decoder)
         yield from parallel.run(calls, _save, jobs, bar)
 
 
 def _on_cluster(missing, paths, store, scheduler):
     """Run on a cluster; results are stored here."""
-    of_movies = {key: one for key, one in missing.items() if not isinstance(one[0], Experiment)}
+    of_movies = {key: one for key, one in missing.items() if one[0].input.beside_files}
     traces = {key: one for key, one in missing.items() if key not in of_movies}
     with contextlib.ExitStack() as stack:
         for run_there, calls, pieces in ((_run_remotely, *_traces_to_send(traces)),
@@ -333,7 +344,7 @@ def _movies_to_send(missing, store, stack):
     for key, (experiment, fold, decoder) in missing.items():
         if id(experiment) not in shared:
             shared[id(experiment)] = stack.enter_context(experiment.shared(store))
-        task = experiment.fold_task(fold, decoder, shared[id(experiment)])
+        task = experiment.fold_task(fold, decoder, shared[id(experiment)], store)
         calls.append(((key, task, {name: movie.content_hash() for name, movie in task.movies.items()}), {}))
     return calls
 

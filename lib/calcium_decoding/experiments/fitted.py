@@ -1,6 +1,7 @@
 """Fitted decoders: of a fold, for any later analysis; and on their own, saved and applied to another recording."""
 
 import json
+import tempfile
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -101,9 +102,10 @@ def map_folds(experiment, work, decoder, name, asked, store=None, jobs=None, lab
     paths = {key: None if store is None else Path(store) / f"{key}.{name}.json" for key in wanted}
 
     def on_missing(missing, bar):
-        return parallel.in_processes(_run_and_save, [
-            (key, work, experiment.fold_task(wanted[key], decoder, store=store), asked, paths[key])
-            for key in missing], jobs)
+        with tempfile.TemporaryDirectory() as folder, experiment.shared(store or folder) as shared:
+            yield from parallel.in_processes(_run_and_save, [
+                (key, work, experiment.fold_task(wanted[key], decoder, shared, store), asked, paths[key])
+                for key in missing], jobs)
 
     found = stored.run(paths, stored.load_json, on_missing, label, "fold")
     return [found[key] for key in keys]

@@ -1,7 +1,6 @@
 """One decoder on one fold: what it needs, what it does, what it gives; results of many as a list that gives tables."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,12 +12,8 @@ from torch import nn
 from calcium_decoding import models
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import cards, metrics
-from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models import loop, training
 from calcium_decoding.models.decoders import name_of
-from calcium_decoding.models.training import TrainingSettings
-from calcium_decoding.preprocessing.shared_frames import SharedSignals
-from calcium_decoding.preprocessing.windows import WindowSet
 from calcium_decoding.splits import Split
 from calcium_decoding.splits.audit import FittedStep
 
@@ -191,22 +186,21 @@ class Results(list):
 class FoldTask:
     """One decoder on one fold, with what it needs and nothing else: it travels to other processes and machines.
 
-    ``split``: with the one fold. ``input``: Traces. ``task``: what is decoded. ``training``: TrainingSettings.
-    ``decoder``: name, Network or Estimator. ``labels`` (dict of str to ndarray (T,) or (T, k)): target of each frame,
-    by recording. ``signals`` (SharedSignals or dict of str to ndarray (T, n_roi)): raw signals by recording. Shared
-    ones are preprocessed once for all folds, unless the preprocessing learns from training frames; the fold then has a
-    copy of its own, as with a dict. The results are the same bits. ``running`` (dict of str to ndarray (T,)): of one
-    quantity: run labels by recording, for scores within running. Empty if not every recording has one. ``simulated``:
-    of the data set. ``weights``: file in which a trained network is kept; None: nowhere.
+    Each input has a kind of its own, which knows what windows lie over (``_over``).
+
+    ``split``: with the one fold. ``input``: Traces, Movies or Features. ``task``: what is decoded. ``training``:
+    settings of the training. ``decoder``: name, Network or Estimator. ``labels`` (dict of str to ndarray (T,) or
+    (T, k)): target of each frame, by recording. ``running`` (dict of str to ndarray (T,)): of one quantity: run labels
+    by recording, for scores within running. Empty if not every recording has one. ``simulated``: of the data set.
+    ``weights``: file in which a trained network is kept; None: nowhere.
     """
 
     split: Split
-    input: Traces
+    input: object
     task: object
-    training: TrainingSettings
+    training: object
     decoder: object
     labels: dict
-    signals: Mapping
     running: dict = field(default_factory=dict)
     simulated: bool = False
     weights: Path | None = None
@@ -215,6 +209,11 @@ class FoldTask:
     def model(self):
         """Name of the decoder."""
         return name_of(self.decoder)
+
+    @property
+    def fold(self):
+        """The one fold."""
+        return self.split.folds[0]
 
     @property
     def spec(self):
@@ -233,11 +232,18 @@ class FoldTask:
 
     def windows(self):
         """Windows for training, validation and test, three WindowSets."""
-        lay = self._layer(*self.split.folds)
-        return lay("train"), lay("valid"), lay("test")
+        over = self._over()
+        return tuple(self._lay(over, role) for role in ("train", "valid", "test"))
+
+    def _lay(self, over, role):
+        ranges = self.fold.ranges(role)
+        if not self.split.of_centres:
+            return over(ranges)
+        whole = over({name: [(0, len(self.labels[name]))] for name in ranges})
+        return whole.some(self.split.samples_of(self.fold, role, whole))
 
     def _run(self, checkpoint, report):
-        (fold,) = self.split.folds
+        fold = self.fold
         train, valid, test = self.windows()
         result = FoldResult(fold.name, fold.test_group, self.model, {}, "", loop.History(), tuple(test.ids),
                             test.recording, test.centre, test.labels, np.full(test.labels.shape, np.nan),
@@ -249,7 +255,7 @@ class FoldTask:
         except DataError as error:
             return replace(result, reason=f"{error.where}: {error.found}")
         decoder, history = self.trained(train, valid, checkpoint, report)
-        train = self.training.trained_on(train)
+        train = self.trained_on(train)
         on_train, on_valid, on_test = (self.predict(decoder, windows) for windows in (train, valid, test))
         result = replace(result, history=history, predicted=on_test, valid_labels=valid.labels,
                          valid_predicted=on_valid)
@@ -257,16 +263,26 @@ class FoldTask:
 
     def trained(self, train, valid, checkpoint=None, report=None):
         """The decoder, trained on some windows and validated on others, and its History; read where it was kept."""
-        decoder = models.build(self.decoder, train.n_roi, self.spec.past_frames, self.training.seed, self.task.head,
-                               self.spec.length)
-        if self.weights is None or not isinstance(decoder, nn.Module):
-            return decoder, training.fit(decoder, train, valid, self.training, checkpoint=checkpoint, report=report)
-        if self.weights.exists():
+        decoder = self._new(train)
+        kept = self.weights is not None and isinstance(decoder, nn.Module)
+        if kept and self.weights.exists():
             history = loop.load_weights(self.weights, decoder)
             return decoder.to(self.training.torch_device()), history
-        history = training.fit(decoder, train, valid, self.training, checkpoint=checkpoint, report=report)
-        loop.save_weights(self.weights, decoder, history)
+        history = self._fit(decoder, train, valid, checkpoint, report)
+        if kept:
+            loop.save_weights(self.weights, decoder, history)
         return decoder, history
+
+    def _new(self, train):
+        return models.build(self.decoder, train.n_roi, self.spec.past_frames, self.training.seed, self.task.head,
+                            self.spec.length)
+
+    def _fit(self, decoder, train, valid, checkpoint, report):
+        return training.fit(decoder, train, valid, self.training, checkpoint=checkpoint, report=report)
+
+    def trained_on(self, train):
+        """Those of some training windows that the settings of the training leave."""
+        return self.training.trained_on(train)
 
     def predict(self, decoder, windows):
         """What a decoder gives for windows; see :func:`calcium_decoding.models.training.predict`."""
@@ -278,9 +294,15 @@ class FoldTask:
             both = 0 < np.count_nonzero(running) < len(running)
             seen = {"running": result.running,
                     "class_means": [train.labels[running == one].mean() for one in (0, 1)] if both else None}
-        result = scored(result, self.task, train.labels, on_train, seen)
-        one_quantity = self.task.kind == "continuous" and not self.task.head.shape
-        return replace(result, notes=result.notes + self._still(result)) if one_quantity else result
+        scores, notes = self.task.scores(result.labels, result.predicted, seen)
+        for role, labels, decoded in (("train", train.labels, on_train),
+                                      ("valid", result.valid_labels, result.valid_predicted)):
+            scores |= {f"{name}_{role}": value for name, value in self.task.short_scores(labels, decoded).items()}
+        if self.task.kind == "binary":
+            result = replace(result, train_roc=metrics.roc(train.labels, on_train)[1])
+        elif self.task.kind == "continuous" and not self.task.head.shape:
+            notes += self._still(result)
+        return replace(result, scores=scores, notes=notes)
 
     def _still(self, result):
         notes = ()
@@ -299,54 +321,3 @@ class FoldTask:
             here = windows.recording == i
             found[here] = self.running[name][windows.centre[here] + self.spec.label_shift_frames]
         return found
-
-    def _layer(self, fold):
-        """A function that lays the windows of a role."""
-        pipeline = self.input.pipeline()
-        learns = any(step.fitted_on == "training frames" for step in pipeline.steps)
-        if isinstance(self.signals, SharedSignals) and not learns:
-            over = self._over_shared()
-        else:
-            over = self._over_own(pipeline, fold)
-
-        def lay(role):
-            ranges = fold.ranges(role)
-            if not self.split.of_centres:
-                return over(ranges)
-            whole = over({name: [(0, len(self.labels[name]))] for name in ranges})
-            return whole.some(self.split.samples_of(fold, role, whole))
-
-        return lay
-
-    def _over_shared(self):
-        frames = self.signals.preprocessed(self.input.preprocessing)
-        return lambda ranges: WindowSet.over(
-            frames, [(name, self.signals.rows[name][0], self.labels[name], some) for name, some in ranges.items()],
-            self.spec)
-
-    def _over_own(self, pipeline, fold):
-        train = fold.ranges("train")
-        pipeline.fit([(self.signals[name], train[name]) for name in train], list(train))
-        transformed = {}
-
-        def over(ranges):
-            for name in ranges:
-                if name not in transformed:
-                    transformed[name] = pipeline.transform(self.signals[name], name)
-            return WindowSet.build([(name, transformed[name], self.labels[name], some)
-                                    for name, some in ranges.items()], self.spec)
-
-        return over
-
-
-def scored(result, task, train_labels, on_train, seen=None):
-    """A FoldResult with its scores, from what was decoded of its windows and of those trained on.
-
-    ``seen``: what else is known of the test windows; see the ``scores`` of a task.
-    """
-    scores, notes = task.scores(result.labels, result.predicted, seen or {})
-    for role, labels, decoded in (("train", train_labels, on_train),
-                                  ("valid", result.valid_labels, result.valid_predicted)):
-        scores |= {f"{name}_{role}": value for name, value in task.short_scores(labels, decoded).items()}
-    roc = metrics.roc(train_labels, on_train)[1] if task.kind == "binary" else result.train_roc
-    return replace(result, scores=scores, notes=notes, train_roc=roc)

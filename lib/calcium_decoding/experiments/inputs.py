@@ -1,11 +1,17 @@
-"""What a window is cut from: ROI traces, preprocessed."""
+"""What a window is cut from: ROI traces, preprocessed. Movies and their features are in ``movies``."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 from calcium_decoding import preprocessing
+from calcium_decoding.experiments.folds import FoldTask
+from calcium_decoding.models import registry
+from calcium_decoding.models.training import TrainingSettings
+from calcium_decoding.preprocessing import shared_frames
 from calcium_decoding.preprocessing.recipes import SUITS
-from calcium_decoding.preprocessing.windows import WindowSpec
+from calcium_decoding.preprocessing.shared_frames import SharedSignals
+from calcium_decoding.preprocessing.windows import WindowSet, WindowSpec
 
 
 @dataclass(frozen=True)
@@ -22,8 +28,10 @@ class Traces:
 
     preprocessing: str | Mapping = "auto"
     window: WindowSpec = field(default_factory=lambda: WindowSpec(15, 15))
+    # Settings and decoders by default; whether workers of a cluster have to see the same files.
+    training, decoders, beside_files = TrainingSettings, ("gru",), False
 
-    def of(self, dataset, regime):
+    def on(self, dataset, regime):
         """The same for some data under a regime: a recipe by name, with the imaging rate.
 
         Raises DataError: recordings with different rates.
@@ -39,3 +47,64 @@ class Traces:
     def pipeline(self):
         """The transforms, new and not fitted, a Pipeline; their declared reach goes to the audit."""
         return preprocessing.build(**self.preprocessing)
+
+    def resolve(self, decoder, head):
+        """A decoder as it is built; ParameterError if it is unknown, or cannot give what a head asks for."""
+        registry.require(decoder, head)
+        return registry.resolve(decoder)
+
+    def decides(self, recordings, decoder, training):
+        """What, besides fold, task and decoder, determines a result: anything that JSON can hold."""
+        return [{r.id: r.content_hash() for r in recordings}, asdict(self), asdict(training)]
+
+    def share(self, recordings, folder):
+        """Signals of all folds in a file under ``folder``; see
+        :func:`calcium_decoding.preprocessing.shared_frames.share`."""
+        return shared_frames.share(recordings, Path(folder) / "frames")
+
+    def fold_task(self, recordings, shared, about, key):
+        """A TraceFoldTask with ``about`` of every FoldTask, on shared signals, or on those of recordings."""
+        if shared is None:
+            shared = {r.id: r.signal for r in recordings}
+        elif not isinstance(shared, SharedSignals):
+            shared = {r.id: shared[r.id] for r in recordings if r.id in shared}
+        return TraceFoldTask(**about, signals=shared)
+
+
+@dataclass(frozen=True, eq=False)
+class TraceFoldTask(FoldTask):
+    """One decoder of ROI traces on one fold.
+
+    ``signals`` (SharedSignals or dict of str to ndarray (T, n_roi)): raw signals by recording. Shared ones are
+    preprocessed once for all folds, unless the preprocessing learns from training frames; the fold then has a copy of
+    its own, as with a dict. The results are the same bits.
+    """
+
+    signals: Mapping = field(default_factory=dict)
+
+    def _over(self):
+        pipeline = self.input.pipeline()
+        learns = any(step.fitted_on == "training frames" for step in pipeline.steps)
+        if isinstance(self.signals, SharedSignals) and not learns:
+            return self._over_shared()
+        return self._over_own(pipeline)
+
+    def _over_shared(self):
+        frames = self.signals.preprocessed(self.input.preprocessing)
+        return lambda ranges: WindowSet.over(
+            frames, [(name, self.signals.rows[name][0], self.labels[name], some) for name, some in ranges.items()],
+            self.spec)
+
+    def _over_own(self, pipeline):
+        train = self.fold.ranges("train")
+        pipeline.fit([(self.signals[name], train[name]) for name in train], list(train))
+        transformed = {}
+
+        def over(ranges):
+            for name in ranges:
+                if name not in transformed:
+                    transformed[name] = pipeline.transform(self.signals[name], name)
+            return WindowSet.build([(name, transformed[name], self.labels[name], some)
+                                    for name, some in ranges.items()], self.spec)
+
+        return over

@@ -1,12 +1,10 @@
-"""Decoding from movies: a convolutional network on images, and a recurrent one on its features, fold by fold.
+"""Movies as an input, and the features that a network has learned from them.
 
-An :class:`ImageExperiment` goes through :func:`calcium_decoding.experiments.engine.run` as any other one. In each fold
-the network on single images is trained first (stage 1); recurrent decoders start from its weights (stage 2). Trained
-weights lie in the store next to the fold.
+A recurrent decoder of images starts from the weights of the network on single images (``"cnn"``) of the same fold, as
+in Ajioka et al. 2024 (DOI 10.1371/journal.pcbi.1011074); trained weights lie beside the folds.
 """
 
 import contextlib
-import time
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -16,144 +14,195 @@ import numpy as np
 import torch
 
 from calcium_decoding.data.movies import mappable
-from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.evaluation import metrics
-from calcium_decoding.experiments import engine
-from calcium_decoding.experiments.folds import FITTED, FoldResult, scored
-from calcium_decoding.experiments.tasks import Binary
-from calcium_decoding.models import IMAGE_MODELS, build_image, loop
+from calcium_decoding.experiments.folds import FoldTask
+from calcium_decoding.models import IMAGE_MODELS, build_image, loop, registry
+from calcium_decoding.models.decoders import Network, decoder_of, name_of
 from calcium_decoding.models.images import training as training_images
 from calcium_decoding.models.images.cnn_rnn import for_inference
 from calcium_decoding.models.images.training import FeatureSequences, Images, ImageSequences, Stage
-from calcium_decoding.models.training import device_of
+from calcium_decoding.models.training import TrainingSettings, device_of
 from calcium_decoding.preprocessing import Pipeline
 from calcium_decoding.preprocessing.movie_frames import FrameScaling, MovieFrames, MovieScaling, image_window
 from calcium_decoding.preprocessing.windows import WindowSet, WindowSpec
-from calcium_decoding.splits import Split
-from calcium_decoding.splits.audit import audit
-from calcium_decoding.utils.code import FOLD_ROOMS, code_digest
-from calcium_decoding.utils.files import hash_content, whole_file
+from calcium_decoding.utils.files import alone, whole_file
 from calcium_decoding.utils.progress import progress
+
+# Within a recording, its mean image and deviation may be taken from training frames only.
+WITHIN = ("blocked", "random_windows")
 
 
 @dataclass(frozen=True)
-class ImageSettings:
-    """What is done with movies; the defaults are the study's (Ajioka et al. 2024 and its code).
+class MovieTraining:
+    """How decoders of images are trained; the defaults are the study's (Ajioka et al. 2024 and its code).
 
     Parameters
     ----------
     weights : str
         Initial weights of the network on images: ``"imagenet"``, ``"lite0-offline"`` or ``"none"``; see
         :data:`calcium_decoding.models.images.cnn.WEIGHTS`.
-    images_each_side : int
-        k of the 2k + 1 images that a recurrent decoder sees.
     frozen : bool
         Recurrent decoders leave the network on images as stage 1 made it; its features are computed once and kept.
         Otherwise it is trained further, as published.
-    bin_px : int
-        Average squares of n x n pixels; the study has 1.
-    frame_scaling : {"session", "training"}
-        What mean image and deviation are taken from; see
-        :class:`calcium_decoding.preprocessing.movie_frames.FrameScaling`.
     norm_momentum : float
         Weight of a batch in the running statistics of batch normalisation. With the study's 0.01 they follow within
         some hundred steps; a training of fewer steps needs more.
     cnn, sequence : Stage
-        Training of stage 1 and of stage 2.
+        Training of stage 1, the network on single images, and of stage 2 and any other decoder.
     seed : int
     device : str
         ``"cpu"``, ``"cuda"``, or ``"auto"``: CUDA where there is one.
     """
 
     weights: str = "imagenet"
-    images_each_side: int = 5
     frozen: bool = False
-    bin_px: int = 1
-    frame_scaling: str = "session"
     norm_momentum: float = 0.01
     cnn: Stage = field(default_factory=Stage)
     sequence: Stage = field(default_factory=lambda: Stage(batch_size=32))
     seed: int = 2021
     device: str = "cpu"
 
-    def spec(self, model):
-        """Frames around the labelled one that a model sees, a WindowSpec."""
-        return image_window(0 if model == "cnn" else self.images_each_side)
+    def torch_device(self):
+        """The device to train on."""
+        return device_of(self.device)
 
-    def of(self, model):
-        """What of these settings determines the result of a model."""
-        rest = asdict(replace(self, device="cpu"))
-        if model == "cnn":
-            for name in ("images_each_side", "frozen", "sequence"):
-                del rest[name]
-        return rest
+    def stage(self, decoder):
+        """How a decoder is trained, a Stage."""
+        return self.cnn if decoder == "cnn" else self.sequence
 
 
 @dataclass(frozen=True)
-class ImageExperiment:
-    """Everything that determines a set of fold results from movies.
+class Movies:
+    """Frames of movies, normalised: an image is a frame between its two neighbours, a window some images in a row.
 
     Parameters
     ----------
-    dataset : Dataset
-        Its recordings have movies.
-    split : Split
-        Audited before it is used.
-    settings : ImageSettings
+    images_each_side : int
+        k of the 2k + 1 images that a recurrent decoder sees. A network of your own sees their 2k + 3 frames, float32 of
+        shape ``(batch, n_frames, n_rows, n_columns)``.
+    bin_px : int
+        Average squares of n x n pixels; the study has 1.
+    frame_scaling : {"auto", "session", "training"}
+        What mean image and deviation are taken from; see
+        :class:`calcium_decoding.preprocessing.movie_frames.FrameScaling`. ``"auto"``: the session, or its training
+        frames where the split lies within recordings.
     """
 
-    dataset: Dataset
-    split: Split
-    settings: ImageSettings = field(default_factory=ImageSettings)
+    images_each_side: int = 5
+    bin_px: int = 1
+    frame_scaling: str = "auto"
+    # Settings and decoders by default; whether workers of a cluster have to see the same files.
+    training, decoders, beside_files = MovieTraining, ("cnn", "cnn_gru"), True
 
-    def __post_init__(self):
-        without = [r.id for r in self.dataset.recordings if r.movie is None]
+    def on(self, dataset, regime):
+        """The same for some data under a regime. Raises DataError: a recording without a movie."""
+        without = [r.id for r in dataset.recordings if r.movie is None]
         if without:
-            raise DataError(self.dataset.name, f"no movie of {', '.join(without[:5])}"
+            raise DataError(dataset.name, f"no movie of {', '.join(without[:5])}"
                             f"{' and others' if len(without) > 5 else ''}", "a movie of every recording",
                             "read the data set with movies=True, or decode from ROI traces")
+        if self.frame_scaling != "auto":
+            return self
+        return replace(self, frame_scaling="training" if regime in WITHIN else "session")
 
     @property
+    def window(self):
+        """Frames of the widest window, a WindowSpec."""
+        return image_window(self.images_each_side)
+
+    def spec(self, decoder):
+        """Frames around the labelled one that a decoder sees, a WindowSpec."""
+        return image_window(0) if decoder == "cnn" else self.window
+
     def pipeline(self):
         """What is done to frames before they are decoded, for the audit."""
-        return Pipeline([FrameScaling(self.settings.frame_scaling)])
+        return Pipeline([FrameScaling(self.frame_scaling)])
 
-    def audit(self, allow_leak=False):
-        """Refuse a split that leaks; see :func:`calcium_decoding.splits.audit.audit`."""
-        return audit(self.split, self.settings.spec("cnn_gru"), self.pipeline, self.dataset, fitted=FITTED,
-                     allow_leak=allow_leak)
+    def image_shape(self, dataset):
+        """Rows and columns of the images that a decoder sees, (int, int)."""
+        _, rows, columns = dataset.recordings[0].movie.shape
+        return rows // self.bin_px, columns // self.bin_px
 
-    def require(self, model):
-        """Refuse a model that does not decode images."""
-        if model not in IMAGE_MODELS:
-            raise ParameterError("model", repr(model), f"one of {', '.join(IMAGE_MODELS)}", "name one of these")
+    def resolve(self, decoder, head):
+        """A decoder as it is built; ParameterError unless it decodes images."""
+        decoder = decoder_of(decoder)
+        if isinstance(decoder, str) and decoder in IMAGE_MODELS:
+            return decoder
+        own = registry.own(decoder) if isinstance(decoder, str) else registry.resolve(decoder)
+        if not isinstance(own, Network):
+            raise ParameterError("model", f"'{name_of(decoder)}'", f"one of {', '.join(IMAGE_MODELS)}, or a Network",
+                                 "name one of these; other decoders take Features(of='cnn')")
+        return own
 
-    def key(self, fold, model):
-        """Hash of everything that determines the result of a model on a fold."""
-        content = {r.id: [r.content_hash(), r.movie.content_hash()] for r in engine.recordings_of(self, [fold])}
-        return hash_content([content, asdict(fold), self.split.of_centres, self.settings.of(model), model,
-                             code_digest(*FOLD_ROOMS), version("timm"),
-                             version("torch").partition("+")[0]])
+    def decides(self, recordings, decoder, training):
+        """What, besides fold, task and decoder, determines a result: anything that JSON can hold."""
+        settings = asdict(self) | asdict(replace(training, device="cpu"))
+        if decoder == "cnn":
+            for name in ("images_each_side", "frozen", "sequence"):
+                del settings[name]
+        return [{r.id: [r.content_hash(), r.movie.content_hash()] for r in recordings}, settings, version("timm"),
+                version("torch").partition("+")[0]]
 
     @contextlib.contextmanager
-    def shared(self, folder):
+    def share(self, recordings, folder):
         """Movies that map, with their mean images and deviations; weights and features go to ``folder``."""
-        folder, recordings = Path(folder), engine.recordings_of(self, self.split.folds)
+        folder = Path(folder)
         movies = {r.id: mappable(r.movie, folder / "movies")[0] for r in recordings}
         scalings = {}
-        if self.settings.frame_scaling == "session":
+        if self.frame_scaling == "session":
             for name, movie in progress(movies.items(), desc="mean images", unit="movie", leave=False):
                 scalings[name] = MovieScaling.of(movie, name=name)
         yield SharedMovies(folder, movies, scalings)
 
-    def fold_task(self, fold, model, shared, store=None):
-        """One decoder on one fold, with only the recordings that the fold touches; weights lie with the shared ones."""
-        recordings = engine.recordings_of(self, [fold])
-        return ImageFoldTask(replace(self.split, folds=(fold,)), self.settings, model,
-                             {r.id: shared.movies[r.id] for r in recordings}, {r.id: r.run for r in recordings},
-                             {r.id: shared.scalings[r.id] for r in recordings if r.id in shared.scalings},
-                             shared.folder, self.key(fold, "cnn"), self.key(fold, model))
+    def fold_task(self, recordings, shared, about, key):
+        """A MovieFoldTask with ``about`` of every FoldTask; ``key(decoder)`` names the weights of a decoder."""
+        mine, of_cnn = (shared.folder / f"{key(one)}.weights.safetensors" for one in (about["decoder"], "cnn"))
+        return MovieFoldTask(**about | {"weights": mine}, cnn_weights=of_cnn,
+                             movies={r.id: shared.movies[r.id] for r in recordings},
+                             scalings={r.id: shared.scalings[r.id] for r in recordings if r.id in shared.scalings})
+
+
+@dataclass(frozen=True)
+class Features(Movies):
+    """Features that a network on single images has learned, in place of ROI traces: for any decoder of traces.
+
+    In each fold the network is trained on the same task and training frames; the features of all images of the fold are
+    held in memory, float32.
+
+    Parameters
+    ----------
+    images_each_side, bin_px, frame_scaling
+        As for :class:`Movies`; a decoder sees the features of 2k + 1 images.
+    of : {"cnn"}
+        The network.
+    network : MovieTraining
+        Its training.
+    """
+
+    of: str = "cnn"
+    network: MovieTraining = field(default_factory=MovieTraining)
+    training, decoders = TrainingSettings, ("gru",)
+
+    def __post_init__(self):
+        if self.of != "cnn":
+            raise ParameterError("Features(of=...)", repr(self.of), "'cnn'", "name the network on single images")
+
+    def resolve(self, decoder, head):
+        """A decoder as it is built; ParameterError if it is unknown, or cannot give what a head asks for."""
+        registry.require(decoder, head)
+        return registry.resolve(decoder)
+
+    def decides(self, recordings, decoder, training):
+        """What, besides fold, task and decoder, determines a result: anything that JSON can hold."""
+        images = Movies(self.images_each_side, self.bin_px, self.frame_scaling)
+        of_network = images.decides(recordings, self.of, self.network)
+        return of_network if decoder == self.of else [of_network, asdict(self), asdict(training)]
+
+    def fold_task(self, recordings, shared, about, key):
+        """A FeatureFoldTask with ``about`` of every FoldTask."""
+        images = super().fold_task(recordings, shared, about | {"decoder": self.of, "training": self.network},
+                                   key)
+        return FeatureFoldTask(**about, images=images)
 
 
 @dataclass(frozen=True)
@@ -171,29 +220,26 @@ class SharedMovies:
 
 
 @dataclass(frozen=True, eq=False)
-class ImageFoldTask:
-    """One decoder of images on one fold, with what it needs and nothing else.
+class MovieFoldTask(FoldTask):
+    """One decoder of images on one fold.
 
-    ``split``: with the one fold. ``settings``: ImageSettings. ``model``: a name in
-    :data:`calcium_decoding.models.IMAGE_MODELS`. ``movies``, ``labels``, ``scalings``: movie, run label of each frame,
-    MovieScaling by recording; no scalings: from the training frames. ``folder``: for weights and features. ``cnn_key``,
-    ``key``: names of the weights of stage 1, and of this decoder.
+    ``cnn_weights``: file in which the weights of stage 1 are kept. ``movies``, ``scalings``: Movie and MovieScaling by
+    recording; no scalings: from the training frames.
     """
 
-    split: Split
-    settings: ImageSettings
-    model: str
-    movies: dict
-    labels: dict
-    scalings: dict
-    folder: Path
-    cnn_key: str
-    key: str
+    cnn_weights: Path | None = None
+    movies: dict = field(default_factory=dict)
+    scalings: dict = field(default_factory=dict)
 
     @property
-    def fold(self):
-        """The one fold."""
-        return self.split.folds[0]
+    def spec(self):
+        """The window, a WindowSpec."""
+        return self.input.spec(self.decoder)
+
+    @property
+    def stage(self):
+        """How the decoder is trained, a Stage."""
+        return self.training.stage(self.decoder)
 
     @cached_property
     def frames(self):
@@ -205,87 +251,27 @@ class ImageFoldTask:
                             "training frames of every recording", "scale frames by the session (frame_scaling)")
         scalings = {name: self.scalings.get(name) or MovieScaling.of(movie, train[name], name)
                     for name, movie in self.movies.items()}
-        return MovieFrames(self.movies, scalings, self.settings.bin_px)
+        return MovieFrames(self.movies, scalings, self.input.bin_px)
 
-    def windows(self, role, model=None):
-        """Windows of a role, a WindowSet over :attr:`frames`."""
-        return WindowSet.over(self.frames, [(name, self.frames.first_row[name], self.labels[name], ranges)
-                                            for name, ranges in self.fold.ranges(role).items()],
-                              self.settings.spec(model or self.model))
+    def windows(self):
+        """Windows for training, validation, of which the stage leaves some, and test, three WindowSets."""
+        train, valid, test = super().windows()
+        return train, self.trained_on(valid), test
 
-    def run(self, checkpoint=None, report=None):
-        """Train and test, in one thread.
+    def trained_on(self, train):
+        """Those of some windows that the stage leaves: every n-th run of consecutive ones."""
+        runs = np.arange(0, len(train), self.stage.consecutive * self.stage.every_frames)
+        which = (runs[:, None] + np.arange(self.stage.consecutive)).ravel()
+        return train.some(which[which < len(train)])
 
-        ``checkpoint``, ``report``: as for :func:`calcium_decoding.models.loop.run`. Returns FoldResult.
-        """
-        began = time.perf_counter()
-        test = self.windows("test")
-        result = FoldResult(self.fold.name, self.fold.test_group, self.model, {}, "", loop.History(),
-                            tuple(test.ids), test.recording, test.centre, test.labels, np.full(len(test), np.nan))
-        try:
-            metrics.require_both_classes(test.labels, "test frames")
-            metrics.require_both_classes(self.windows("train").labels, "training frames")
-        except DataError as error:
-            return replace(result, reason=f"{error.where}: {error.found}")
-        network, history = self.trained(checkpoint, report)
-        on_train, on_valid, on_test = (
-            (samples.windows.labels, training_images.predict(network, samples))
-            for samples in (self._samples("train"), self._samples("valid"), self._samples("test", every=1)))
-        result = scored(replace(result, history=history, predicted=on_test[1], valid_labels=on_valid[0],
-                                    valid_predicted=on_valid[1]), Binary(), *on_train)
-        return replace(result, seconds=time.perf_counter() - began)
+    def predict(self, decoder, windows):
+        """What a decoder gives for windows; see :func:`calcium_decoding.models.images.training.predict`."""
+        return training_images.predict(decoder, self._samples(windows))
 
-    def trained(self, checkpoint=None, report=None):
-        """The decoder of this fold: read if it was trained before, else trained and kept.
-
-        Returns ``network`` (ImageDecoder or SequenceDecoder): on the device of the settings; ``history``
-        (epochs.History).
-        """
-        if self.model == "cnn":
-            return self._kept(self.cnn_key, self._new_image_decoder, self.settings.cnn, checkpoint, report)
-        return self._kept(self.key, self._sequence_decoder, self.settings.sequence, checkpoint, report)
-
-    @cached_property
-    def _image_decoder(self):
-        """Stage 1 of this fold."""
-        return replace(self, model="cnn", key=self.cnn_key).trained()[0]
-
-    def _new_image_decoder(self):
-        decoder = build_image("cnn", self.settings.weights, self.settings.seed)
-        for module in decoder.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.momentum = self.settings.norm_momentum
-        return decoder
-
-    def _sequence_decoder(self):
-        return build_image(self.model, seed=self.settings.seed, image_decoder=self._image_decoder,
-                           frozen=self.settings.frozen)
-
-    def _kept(self, key, build, stage, checkpoint, report):
-        path, device = self.folder / f"{key}.weights.safetensors", device_of(self.settings.device)
-        network = build()
-        if path.exists():
-            history = loop.load_weights(path, network)
-            return network.to(device), history
-        history = training_images.fit(network, self._samples("train"), self._samples("valid"), stage,
-                                      self.settings.seed, device, checkpoint, report=report)
-        loop.save_weights(path, network, history)
-        return network, history
-
-    def _samples(self, role, every=None):
-        """What the decoder is trained, validated or tested on."""
-        stage = self.settings.cnn if self.model == "cnn" else self.settings.sequence
-        windows, device = self.windows(role), device_of(self.settings.device)
-        which = _thinned(len(windows), stage.consecutive, every or stage.every_frames)
-        windows = replace(windows, **{name: getattr(windows, name)[which]
-                                      for name in ("starts", "labels", "recording", "centre")})
-        if self.model == "cnn":
-            return Images(windows, device)
-        if not self.settings.frozen:
-            return ImageSequences(windows, device)
-        k = self.settings.images_each_side
-        return FeatureSequences(replace(windows, frames=self.features, starts=windows.starts + 1,
-                                        spec=WindowSpec(k, k)), device)
+    def trained(self, train, valid, checkpoint=None, report=None):
+        """As of any FoldTask; two processes that need the same weights at a time make them once."""
+        with contextlib.nullcontext() if self.weights is None else alone(self.weights.with_suffix(".lock")):
+            return super().trained(train, valid, checkpoint, report)
 
     @cached_property
     def features(self):
@@ -293,10 +279,52 @@ class ImageFoldTask:
 
         Rows of the first and last frame of a recording, which have no image, are 0.
         """
-        path = self.folder / f"{self.cnn_key}.features.npy"
-        if not path.exists():
-            self._write_features(path)
+        path = self.cnn_weights.with_name(self.cnn_weights.name.replace(".weights.safetensors", ".features.npy"))
+        with alone(path.with_suffix(".lock")):
+            if not path.exists():
+                self._write_features(path)
         return np.load(path, mmap_mode="r")
+
+    def over(self, spec):
+        """A function that lays windows over ranges of frames, dict of str to list of (int, int)."""
+        return lambda ranges: WindowSet.over(self.frames, [(name, self.frames.first_row[name], self.labels[name], some)
+                                                           for name, some in ranges.items()], spec)
+
+    def _over(self):
+        return self.over(self.spec)
+
+    def _new(self, train):
+        settings, head = self.training, self.task.head
+        if isinstance(self.decoder, Network):
+            return self.decoder.build(train.frames.shape[1:], self.spec.past_frames, self.spec.length, head,
+                                      settings.seed)
+        if self.decoder != "cnn":
+            return build_image(self.decoder, seed=settings.seed, image_decoder=self._image_decoder,
+                               frozen=settings.frozen, head=head)
+        decoder = build_image("cnn", settings.weights, settings.seed, head=head)
+        for module in decoder.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = settings.norm_momentum
+        return decoder
+
+    @cached_property
+    def _image_decoder(self):
+        """Stage 1 of this fold."""
+        stage_1 = replace(self, decoder="cnn", weights=self.cnn_weights)
+        return stage_1.trained(*stage_1.windows()[:2])[0]
+
+    def _fit(self, decoder, train, valid, checkpoint, report):
+        return training_images.fit(decoder, self._samples(self.trained_on(train)), self._samples(valid), self.stage,
+                                   self.training.seed, self.training.torch_device(), checkpoint, report=report)
+
+    def _samples(self, windows):
+        """What the decoder is trained, validated or tested on."""
+        device = self.training.torch_device()
+        if self.decoder == "cnn" or isinstance(self.decoder, Network):
+            return Images(windows, device)
+        if not self.training.frozen or windows.frames is not self.frames:  # features were made of these frames alone
+            return ImageSequences(windows, device)
+        return FeatureSequences(_of_features(windows, self.features), device)
 
     def _write_features(self, path):
         network = for_inference(self._image_decoder)
@@ -312,8 +340,28 @@ class ImageFoldTask:
             kept.flush()
 
 
-def _thinned(n, consecutive, every):
-    """Indices of every n-th run of consecutive samples."""
-    runs = np.arange(0, n, consecutive * every)
-    which = (runs[:, None] + np.arange(consecutive)).ravel()
-    return which[which < n]
+@dataclass(frozen=True, eq=False)
+class FeatureFoldTask(FoldTask):
+    """One decoder of features on one fold. ``images``: MovieFoldTask of the network that makes them."""
+
+    images: MovieFoldTask | None = None
+
+    @property
+    def movies(self):
+        """Movie by recording."""
+        return self.images.movies
+
+    @property
+    def spec(self):
+        """The window in images, a WindowSpec."""
+        return WindowSpec(self.input.images_each_side, self.input.images_each_side)
+
+    def _over(self):
+        lay, features = self.images.over(self.input.window), np.asarray(self.images.features, np.float32)
+        return lambda ranges: _of_features(lay(ranges), features)
+
+
+def _of_features(windows, features):
+    """Windows over the features of images in place of windows over frames, which begin and end a frame further out."""
+    spec = WindowSpec(windows.spec.past_frames - 1, windows.spec.future_frames - 1)
+    return replace(windows, frames=features, starts=windows.starts + 1, spec=spec)

@@ -64,7 +64,8 @@ def run(experiment, model, patches, store, every=1, jobs=None, label="occlusion"
 
     Parameters
     ----------
-    experiment : ImageExperiment
+    experiment : Experiment
+        Of :class:`~calcium_decoding.experiments.Movies`.
     model : str
         A name in :data:`calcium_decoding.models.IMAGE_MODELS`.
     patches : sequence of Patch
@@ -94,7 +95,7 @@ def run(experiment, model, patches, store, every=1, jobs=None, label="occlusion"
     """
     if every < 1:
         raise ParameterError("every", every, "1 or more", "test on every n-th window")
-    shape = image_shape(experiment)
+    shape = experiment.input.image_shape(experiment.dataset)
     for patch in patches:
         if patch.mask.shape != shape:
             raise ParameterError("patches", f"'{patch.name}' for images of {patch.mask.shape}", f"patches for {shape}",
@@ -107,7 +108,7 @@ def run(experiment, model, patches, store, every=1, jobs=None, label="occlusion"
     def work(missing, bar):
         missing = set(missing)
         with experiment.shared(store) as shared:
-            calls = [(experiment.fold_task(fold, model, shared), every, some)
+            calls = [(experiment.fold_task(fold, model, shared, store), every, some)
                      for fold in experiment.split.folds
                      for some in _grouped([pair for pair in zip(paths[fold.name], patches, strict=True)
                                            if pair[0] in missing])]
@@ -120,12 +121,6 @@ def run(experiment, model, patches, store, every=1, jobs=None, label="occlusion"
             for result in folds]
 
 
-def image_shape(experiment):
-    """Rows and columns of the images that a decoder sees, (int, int)."""
-    _, rows, columns = experiment.dataset.recordings[0].movie.shape
-    return rows // experiment.settings.bin_px, columns // experiment.settings.bin_px
-
-
 def decoded(task, patches, every=1):
     """Decoded probabilities of the test windows of a fold without each patch.
 
@@ -133,7 +128,7 @@ def decoded(task, patches, every=1):
     Yields ``windows`` (WindowSet): the test windows that are used, the same each time; frames are those of the whole
     image; ``p_run`` (ndarray, shape (n,), float64).
     """
-    network, windows, patches = task.trained()[0], _windows(task, every), tuple(patches)
+    network, windows, patches = task.trained(*task.windows()[:2])[0], _windows(task, every), tuple(patches)
     samples, device = Images if task.model == "cnn" else ImageSequences, next(network.parameters()).device
     together = max(1, WINDOWS_AT_A_TIME // len(windows))
     for first in range(0, len(patches), together):
@@ -150,9 +145,9 @@ def _windows(task, every):
     """Test windows over the frames of test recordings alone, held in memory where they are few."""
     ranges = task.fold.ranges("test")
     frames = MovieFrames({name: task.movies[name] for name in ranges},
-                         {name: task.frames.scalings[name] for name in ranges}, task.settings.bin_px)
+                         {name: task.frames.scalings[name] for name in ranges}, task.input.bin_px)
     windows = WindowSet.over(frames, [(name, frames.first_row[name], task.labels[name], some)
-                                      for name, some in ranges.items()], task.settings.spec(task.model))
+                                      for name, some in ranges.items()], task.spec)
     run = 1 if task.model == "cnn" else RUN
     which = np.flatnonzero(np.arange(len(windows)) // run % every == 0)
     held = frames[:] if 4 * math.prod(frames.shape) <= HELD_BYTES else frames

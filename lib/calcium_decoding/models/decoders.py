@@ -11,10 +11,9 @@ import torch
 from torch import nn
 
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.models.heads import Head
+from calcium_decoding.models.heads import Head, InUnits
 from calcium_decoding.models.linear import FrameDecoder
 from calcium_decoding.models.online import METHODS, Online
-from calcium_decoding.preprocessing.windows import Scaling
 from calcium_decoding.utils.files import hash_content
 from calcium_decoding.utils.source import is_own, object_digest
 
@@ -31,7 +30,8 @@ class Network:
     ----------
     make : callable
         The class, or a function that gives a module. It is called with those of ``n_roi``, ``n_frames`` and
-        ``n_outputs`` that it has arguments for, by name, and with ``options``.
+        ``n_outputs`` that it has arguments for, by name, and with ``options``; for movies with ``n_rows`` and
+        ``n_columns`` in place of ``n_roi``.
     name : str
         How tables and figures call it; the name of the class if left empty.
     options : dict
@@ -66,12 +66,14 @@ class Network:
         return hash_content(["network", self.name, object_digest(self.make), dict(self.options), self.version])
 
     def build(self, n_roi, past_frames, n_frames, head, seed):
-        """A fresh network, checked: an :class:`OwnNetwork`. ``seed``: of the initial weights.
+        """A fresh network, checked: an :class:`OwnNetwork`. ``n_roi``: of images (rows, columns). ``seed``: of the
+        initial weights.
 
         Raises DataError: it cannot be made or called, or gives what is not of the task's shape. The error names the
         class.
         """
-        about = {"n_roi": n_roi, "n_frames": n_frames, "n_outputs": head.size}
+        size = dict(zip(("n_rows", "n_columns"), n_roi, strict=True)) if isinstance(n_roi, tuple) else {"n_roi": n_roi}
+        about = size | {"n_frames": n_frames, "n_outputs": head.size}
         try:
             known = inspect.signature(self.make).parameters
         except (TypeError, ValueError):
@@ -91,30 +93,16 @@ class Network:
                 raise DataError(f"network {self.name}", f"a {type(module).__name__}", "a torch.nn.Module",
                                 "let the function return a module")
             network = OwnNetwork(module, head, self.name)
-            network.check(n_roi, n_frames)
+            network.check((n_frames, *size.values()))
         return network
 
 
-class OwnNetwork(nn.Module):
+class OwnNetwork(InUnits):
     """A user's network whose outputs are checked, and put into the unit of the labels where quantities are decoded."""
 
     def __init__(self, module, head, name):
-        super().__init__()
-        self.module, self.head, self.name = module, head, name
-        self.register_buffer("mean", torch.zeros(head.shape))
-        self.register_buffer("sd", torch.ones(head.shape))
-
-    @property
-    def scale(self):
-        """Unit of each quantity in the loss."""
-        return self.sd if self.head.kind == "continuous" else None
-
-    def prepare(self, windows):
-        """Take mean and SD of the training labels, if they are quantities."""
-        if self.head.kind == "continuous":
-            found = Scaling.of(np.asarray(windows.labels, np.float64))
-            self.mean.copy_(torch.as_tensor(found.mean))
-            self.sd.copy_(torch.as_tensor(found.sd))
+        super().__init__(head)
+        self.module, self.name = module, name
 
     def forward(self, windows):
         """Outputs, shape (batch, *head.shape), of windows, shape (batch, n_frames, n_roi)."""
@@ -123,21 +111,21 @@ class OwnNetwork(nn.Module):
             found = found[:, 0]
         if found.shape != (len(windows), *self.head.shape):
             raise self._refused(f"an output of shape {tuple(found.shape)} for {len(windows)} windows")
-        return found * self.sd + self.mean if self.head.kind == "continuous" else found
+        return self.in_units(found)
 
-    def check(self, n_roi, n_frames):
+    def check(self, shape):
         """Try a copy on two windows of noise, and see that it can learn."""
         try:
             trial = copy.deepcopy(self).train()
         except Exception as error:
             raise self._refused(f"a module that cannot be copied ({type(error).__name__}: {error})") from error
-        windows = torch.randn(2, n_frames, n_roi)
+        windows = torch.randn(2, *shape)
         try:
             found = trial(windows)
         except DataError:
             raise
         except Exception as error:
-            raise self._refused(f"{type(error).__name__} for windows of shape (2, {n_frames}, {n_roi}): {error}"
+            raise self._refused(f"{type(error).__name__} for windows of shape {tuple(windows.shape)}: {error}"
                                 ) from error
         if not found.isfinite().all():
             raise self._refused("NaN or infinite outputs for windows of standard normal noise")

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.special import expit, softmax
+from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
 from calcium_decoding.errors import ParameterError
+from calcium_decoding.preprocessing.windows import Scaling
 
 KINDS = {"binary": "a logit", "classes": "a logit a class", "continuous": "a value a quantity"}
 
@@ -75,6 +77,33 @@ class Head:
 
 
 BINARY = Head()
+
+
+class InUnits(nn.Module):
+    """A network that gives what a head says, quantities in the unit of the labels."""
+
+    def __init__(self, head):
+        super().__init__()
+        self.head = head
+        self.register_buffer("mean", torch.zeros(head.shape))
+        self.register_buffer("sd", torch.ones(head.shape))
+
+    @property
+    def scale(self):
+        """Unit of each quantity in the loss; None of anything else."""
+        return self.sd if self.head.kind == "continuous" else None
+
+    def prepare(self, windows):
+        """Take mean and SD of the training labels, if they are quantities."""
+        if self.head.kind == "continuous":
+            found = Scaling.of(np.asarray(windows.labels, np.float64))
+            self.mean.copy_(torch.as_tensor(found.mean))
+            self.sd.copy_(torch.as_tensor(found.sd))
+
+    def in_units(self, outputs):
+        """Outputs of the last layer, shape (n, size), as they are decoded, shape (n, *head.shape)."""
+        outputs = outputs.reshape(-1, *self.head.shape)
+        return outputs * self.sd + self.mean if self.head.kind == "continuous" else outputs
 
 
 def class_weights(labels, n_classes):

@@ -87,6 +87,11 @@ def resolve(decoder):
     return decoder
 
 
+def own(name):
+    """A user's own decoder by the name it was registered under; None if there is none."""
+    return _own.get(name)
+
+
 def require(decoder, head):
     """Raise ParameterError if a decoder cannot give what a head asks for."""
     decoder = resolve(decoder)

@@ -1,7 +1,7 @@
 """What a split is: intervals of frames for training, validation and test, and the claim that its scores may make."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +151,11 @@ class Split:
                                 "at least one of each", "lay windows over all recordings that the split names")
             found.append((train, test))
         return found
+
+    def spread(self, n):
+        """The same with ``n`` folds, spread evenly over all of them; all if ``n`` is 0."""
+        which = np.unique(np.linspace(0, len(self.folds), n or len(self.folds), endpoint=False, dtype=int))
+        return replace(self, folds=tuple(self.folds[i] for i in which))
 
     def samples_of(self, fold, role, windows):
         """Indices of the windows that lie in the segments of one role, shape (k,), int64.

@@ -129,7 +129,7 @@ def _explained(full, controls):
 
 
 def view(experiment, recording):
-    """Images of one recording as an ImageExperiment feeds them to its network.
+    """Images of one recording as an experiment on movies feeds them to its network.
 
     Has ``scaling`` (MovieScaling: mean image in camera counts, all pixels of the movie); ``image`` (float32, shape (3,
     rows, columns)): normalised frames about ``frame``, half a second into the longest bout of running, or in the middle
@@ -137,7 +137,7 @@ def view(experiment, recording):
     the animal does one of the two only; ``sd_over_time``: of a normalised pixel, root mean square over pixels. Raises
     DataError: the movie cannot be normalised.
     """
-    settings, name = experiment.settings, recording.id
+    settings, name = experiment.input, recording.id
     ranges = None
     if settings.frame_scaling == "training":
         ranges = next((f.ranges("train")[name] for f in experiment.split.folds if name in f.ranges("train")), None)
@@ -248,18 +248,3 @@ def validation_losses(folds, ax):
     ax.set(xlabel="epoch", ylabel="validation loss (nats a frame)")
     legend_beside(ax)
     return simulated_mark(ax, folds)
-
-
-def shared_features(images_each_side, ax, n_windows=8):
-    """Which images successive windows hold: dark where features have to be computed, light where they are there."""
-    length = 2 * images_each_side + 1
-    state = np.zeros((n_windows, n_windows + length - 1))
-    for window in range(n_windows):
-        state[window, window : window + length] = 1
-        state[window, window + length - 1 if window else slice(0, length)] = 2
-    sns.heatmap(state, ax=ax, cmap=sns.color_palette(["white", "#BBD7EA", DECODED], as_cmap=False), vmin=0, vmax=2,
-                cbar=False, linewidths=1, linecolor="white")
-    computed, used = int((state == 2).sum()), n_windows * length
-    ax.set(xlabel="image", ylabel="window", xticks=[], yticks=[],
-           title=f"{n_windows} windows use {used} features; {computed} have to be computed")
-    return ax

@@ -1,8 +1,8 @@
 """Networks, preprocessing and controls side by side: conditions of Figs 2E, 2F, 4 and S4 of Ajioka et al. 2024.
 
 DOI 10.1371/journal.pcbi.1011074. ``plan`` is a function that makes an
-:class:`~calcium_decoding.experiments.engine.Experiment`, or an
-:class:`~calcium_decoding.experiments.movies.ImageExperiment`, of the arguments that a condition changes.
+:class:`~calcium_decoding.experiments.engine.Experiment`, of ROI
+traces or of movies, of the arguments that a condition changes.
 """
 
 import pandas as pd
@@ -80,7 +80,7 @@ def movie_networks(plan, names, **options):
     if unknown := [name for name in names if name not in IMAGE_MODELS]:
         raise ParameterError("names", ", ".join(unknown), f"names among {', '.join(IMAGE_MODELS)}", "mend the names")
     experiment = plan(say=False, **options)
-    as_published = not experiment.settings.frozen and experiment.settings.images_each_side == STUDY_IMAGES_EACH_SIDE
+    as_published = not experiment.training.frozen and experiment.input.images_each_side == STUDY_IMAGES_EACH_SIDE
     return [Condition(name, experiment, name, published=(
         PUBLISHED.get(name) if name == "cnn" or as_published else None)) for name in names]
 
@@ -115,7 +115,7 @@ def windows(plan, images_each_side, model, **options):
     for k in sides:
         experiment = plan(say=False, changes={**changes, "images_each_side": k}, **options)
         rate_hz = experiment.dataset.recordings[0].rate_hz
-        known = (model == "cnn_gru" and not experiment.settings.frozen and rate_hz == STUDY_RATE_HZ
+        known = (model == "cnn_gru" and not experiment.training.frozen and rate_hz == STUDY_RATE_HZ
                  and k in _PUBLISHED_WINDOWS)
         planned.append(Condition(f"{model}, k = {k}", experiment, model, k / rate_hz, (
             "image_cnn_gru_window", "EfficientNet-B0+GRU", f"half_window_{k}_frames") if known else None))
@@ -141,36 +141,6 @@ def controls(plan, datasets, model, **options):
     return [Condition(name, plan(dataset=dataset, say=False, **options), model) for name, dataset in datasets.items()]
 
 
-def run(wanted, store=None, jobs=None, label="networks"):
-    """:func:`calcium_decoding.experiments.compare.run` in the order in which decoders need what others leave in the
-    store.
-
-    First networks on images, then one recurrent network for each of them, which writes the features that others read.
-    Without this order several processes would do the same work at the same time; the results would be the same.
-
-    Parameters
-    ----------
-    wanted : sequence of Condition
-    store, jobs, label
-        As for :func:`calcium_decoding.experiments.compare.run`.
-
-    Returns
-    -------
-    list of ConditionResult
-        In the order given.
-    """
-    wanted = list(wanted)
-    first = [c for c in wanted if c.model == "cnn"]
-    writes = []
-    for c in wanted:
-        needs = c.experiment.settings.of("cnn") if c.model != "cnn" and c.experiment.settings.frozen else None
-        if needs is not None and needs not in [other.experiment.settings.of("cnn") for other in writes]:
-            writes.append(c)
-    rest = [c for c in wanted if c not in first and c not in writes]
-    found = {r.name: r for some in (first, writes, rest) if some for r in compare.run(some, store, jobs, label)}
-    return [found[c.name] for c in wanted]
-
-
 def window_table(found, metric="auc"):
     """Window and cost of each decoder, with its score.
 
@@ -183,7 +153,7 @@ def window_table(found, metric="auc"):
     rows = []
     for result in found:
         experiment, folds = result.condition.experiment, result.evaluable()
-        spec = experiment.settings.spec(result.condition.model)
+        spec = experiment.input.spec(result.condition.model)
         images, windows = spec.length - 2, [len(fold.labels) / len(fold.recordings) for fold in folds]
         rows.append({
             "condition": result.name, "images": images, "frames": spec.length,

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from calcium_decoding import splits
 from calcium_decoding.data.movies import Movie
 from calcium_decoding.data.recording import Dataset, Recording
-from calcium_decoding.experiments.movies import ImageExperiment, ImageSettings
+from calcium_decoding.experiments import Experiment, Movies, MovieTraining
 from calcium_decoding.models.loop import History
 from calcium_decoding.preprocessing import confounds
 from decoding_book.chapters import movie_tables
@@ -43,8 +42,7 @@ def dataset(tmp_path_factory, pixels):
 
 
 def experiment(dataset, regime="animal_pairs", **changes):
-    probe = ImageExperiment(dataset, None, ImageSettings("none", images_each_side=0, **changes))
-    return replace(probe, split=splits.build(regime, dataset, probe.settings.spec("cnn"), probe.pipeline))
+    return Experiment(dataset, regime, Movies(0, **changes), training=MovieTraining("none"))
 
 
 def test_a_view_agrees_with_the_whole_movie_in_memory(dataset, pixels):
@@ -135,10 +133,3 @@ def test_losses_drawn_are_means_over_folds_and_dots_the_kept_epochs():
     assert mean.get_ydata() == pytest.approx([0.5, 0.6])
     kept = [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines if line.get_marker() == "o"]
     assert kept == [(2, 0.5), (1, 0.4)]
-
-
-@pytest.mark.parametrize("k", [0, 1, 5])
-def test_shared_features_are_counted(k):
-    ax = movie_tables.shared_features(k, plt.figure().add_subplot(), n_windows=6)
-    # One by one: 6 windows of 2k + 1 images. Together they lie over 6 + 2k images.
-    assert f"use {6 * (2 * k + 1)} features; {6 + 2 * k} have" in ax.get_title(loc="left") + ax.get_title()

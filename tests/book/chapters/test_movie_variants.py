@@ -14,7 +14,7 @@ from calcium_decoding.errors import ParameterError
 from calcium_decoding.experiments import compare
 from calcium_decoding.experiments.engine import Experiment
 from calcium_decoding.experiments.inputs import Traces
-from calcium_decoding.experiments.movies import ImageExperiment, ImageSettings
+from calcium_decoding.experiments.movies import Movies, MovieTraining
 from calcium_decoding.models.images.training import OneCycle, Stage
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing.windows import WindowSpec
@@ -42,11 +42,9 @@ def plan(dataset):
     stage = Stage(1, 16, 8, cycle=OneCycle(0.002))
 
     def make(changes=None, say=False, n_folds=0):
-        settings = ImageSettings("none", frozen=True, norm_momentum=0.3, cnn=stage, sequence=stage)
-        settings = replace(settings, **(changes or {}))
-        probe = ImageExperiment(dataset, None, settings)
-        split = splits.build("animal_pairs", dataset, settings.spec("cnn_gru"), probe.pipeline)
-        return replace(probe, split=replace(split, folds=split.folds[: n_folds or None]))
+        training = MovieTraining("none", frozen=True, norm_momentum=0.3, cnn=stage, sequence=stage)
+        whole = Experiment(dataset, "animal_pairs", Movies(), training=training).with_(**changes or {})
+        return replace(whole, split=replace(whole.split, folds=whole.split.folds[: n_folds or None]))
 
     return make
 
@@ -68,8 +66,8 @@ def test_windows_change_how_many_images_are_seen_and_nothing_else(plan):
     planned = variants.windows(plan, [1, 5, 7], "cnn_gru", changes={"frozen": False})
     assert [c.name for c in planned] == ["cnn_gru, k = 1", "cnn_gru, k = 5", "cnn_gru, k = 7"]
     assert [c.value for c in planned] == pytest.approx([1 / 30, 5 / 30, 7 / 30])
-    first, other = (c.experiment.settings for c in planned[:2])
-    assert replace(other, images_each_side=1) == first
+    first, other = (c.experiment for c in planned[:2])
+    assert replace(other.input, images_each_side=1) == first.input and other.training == first.training
     assert [c.published and c.published_score()[0] for c in planned] == [0.896, 0.955, None]
     assert not any(c.published for c in variants.windows(plan, [1, 5], "cnn_gru"))  # frozen: not the study's
     assert not any(c.published for c in variants.windows(plan, [1], "cnn_rnn", changes={"frozen": False}))
@@ -81,7 +79,8 @@ def test_windows_change_how_many_images_are_seen_and_nothing_else(plan):
 def test_frozen_and_fine_tuned_differ_in_that_alone(plan):
     one, two = variants.frozen_or_not(plan, "cnn_lstm")
     assert (one.name, two.name) == ("cnn_lstm, frozen", "cnn_lstm, fine-tuned")
-    assert replace(two.experiment.settings, frozen=True) == one.experiment.settings
+    assert replace(two.experiment.training, frozen=True) == one.experiment.training
+    assert two.experiment.input == one.experiment.input
     assert one.model == two.model == "cnn_lstm"
 
 
@@ -99,10 +98,10 @@ def test_controls_are_decoded_on_the_same_folds(plan, dataset):
     assert [f.name for f in control.experiment.split.folds] == [f.name for f in images.split.folds]
 
 
-def test_conditions_run_in_the_order_that_they_need_and_come_back_in_the_order_given(plan, tmp_path):
+def test_networks_on_images_are_trained_once_whatever_the_order_of_conditions(plan, tmp_path):
     wanted = variants.windows(plan, [2, 1], "cnn_gru", n_folds=1)
     wanted += variants.movie_networks(plan, [], n_folds=1)
-    found = variants.run(wanted, tmp_path, jobs=1)
+    found = compare.run(wanted, tmp_path, jobs=1)
     assert [r.name for r in found] == ["cnn_gru, k = 2", "cnn_gru, k = 1", "cnn"]
     assert len(list(tmp_path.glob("*.features.npy"))) == 1 == len(list(tmp_path.glob("*.weights.safetensors"))) - 2
     alone = compare.run(wanted[1:2], tmp_path, jobs=1)[0]

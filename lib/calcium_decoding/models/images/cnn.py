@@ -19,8 +19,8 @@ HUB_ENTRY, LITE0_ENTRY = "efficientnet-b0-imagenet", "efficientnet-lite0"
 HUB_TIMEOUT_S = 5.0
 
 
-def build_cnn(weights, dropout=0.2, drop_connect=0.2, data_dir=None):
-    """EfficientNet with one logit; defaults as in the study (Ajioka et al. 2024; Tan and Le 2019, arXiv 1905.11946).
+def build_cnn(weights, dropout=0.2, drop_connect=0.2, data_dir=None, n_outputs=1):
+    """EfficientNet with one logit or more; defaults are the study's (Ajioka et al. 2024; Tan, Le, arXiv 1905.11946).
 
     ``weights``: a name in :data:`WEIGHTS`. The output layer is random in every case. ``dropout``: share of the 1280
     features left out in training, before the output layer. ``drop_connect``: chance in training that the last block is
@@ -46,7 +46,7 @@ def build_cnn(weights, dropout=0.2, drop_connect=0.2, data_dir=None):
         raise ParameterError("weights", repr(weights), f"one of {', '.join(WEIGHTS)}", "name one of these")
     # Made with a thousand outputs and changed here: timm would draw the weights of a single one from -1 to 1, PyTorch
     # draws them from -0.03 to 0.03, as in the study.
-    network.reset_classifier(1)
+    network.reset_classifier(n_outputs)
     return use_products(network)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.models.heads import BINARY, InUnits
 from calcium_decoding.models.images.cnn import build_cnn, fold_norms
 from calcium_decoding.models.names import IMAGE_MODELS
 from calcium_decoding.models.recurrent import LAYERS
@@ -19,7 +20,8 @@ IMAGE_BATCH = 32  # images at a time where features are shared
 WINDOW_BATCH = 512  # windows at a time: 11 images of 1280 features are 29 MB
 
 
-def build_image(name, weights=None, seed=2021, image_decoder=None, frozen=False, data_dir=None):
+def build_image(name, weights=None, seed=2021, image_decoder=None, frozen=False, data_dir=None,
+                head=BINARY):
     """A fresh decoder of images by name, with the study's settings.
 
     Parameters
@@ -38,6 +40,8 @@ def build_image(name, weights=None, seed=2021, image_decoder=None, frozen=False,
         Keep the convolutional network as it is while the recurrent one is trained.
     data_dir : str or Path, optional
         Where fetched weights lie.
+    head : Head
+        What it has to give.
 
     Returns
     -------
@@ -60,9 +64,10 @@ def build_image(name, weights=None, seed=2021, image_decoder=None, frozen=False,
         raise ParameterError("frozen", True, "False for 'cnn'", "freeze it under a recurrent network, as in 'cnn_gru'")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        decoder = (ImageDecoder(build_cnn(weights, data_dir=data_dir)) if image_decoder is None
-                   else copy.deepcopy(image_decoder))
-        return decoder if name == "cnn" else SequenceDecoder(decoder, name.removeprefix("cnn_"), frozen=frozen)
+        decoder = (ImageDecoder(build_cnn(weights, data_dir=data_dir, n_outputs=head.size), head)
+                   if image_decoder is None else copy.deepcopy(image_decoder))
+        return decoder if name == "cnn" else SequenceDecoder(decoder, name.removeprefix("cnn_"), frozen=frozen,
+                                                             head=head)
 
 
 def for_inference(network):
@@ -80,7 +85,7 @@ def for_inference(network):
     return ready
 
 
-class ImageDecoder(nn.Module):
+class ImageDecoder(InUnits):
     """One logit from one image (Ajioka et al. 2024, CNN).
 
     Parameters
@@ -95,10 +100,8 @@ class ImageDecoder(nn.Module):
         Numbers that the network makes of an image before its output layer; 1280.
     """
 
-    task = "run"
-
-    def __init__(self, cnn):
-        super().__init__()
+    def __init__(self, cnn, head=BINARY):
+        super().__init__(head)
         self.cnn = cnn.to(memory_format=torch.channels_last)
         self.n_features = cnn.num_features
 
@@ -124,10 +127,10 @@ class ImageDecoder(nn.Module):
     def forward(self, images):
         """Logits, shape (n,), of images, shape (n, 3, H, W), float32. Raises as :meth:`features`."""
         _require_images(images, 4)
-        return self.cnn(images).squeeze(-1)
+        return self.in_units(self.cnn(images))
 
 
-class SequenceDecoder(nn.Module):
+class SequenceDecoder(InUnits):
     """Features of successive images, a recurrent network on them, one logit after the last (Ajioka et al. 2024).
 
     Parameters
@@ -155,10 +158,8 @@ class SequenceDecoder(nn.Module):
     Initial weights are PyTorch's, as in the study's code.
     """
 
-    task = "run"
-
-    def __init__(self, image_decoder, cell="gru", hidden=128, layers=2, dropout=0.2, frozen=False):
-        super().__init__()
+    def __init__(self, image_decoder, cell="gru", hidden=128, layers=2, dropout=0.2, frozen=False, head=BINARY):
+        super().__init__(head)
         for name, value, good, expected in (
             ("cell", repr(cell), cell in LAYERS, f"one of {', '.join(LAYERS)}"),
             ("hidden", hidden, hidden >= 1, "1 or more"),
@@ -171,7 +172,7 @@ class SequenceDecoder(nn.Module):
         self.image_decoder = image_decoder
         self.recurrent = LAYERS[cell](image_decoder.n_features, hidden, layers, batch_first=True,
                                       dropout=dropout if layers > 1 else 0.0)
-        self.readout = nn.Linear(hidden, 1)
+        self.readout = nn.Linear(hidden, head.size)
         if frozen:
             image_decoder.requires_grad_(False)
         self.train()
@@ -208,7 +209,7 @@ class SequenceDecoder(nn.Module):
         """
         self._require_features(features, 3)
         every_step, _ = self.recurrent(features.float())
-        return self.readout(every_step[:, -1]).squeeze(-1)
+        return self.in_units(self.readout(every_step[:, -1]))
 
     def of_stretch(self, images, length):
         """Logits of every window of uninterrupted images; the features of an image are computed once.

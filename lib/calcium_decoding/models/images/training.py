@@ -10,12 +10,11 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
-from scipy.special import expit
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.models import loop
+from calcium_decoding.models.decoders import head_of
 from calcium_decoding.models.images.cnn_rnn import for_inference
 from calcium_decoding.utils.files import hash_content
 
@@ -94,11 +93,10 @@ class Stage:
 
 
 class _Samples:
-    """Windows with their labels on a device."""
+    """Windows on a device."""
 
     def __init__(self, windows, device="cpu"):
         self.windows, self.device = windows, device
-        self.labels = torch.from_numpy(np.asarray(windows.labels, np.float32)).to(device)
 
     def __len__(self):
         return len(self.windows)
@@ -176,7 +174,7 @@ def _rows(windows, which, length):
 def fit(network, train, valid, stage, seed, device="cpu", checkpoint=None, show_progress=False, report=None):
     """Train a network and leave it with the weights of its best validation epoch.
 
-    The loss is the cross entropy of run and rest, without smoothing.
+    The loss is that of its head, without label smoothing.
 
     Parameters
     ----------
@@ -199,24 +197,28 @@ def fit(network, train, valid, stage, seed, device="cpu", checkpoint=None, show_
     DataError
         The training samples hold one class only, or the loss became NaN or infinite.
     """
-    if len(set(train.windows.labels.tolist())) < 2:
-        raise DataError("training images", f"only label {train.windows.labels[0]} in {len(train)} of them",
-                        "both rest and run", "train on more sessions, or leave this fold out")
+    labels = train.windows.labels
+    if (labels == labels[0]).all():
+        raise DataError("training images", f"only label {labels[0]} in {len(train)} of them",
+                        "labels that differ", "train on more sessions, or leave this fold out")
+    if hasattr(network, "prepare"):
+        network.prepare(train.windows)
     with loop.deterministic():
-        network.to(device)
+        loss_of = _loss_of(network.to(device), labels, device)
         optimiser = stage.cycle.optimiser(network)
         identity = "" if checkpoint is None else hash_content(
             [asdict(stage), seed, type(train).__name__, weights_hash(network), _digest(train), _digest(valid)])
         return loop.run(
             network, optimiser, stage.epochs,
-            lambda epoch, generator: _train_epoch(network, optimiser, train, stage, epoch, generator),
-            lambda: _valid_loss(network, valid), seed, checkpoint, identity, show_progress, report)
+            lambda epoch, generator: _train_epoch(network, optimiser, train, stage, loss_of, epoch, generator),
+            lambda: float(loss_of(_all_logits(network, valid), valid.windows.labels)),
+            seed, checkpoint, identity, show_progress, report)
 
 
 def predict(network, samples):
-    """Probability of running of each image or window, shape (n,), float64."""
+    """What is decoded of each image or window, float64; see :func:`calcium_decoding.models.training.predict`."""
     with loop.deterministic():
-        return expit(_all_logits(network, samples).cpu().numpy().astype(np.float64))
+        return head_of(network).decoded(_all_logits(network.to(samples.device), samples).cpu().numpy())
 
 
 def inference_batch(frames, device="cpu"):
@@ -251,7 +253,16 @@ def batches(n, stage, generator):
     return found[:-1] if len(found) > 1 and len(found[-1]) < stage.batch_size else found
 
 
-def _train_epoch(network, optimiser, samples, stage, epoch, generator):
+def _loss_of(network, labels, device):
+    """``loss(outputs, labels)`` of a network, for training labels like these."""
+    head = head_of(network)
+    weights = head.weights(labels)
+    options = {"scale": getattr(network, "scale", None), "weights": None if weights is None else weights.to(device)}
+    return lambda outputs, of: head.loss(
+        outputs, torch.from_numpy(np.asarray(of)).to(outputs.device, head.label_type), **options)
+
+
+def _train_epoch(network, optimiser, samples, stage, loss_of, epoch, generator):
     network.train()
     steps = batches(len(samples), stage, generator)
     total = 0.0
@@ -262,7 +273,7 @@ def _train_epoch(network, optimiser, samples, stage, epoch, generator):
         optimiser.zero_grad(set_to_none=True)
         with _half_precision(samples.device):
             logits = samples.logits(network, which)
-        loss = binary_cross_entropy_with_logits(logits.float(), samples.labels[which.to(samples.labels.device)])
+        loss = loss_of(logits.float(), samples.windows.labels[which.numpy()])
         loss.backward()
         optimiser.step()
         total += float(loss.detach()) * len(which)
@@ -273,10 +284,6 @@ def _all_logits(network, samples):
     network.eval()
     with torch.inference_mode(), _half_precision(samples.device):
         return samples.all_logits(for_inference(network)).float()
-
-
-def _valid_loss(network, samples):
-    return float(binary_cross_entropy_with_logits(_all_logits(network, samples), samples.labels))
 
 
 def _half_precision(device):

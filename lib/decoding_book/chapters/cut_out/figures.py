@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
-from calcium_decoding.explain import patches, shap_maps
+from calcium_decoding.explain import shap_maps
 from calcium_decoding.plotting.style import DECODED, NULL_COLOUR, SIGNAL, legend_beside, simulated_mark
 from decoding_book.chapters.cut_out import occlusion_tables
 
@@ -134,20 +134,3 @@ def _finished(ax, of, said):
     if said:
         ax.set_title(said, color=RED, fontsize=10, fontweight="bold", pad=18)
     return simulated_mark(ax, of)
-
-
-def pieces(shape, ax):
-    """One patch of each kind, and the grid of cells, in an image of so many rows and columns."""
-    drawn = {"a square": patches.squares(shape)[10], "a square over the edge": patches.edges(shape)[11],
-             "a disc": patches.discs(shape)[24], "the pair of S3 Fig": patches.limb_pair(shape)}
-    picture = np.ones((*shape, 3))
-    for colour, (name, cut) in zip(sns.color_palette("colorblind"), drawn.items(), strict=False):
-        picture[cut.mask] = 0.5 * picture[cut.mask] + 0.5 * np.array(colour)
-        ax.plot([], [], "s", color=colour, label=name)
-    ax.imshow(picture)
-    for i in range(1, patches.GRID):
-        ax.axhline(i * shape[0] / patches.GRID - 0.5, color=NULL_COLOUR, lw=0.4)
-        ax.axvline(i * shape[1] / patches.GRID - 0.5, color=NULL_COLOUR, lw=0.4)
-    ax.set(xlabel="column (pixels)", ylabel="row (pixels)", title="pieces, and the grid of 8 x 8 cells")
-    legend_beside(ax)
-    return ax
