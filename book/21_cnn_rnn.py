@@ -98,7 +98,7 @@ held = (window <= image) & (image < window + length)
 new = held & ((image == window + length - 1) | (window == 0))
 ax.pcolormesh(held + 1.0 * new, cmap="Blues", vmax=2.5, edgecolors="white")
 ax.set(xlabel="image", ylabel="window", xticks=[], yticks=[], ylim=(8, 0),
-       title=f"8 windows use {held.sum()} features; {new.sum()} have to be computed")
+       title=f"8 windows use {held.sum()} features; {new.sum()} to compute")
 
 # %% [markdown]
 # When the CNN is frozen, features do not even change from epoch to epoch, network to network, or k to k: they are kept
