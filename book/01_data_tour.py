@@ -21,6 +21,9 @@
 # baseline.
 
 # %%
+import pandas as pd
+
+from calcium_decoding.data import published
 from calcium_decoding.evaluation import cards
 from calcium_decoding.plotting import interactive, style
 from decoding_book.chapter import start
@@ -54,7 +57,8 @@ start_s = data_tour.interesting_start_s(recording, show_s)
 fig, axes = style.stack(2, heights=(3, 1.2))
 title = axes[0].set_title(f"{recording.id}: {recording.signal_unit}")
 rois = data_tour.spread_of_rois(recording)
-behaviour = data_tour.main_behaviour(recording)
+preferred = ("speed_cm_s", "velocity", "wheel", *recording.behaviour)
+behaviour = next(name for name in preferred if name in recording.behaviour)
 style.traces(recording, rois, start_s, show_s, axes[0])
 ax = style.behaviour_trace(recording, behaviour, start_s, show_s, axes[1])
 
@@ -66,7 +70,10 @@ ax = style.behaviour_trace(recording, behaviour, start_s, show_s, axes[1])
 # the label was made. Read these lines before using a data set.
 
 # %%
-tables.show(data_tour.note_table(data))
+noticed = [(note, each.id) for each in data.recordings for note in each.notes]
+noticed = pd.DataFrame(noticed, columns=["note", "id"]).groupby("note", sort=False)
+notes = noticed["id"].agg(**{"first in": "first", "recordings": "count"})
+tables.show(notes.reset_index().head(12))
 
 # %% [markdown]
 # ## How much do the animals run?
@@ -97,7 +104,8 @@ tables.show(shares, decimals=1)
 # %%
 correlations = data_tour.correlations_with_running(data)
 fig, (ax,) = style.panels(1, width=9, height=3.4)
-groups = data_tour.roi_groups(data)
+as_in_study = {each.n_roi for each in data.recordings} == {50}
+groups = list(published.roi_table()["group"]) if as_in_study else None
 ax = style.correlation_with_running(data, correlations.values, ax, groups)
 
 # %% [markdown]

@@ -20,8 +20,12 @@
 # both as a movie and as traces, and worlds in which a decoder must fail or succeeds for the wrong reason.
 
 # %%
+import pandas as pd
+
+from calcium_decoding.data import published
 from calcium_decoding.evaluation import cards
 from calcium_decoding.plotting import brain, style
+from calcium_decoding.simulation import widefield
 from decoding_book.chapter import start
 from decoding_book.chapters import data_tour, simulated_truth, tables
 
@@ -80,11 +84,12 @@ axes = simulated_truth.component_traces(session, 8, start_s, 30, axes)
 place = session.anatomy
 fig, axes = style.panels(3, width=12, height=3.6)
 title, label = "resting fluorescence", "camera counts"
-brain.show_image(place.resting, axes[0], label, title, simulated=True)
-brain.parcel_map(place, axes[1], simulated=True)
+brain.show_image(place.resting, chapter.dataset, axes[0], label, title)
+simulated_truth.parcel_map(place, axes[1])
 driven = session.maps()["driven"]
 title, label = "driven by running", "SD (% dF/F)"
-ax = brain.show_image(driven, axes[2], label, title, "magma", simulated=True)
+ax = brain.show_image(
+    driven, chapter.dataset, axes[2], label, title, "magma")
 
 # %% [markdown]
 # The mean image around the onsets of running, as change from the rest before. First the brain jerks: outline and
@@ -96,7 +101,8 @@ movie = session.movie()
 times_s = (-1.0, 0.0, 0.3, 0.7, 1.5, 2.5)
 changes, n_onsets = simulated_truth.onset_average(session, movie, times_s)
 fig, axes = style.panels(len(times_s), width=12, height=2.6)
-axes = brain.strip(changes, times_s, axes, "change (%)", place.brain)
+axes = simulated_truth.strip(
+    changes, times_s, axes, "change (%)", place.brain)
 print(f"mean of {n_onsets} onset(s) of one session")
 
 # %% [markdown]
@@ -112,7 +118,9 @@ ax = simulated_truth.two_view_traces(
     session, traces, (3, 8, 16, 20), start_s, 30, ax)
 
 # %%
-tables.show(simulated_truth.agreement_table(views))
+agreement = views[["r", "slope"]].agg(["min", "median", "max"]).T
+agreement.columns = ["least", "median", "largest"]
+tables.show(agreement.rename_axis("over 50 ROIs").reset_index())
 
 # %% [markdown]
 # ## Worlds
@@ -121,7 +129,8 @@ tables.show(simulated_truth.agreement_table(views))
 # is fooled by it: `calcium-decoding data simulate --world NAME --out FOLDER` writes any of them, movies included.
 
 # %%
-tables.show(simulated_truth.world_table())
+says = [(name, world.says) for name, world in widefield.WORLDS.items()]
+tables.show(pd.DataFrame(says, columns=["world", "what holds in it"]))
 
 # %% [markdown]
 # Two cheap decoders in a small data set of each world, trained on one animal and tested on another: logistic regression
@@ -161,10 +170,13 @@ tables.show(simulated_truth.calibration_table(measured, stored))
 # agrees by construction.
 
 # %%
-correlations = data_tour.correlations_with_running(chapter.dataset)
-correlations = correlations.mean().to_numpy()
+correlations = data_tour.correlations_with_running(chapter.dataset).mean()
+real = published.roi_table()["mean_run_correlation"]
 fig, (ax,) = style.panels(1, width=4.2, height=4)
-ax = simulated_truth.correlation_pattern(correlations, ax)
+ax.plot(real, correlations, "o", alpha=0.7, ms=5)
+ax.axline((0, 0), slope=1, color=style.NULL_COLOUR, ls=":", lw=1)
+ax.set(xlabel="published r, real mice", ylabel="simulated r", aspect="equal")
+ax = style.simulated_mark(ax, chapter.dataset)
 
 # %% [markdown]
 # ## What this does not show
@@ -184,7 +196,9 @@ ax = simulated_truth.correlation_pattern(correlations, ax)
 # What the numbers depend on: the same data, split, seed, code and parameters give them again.
 
 # %%
-by_world = simulated_truth.world_means(scores)
+by_world = [
+    cards.summarise(f"{decoder} in {world}", rows["auc"])[0]
+    for (world, decoder), rows in scores.groupby(["world", "model"], sort=False)]
 null = "the world no_link, decoded like the others"
 card = chapter.card([experiment, raw], null=null, scores=[*measured, *by_world])
 tables.show(card.origin())

@@ -24,6 +24,9 @@
 # session, and five controls.
 
 # %%
+import numpy as np
+import pandas as pd
+
 from calcium_decoding.experiments import compare
 from calcium_decoding.plotting import brain, comparisons, style
 from calcium_decoding.preprocessing import confounds
@@ -77,15 +80,13 @@ example = data_tour.example_of_test(experiment)
 seen = movie_tables.view(experiment, example)
 fig, axes = style.panels(4, width=14, height=3.4)
 brain.show_image(
-    seen.scaling.mean, axes[0], "camera counts", "mean picture",
-    simulated=simulated)
-movie_tables.colour_image(
-    seen.image, axes[1], f"image at {seen.frame / chapter.rate_hz:.0f} s",
-    simulated)
+    seen.scaling.mean, example, axes[0], "camera counts", "mean picture")
+title = f"image at {seen.frame / chapter.rate_hz:.0f} s"
+movie_tables.colour_image(seen.image, example, axes[1], title)
 movie_tables.change(
-    seen.image[2] - seen.image[0], axes[2], "last frame − first", simulated)
+    seen.image[2] - seen.image[0], example, axes[2], "last frame − first")
 ax = movie_tables.change(
-    seen.run_less_rest, axes[3], "running − rest", simulated)
+    seen.run_less_rest, example, axes[3], "running − rest")
 
 # %% [markdown]
 # Frames are normalised as in the study's code: less the mean image of the session, over **one** number, the standard
@@ -98,7 +99,13 @@ ax = movie_tables.change(
 #   instead.
 
 # %%
-tables.show(movie_tables.scaling_table([seen]))
+change = seen.run_less_rest
+tables.show(pd.DataFrame([{
+    "recording": example.id, "mean": seen.scaling.mean.mean(),
+    "SD of all pixels": seen.scaling.sd,
+    "SD of the mean picture": seen.scaling.mean.std(),
+    "SD over time, normalised": seen.sd_over_time,
+    "run less rest, largest": None if change is None else np.abs(change).max()}]))
 
 # %% [markdown]
 # ## Train and test
@@ -178,7 +185,7 @@ tables.show(tables.score_table([*cnn, *rois], nulls, chapter.dataset))
 
 # %%
 fig, (ax,) = style.panels(1, width=7, height=3.8)
-ax = movie_tables.sessions(cnn, ax, simulated)
+ax = movie_tables.sessions(cnn, ax)
 
 # %%
 tables.show(movie_tables.session_table(cnn, chapter.dataset))
@@ -219,7 +226,7 @@ ax = comparisons.strip(found, ax, simulated=simulated, nulls=nulls)
 # %%
 controls = {result.name: result.folds for result in found}
 fig, (ax,) = style.panels(1, width=9, height=3.6)
-ax = movie_tables.shares(cnn, controls, ax, simulated)
+ax = movie_tables.shares(cnn, controls, ax)
 
 # %%
 tables.show(confounds.control_table(cnn, controls))

@@ -25,6 +25,8 @@
 # look-ahead of each window.
 
 # %%
+import numpy as np
+
 from calcium_decoding.experiments import compare
 from calcium_decoding.plotting import comparisons, style
 from decoding_book.chapter import start
@@ -90,7 +92,13 @@ first = networks.split(",")[0]
 
 # %%
 fig, (ax,) = style.panels(1, width=8, height=2.6)
-ax = movie_tables.shared_features(images_each_side, ax)
+length = 2 * images_each_side + 1
+window, image = np.indices((8, 7 + length))
+held = (window <= image) & (image < window + length)
+new = held & ((image == window + length - 1) | (window == 0))
+ax.pcolormesh(held + 1.0 * new, cmap="Blues", vmax=2.5, edgecolors="white")
+ax.set(xlabel="image", ylabel="window", xticks=[], yticks=[], ylim=(8, 0),
+       title=f"8 windows use {held.sum()} features; {new.sum()} to compute")
 
 # %% [markdown]
 # When the CNN is frozen, features do not even change from epoch to epoch, network to network, or k to k: they are kept
@@ -119,7 +127,7 @@ comparisons.strip(
     compared, axes[0], simulated=simulated, nulls=nulls,
     published=None if chapter.dataset.compare_with_study else False)
 trained = [fold for result in compared for fold in result.folds]
-ax = movie_tables.validation_losses(trained, axes[1], simulated)
+ax = movie_tables.validation_losses(trained, axes[1])
 
 # %%
 tables.show(compare.table(compared))

@@ -25,6 +25,9 @@
 # places, a peak that is chosen on other animals, and in a simulation where the ground truth lies.
 
 # %%
+import numpy as np
+from matplotlib.colors import to_rgb
+
 from calcium_decoding.experiments import compare
 from calcium_decoding.explain import occlusion, patches, shap_maps
 from calcium_decoding.plotting import interactive, style
@@ -65,7 +68,6 @@ jobs = 0  # folds at a time; 0: one a processor
 chapter = start("22_cut_out", globals(), movies=True)
 experiment = chapter.plan_images(n_folds=folds)
 pool = {"store": chapter.store, "jobs": jobs or None}
-simulated = chapter.dataset.simulated
 shape = experiment.input.image_shape(chapter.dataset)
 
 # %% [markdown]
@@ -82,7 +84,22 @@ shape = experiment.input.image_shape(chapter.dataset)
 
 # %%
 fig, (ax,) = style.panels(1, width=7, height=3.6)
-ax = figures.pieces(shape, ax)
+drawn = {"a square": patches.squares(shape)[10],
+         "a square over the edge": patches.edges(shape)[11],
+         "a disc": patches.discs(shape)[24],
+         "the pair of S3 Fig": patches.limb_pair(shape)}
+picture = np.ones((*shape, 3))
+for i, (name, cut) in enumerate(drawn.items()):
+    colour = np.array(to_rgb(f"C{i}"))
+    picture[cut.mask] = 0.5 * picture[cut.mask] + 0.5 * colour
+    ax.plot([], [], "s", color=colour, label=name)
+ax.imshow(picture)
+borders = np.arange(1, patches.GRID) / patches.GRID
+ax.vlines(borders * shape[1] - 0.5, -0.5, shape[0] - 0.5, color="grey", lw=0.4)
+ax.hlines(borders * shape[0] - 0.5, -0.5, shape[1] - 0.5, color="grey", lw=0.4)
+ax.set(title="pieces, and the grid of 8 x 8 cells",
+       xlabel="column (pixels)", ylabel="row (pixels)")
+style.legend_beside(ax)
 
 # %% [markdown]
 # Networks are those of chapter 20 where the parameters are the same; they are read and not trained again. Beside them
@@ -118,15 +135,14 @@ tables.show(occlusion_tables.undefined_table(cuts))
 animals = list(dict.fromkeys(cut.animal for cut in cuts))
 found, truth_statement = truth.backdrops(chapter.dataset, animals)
 fig, axes = style.panels(2, width=10, height=4)
-axes = figures.models(
-    cuts, found[animals[0]], axes, simulated, nulls, animals[0])
+axes = figures.models(cuts, found[animals[0]], axes, nulls, animals[0])
 
 # %% [markdown]
 # The mean again, to hover over or to touch: each cell says where it is, what it loses, and its SD over the folds.
 
 # %%
 mean, spread = occlusion_tables.mean_and_sd(cuts)
-interactive.cell_map(mean, spread, found[animals[0]], figures.UNIT, simulated)
+interactive.cell_map(mean, spread, found[animals[0]], figures.UNIT)
 
 # %% [markdown]
 # An SD as large as the mean says that a place matters to some networks and not to others. Brains of different animals
@@ -138,7 +154,7 @@ interactive.cell_map(mean, spread, found[animals[0]], figures.UNIT, simulated)
 
 # %%
 fig, axes = figures.grid(len(animals), columns=3, width=4)
-axes = figures.animals(cuts, found, axes, simulated, nulls)
+axes = figures.animals(cuts, found, axes, nulls)
 
 # %% [markdown]
 # And by session. Two sessions of one animal share the network and the brain; what differs between *them* is a matter
@@ -149,7 +165,7 @@ axes = figures.animals(cuts, found, axes, simulated, nulls)
 rows = occlusion_tables.session_maps(cuts)[:12]
 said = shap_maps.warning(cuts, nulls)
 fig, axes = figures.grid(len(rows), columns=4)
-axes = figures.sessions(rows, found, axes, said, simulated)
+axes = figures.sessions(rows, found, axes, said)
 
 # %% [markdown]
 # ## Left and right
@@ -172,7 +188,7 @@ occlusion_tables.show(
 
 # %%
 fig, (ax,) = style.panels(1, width=8, height=3.4)
-ax = figures.sides(cuts, ax, simulated)
+ax = figures.sides(cuts, ax)
 
 # %%
 occlusion_tables.show(occlusion_tables.animal_table(cuts), cuts, nulls)
@@ -189,7 +205,7 @@ occlusion_tables.show(occlusion_tables.animal_table(cuts), cuts, nulls)
 pairs = occlusion.run(
     experiment, model, patches.pairs(shape), every=test_every, **pool)
 fig, (ax,) = style.panels(1, width=7, height=3.8)
-ax = figures.pairs(pairs, ax, simulated)
+ax = figures.pairs(pairs, ax)
 
 # %%
 occlusion_tables.show(occlusion_tables.pair_table(pairs), pairs, nulls)
@@ -223,10 +239,14 @@ occlusion_tables.show(occlusion_tables.shape_table(cuts, discs), cuts, nulls)
 print(truth_statement)
 agreement = truth.agreement(cuts, found)
 fig, (ax,) = style.panels(1, width=9, height=3.6)
-ax = figures.landmarks(agreement, ax, said, simulated)
+ax = figures.landmarks(agreement, ax, said)
 
 # %%
-occlusion_tables.show(truth.agreement_table(agreement), cuts, nulls)
+by_landmark = agreement.groupby("landmark", sort=False).agg(**{
+    "animals": ("r", "size"), "rank correlation, mean": ("r", "mean"),
+    "lowest": ("r", "min"), "highest": ("r", "max"),
+    "shifts as high, mean": ("shifts as high", "mean")}).reset_index()
+occlusion_tables.show(by_landmark, cuts, nulls)
 
 # %% [markdown]
 # What this implies, and what not:

@@ -56,7 +56,6 @@ jobs = 0  # folds at a time; 0: one a processor
 # %%
 chapter = start("23_shap", globals())
 experiment = chapter.plan(n_folds=folds)
-simulated = chapter.dataset.simulated
 spec, rate_hz = experiment.spec, chapter.rate_hz
 
 # %% [markdown]
@@ -99,8 +98,8 @@ tables.show(shap.fold_table(maps))
 
 # %%
 fig, axes = style.panels(2, width=13, height=6)
-ax = shap.roi_by_frame(maps, spec, rate_hz, axes[0], simulated)
-ax = shap.roi_by_frame(nulls, spec, rate_hz, axes[1], simulated)
+ax = shap.roi_by_frame(maps, spec, rate_hz, axes[0])
+ax = shap.roi_by_frame(nulls, spec, rate_hz, axes[1])
 
 # %% [markdown]
 # The scales differ. Recurrent networks are read at their last frame and tend to forget early ones, so late frames have
@@ -124,7 +123,7 @@ ax = shap.by_frame(maps, nulls, spec, rate_hz, ax, chapter.dataset)
 by_roi = shap.roi_table(maps, nulls, chapter.dataset)
 largest_first = by_roi.sort_values("mean", ascending=False, kind="stable")
 fig, (ax,) = style.panels(1, width=13, height=4)
-ax = shap.bars(maps, largest_first, ax, simulated)
+ax = shap.bars(maps, largest_first, ax)
 
 # %%
 tables.show(largest_first.head(12))

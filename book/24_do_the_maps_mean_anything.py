@@ -61,7 +61,6 @@ jobs = 0  # folds at a time; 0: one a processor
 # %%
 chapter = start("24_do_the_maps_mean_anything", globals())
 experiment = chapter.plan(n_folds=folds)
-simulated = chapter.dataset.simulated
 spec, rate_hz = experiment.spec, chapter.rate_hz
 pool = {"store": chapter.store, "jobs": jobs or None}
 
@@ -108,7 +107,7 @@ truth, statement = shap.ground_truth(chapter.dataset)
 drive = None if truth.empty else truth["share_driven"].to_numpy()
 print(statement)
 fig, (ax,) = style.panels(1, width=13, height=3.6)
-ax = figures.maps_by_roi(found, drive, ax, simulated)
+ax = figures.maps_by_roi(found, drive, ax)
 
 # %% [markdown]
 # One fold, window by window, as the package shap draws it: to the right, what speaks for running; the colour says
@@ -116,7 +115,7 @@ ax = figures.maps_by_roi(found, drive, ax, simulated)
 
 # %%
 fig, (ax,) = style.panels(1, width=9, height=4.6)
-ax = figures.beeswarm(found[0], ax, simulated)
+ax = figures.beeswarm(found[0], ax)
 
 # %% [markdown]
 # ## Small worlds with a known answer
@@ -173,12 +172,12 @@ asked_of = {"planted": found, "all": found,
             "single_area": in_worlds.get("single_area", (found, None))[0]}
 fig, axes = style.panels(3, width=14, height=3.6)
 for ax, test in zip(axes, ("planted", "single_area", "all"), strict=True):
-    figures.strip(rows, test, ax, simulated, asked_of[test])
+    figures.strip(rows, test, ax, asked_of[test])
 
 # %%
 fig, axes = style.panels(3, width=14, height=3.6)
 for ax, test in zip(axes, ("labels", "animals", "seeds"), strict=True):
-    figures.strip(rows, test, ax, simulated, found)
+    figures.strip(rows, test, ax, found)
 
 # %% [markdown]
 # ## What the network loses without its largest ROIs
@@ -191,8 +190,8 @@ for ax, test in zip(axes, ("labels", "animals", "seeds"), strict=True):
 
 # %%
 fig, axes = style.panels(2, width=12, height=4)
-figures.curves(found, "deletion", axes[0], simulated)
-figures.curves(found, "insertion", axes[1], simulated)
+figures.curves(found, "deletion", axes[0])
+figures.curves(found, "insertion", axes[1])
 ax = axes[0].legend(fontsize=7)
 
 # %% [markdown]
@@ -209,10 +208,9 @@ fig, axes = style.panels(3, width=15, height=3.8)
 both = {"film as it was": found, "played backwards": played}
 timed = {name: in_worlds[name][0] for name in in_worlds if name in ("lead", "lag")}
 look = figures.by_frame
-look(flat, spec, rate_hz, axes[0], simulated=True)
-look(timed, spec, rate_hz, axes[1], simulated=True)
-ax = look(both, spec, rate_hz, axes[2], simulated=simulated,
-          dashed=["played backwards"])
+look(flat, spec, rate_hz, axes[0])
+look(timed, spec, rate_hz, axes[1])
+ax = look(both, spec, rate_hz, axes[2], dashed=["played backwards"])
 
 # %% [markdown]
 # ## The table

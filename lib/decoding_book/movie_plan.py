@@ -20,16 +20,14 @@ _NAMED = 5  # notes on movies that a page shows
 
 
 def plan(parameters, dataset, frozen=None, images_each_side=None):
-    """The experiment that the parameters of a chapter on movies describe.
+    """The experiment that the parameters of a chapter on movies describe, on all folds of the split, not audited yet.
 
-    ``parameters``: of :class:`decoding_book.parameters.Cnn` or :class:`~decoding_book.parameters.CnnRnn`; ``frozen``,
-    ``images_each_side``: in place of what they say. Returns Experiment: on all folds of the split, not audited yet.
-    Frames are scaled by their session where the split lies across recordings, by the training frames where it lies
-    within. Raises ParameterError, LeakError: the split cannot be made on these data. Raises DataError: a recording
-    without a movie.
+    ``frozen``, ``images_each_side``: in place of what the parameters say. Frames are scaled by their session where the
+    split lies across recordings, by the training frames where it lies within. Raises ParameterError, LeakError: the
+    split cannot be made on these data; DataError: a recording without a movie.
     """
-    regime = dataset.regime if parameters.regime == "auto" else parameters.regime
     p = parameters
+    regime = dataset.regime if p.regime == "auto" else p.regime
     frozen = getattr(p, "frozen", False) if frozen is None else frozen
     # Where nothing recurrent is decoded, the widest input is one image.
     each_side = getattr(p, "images_each_side", 0) if images_each_side is None else images_each_side
@@ -50,10 +48,7 @@ def _sequence(p, frozen):
 
 
 def described(experiment, rate_hz):
-    """What an experiment on movies feeds to its network, in words for a page.
-
-    ``experiment``: of Movies. Returns a list of (str, str): label and text.
-    """
+    """What an experiment on movies feeds to its network, in words for a page: list of (label, text)."""
     seen, settings = experiment.input, experiment.training
     rows, columns = seen.image_shape(experiment.dataset)
     size = f"{rows} x {columns} pixels" + (f" (means of {seen.bin_px} x {seen.bin_px})" if seen.bin_px > 1 else "")
@@ -67,12 +62,11 @@ def described(experiment, rate_hz):
 
 
 def open_movies(dataset, folder):
-    """The data set with movies that map and were looked through once.
+    """The data set with movies that map and were looked through once, and notes on them for a page.
 
-    ``dataset``: with a movie of every recording. ``folder``: for copies of movies that cannot be memory-mapped as they
-    lie. Returns ``dataset`` (Dataset): recordings whose movie cannot be read, is saturated, or has many frames without
-    an image are among the refused; ``lines`` (list of str): which movies were converted or have pixels at the ceiling
-    of the camera, in words for a page. Raises DataError: no movie can be used.
+    ``folder``: for copies of movies that cannot be memory-mapped as they lie. Recordings whose movie cannot be read, is
+    saturated, or has many frames without an image are among the refused; notes say which movies were converted or have
+    pixels at the ceiling of the camera. Raises DataError: no movie can be used.
     """
     intake, lines = Intake(strict=False), []
     for recording in progress(dataset.recordings, desc="look through movies", unit="movie", leave=False):
@@ -87,22 +81,21 @@ def open_movies(dataset, folder):
 
 
 def movies_of(dataset):
-    """What movies a data set has, in words for a page: list of str, a line a size and type of pixels."""
+    """What movies a data set has, in words for a page: a line a size and type of pixels."""
     movies = [recording.movie for recording in dataset.recordings if recording.movie is not None]
-    lines = []
-    for kind in dict.fromkeys((*movie.shape[1:], movie.dtype) for movie in movies):
-        rows, columns, dtype = kind
-        frames = [len(movie) for movie in movies if (*movie.shape[1:], movie.dtype) == kind]
+    kinds, lines = {}, []
+    for movie in movies:
+        kinds.setdefault((*movie.shape[1:], movie.dtype), []).append(len(movie))
+    for (rows, columns, dtype), frames in kinds.items():
         lines.append(f"{len(frames)} of {rows} x {columns} pixels, {dtype}, "
                      f"{sum(frames) * rows * columns * dtype.itemsize / 1e9:.2g} GB, read as they are needed")
     return lines
 
 
 def ensure_weights(name):
-    """See that initial weights can be had before anything is trained; fetch them on first use, and say so.
+    """See that initial weights of this name can be had before training; fetch them on first use, and say so.
 
-    ``name``: a name in :data:`calcium_decoding.models.images.cnn.WEIGHTS`. Returns str: what was fetched, for a page;
-    empty if nothing was. Raises DataError: the weights cannot be had; the message names others.
+    Returns str: what was fetched, for a page. Raises DataError: the weights cannot be had; the message names others.
     """
     known = catalog.load_manifest()
     if name == "imagenet" and download.status(known.entry(HUB_ENTRY)) != "present":
@@ -122,10 +115,7 @@ def ensure_weights(name):
 
 
 def require_movies(name):
-    """Refuse a data set of the manifest that is made without movies, before its sessions are refused one by one.
-
-    Raises ParameterError.
-    """
+    """Refuse, with ParameterError, a data set of the manifest that is made without movies, before its sessions are."""
     known = catalog.load_manifest()
     entry = known.entry(name)
     if entry.kind == "simulated" and not entry.settings.get("movies"):

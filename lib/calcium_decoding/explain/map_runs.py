@@ -49,6 +49,7 @@ class Examined:
     AUC with all ROIs. Of method, ``"random"`` and ``"smooth METHOD"``: AUC by step of deletion and of insertion, see
     :func:`calcium_decoding.explain.attribution.curve_areas`; mean over random maps. ``kept``: ``values``, Deep SHAP by
     window and ROI, and ``inputs``, mean of the ROI over the window. ``reason``: why there is no map; empty if there is.
+    ``simulated``: of the data set.
     """
 
     fold: str
@@ -59,6 +60,7 @@ class Examined:
     curves: dict = field(default_factory=dict)
     kept: dict = field(default_factory=dict)
     reason: str = ""
+    simulated: bool = False
 
     def by_roi(self, method, state="trained"):
         """Map by ROI, shape (n_roi,)."""
@@ -75,8 +77,8 @@ def run(experiment, model="gru", asked=MapSettings(), store=None, jobs=None, lab
 
     ``store``, ``jobs``, ``label``, and what is raised: as for :func:`calcium_decoding.explain.shap_maps.run`.
     """
-    return [Examined(**one) for one in explained(_examined, experiment, model, "maps", store, jobs, label,
-                                                 asked=asdict(asked))]
+    found = explained(_examined, experiment, model, "maps", store, jobs, label, asked=asdict(asked))
+    return [Examined(**one, simulated=experiment.dataset.simulated) for one in found]
 
 
 def run_null(plan, dataset, seed, model, asked, n_folds=0, n=0, store=None, jobs=None):

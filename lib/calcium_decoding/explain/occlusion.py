@@ -38,7 +38,8 @@ class FoldOcclusion:
     ``pooled`` (ndarray, shape (n_patches,), float64): ``auc`` less the same without the patch. ``base`` (dict of str to
     float): AUC of whole images by test session; sessions that have one. ``by_session`` (dict of str to ndarray, shape
     (n_patches,), float64): the drop in each of them. ``undefined`` (dict of str to str): test sessions without an AUC,
-    and why; they are in no mean. ``reason``: why there is nothing of this fold; empty if there is.
+    and why; they are in no mean. ``reason``: why there is nothing of this fold; empty if there is. ``simulated``: of the
+    data set.
     """
 
     fold: str
@@ -50,6 +51,7 @@ class FoldOcclusion:
     by_session: dict = field(default_factory=dict)
     undefined: dict = field(default_factory=dict)
     reason: str = ""
+    simulated: bool = False
 
     @property
     def importance(self):
@@ -91,7 +93,8 @@ def run(experiment, model, patches, store, every=1, jobs=None, label="occlusion"
 
     wanted = {path: path for result in folds if result.scores for path in paths[result.fold]}
     known = stored.run(wanted, stored.load_json, work, label, "patch")
-    return [_fold_occlusion(result, [known.get(path) for path in paths[result.fold]]) for result in folds]
+    return [_fold_occlusion(result, [known.get(path) for path in paths[result.fold]], experiment.dataset.simulated)
+            for result in folds]
 
 
 def decoded(task, patches, every=1):
@@ -149,8 +152,8 @@ def _scores(windows, p_run):
     return content
 
 
-def _fold_occlusion(result, contents):
-    found = FoldOcclusion(result.fold, result.test_group, result.model, reason=result.reason)
+def _fold_occlusion(result, contents, simulated):
+    found = FoldOcclusion(result.fold, result.test_group, result.model, reason=result.reason, simulated=simulated)
     if not result.scores:
         return found
     whole, *without = contents

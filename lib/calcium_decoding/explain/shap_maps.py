@@ -24,7 +24,7 @@ class FoldMap:
     ``animal``: the test group. ``mean_abs`` (ndarray, shape (length, n_roi), float64): absolute Deep SHAP values, mean
     over the explained test windows, in units of the output. Empty where the fold has no score. ``auc``: over all test
     windows. ``base``, ``error``: see :class:`calcium_decoding.explain.deep_shap.Explanation`. ``reason``: why there is
-    no map; empty if there is.
+    no map; empty if there is. ``simulated``: of the data set.
     """
 
     fold: str
@@ -34,6 +34,7 @@ class FoldMap:
     base: float = 0.0
     error: float = 0.0
     reason: str = ""
+    simulated: bool = False
 
     @property
     def by_roi(self):
@@ -63,7 +64,8 @@ def run(experiment, model="gru", n_windows=200, n_background=100, output="probab
                              "change these numbers")
     found = explained(_explained, experiment, model, "shap", store, jobs, label,
                       n_windows=n_windows, n_background=n_background, output=output)
-    return [FoldMap(**one | {"mean_abs": np.array(one.get("mean_abs", np.empty((0, 0))))}) for one in found]
+    return [FoldMap(**one | {"mean_abs": np.array(one.get("mean_abs", np.empty((0, 0)))),
+                             "simulated": experiment.dataset.simulated}) for one in found]
 
 
 def explained(work, experiment, model, name, store=None, jobs=None, label="maps", **asked):

@@ -15,17 +15,14 @@ from calcium_decoding.data.published import roi_table
 from calcium_decoding.models.names import COLOURS, LABELS
 from calcium_decoding.plotting import script
 from calcium_decoding.plotting.brain import anatomy_of
-from calcium_decoding.plotting.style import RUN, SIGNAL, stretches
+from calcium_decoding.plotting.style import RUN, SIGNAL, is_simulated, stretches
 
 MOST_FRAMES = 12_000  # a page that holds more opens slowly
 
 
 @dataclass(frozen=True, eq=False)
 class Browser:
-    """An interactive figure, as a notebook shows it.
-
-    ``layout``: bokeh.models.LayoutDOM. ``says``: what is seen, for who does not see it.
-    """
+    """An interactive figure (a bokeh layout), as a notebook shows it; ``says``: for who does not see it."""
 
     layout: object
     says: str
@@ -37,81 +34,71 @@ class Browser:
 
 
 def recording(of, rois, folds, start_s, length_s=20.0):
-    """Traces and decoded probability of a whole recording, over a time axis that can be moved.
+    """Traces and decoded probability of a whole recording; the shaded window in the strip at the bottom is dragged.
 
-    Parameters
-    ----------
-    of : Recording
-    rois : sequence of int
-        Columns of the signal, counted from 0.
-    folds : sequence of FoldResult
-        Folds that test the recording, one a decoder.
-    start_s, length_s : float
-        What is shown first, seconds.
-
-    Returns
-    -------
-    Browser
-        The strip at the bottom is the whole recording; its shaded window is dragged, or an end of it.
+    ``rois`` (sequence of int): columns of the signal, from 0. ``folds``: FoldResults that test the recording, one a
+    decoder. ``start_s``, ``length_s``: what is shown first. Returns Browser.
     """
     step = -(-of.n_frames // MOST_FRAMES)
     frames = np.arange(0, of.n_frames, step)
     end_s = of.n_frames / of.rate_hz
-    kind = "simulated recording" if of.simulated else "recording"
     shown = Range1d(max(start_s, 0), min(start_s + length_s, end_s), bounds=(0, end_s))
     top = _panel(300, shown, "ROI", "xpan,xwheel_zoom,xbox_zoom,reset", title=of.id)
-    _quiet(top, of.simulated)
+    _simulated_mark(top, of)
     middle = _panel(170, shown, "p(run)", y_range=(-0.03, 1.03))
     whole = _panel(80, Range1d(0, end_s), "", y_range=(0, 1))
+    start, stop = stretches(of.run).T / of.rate_hz
     for panel in (top, middle, whole):
-        _running(panel, of)
+        panel.vstrip(x0=start, x1=stop, fill_color=RUN, fill_alpha=0.15, line_color=None)
     _traces(top, of, list(rois), frames)
-    names = [_probability(middle, fold, of) for fold in folds]
-    if names:
+    for fold in folds:
+        _probability(middle, fold, of)
+    if folds:
         middle.add_layout(middle.legend[0], "above")
         middle.legend.update(orientation="horizontal", click_policy="hide", border_line_color=None, padding=2)
     whole.add_tools(RangeTool(x_range=shown))
     whole.yaxis.visible = False
     whole.xaxis.axis_label = "time (s)" + (f", every {step}th frame drawn" if step > 1 else "")
-    says = (f"An interactive {kind}, {of.id}: traces of {len(rois)} ROIs and the probability of running decoded by "
-            f"{', '.join(names) or 'nothing'}, over {end_s:.0f} s. Stretches in which the animal runs are shaded.")
+    says = (f"An interactive {'simulated ' * of.simulated}recording, {of.id}: traces of {len(rois)} ROIs and the "
+            f"probability of running decoded by {', '.join(LABELS[fold.model] for fold in folds) or 'nothing'}, over "
+            f"{end_s:.0f} s. Stretches in which the animal runs are shaded.")
     return Browser(column(top, middle, whole, sizing_mode="stretch_width"), says)
 
 
 def roi_map(dataset, values, label):
-    """One number a ROI on the cortex; hovering names the ROI, its group and its number.
+    """One number a ROI on the cortex, to hover over; where ROIs lie is known for simulated data with the 50 ROIs.
 
-    ``dataset``: where its ROIs lie must be known: simulated data with the 50 ROIs. Else they are squares in order of
-    number. ``values``: ndarray, shape (n_roi,). ``label``: what the values are, with unit. Returns Browser.
+    Others are squares in order of number. ``values``: shape (n_roi,). ``label``: what they are, with unit. Returns
+    Browser.
     """
     values = np.asarray(values, dtype=float)
-    anatomy = anatomy_of(dataset) if len(values) == 50 else None
-    xs, ys = _squares(len(values)) if anatomy is None else _outlines(anatomy)
-    known = roi_table() if len(values) == 50 else None
-    group = ["–"] * len(values) if known is None else [name.replace("_", "&") for name in known["group"]]
+    of_study = len(values) == 50
+    anatomy = anatomy_of(dataset) if of_study else None
+    if anatomy is None:
+        number, where = np.arange(len(values))[:, None], "squares by number: where they lie is not known"
+        xs = list(number % 10 + np.array([0, 0.95, 0.95, 0]))
+        ys = list(-(number // 10) + np.array([0, 0, 0.95, 0.95]))
+    else:  # the outline of each ROI where its weight is above one half
+        where, height = "where they lie in animal 1", len(anatomy.brain)
+        lines = [max(find_contours(np.pad(parcel, 1), 0.5), key=len) - 1 for parcel in anatomy.parcels]
+        xs, ys = [line[:, 1] for line in lines], [height - line[:, 0] for line in lines]
+    group = roi_table()["group"].str.replace("_", "&") if of_study else ["–"] * len(values)
+    panel = _map_panel(380, 560, f"{label}; {where}", dataset)
     source = {"xs": xs, "ys": ys, "roi": np.arange(1, len(values) + 1), "group": group, "value": values}
-    where = "squares by number: where they lie is not known" if anatomy is None else "where they lie in animal 1"
-    panel = _map_panel(380, 560, f"{label}; {where}", dataset.simulated)
-    patches = panel.patches("xs", "ys", source=source, line_color="white", line_width=1,
-                            fill_color={"field": "value", "transform": _colours(values)})
-    panel.add_tools(HoverTool(renderers=[patches], tooltips=[("ROI", "@roi"), ("group", "@group"),
-                                                             (label, "@value{0.000}")]))
-    panel.add_layout(patches.construct_color_bar(width=10, title=None), "right")
-    best = np.argsort(-np.abs(values))[:3]
-    says = (f"Map of {label} by ROI{', simulated' if dataset.simulated else ''}; {where}. Largest: "
-            + ", ".join(f"ROI {i + 1} with {values[i]:.2f}" for i in best) + ".")
-    return Browser(panel, says)
+    _coloured(panel, panel.patches("xs", "ys", source=source, line_color="white", line_width=1), values,
+              [("ROI", "@roi"), ("group", "@group"), (label, "@value{0.000}")])
+    largest = ", ".join(f"ROI {i + 1} with {values[i]:.2f}" for i in np.argsort(-np.abs(values))[:3])
+    return Browser(panel, f"Map of {label} by ROI{_kind(dataset)}; {where}. Largest: {largest}.")
 
 
-def cell_map(cells, spread, backdrop, label, simulated=False):
-    """A map of square cells over the mean image of an animal; hovering names the cell and its number.
+def cell_map(cells, spread, backdrop, label):
+    """A map of square cells over the mean image of an animal, to hover over; Browser.
 
-    ``cells`` (ndarray, shape (8, 8), or None): a number a cell, or None if there is no map. ``spread`` (ndarray, shape
-    (8, 8), or None): sample SD of the numbers. ``backdrop``: mean image and outline of the brain. ``label``: what the
-    numbers are, with unit. Returns Browser.
+    ``cells`` (shape (8, 8), or None: no map) and ``spread`` (their sample SD, or None). ``backdrop``: mean image,
+    outline of the brain, and whether they are simulated. ``label``: what the numbers are, with unit.
     """
     height, width = backdrop.mean.shape
-    panel = _map_panel(420, 520, label if cells is not None else f"{label}: no map", simulated)
+    panel = _map_panel(420, 520, label if cells is not None else f"{label}: no map", backdrop)
     panel.image([backdrop.mean[::-1]], x=0, y=0, dw=width, dh=height, palette="Greys256")
     for line in find_contours(np.pad(backdrop.brain, 1).astype(float), 0.5):
         panel.line(line[:, 1] - 0.5, height - line[:, 0] + 0.5, color="black", line_width=1.5)
@@ -122,32 +109,40 @@ def cell_map(cells, spread, backdrop, label, simulated=False):
     sd = ["–"] * cells.size if spread is None else [f"{value:.3f}" for value in spread.ravel()]
     source = {"x": (column - 0.5) * side[0], "y": height - (row - 0.5) * side[1], "row": row, "column": column,
               "value": cells.ravel(), "sd": sd}
-    rects = panel.rect("x", "y", *side, source=source, fill_alpha=0.6, line_color=None, hover_line_color="black",
-                       fill_color={"field": "value", "transform": _colours(cells)})
-    panel.add_tools(HoverTool(renderers=[rects], tooltips=[("row, column", "@row, @column"), (label, "@value{0.000}"),
-                                                           ("SD over folds", "@sd")]))
-    panel.add_layout(rects.construct_color_bar(width=10, title=None), "right")
-    best = np.argsort(-cells.ravel())[:3]
-    says = (f"Map of {label} over {cells.shape[0]} by {cells.shape[1]} cells{', simulated' if simulated else ''}. "
-            "Largest: " + ", ".join(f"row {row[i]}, column {column[i]}: {cells.ravel()[i]:.3f}" for i in best) + ".")
-    return Browser(panel, says)
+    rects = panel.rect("x", "y", *side, source=source, fill_alpha=0.6, line_color=None, hover_line_color="black")
+    _coloured(panel, rects, cells, [("row, column", "@row, @column"), (label, "@value{0.000}"),
+                                    ("SD over folds", "@sd")])
+    largest = ", ".join(f"row {row[i]}, column {column[i]}: {cells.ravel()[i]:.3f}"
+                        for i in np.argsort(-cells.ravel())[:3])
+    return Browser(panel, f"Map of {label} over {cells.shape[0]} by {cells.shape[1]} cells{_kind(backdrop)}. "
+                          f"Largest: {largest}.")
 
 
-def _map_panel(height, max_width, title, simulated):
+def _kind(of):
+    return ", simulated" if is_simulated(of) else ""
+
+
+def _map_panel(height, max_width, title, of):
     """A panel without axes in which rows and columns are of one scale."""
     panel = figure(height=height, max_width=max_width, tools="pan,wheel_zoom,reset", sizing_mode="stretch_width",
                    match_aspect=True, title=title)
-    _quiet(panel, simulated)
+    _quiet(panel)
+    _simulated_mark(panel, of)
     panel.axis.visible = False
     return panel
 
 
-def _colours(values):
-    """Light is most where all are of one sign; else blue to red about zero."""
+def _coloured(panel, drawn, values, tooltips):
+    """Colour by ``value`` with a bar: light is most where all are of one sign; else blue to red about zero."""
     top = float(np.nanmax(np.abs(values))) or 1.0
-    if np.nanmin(values) >= 0:
-        return LinearColorMapper(palette=Magma256, low=0, high=top)
-    return LinearColorMapper(palette=diverging_palette(Blues256, Reds256, 255), low=-top, high=top)
+    one_sign = np.nanmin(values) >= 0
+    colours = LinearColorMapper(palette=Magma256 if one_sign else diverging_palette(Blues256, Reds256, 255),
+                                low=0 if one_sign else -top, high=top)
+    for glyph in (drawn.glyph, drawn.hover_glyph):
+        if glyph is not None:
+            glyph.fill_color = {"field": "value", "transform": colours}
+    panel.add_tools(HoverTool(renderers=[drawn], tooltips=tooltips))
+    panel.add_layout(drawn.construct_color_bar(width=10, title=None), "right")
 
 
 def _panel(height, x_range, label, tools="", **options):
@@ -159,18 +154,15 @@ def _panel(height, x_range, label, tools="", **options):
     return panel
 
 
-def _quiet(panel, simulated=False):
-    if simulated:
+def _simulated_mark(panel, of):
+    if is_simulated(of):
         panel.add_layout(Title(text="simulated", text_color="#B00020", align="right", text_font_size="9pt"), "above")
+
+
+def _quiet(panel):
     panel.grid.visible = False
     panel.toolbar.logo = None
     panel.toolbar.active_drag = None  # a finger on the figure scrolls the page until a tool is chosen
-
-
-def _running(panel, of):
-    """Shade the stretches in which the animal runs."""
-    start_s, stop_s = stretches(of.run).T / of.rate_hz
-    panel.vstrip(x0=start_s, x1=stop_s, fill_color=RUN, fill_alpha=0.15, line_color=None)
 
 
 def _traces(panel, of, rois, frames):
@@ -190,7 +182,6 @@ def _traces(panel, of, rois, frames):
 
 
 def _probability(panel, fold, of):
-    """Draw what one decoder says; returns its name."""
     frames, _, p_run = fold.trace(of.id)
     step = -(-len(frames) // MOST_FRAMES)
     name = LABELS[fold.model]
@@ -199,17 +190,3 @@ def _probability(panel, fold, of):
                       legend_label=name)
     panel.add_tools(HoverTool(renderers=[line], description=name, visible=False, tooltips=[
         ("decoder", name), ("time", "@time_s{0.00} s"), ("p(run)", "@p_run{0.00}")]))
-    return name
-
-
-def _outlines(anatomy):
-    """Outline of each ROI where its weight is above one half, rows from the top turned into heights."""
-    height = anatomy.brain.shape[0]
-    found = [max(find_contours(np.pad(parcel, 1), 0.5), key=len) - 1 for parcel in anatomy.parcels]
-    return [line[:, 1] for line in found], [height - line[:, 0] for line in found]
-
-
-def _squares(n, columns=10):
-    """Corners of ``n`` squares in rows of ten."""
-    corners = np.array([[0, 0.95, 0.95, 0], [0, 0, 0.95, 0.95]])
-    return [i % columns + corners[0] for i in range(n)], [-(i // columns) + corners[1] for i in range(n)]

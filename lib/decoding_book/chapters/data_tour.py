@@ -11,10 +11,7 @@ BASELINE_FRAMES = 1000  # as in the study
 
 
 def recording_at(dataset, number):
-    """Recording by its place in the data set, counted from 0.
-
-    Raises ParameterError: the data set has fewer recordings.
-    """
+    """Recording by its place in the data set, counted from 0; ParameterError if there is none."""
     if not 0 <= number < len(dataset.recordings):
         raise ParameterError("example", number, f"0 to {len(dataset.recordings) - 1}, a recording of {dataset.name}",
                              "choose a smaller number")
@@ -34,12 +31,6 @@ def spread_of_rois(recording, n=8):
     return np.unique(np.linspace(0, recording.n_roi - 1, min(n, recording.n_roi)).round().astype(int))
 
 
-def main_behaviour(recording):
-    """Name of the behaviour to plot: speed or whatever stands for it, else the run label."""
-    names = ("speed_cm_s", "velocity", "wheel", *recording.behaviour)
-    return next(name for name in names if name in recording.behaviour)
-
-
 def example_of_test(experiment):
     """The first test recording of the first fold whose test holds both classes (the first fold if none does)."""
     recordings = {r.id: r for r in experiment.dataset.recordings}
@@ -50,20 +41,8 @@ def example_of_test(experiment):
     return recordings[experiment.split.folds[0].test[0].recording]
 
 
-def note_table(dataset):
-    """What the reader noticed: each note once, with how many recordings carry it and the first of them."""
-    rows = [(note, r.id) for r in dataset.recordings for note in r.notes]
-    table = pd.DataFrame(rows, columns=["note", "recording"])
-    counts = table.groupby("note", sort=False)["recording"].agg(["first", "count"]).reset_index()
-    return counts.rename(columns={"first": "first in", "count": "recordings"}).head(12)
-
-
 def run_share_table(dataset):
-    """Share of running frames by animal, percent: mean and sample SD over recordings; published where comparable.
-
-    Returns a DataFrame: ``animal``, ``recordings``, ``run_share_percent``, ``sd_percent``, and ``published_percent`` if
-    the data are the study's own.
-    """
+    """Share of running frames by animal, percent: mean and sample SD over recordings; published where comparable."""
     rows = []
     for number, animal in enumerate(dataset.animals, start=1):
         shares = 100 * np.array([r.run.mean() for r in dataset.of_animal(animal)])
@@ -76,13 +55,10 @@ def run_share_table(dataset):
 
 
 def correlations_with_running(dataset):
-    """Pearson correlation of each ROI, baseline subtracted, with running.
+    """Pearson correlation of each ROI, baseline subtracted, with running: a row an animal, mean over its recordings.
 
-    Recordings without both classes have no correlation and are left out of the mean, as are ROIs that are silent in a
-    recording. Where animals have different ROIs, each animal and ROI is a column of its own.
-
-    Returns DataFrame, shape (n_animals, n_roi): mean over the recordings of an animal; one row called "all" if animals
-    or days differ in their ROIs.
+    Recordings without both classes are left out, as are ROIs that are silent in a recording. Where animals or days
+    differ in their ROIs, each is a column of its own, in one row called "all".
     """
     same = len({r.n_roi for r in dataset.recordings}) == 1
     rows = {}
@@ -102,8 +78,7 @@ def correlations_with_running(dataset):
 def slow_share(dataset):
     """Share of variance slower than the study's 1,000-frame baseline, percent, one value a ROI and animal or day.
 
-    Returns ndarray, shape (n,): ROIs that are silent in a recording have no variance to share and are left out of its
-    mean.
+    ROIs that are silent in a recording have no variance to share and are left out of its mean.
     """
     shares = {}
     for recording in dataset.recordings:
@@ -113,13 +88,6 @@ def slow_share(dataset):
         shares.setdefault((recording.animal, recording.n_roi), []).append(np.where(variance > 0, share, np.nan))
     values = np.concatenate([_mean_of_present(np.array(rows)) for rows in shares.values()])
     return values[np.isfinite(values)]
-
-
-def roi_groups(dataset):
-    """Published group of each ROI where the data set has the study's 50 ROIs, else None."""
-    if {r.n_roi for r in dataset.recordings} == {50}:
-        return list(published.roi_table()["group"])
-    return None
 
 
 def _baseline(recording):

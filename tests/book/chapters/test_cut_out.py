@@ -26,7 +26,7 @@ def bump(row, column, height=0.2, width=1.5):
 def fold(animal, values, auc=0.9, name="", **changes):
     values = np.asarray(values, float)
     content = {"pooled": values, "base": {f"{animal}/s": auc}, "by_session": {f"{animal}/s": values}} | changes
-    return FoldOcclusion(name or f"test={animal}", animal, "cnn", auc, **content)
+    return FoldOcclusion(name or f"test={animal}", animal, "cnn", auc, simulated=True, **content)
 
 
 @pytest.fixture
@@ -39,11 +39,10 @@ def dataset():
     return Dataset("made by hand", (Recording(np.zeros((10, 1)), {"run": np.arange(10) % 2}, 30.0, "m0", "s"),))
 
 
-def test_a_session_counts_once_and_pooled_maps_are_their_own():
+def test_a_session_counts_once_and_has_a_map_of_its_own():
     one = fold("m0", bump(2, 2), base={"m0/a": 0.8, "m0/b": 0.9},
                by_session={"m0/a": bump(2, 2), "m0/b": 3 * bump(2, 2)})
     np.testing.assert_allclose(one.importance, 2 * bump(2, 2))
-    np.testing.assert_allclose(occlusion_tables.maps([one])[0], 2 * occlusion_tables.maps([one], pooled=True)[0])
     (a, b) = occlusion_tables.session_maps([one])
     assert (a[1], b[1]) == ("m0/a", "m0/b")
     np.testing.assert_allclose(3 * a[2], b[2])
@@ -52,10 +51,10 @@ def test_a_session_counts_once_and_pooled_maps_are_their_own():
 def test_mean_and_sd_over_models_and_animals_are_those_of_numpy(cuts):
     more = [*cuts, fold("m0", 5 * bump(4, 2), name="second")]
     each = occlusion_tables.maps(more)
-    mean, sd = occlusion_tables.over(each)
+    mean, sd = occlusion_tables.mean_and_sd(more)
     np.testing.assert_allclose(mean, each.mean(axis=0))
     np.testing.assert_allclose(sd, each.std(axis=0, ddof=1))
-    assert occlusion_tables.over(each[:1])[1] is None
+    assert occlusion_tables.mean_and_sd(more[:1])[1] is None and occlusion_tables.mean_and_sd([]) == (None, None)
     np.testing.assert_allclose(occlusion_tables.by_animal(more)["m0"], each[[0, 4]].mean(axis=0))
 
 
@@ -92,17 +91,17 @@ def test_the_warning_is_there_at_chance_below_the_null_and_without_folds_and_els
 def test_figures_carry_the_warning_in_red_and_name_what_is_simulated():
     at_chance = [fold(f"m{i}", bump(4, 2), auc) for i, auc in enumerate((0.45, 0.62, 0.5))]
     picture = np.add.outer(np.arange(32.0), np.arange(32.0))
-    backdrop = Backdrop(picture, picture > 20, landmarks={"brightness": picture})
+    backdrop = Backdrop(picture, picture > 20, True, landmarks={"brightness": picture})
     found = {f"m{i}": backdrop for i in range(3)}
     _, axes = style.panels(2)
-    figures.models(at_chance, backdrop, axes, simulated=True)
+    figures.models(at_chance, backdrop, axes)
     _, row = figures.grid(3)
-    figures.animals(at_chance, found, row, simulated=True)
+    figures.animals(at_chance, found, row)
     table = truth.agreement(at_chance, found)
     _, (pairs, sides, landmarks) = style.panels(3)
-    figures.pairs(at_chance, pairs, simulated=True)
-    figures.sides(at_chance, sides, simulated=True)
-    figures.landmarks(table, landmarks, shap_maps.warning(at_chance), simulated=True)
+    figures.pairs(at_chance, pairs)
+    figures.sides(at_chance, sides)
+    figures.landmarks(table, landmarks, shap_maps.warning(at_chance))
     for ax in (*axes, *row, pairs, sides, landmarks):
         title = next(t for t in (ax._left_title, ax.title, ax._right_title) if t.get_text())
         assert "NOT ABOVE CHANCE" in title.get_text() and title.get_color() == figures.RED
@@ -164,7 +163,7 @@ def test_a_map_agrees_with_the_landmark_it_was_made_of_and_not_with_another():
     picture, other = np.zeros(SHAPE), np.zeros(SHAPE)
     picture[8:12, 20:24], other[24:28, 4:8] = 1, 1
     values = [picture[cut.mask].mean() for cut in patches.squares(SHAPE)]
-    found = {"m0": Backdrop(np.ones(SHAPE), np.ones(SHAPE, bool), landmarks={
+    found = {"m0": Backdrop(np.ones(SHAPE), np.ones(SHAPE, bool), False, landmarks={
         "here": picture, "there": other, "nowhere": np.ones(SHAPE)})}
     table = truth.agreement([fold("m0", values)], found).set_index("landmark")
     assert table.loc["here", "r"] == pytest.approx(1) and table.loc["here", "shifts as high"] == 1 / 64

@@ -39,7 +39,7 @@ def examined(by_roi, animal="a", auc=0.9, by_frame=(1.0, 1.0, 2.0), fold=None, s
                 for m in attribution.METHODS}
 
     maps = {"trained": of(by_roi)} | ({} if state is None else {"all": of(state)})
-    return Examined(fold or f"test={animal}", animal, auc, auc, maps)
+    return Examined(fold or f"test={animal}", animal, auc, auc, maps, simulated=True)
 
 
 def test_every_method_finds_the_one_roi_that_follows_running(found):
@@ -193,21 +193,22 @@ def test_decoders_at_chance_get_a_red_warning_in_table_and_figures():
     fig, axes = plt.subplots(1, 6)
     for ax, some in zip(axes, (chance, clear), strict=False):
         figures.maps_by_roi(some, None, ax)
-    figures.strip(rows, "planted", axes[2], found=chance)
+    figures.strip(rows, "planted", axes[2], chance)
     figures.by_frame({"x": chance}, WindowSpec(1, 1), 30.0, axes[3])
     figures.against_truth(chance, np.arange(3), "share", axes[4])
     figures.curves(chance, "deletion", axes[5])
     titles = [ax.get_title(loc="left") for ax in axes]
     assert all("NOT ABOVE CHANCE" in titles[i] for i in (0, 2, 3, 4)) and titles[1] == ""
+    assert all("simulated" in [text.get_text() for text in ax.texts] for ax in axes[:5])
     assert "no curves" in axes[5].texts[0].get_text()
     with pytest.raises(ParameterError, match="test"):
-        figures.strip(rows, "taste", axes[2])
+        figures.strip(rows, "taste", axes[2], chance)
     plt.close(fig)
 
 
 def test_figures_of_real_runs(found):
     fig, axes = plt.subplots(1, 4)
-    image = figures.maps_by_roi(found, TRUTH, axes[0], True).images[0].get_array()
+    image = figures.maps_by_roi(found, TRUTH, axes[0]).images[0].get_array()
     assert image.shape == (7, 5) and np.allclose(image.max(axis=1), 1)
     ax = figures.curves(found, "insertion", axes[1])
     lines = {line.get_label(): line.get_ydata() for line in ax.lines}

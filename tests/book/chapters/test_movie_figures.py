@@ -55,9 +55,8 @@ def test_a_view_agrees_with_the_whole_movie_in_memory(dataset, pixels):
     run = recording.run == 1
     np.testing.assert_allclose(seen.run_less_rest, binned[run].mean(axis=0) - binned[~run].mean(axis=0), atol=1e-5)
     assert seen.sd_over_time == pytest.approx(np.sqrt(binned.var(axis=0).mean()), rel=1e-4)
-    row = movie_tables.scaling_table([seen]).iloc[0]
-    assert row["SD of all pixels"] == pytest.approx(movie.std()) and row["mean"] == pytest.approx(movie.mean())
-    assert row["SD of the mean picture"] == pytest.approx(movie.mean(axis=0).std(), rel=1e-4)
+    assert seen.scaling.sd == pytest.approx(movie.std())
+    np.testing.assert_allclose(seen.scaling.mean, movie.mean(axis=0), rtol=1e-6)
 
 
 def test_a_view_within_recordings_is_scaled_by_training_frames(dataset, pixels):
@@ -72,32 +71,33 @@ def test_an_animal_that_only_rests_has_no_difference_and_a_picture_all_the_same(
     lazy = replace(dataset.recordings[0], behaviour={"run": np.zeros(T, np.uint8)})
     seen = movie_tables.view(experiment(dataset), lazy)
     assert seen.run_less_rest is None and seen.frame == T // 2
-    ax = movie_tables.change(seen.run_less_rest, plt.figure().add_subplot(), "difference")
+    ax = movie_tables.change(seen.run_less_rest, lazy, plt.figure().add_subplot(), "difference")
     assert "rest only" in ax.texts[0].get_text()
-    assert movie_tables.scaling_table([seen])["run less rest, largest"].isna().all()
 
 
-def test_every_plot_returns_its_axes_and_says_simulated():
-    cnn = fold(history=History([0.5, 0.4], [0.6, 0.5], 1))
+def test_every_plot_returns_its_axes_and_says_simulated(dataset):
+    recording, cnn = dataset.recordings[0], fold(history=History([0.5, 0.4], [0.6, 0.5], 1))
     image = np.random.default_rng(0).normal(size=(3, 6, 6))
     plots = [
-        lambda ax: movie_tables.colour_image(image, ax, "t", True),
-        lambda ax: movie_tables.change(image[0], ax, "t", True),
-        lambda ax: movie_tables.change(None, ax, "t", True),
-        lambda ax: movie_tables.sessions([cnn], ax, True),
-        lambda ax: movie_tables.shares([cnn], {"edge": [cnn]}, ax, True),
-        lambda ax: movie_tables.validation_losses([cnn], ax, True),
+        lambda ax: movie_tables.colour_image(image, recording, ax, "t"),
+        lambda ax: movie_tables.change(image[0], recording, ax, "t"),
+        lambda ax: movie_tables.change(None, recording, ax, "t"),
+        lambda ax: movie_tables.sessions([cnn], ax),
+        lambda ax: movie_tables.shares([cnn], {"edge": [cnn]}, ax),
+        lambda ax: movie_tables.validation_losses([cnn], ax),
     ]
     for plot in plots:
         ax = plt.figure().add_subplot()
         assert plot(ax) is ax and "simulated" in " ".join(text.get_text() for text in ax.texts)
+    recorded = movie_tables.sessions([replace(cnn, simulated=False)], plt.figure().add_subplot())
+    assert not recorded.texts
 
 
 def test_frames_that_agree_are_grey_and_change_is_coloured():
     image = np.zeros((3, 4, 4))
     image[:, 0, 0] = 2.0
     image[2, 1, 1] = 2.0
-    drawn = movie_tables.colour_image(image, plt.figure().add_subplot()).images[0].get_array()
+    drawn = movie_tables.colour_image(image, [], plt.figure().add_subplot()).images[0].get_array()
     assert drawn[0, 0].tolist() == [1, 1, 1] and drawn[3, 3].tolist() == [0.5, 0.5, 0.5]
     assert drawn[1, 1].tolist() == [0.5, 0.5, 1.0]  # brighter in the last frame: blue
 
@@ -122,7 +122,7 @@ def test_shares_drawn_are_those_explained():
     expected, _ = confounds.explained({f.fold: f.scores["auc"] for f in half},
                                       {f.fold: f.scores["auc"] for f in full})
     assert drawn.get_ydata().tolist() == list(expected.values()) == [0.5, 1.0]
-    assert [text.get_text() for text in ax.texts] == ["no fold"]
+    assert [text.get_text() for text in ax.texts] == ["no fold", "simulated"]
 
 
 def test_losses_drawn_are_means_over_folds_and_dots_the_kept_epochs():
@@ -133,10 +133,3 @@ def test_losses_drawn_are_means_over_folds_and_dots_the_kept_epochs():
     assert mean.get_ydata() == pytest.approx([0.5, 0.6])
     kept = [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines if line.get_marker() == "o"]
     assert kept == [(2, 0.5), (1, 0.4)]
-
-
-@pytest.mark.parametrize("k", [0, 1, 5])
-def test_shared_features_are_counted(k):
-    ax = movie_tables.shared_features(k, plt.figure().add_subplot(), n_windows=6)
-    # One by one: 6 windows of 2k + 1 images. Together they lie over 6 + 2k images.
-    assert f"use {6 * (2 * k + 1)} features; {6 + 2 * k} have" in ax.get_title(loc="left") + ax.get_title()

@@ -22,7 +22,7 @@ def fold(name="test=a,valid=b", group="a", model="cnn", sessions=None, history=N
     which = np.repeat(np.arange(len(sessions)), [len(v) for v, _ in sessions.values()])
     centre = np.concatenate([np.arange(len(v)) for v, _ in sessions.values()])
     return FoldResult(name, group, model, frame_scores(labels, p_run), "", history or History(), tuple(sessions), which,
-                      centre, labels, p_run)
+                      centre, labels, p_run, simulated=True)
 
 
 def dataset(**options):

@@ -10,7 +10,7 @@ from calcium_decoding.evaluation import cards
 from calcium_decoding.evaluation.cards import ResultCard, Score
 from calcium_decoding.experiments.folds import FoldResult
 from calcium_decoding.models.loop import History
-from calcium_decoding.plotting import style
+from calcium_decoding.plotting import brain, style
 from calcium_decoding.simulation import widefield
 from decoding_book.chapters import simulated_truth
 from tests.conftest import ROOT
@@ -78,10 +78,6 @@ def test_a_session_without_an_onset_is_refused():
         simulated_truth.onset_average(session, movie, (0.0,))
 
 
-def test_every_world_is_in_the_table():
-    assert list(simulated_truth.world_table()["world"]) == list(widefield.WORLDS)
-
-
 def test_worlds_score_as_they_say(monkeypatch, tmp_path):
     worlds = {name: widefield.WORLDS[name] for name in ("no_link", "drift_only", "single_area", "motion_artefact_only")}
     monkeypatch.setattr(widefield, "WORLDS", worlds)
@@ -91,8 +87,7 @@ def test_worlds_score_as_they_say(monkeypatch, tmp_path):
     assert means["single_area", "logistic"] > 0.7
     assert means["drift_only", "time_only"] > 0.6
     assert means["motion_artefact_only", "logistic"] > 0.55  # and no neuron follows running there
-    scores = simulated_truth.world_means(table)
-    assert {s.model for s in scores} == {f"{m} in {w}" for w in worlds for m in ("logistic", "time_only")}
+    assert set(means.index) == {(w, m) for w in worlds for m in ("logistic", "time_only")}
 
 
 def fold(model, auc):
@@ -133,12 +128,10 @@ def test_the_stored_calibration_is_within_what_was_wanted():
 
 
 def test_pictures_say_that_they_are_simulated(session, movie):
-    from calcium_decoding.plotting import brain
-
     _, axes = style.panels(3)
-    brain.show_image(session.anatomy.resting, axes[0], "counts", simulated=True)
-    brain.parcel_map(session.anatomy, axes[1], simulated=True)
-    brain.strip(np.zeros((1, 128, 128)) + 1.0, (0.5,), axes[2:], "%", session.anatomy.brain)
+    brain.show_image(session.anatomy.resting, session.recording(), axes[0], "counts")
+    simulated_truth.parcel_map(session.anatomy, axes[1])
+    simulated_truth.strip(np.zeros((1, 128, 128)) + 1.0, (0.5,), axes[2:], "%", session.anatomy.brain)
     for ax in axes:
         assert "simulated" in [t.get_text() for t in ax.texts]
     _, axes = style.stack(7)

@@ -1,4 +1,7 @@
-"""What cut-outs say, as maps, tables and scores: where decoders lose most, on which side, in which animal."""
+"""What cut-outs say, as maps, tables and scores: where decoders lose most, on which side, in which animal.
+
+``cuts`` are FoldOcclusions of the 64 squares, ``pairs`` those of the pair of S3 Fig and its seven other places.
+"""
 
 import numpy as np
 import pandas as pd
@@ -23,41 +26,34 @@ def usable(cuts):
 
 
 def show(table, cuts, nulls=()):
-    """A table as a page shows it, under a red warning where :func:`warning` has one."""
+    """A table as a page shows it, under a red warning where the decoders are not above chance or their null."""
     shown, said = tables.show(table), warning(cuts, nulls)
     red = [{"selector": "caption", "props": "color: #B00020; font-weight: bold; text-align: left;"}]
     return shown.set_caption(said).set_table_styles(red, overwrite=False) if said else shown
 
 
-def maps(cuts, pooled=False):
-    """Map of each usable fold, from the 64 squares: shape (n_folds, 8, 8).
-
-    ``cuts`` (sequence of FoldOcclusion): of :func:`calcium_decoding.explain.patches.squares`. ``pooled``: from the AUC
-    over all test windows, in place of the mean over sessions.
-    """
-    return patches.cell_map([cut.pooled if pooled else cut.importance for cut in usable(cuts)])
-
-
-def over(cell_maps):
-    """Mean and sample SD of maps, each (8, 8); no SD (None) of a single one."""
-    return np.mean(cell_maps, axis=0), np.std(cell_maps, axis=0, ddof=1) if len(cell_maps) > 1 else None
+def maps(cuts):
+    """Map of each usable fold, shape (n_folds, 8, 8); of none, an empty list."""
+    known = usable(cuts)
+    return patches.cell_map([cut.importance for cut in known]) if known else []
 
 
 def mean_and_sd(cuts):
     """Mean map of the usable folds and its sample SD; None where there is no fold, or only one for the SD."""
-    return over(maps(cuts)) if usable(cuts) else (None, None)
+    each = maps(cuts)
+    return (np.mean(each, axis=0) if len(each) else None, np.std(each, axis=0, ddof=1) if len(each) > 1 else None)
 
 
-def by_animal(cuts, pooled=False):
+def by_animal(cuts):
     """Mean map of the folds of each test animal: dict of str to ndarray (8, 8)."""
     animals = np.array([cut.animal for cut in usable(cuts)])
-    return {animal: maps(cuts, pooled)[animals == animal].mean(axis=0) for animal in dict.fromkeys(animals.tolist())}
+    return {animal: maps(cuts)[animals == animal].mean(axis=0) for animal in dict.fromkeys(animals.tolist())}
 
 
 def session_maps(cuts):
     """Map of each test session, mean over the folds that test it, beside the sessions that can have none.
 
-    Returns a list of (str, str, ndarray or None, str): animal, session, map (8, 8), and why there is none.
+    Returns a list of (animal, session, map (8, 8) or None, why there is none).
     """
     found, missing = {}, {}
     for cut in usable(cuts):
@@ -75,13 +71,11 @@ def left_less_right(cell_maps):
 
 
 def peak_cells(cuts, elsewhere=False):
-    """Largest cell of the left half and its mirror image, and what each fold has there.
+    """Largest cell of the left half and its mirror image: list of (row, column), and what each fold has in the two.
 
-    ``cuts``: sequence of FoldOcclusion. ``elsewhere``: choose the cell for each fold by the folds that test other
-    animals. As published it is chosen by the same folds that it is then read from, which makes it large by chance
-    alone, and larger than its mirror image. Returns ``cells`` (list of (int, int)): row and column of the left cell, by
-    fold. Empty if all folds test one animal and ``elsewhere`` is asked for; ``left, right`` (ndarray, shape
-    (n_folds,)).
+    ``elsewhere``: choose the cell for each fold by the folds that test other animals; nothing if there are none. As
+    published it is chosen by the same folds that it is then read from, which makes it large by chance alone, and larger
+    than its mirror image.
     """
     each, animals = maps(cuts), np.array([cut.animal for cut in usable(cuts)])
     cells, left, right = [], [], []
@@ -95,6 +89,15 @@ def peak_cells(cuts, elsewhere=False):
     return cells, np.array(left), np.array(right)
 
 
+def _largest(cells):
+    row, column = np.unravel_index(cells.argmax(), cells.shape)
+    return {"largest cell": _place(row, column), "its importance": cells.max()}
+
+
+def _place(row, column):
+    return f"row {row + 1}, column {column + 1}"
+
+
 def fold_table(cuts):
     """A row a fold: AUC of whole images pooled and by session, largest cell, left less right, what is missing."""
     rows = []
@@ -102,10 +105,8 @@ def fold_table(cuts):
         row = {"fold": cut.fold, "AUC, pooled": None, "AUC, by session": None}
         if not cut.reason:
             cells = patches.cell_map(cut.importance)
-            row_, column = np.unravel_index(cells.argmax(), cells.shape)
-            row |= {"AUC, pooled": cut.auc, "AUC, by session": float(np.mean(list(cut.base.values()))),
-                    "largest cell": f"row {row_ + 1}, column {column + 1}", "its importance": float(cells.max()),
-                    "left less right": float(left_less_right(cells))}
+            row |= {"AUC, pooled": cut.auc, "AUC, by session": np.mean(list(cut.base.values())), **_largest(cells),
+                    "left less right": left_less_right(cells)}
         rows.append(row | {"sessions without AUC": ", ".join(cut.undefined), "no map because": cut.reason})
     return pd.DataFrame(rows)
 
@@ -119,59 +120,52 @@ def undefined_table(cuts):
 def peak_table(cuts, dataset):
     """The left peak and its mirror image, chosen on the same folds as published and on other animals.
 
-    Returns a DataFrame: ``cell``: where the left one lies, rows and columns of the map from 1. Published values
-    are given next to where the data are the study's own.
+    Published values stand beside where the data are the study's own.
     """
     rows = []
     for elsewhere, name in ((False, "the same folds, as published"), (True, "folds that test other animals")):
-        cells, left, right = peak_cells(cuts, elsewhere) if usable(cuts) else ([], [], [])
+        cells, *sides = peak_cells(cuts, elsewhere)
         if not cells:
             continue
-        places = "; ".join(f"row {row + 1}, column {column + 1}" for row, column in dict.fromkeys(cells))
-        row = {"cell chosen on": name, "cell": places}
-        for side, values in (("left", left), ("right, mirrored", right)):
+        row = {"cell chosen on": name, "cell": "; ".join(_place(*cell) for cell in dict.fromkeys(cells))}
+        for side, variant, values in zip(("left", "right, mirrored"), ("left_peak_cell", "right_peak_cell"), sides,
+                                         strict=True):
             row |= {f"{side}, mean": values.mean(), f"{side}, SD": values.std(ddof=1) if len(values) > 1 else None}
             if dataset.compare_with_study:
-                row[f"{side}, published"] = "" if elsewhere else "{:.3f} ± {:.3f}".format(*_published_peak(side))
-        rows.append(row | {"folds": len(left), "animals": len({cut.animal for cut in usable(cuts)})})
+                theirs = published.reported("cutout", "EfficientNet-B0+GRU", variant, "importance")[:2]
+                row[f"{side}, published"] = "" if elsewhere else "{:.3f} ± {:.3f}".format(*theirs)
+        rows.append(row | {"folds": len(cells), "animals": len({cut.animal for cut in usable(cuts)})})
     return pd.DataFrame(rows)
 
 
-def _published_peak(side):
-    variant = "left_peak_cell" if side == "left" else "right_peak_cell"
-    return published.reported("cutout", "EfficientNet-B0+GRU", variant, "importance")[:2]
-
-
 def animal_table(cuts):
-    """A row a test animal: its largest cell, and the left half less the right half of its map."""
+    """A row a test animal: its largest cell and the mirror image, the left half less the right half of its map."""
     rows = []
-    for animal, cells in by_animal(cuts).items() if usable(cuts) else ():
-        row, column = np.unravel_index(cells.argmax(), cells.shape)
+    for animal, cells in by_animal(cuts).items():
+        mirrored = cells[:, ::-1].flat[cells.argmax()]
         rows.append({"tested on": animal, "folds": sum(cut.animal == animal for cut in usable(cuts)),
-                     "largest cell": f"row {row + 1}, column {column + 1}", "its importance": cells.max(),
-                     "mirrored": cells[row, -1 - column], "left less right": left_less_right(cells)})
+                     **_largest(cells), "mirrored": mirrored, "left less right": left_less_right(cells)})
     return pd.DataFrame(rows)
 
 
 def pair_table(pairs):
     """Whole images against the two patches of S3 Fig, and against the same patches in other rows.
 
-    ``pairs`` (sequence of FoldOcclusion): of :func:`calcium_decoding.explain.patches.pairs`. Returns pandas.DataFrame:
-    ``AUC`` mean and SD over folds (pooled, as published), the study's rank-sum test over folds, ours over animals (sign
-    flip, with the smallest p that so few animals allow), and of the seven other places, at how many the mean loss is as
-    large.
+    AUC over folds (pooled, as published), the study's rank-sum test over folds, ours over animals (sign flip, with the
+    smallest p that so few animals allow), and at how many of the seven other places the mean loss is as large.
     """
     known = usable(pairs)
     if not known:
         return pd.DataFrame()
     whole, drops = np.array([cut.auc for cut in known]), np.array([cut.pooled for cut in known])
-    row = {"folds": len(known), "whole picture": whole.mean(), "pair cut out": (whole - drops[:, 0]).mean(),
-           "loss": drops[:, 0].mean(), "SD of loss": drops[:, 0].std(ddof=1) if len(known) > 1 else None}
+    loss = drops[:, 0]
+    row = {"folds": len(known), "whole picture": whole.mean(), "pair cut out": (whole - loss).mean(),
+           "loss": loss.mean(), "SD of loss": loss.std(ddof=1) if len(known) > 1 else None}
     try:
-        row["p, rank sum over folds"] = statistics.rank_sum(whole, whole - drops[:, 0])
+        row["p, rank sum over folds"] = statistics.rank_sum(whole, whole - loss)
     except DataError:
         row["p, rank sum over folds"] = None
-    animals = statistics.by_animal(drops[:, 0], [cut.animal for cut in known]).to_numpy()
+    animals = statistics.by_animal(loss, [cut.animal for cut in known]).to_numpy()
     if len(animals) > 1:
         flip = statistics.sign_flip(animals)
         row |= {"p, sign flip over animals": flip.p, "smallest p possible": flip.floor}
@@ -181,11 +175,9 @@ def pair_table(pairs):
 
 
 def shape_table(cuts, discs):
-    """Discs against the squares with the same centres, a row a fold that has both.
+    """Discs against the 49 squares with the same centres, a row a fold that has both.
 
-    ``cuts``, ``discs`` (sequence of FoldOcclusion): of :func:`calcium_decoding.explain.patches.squares` and
-    :func:`~calcium_decoding.explain.patches.discs`. Returns a DataFrame: ``rank correlation`` over the 49
-    places, and mean and largest importance of each shape. A disc has 0.79 of the area of a square.
+    A disc has 0.79 of the area of a square.
     """
     squares, rows = {cut.fold: cut for cut in usable(cuts)}, []
     for disc in usable(discs):
@@ -193,31 +185,25 @@ def shape_table(cuts, discs):
             one, other = squares[disc.fold].importance[: len(disc.pooled)], disc.importance
             differ = np.ptp(one) > 0 and np.ptp(other) > 0  # a decoder that loses nothing anywhere has no ranks
             rows.append({"fold": disc.fold, "places": len(other),
-                         "rank correlation": float(stats.spearmanr(one, other).statistic) if differ else None,
+                         "rank correlation": stats.spearmanr(one, other).statistic if differ else None,
                          "squares, mean": one.mean(), "discs, mean": other.mean(), "squares, largest": one.max(),
                          "discs, largest": other.max()})
     return pd.DataFrame(rows)
 
 
 def example(cuts):
-    """The session and fold that the study's notebooks show if there, else the first: (FoldOcclusion, session)."""
+    """The fold and session that the study's notebooks show if there, else the first: (FoldOcclusion, str)."""
     known = usable(cuts)
-    named = [cut for cut in known if EXAMPLE_SESSION in {name.rpartition("/")[2] for name in cut.by_session}
-             and cut.animal == EXAMPLE_TEST and f"valid={EXAMPLE_VALID}" in cut.fold]
-    if not known:
-        return None, ""
-    cut = (named or known)[0]
-    session = next((name for name in cut.by_session if named and name.rpartition("/")[2] == EXAMPLE_SESSION),
-                   next(iter(cut.by_session)))
-    return cut, session
+    for cut in known:
+        for session in cut.by_session:
+            if (session.rpartition("/")[2] == EXAMPLE_SESSION and cut.animal == EXAMPLE_TEST
+                    and f"valid={EXAMPLE_VALID}" in cut.fold):
+                return cut, session
+    return (known[0], next(iter(known[0].by_session))) if known else (None, "")
 
 
 def card_scores(cuts, pairs):
-    """Scores for the result card: peak and mirror image, left against right by animal, the pair, the example session.
-
-    ``cuts``, ``pairs`` (sequence of FoldOcclusion): of :func:`calcium_decoding.explain.patches.squares` and
-    :func:`~calcium_decoding.explain.patches.pairs`. Returns a list of Score.
-    """
+    """Scores for the card: peak and mirror image, left against right by animal, the pair, the example session."""
     scores, known = [], usable(cuts)
     if known:
         animals = [cut.animal for cut in known]
@@ -229,21 +215,20 @@ def card_scores(cuts, pairs):
         scores += _over_folds("left less right", left_less_right(maps(cuts)), animals, "importance")
         by = {animal: left_less_right(cells) for animal, cells in by_animal(cuts).items()}
         if len(by) > 1:
-            for name, animal in (("most left animal", max(by, key=by.get)), ("most right animal", min(by, key=by.get))):
-                scores += cards.summarise(name, [by[animal]], "left_less_right", unit="test groups")[:1]
+            for name, value in (("most left animal", max(by.values())), ("most right animal", min(by.values()))):
+                scores += cards.summarise(name, [value], "left_less_right", unit="test groups")[:1]
         cut, session = example(cuts)
         for name, index in EXAMPLE_SQUARES.items():
             scores += cards.summarise(f"{name}, example session", [cut.by_session[session][index]], "importance",
                                       unit="sessions")[:1]
-        cell = np.unravel_index(over(maps(cuts))[0].argmax(), (patches.GRID, patches.GRID))
+        cell = np.unravel_index(mean_and_sd(cuts)[0].argmax(), (patches.GRID, patches.GRID))
         scores += [cards.Score(model="cell of the largest mean", metric=axis, scope="map, from 1", value=float(i + 1))
                    for axis, i in zip(("row", "column"), cell, strict=True)]
     known = usable(pairs)
     if known:
         animals, whole = [cut.animal for cut in known], np.array([cut.auc for cut in known])
-        for name, values in (("whole picture", whole),
-                             ("pair cut out", whole - [cut.pooled[0] for cut in known])):
-            scores += _over_folds(name, values, animals, "auc")
+        scores += _over_folds("whole picture", whole, animals, "auc")
+        scores += _over_folds("pair cut out", whole - [cut.pooled[0] for cut in known], animals, "auc")
     return scores
 
 

@@ -19,13 +19,12 @@ FLAT_ROIS, FLAT_INFORMATIVE, FLAT_GAIN, BOUT = 8, 4, 0.3, 400
 
 
 def examine(names, experiment, model, asked, frames, seed, store=None, jobs=None):
-    """Decoders and their maps in small simulated worlds, trained and explained as in an experiment.
+    """Decoders and their maps in small simulated worlds of three animals, with an experiment's window and training.
 
-    ``names`` (sequence of str): of :data:`TRUTH_OF`. ``experiment``: its window, preprocessing and training are used.
-    ``model``, ``asked``: as for :func:`calcium_decoding.explain.map_runs.run`. ``frames``: of each of nine sessions of
-    three animals, at 30 Hz. ``store``, ``jobs``: as for :func:`calcium_decoding.explain.map_runs.run`. Returns dict of
-    str to (list of Examined, ndarray of shape (50,)): by world: one fold a test animal; and the truth, each ROI's share
-    of variance, mean over sessions.
+    ``names``: of :data:`TRUTH_OF`. ``frames``: of each of nine sessions, at 30 Hz. ``model``, ``asked``, ``store``,
+    ``jobs``: as for :func:`calcium_decoding.explain.map_runs.run`. Returns by world a list of Examined, one fold a test
+    animal; and the truth, shape (50,): each ROI's share of variance, mean over sessions. Raises ParameterError: an
+    unknown world.
     """
     if unknown := set(names) - set(TRUTH_OF):
         raise ParameterError("worlds", ", ".join(sorted(unknown)), f"of {', '.join(TRUTH_OF)}", "name these")
@@ -42,7 +41,7 @@ def examine(names, experiment, model, asked, frames, seed, store=None, jobs=None
 
 
 def planted_lag_frames(name):
-    """Lag of the areas of a world behind behaviour, frames; None where areas have lags of their own."""
+    """Lag of a world's areas behind behaviour, frames; None where areas have lags of their own."""
     lag_s = widefield.WORLDS[name].lag_s
     return None if lag_s is None else lag_s * widefield.RATE_HZ
 
@@ -57,11 +56,9 @@ def one_fold_an_animal(dataset):
 def flat(seed, n_frames=2400):
     """Data in which every frame of a window says equally much: white noise on a level that lasts for long bouts.
 
-    Nothing in the data then favours late frames: a map that does shows a habit of the network or of the method. Three
-    animals, two sessions each, eight ROIs, four of which are higher while the animal runs. A window within a bout has
-    the same distribution at each of its frames; of windows of 31 frames one in thirteen crosses a border.
-
-    ``n_frames``: of each session, at 30 Hz. Returns Dataset.
+    A map that favours late frames then shows a habit of the network or of the method. Three animals, two sessions each,
+    eight ROIs, four of which are higher while the animal runs. A window within a bout has the same distribution at each
+    of its frames; of windows of 31 frames one in thirteen crosses a border. ``n_frames``: of each session, at 30 Hz.
     """
     rng, recordings = np.random.default_rng(seed), []
     for animal in range(1, 4):
@@ -84,8 +81,7 @@ def reversed_in_time(dataset):
 def time_reversed(experiment, model, asked, n, store=None, jobs=None):
     """The first ``n`` folds of an experiment, everything time-reversed; frames are turned back in the maps.
 
-    Returns a list of Examined: a frame that counts because of the data keeps its place; one that counts because the
-    network reads it last comes out first.
+    A frame that counts because of the data keeps its place; one that counts because it is read last comes out first.
     """
     spec, split = experiment.spec, experiment.split
     spec = replace(spec, past_frames=spec.future_frames, future_frames=spec.past_frames,
@@ -103,15 +99,13 @@ def _turned(one):
 
 
 def on_flat(experiment, model, asked, seed, n_frames=2400, store=None, jobs=None):
-    """What a network looks at where all frames say the same, and a network that reads the window from both ends.
+    """What a network looks at where all frames say the same, and one that reads the window from both ends, if any.
 
-    Returns dict of str to list of Examined: by model; the second, ``bigru`` for ``gru``, is left out where there is
-    none with the cell of ``model``.
+    Returns dict of model (``gru`` and ``bigru``, say) to list of Examined.
     """
     dataset = flat(seed, n_frames)
-    both_ways = f"bi{model}"
     recipe = {"name": "scaled", "rate_hz": widefield.RATE_HZ}
     of_flat = Experiment(dataset, one_fold_an_animal(dataset), Traces(recipe, experiment.spec),
                          training=experiment.training)
     return {name: map_runs.run(of_flat, name, asked, store, jobs, f"all frames alike, {name}")
-            for name in (model, both_ways) if name in names.EXPLAINED}
+            for name in (model, f"bi{model}") if name in names.EXPLAINED}

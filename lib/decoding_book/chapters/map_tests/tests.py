@@ -1,8 +1,4 @@
-"""Do maps mean anything? Each method held against truth, random weights, random maps, other folds and flat time.
-
-Every test gives numbers by test animal; the table has their mean over animals with a 95 % t interval. What is wanted of
-each stands in :data:`TESTS`.
-"""
+"""Do maps mean anything? Each method held against truth, random weights, random maps, other folds and flat time."""
 
 import textwrap
 from itertools import combinations
@@ -38,82 +34,76 @@ TESTS = {
 }
 
 
-def rows_of(found, truth=None, nulls=(), again=(), seeds=(), worlds=None, flat=()):
-    """Every test of every method on every test animal.
+def usable(found):
+    """The Examined decoders of folds that have a map."""
+    return [one for one in found if not one.reason]
 
-    ``found`` (list of Examined): the decoders of the chapter, with shuffled weights and curves where asked for.
-    ``truth`` (ndarray, shape (n_roi,)): simulated drive. ``nulls`` (list of Examined): the same folds, trained on
-    labels of other sessions. ``again``, ``seeds`` (list of Examined): other folds of the same test animals; the same
-    folds from other initial weights. ``worlds``: of :func:`decoding_book.chapters.map_tests.scenarios.examine`.
-    ``flat`` (list of Examined): where all frames say the same. Returns a DataFrame: ``test``, ``method``, ``animal``,
-    ``value``. Tests for which there is nothing have no rows.
+
+def rows_of(found, truth=None, nulls=(), again=(), seeds=(), worlds=None, flat=()):
+    """Every test of every method on every test animal: ``test``, ``method``, ``animal``, ``value``, ``simulated``.
+
+    ``found``: Examined decoders of the chapter, with shuffled weights and curves where asked for. ``truth`` (shape
+    (n_roi,)): simulated drive. ``nulls``: the same folds, trained on labels of other sessions. ``again``, ``seeds``:
+    other folds of the same test animals; the same folds from other initial weights. ``worlds``: of
+    :func:`decoding_book.chapters.map_tests.scenarios.examine`. ``flat``: where all frames say the same. Tests for which
+    there is nothing have no rows.
     """
-    found, nulls, again, seeds, flat = (_known(some) for some in (found, nulls, again, seeds, flat))
-    rows = []
+    found, nulls, again, seeds, flat = (usable(some) for some in (found, nulls, again, seeds, flat))
+    agree, rows = attribution.rank_agreement, []
     for method in METHODS:
-        def add(test, animal, value, method=method):
-            rows.append({"test": test, "method": method, "animal": animal, "value": float(value)})
+        def add(test, one, value, method=method):
+            rows.append({"test": test, "method": method, "animal": one.animal, "value": float(value),
+                         "simulated": one.simulated})
 
         for one in found:
             mine = one.by_roi(method)
             if truth is not None:
-                add("planted", one.animal, attribution.rank_agreement(mine, truth))
-                add("precision", one.animal, attribution.precision_at(mine, truth, DRIVEN))
-                add("asymmetry", one.animal, attribution.asymmetry(mine) - attribution.asymmetry(truth))
+                add("planted", one, agree(mine, truth))
+                add("precision", one, attribution.precision_at(mine, truth, DRIVEN))
+                add("asymmetry", one, attribution.asymmetry(mine) - attribution.asymmetry(truth))
             for state in [s for s in one.maps if s != "trained"]:
-                add(state, one.animal, attribution.rank_agreement(mine, one.by_roi(method, state)))
+                add(state, one, agree(mine, one.by_roi(method, state)))
             if one.curves:
                 deletion, insertion = (np.mean(one.curves[method], axis=1) - np.mean(one.curves[f"smooth {method}"],
                                                                                      axis=1))
-                add("deletion", one.animal, -deletion)
-                add("insertion", one.animal, insertion)
+                add("deletion", one, -deletion)
+                add("insertion", one, insertion)
         for test, others in (("labels", nulls), ("folds", again), ("seeds", seeds)):
-            for one, other in _pairs(test, found, others):
-                add(test, one.animal, attribution.rank_agreement(one.by_roi(method), other.by_roi(method)))
+            for one in found:
+                for other in others:  # the same fold, or for "folds" another fold of the same test animal
+                    if one.animal == other.animal and (one.fold == other.fold) == (test != "folds"):
+                        add(test, one, agree(one.by_roi(method), other.by_roi(method)))
         for one, other in combinations(found, 2):
             if one.animal != other.animal:
-                for animal in (one.animal, other.animal):
-                    add("animals", animal, attribution.rank_agreement(one.by_roi(method), other.by_roi(method)))
-        for test, animal, value in _in_worlds(method, worlds or {}):
-            add(test, animal, value)
+                for each in (one, other):
+                    add("animals", each, agree(one.by_roi(method), other.by_roi(method)))
+        for test, one, value in _in_worlds(method, worlds or {}):
+            add(test, one, value)
         for one in flat:
             if (by_frame := one.by_frame(method)) is not None:
-                add("late", one.animal, attribution.late_over_early(by_frame))
-    return pd.DataFrame(rows, columns=["test", "method", "animal", "value"])
+                add("late", one, attribution.late_over_early(by_frame))
+    return pd.DataFrame(rows, columns=["test", "method", "animal", "value", "simulated"])
 
 
 def _in_worlds(method, worlds):
     for name, (found, truth) in worlds.items():
-        for one in _known(found):
+        for one in usable(found):
             if name == "single_area":
-                yield name, one.animal, attribution.precision_at(one.by_roi(method), truth, DRIVEN)
+                yield name, one, attribution.precision_at(one.by_roi(method), truth, DRIVEN)
             elif planted_lag_frames(name) is None:
-                yield name, one.animal, attribution.rank_agreement(one.by_roi(method), truth)
+                yield name, one, attribution.rank_agreement(one.by_roi(method), truth)
     if {"lead", "lag"} <= set(worlds):
-        lead, lag = ({one.animal: one for one in _known(worlds[name][0])} for name in ("lead", "lag"))
+        lead, lag = ({one.animal: one for one in usable(worlds[name][0])} for name in ("lead", "lag"))
         planted = planted_lag_frames("lag") - planted_lag_frames("lead")
         for animal in [a for a in lead if a in lag]:
             frames = [one[animal].by_frame(method) for one in (lead, lag)]
             if frames[0] is not None:
                 centres = [attribution.centre_of_frames(f, 0) for f in frames]
-                yield "lag", animal, (centres[1] - centres[0]) / planted
-
-
-def _pairs(test, found, others):
-    """Pairs to compare: the same fold, or for "folds" another fold of the same test animal."""
-    return [(one, other) for one in found for other in others if one.animal == other.animal
-            and (one.fold == other.fold) == (test != "folds")]
-
-
-def _known(some):
-    return [one for one in some if not one.reason]
+                yield "lag", lead[animal], (centres[1] - centres[0]) / planted
 
 
 def by_animal(rows):
-    """Mean and 95 % t interval over animals of each test and method.
-
-    Returns a DataFrame: ``test``, ``method``, ``mean``, ``low``, ``high`` (None with one animal) and ``animals``.
-    """
+    """``mean``, ``low`` and ``high`` (95 % t interval; None with one animal) over ``animals`` of a test and method."""
     found = []
     for (test, method), some in rows.groupby(["test", "method"], sort=False):
         values = statistics.by_animal(some["value"].to_numpy(), some["animal"].to_numpy()).to_numpy()
@@ -124,10 +114,7 @@ def by_animal(rows):
 
 
 def table(rows):
-    """The table of the chapter: a row a test, a column a method; mean with its interval over animals.
-
-    A method that cannot take a test, as one frame has no lag, has a dash.
-    """
+    """A row a test, a column a method: mean with its interval over animals; a dash where a method cannot be tested."""
     means, lines = by_animal(rows), []
     for test, (says, wanted) in TESTS.items():
         some = means[means["test"] == test].set_index("method")
@@ -146,27 +133,18 @@ def _cell(row):
 
 
 def score_table(named):
-    """AUC of the decoders behind the maps, with a warning where they are not above chance.
-
-    ``named``: dict of str to list of Examined.
-    """
+    """AUC of named sets of decoders behind the maps, with a warning where they are not above chance."""
     rows = []
     for name, found in named.items():
-        known = _known(found)
-        if known:
-            rows.append({"decoders": name, "folds": len(known), "AUC, network": np.mean([one.auc for one in known]),
-                         "AUC, logistic": np.mean([one.auc_logistic for one in known]),
-                         "warning": shap_maps.warning(found)})
-        else:
-            rows.append({"decoders": name, "folds": 0, "warning": shap_maps.warning(found)})
+        known = usable(found)
+        aucs = {} if not known else {"AUC, network": np.mean([one.auc for one in known]),
+                                     "AUC, logistic": np.mean([one.auc_logistic for one in known])}
+        rows.append({"decoders": name, "folds": len(known), **aucs, "warning": shap_maps.warning(found)})
     return pd.DataFrame(rows)
 
 
 def advice(rows):
-    """What to do, as it follows from the table; every sentence has its rule and its numbers.
-
-    Returns str: lines of 84 characters; empty without rows.
-    """
+    """What to do, as it follows from the table, with rule and numbers: lines of 84 characters; empty without rows."""
     means = by_animal(rows).set_index(["test", "method"])
     tests = {test for test, _ in means.index}
     said = []
@@ -219,9 +197,9 @@ def advice(rows):
 
 def card_scores(rows, found):
     """Scores for the result card; what varies with rounding has a scope that a regression test passes over."""
-    scores = summarise("decoder", [one.auc for one in _known(found)])[:1]
-    scores += summarise("logistic", [one.auc_logistic for one in _known(found)])[:1]
-    for row in by_animal(rows).to_dict("records"):
-        scores.append(Score(model=METHODS[row["method"]], metric=f"map_{row['test']}", n=row["animals"],
-                            scope=f"over {row['animals']} animals, mean", value=row["mean"]))
-    return scores
+    known = usable(found)
+    return [summarise("decoder", [one.auc for one in known])[0],
+            summarise("logistic", [one.auc_logistic for one in known])[0],
+            *(Score(model=METHODS[row["method"]], metric=f"map_{row['test']}", n=row["animals"],
+                    scope=f"over {row['animals']} animals, mean", value=row["mean"])
+              for row in by_animal(rows).to_dict("records"))]
