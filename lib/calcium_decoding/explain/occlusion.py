@@ -38,8 +38,8 @@ class FoldOcclusion:
     ``pooled`` (ndarray, shape (n_patches,), float64): ``auc`` less the same without the patch. ``base`` (dict of str to
     float): AUC of whole images by test session; sessions that have one. ``by_session`` (dict of str to ndarray, shape
     (n_patches,), float64): the drop in each of them. ``undefined`` (dict of str to str): test sessions without an AUC,
-    and why; they are in no mean. ``reason``: why there is nothing of this fold; empty if there is. ``simulated``: of the
-    data set.
+    and why; they are in no mean. ``reason``: why there is nothing of this fold; empty if there is. ``simulated``: of
+    the data set.
     """
 
     fold: str
