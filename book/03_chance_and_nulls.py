@@ -76,7 +76,7 @@ scored = [
     for name in ("permuting", "circular_shift", "frame_shuffle")]
 fig, axes = style.panels(3, width=11.5, height=3.4, sharex=True)
 for ax, found in zip(axes, scored, strict=True):
-    ax = chance.distribution(found, ax, example.simulated)
+    ax = chance.distribution(found, ax, example)
 
 # %% [markdown]
 # The decoder scores well above one half **with nothing to decode**: it reads the time in session from the bleaching,
@@ -111,7 +111,7 @@ pipeline = {"name": recipe, "baseline_frames": baseline_frames,
 animals, left_out = chance.score_animals(
     chapter.dataset, draws, seed, pipeline, jobs=jobs or None)
 fig, (ax,) = style.panels(1, width=8.5, height=3.8)
-ax = chance.animals(animals, "repairing", ax, chapter.dataset.simulated)
+ax = chance.animals(animals, "repairing", ax)
 
 # %%
 tables.show(chance.animal_table(animals))

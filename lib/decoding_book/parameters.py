@@ -147,6 +147,8 @@ class RoiRnn(Decoding):
 class WindowsAndLags(Training):
     """11_windows_and_lags"""
 
+    past_frames: int = Field(description="frames of a window before the labelled one", ge=1, le=300)
+    future_frames: int = Field(description="frames of a window after the labelled one", ge=1, le=300)
     model: str = Field(description=f"decoder of windows: {_listed(MODELS)}", pattern=_one(MODELS))
     half_lengths: str = Field(description="half lengths of windows, frames, comma between",
                               pattern=r"^\d{1,3}(,\d{1,3})*$")

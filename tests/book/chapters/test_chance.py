@@ -140,9 +140,9 @@ def test_figure_of_nulls_shows_the_bouts_as_recorded_and_the_shift_in_the_middle
     assert any(t.get_text() == "simulated" for t in ax.texts)
 
 
-def test_figure_of_a_distribution_counts_every_draw(scored, ax):
+def test_figure_of_a_distribution_counts_every_draw(dataset, scored, ax):
     found = scored[0].by_null["repairing"]
-    chance.distribution(found, ax, simulated=True)
+    chance.distribution(found, ax, dataset)
     assert sum(p.get_height() for p in ax.patches) == len(found.null_aucs)
     assert ax.lines[0].get_xdata()[0] == found.observed
     assert f"p = {found.p_value():.3f}" in ax.get_title(loc="left") + ax.get_title()
@@ -153,6 +153,7 @@ def test_figure_of_animals_shows_score_and_clock(scored, ax):
     drawn = [line.get_ydata()[0] for line in ax.lines]
     for one in scored:
         assert one.observed in drawn and one.time_only in drawn
+    assert "simulated" in [text.get_text() for text in ax.texts]
     figure, empty = plt.subplots()
     assert "no animal" in chance.animals([], "repairing", empty).get_title()
     plt.close(figure)

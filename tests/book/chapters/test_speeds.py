@@ -70,10 +70,7 @@ def test_the_fence_is_tukeys_and_the_planted_jumps_are_flagged():
     assert fixed.recordings[1] is data.recordings[1]
 
 
-def test_kept_jumps_are_flagged_all_the_same_and_calm_speeds_are_not():
-    data = Dataset("one", (make_recording("a", "s", 1, jumps=(9,)),))
-    same, flagged, statement = speed_tables.repaired(data, outliers="keep")
-    assert same.recordings[0] is data.recordings[0] and flagged["flagged"].tolist() == [1] and "kept" in statement
+def test_calm_speeds_are_not_flagged():
     assert speed_tables.repaired(make_dataset())[1].empty
 
 
@@ -88,8 +85,6 @@ def test_refusals_and_other_behaviours():
     with pytest.raises(DataError, match="speed_cm_s or velocity"):
         speed_tables.repaired(data)
     assert speed_tables.repaired(data, "wheel")[0] is data
-    with pytest.raises(ParameterError, match="replace"):
-        speed_tables.repaired(make_dataset(), outliers="drop")
     assert Continuous("wheel").unit(data) == "the recording's own unit"
 
 
@@ -191,14 +186,14 @@ def test_the_card_has_scores_by_the_decoders_own_name_and_measured_coverage(foun
 def test_figures_show_every_fold_and_the_truth(found):
     _, axes = plt.subplots(1, 3)
     made_of = speed_tables.parts(found)
-    figures.parts(made_of, axes[0], simulated=True)
+    figures.parts(made_of, axes[0])
     dots = sum(len(line.get_xdata()) for line in axes[0].lines if line.get_marker() in "ov" and line.get_label())
     assert dots == 4 * len(made_of)
     table, _ = conformal.coverage(found[0].folds, [0.5, 0.9], 30)
     figures.coverage(table, axes[1])
     figures.coverage_by_animal(table, 0.9, axes[2])
     assert sum(len(c.get_offsets()) for c in axes[2].collections) == 2 * len(found[0].folds)
-    assert [text.get_text() for text in axes[0].texts] == ["simulated"]
+    assert all([text.get_text() for text in ax.texts] == ["simulated"] for ax in axes)
     plt.close("all")
 
 
@@ -206,7 +201,7 @@ def test_the_trace_shows_the_recorded_speed_and_the_intervals(found):
     place = figures.middle_session(found, 120)
     _, ax = plt.subplots()
     band = conformal.Band(0.9, 4.0)
-    figures.trace(found[:1], place, 120, 30.0, ax, "cm/s", (band, "90 %"), simulated=True)
+    figures.trace(found[0], place, 120, 30.0, ax, "cm/s", (band, "90 %"))
     true = next(line for line in ax.lines if line.get_label() == "true")
     fold = next(f for f in found[0].folds if f.fold == place[0])
     recording = next(r for r in found[0].condition.experiment.dataset.recordings if r.id == place[1])
