@@ -24,7 +24,9 @@
 # measured rates of false alarms.
 
 # %%
-from calcium_decoding.evaluation import linear_null
+import pandas as pd
+
+from calcium_decoding.evaluation import linear_null, nulls
 from calcium_decoding.plotting import style
 from calcium_decoding.simulation import widefield
 from decoding_book.chapter import start
@@ -96,7 +98,9 @@ for ax, found in zip(axes, scored, strict=True):
 # | circular shift, frame shuffle | not for testing |
 
 # %%
-tables.show(chance.null_table())
+tables.show(pd.DataFrame(
+    [(null.title, null.keeps, null.cuts, null.fails) for null in nulls.NULLS.values()],
+    columns=["null", "keeps", "cuts", "fails"]))
 
 # %% [markdown]
 # ## Every animal of the data set

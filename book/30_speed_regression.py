@@ -111,15 +111,16 @@ comparisons.strip(main, axes[1], metric="mae", nulls=nulls)
 label = axes[1].set_ylabel(f"mean absolute error ({unit})")
 
 # %%
-tables.show(speed_tables.score_table(main))
+tables.show(compare.table(main, "r2"), 2)
 
 # %% [markdown]
-# Means with sample SD over folds, all windows of the tested animal pooled. The published figures are shown where the
-# data are the study's or imitate its design; on simulated data they say nothing about each other. By test group, an
-# animal or, where a split is within sessions, a session:
+# R², all windows of the tested animal pooled: mean and sample SD over folds, then each test group, an animal or, where
+# a split is within sessions, a session. The published figures are shown where the data are the study's or imitate its
+# design; on simulated data they say nothing about each other. The mean absolute error in the same way, in the unit of
+# the speed:
 
 # %%
-tables.show(speed_tables.group_table(main))
+tables.show(compare.table(main, "mae"), 2)
 
 # %% [markdown]
 # Differences by fold, then averaged in each animal, with a 95 % interval over animals and the exact sign-flip p, beside
@@ -232,7 +233,7 @@ comparisons.strip(groups, axes[1], metric="mae")
 label = axes[1].set_ylabel(f"mean absolute error ({unit})")
 
 # %%
-tables.show(speed_tables.score_table(groups))
+tables.show(compare.table(groups, "r2"), 2)
 
 # %%
 tables.show(compare.short_tests(roi_sets.pick(groups, sets.groups), metric="r2"))

@@ -55,12 +55,6 @@ def time_only_auc(dataset, animal):
     return linear_null.refit(replace(dataset, recordings=clocks), animal, n_draws=1, jobs=1, label="").observed
 
 
-def null_table():
-    """The nulls by name: what each keeps, what it cuts, when it fails."""
-    return pd.DataFrame([{"null": null.title, "keeps": null.keeps, "cuts": null.cuts, "fails": null.fails}
-                         for null in nulls.NULLS.values()])
-
-
 def animal_table(scored):
     """One row an animal: sessions, score, what time alone and the first null score; by null, p and the least p."""
     rows = []

@@ -83,10 +83,8 @@ def stored_summary(card):
     """AUC of each decoder of a stored card, with what a fold took; empty if there is no card."""
     if card is None:
         return pd.DataFrame()
-    found = card.table()
     rows = []
-    for model in dict.fromkeys(found["model"]):
-        mine = found[found["model"] == model]
+    for model, mine in card.table().groupby("model", sort=False):
         means = mine[mine["scope"].str.match(r"mean of \d+ folds")].set_index("metric")
         seconds = mine.loc[mine["metric"] == "seconds", "value"]
         row = {"decoder": model, "folds": int(means.loc["auc", "n"])}

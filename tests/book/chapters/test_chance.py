@@ -86,11 +86,6 @@ def test_the_card_has_means_over_animals_and_each_animal(scored):
     assert chance.card_scores([]) == []
 
 
-def test_the_null_table_says_something_about_every_null():
-    table = chance.null_table()
-    assert len(table) == len(nulls.NULLS) and (table.map(len) > 8).all(axis=None)
-
-
 def made_up_level():
     rows = [null_level.Row(cell=cell, null=null, test=test, datasets=400, rejected=20, rate=0.05, low=0.03, high=0.08,
                            auc=0.5, null_auc=0.5)

@@ -19,14 +19,10 @@ from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing.windows import WindowSpec
 from calcium_decoding.simulation import widefield
-from calcium_decoding.splits import animal_pairs
 from decoding_book.chapters.regions import roi_sets
 
 ALONE, REFIT = "kept alone", "left out, refitted"
 FILLS = {"zero": "set to 0, not refitted", "mean": "set to its mean, not refitted"}
-WORLD = {"world": "single_area", "animals": 3, "sessions_per_animal": 3}
-
-DRIVEN = widefield.WORLDS["single_area"].only_group
 
 
 def effects(found, sets, without_refit=None):
@@ -74,9 +70,10 @@ def ground_truth(dataset, sets):
     ``share_driven``: share of the variance of its ROIs that running drives through neurons, mean over ROIs and
     sessions; ``sustained``, ``stride``: mean gains in % dF/F.
     """
-    if not dataset.simulated or not sets.groups:
-        return pd.DataFrame(), "no planted truth: " + ("the data are not simulated" if not dataset.simulated
-                                                       else "there are no groups")
+    if not dataset.simulated:
+        return pd.DataFrame(), "no planted truth: the data are not simulated"
+    if not sets.groups:
+        return pd.DataFrame(), "no planted truth: there are no groups"
     try:
         entry = catalog.load_manifest().entry(dataset.name)
         path = catalog.folder(entry) / "truth.npz"
@@ -113,13 +110,12 @@ def one_area_world(seed, frames=1200, store=None, jobs=None):
 
     Three animals, three sessions each, in memory; logistic regression on one frame, which takes seconds.
     """
-    dataset = widefield.dataset(widefield.SimulationSettings(seed=seed, frames_per_session=frames, **WORLD))
+    dataset = widefield.dataset(widefield.SimulationSettings(
+        world="single_area", animals=3, sessions_per_animal=3, seed=seed, frames_per_session=frames))
     sets = replace(roi_sets.sets_of(dataset), limbs={}, sides={}, published={})
-    recipe = {"name": "published", "rate_hz": widefield.RATE_HZ}
-    experiment = Experiment(dataset, animal_pairs(dataset), Traces(recipe, WindowSpec(0, 0)),
+    experiment = Experiment(dataset, "animal_pairs", Traces("published", WindowSpec(0, 0)),
                             training=TrainingSettings(seed=seed))
-    asked = roi_sets.conditions_of(experiment, sets, "logistic")
-    found = compare.run(asked, store, jobs, label="one driven area")
+    found = compare.run(roi_sets.conditions_of(experiment, sets, "logistic"), store, jobs, label="one driven area")
     return found, effects(found, sets)
 
 
@@ -154,7 +150,7 @@ def card_scores(table):
 
 def world_scores(found):
     """All ROIs, the driven group, and all but that in :func:`one_area_world`, as scores of a result card."""
-    driven = DRIVEN.replace("_", "&")
+    driven = widefield.WORLDS["single_area"].only_group.replace("_", "&")
     return [summarise(f"{result.name} (simulated, one driven area)", result.values().values())[0]
             for result in found if result.name in (found[0].name, driven, roi_sets.left_out(driven))]
 

@@ -70,34 +70,6 @@ def conditions_of(experiment, models, ending=""):
             for model in models]
 
 
-def score_table(found):
-    """R2 and mean absolute error: mean, sample SD and median over folds, published figures where they may stand."""
-    rows = []
-    beside = any(result.condition.beside_published for result in found)
-    for result in found:
-        row = {"decoder": result.name, "folds": len(result.evaluable())}
-        for metric, name in (("r2", "R2"), ("mae", "error")):
-            values = list(result.values(metric).values())
-            row[name] = _mean_sd(values)
-            row[f"median {name}"] = f"{np.median(values):.2f}" if values else "none"
-            if beside:
-                row[f"published {name}, real mice"] = (
-                    "{:.2f} ± {:.2f}".format(*result.condition.published_score(metric))
-                    if result.condition.beside_published else "")
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def group_table(found):
-    """R2 and mean absolute error of each test group (an animal, a day): a row a group, two columns a condition."""
-    rows = {}
-    for result in found:
-        for metric, name in (("r2", "R2"), ("mae", "error")):
-            for group, value in result.by_animal(metric).items():
-                rows.setdefault(group, {"tested on": group})[f"{name}, {result.name}"] = f"{value:.2f}"
-    return pd.DataFrame(list(rows.values())).fillna("none")
-
-
 def beyond_classes(scores):
     """Share of what the class means leave unexplained that a decoder explains; below 0 if it does worse than they.
 
@@ -182,12 +154,9 @@ def against_recorded(found, dataset):
 
 def notes_table(found):
     """What does not exist in a fold, and why, and folds without any score: a row each, every note once."""
-    rows = {}
-    for result in found:
-        for fold in result.folds:
-            for note in (*fold.notes, *((f"no score: {fold.reason}",) if fold.reason else ())):
-                rows.setdefault((fold.fold, note), {"fold": fold.fold, "note": note})
-    return pd.DataFrame(list(rows.values()))
+    rows = [(fold.fold, note) for result in found for fold in result.folds
+            for note in (*fold.notes, f"no score: {fold.reason}" if fold.reason else "") if note]
+    return pd.DataFrame(rows, columns=["fold", "note"]).drop_duplicates()
 
 
 def card_scores(found, ending=""):
