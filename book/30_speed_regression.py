@@ -178,8 +178,8 @@ tables.show(speed_tables.parts_table(made_of))
 # %%
 errors = speed_tables.by_speed([main[0], main[-1]])
 fig, axes = style.panels(2, width=11, height=4)
-figures.decoded_by_speed(errors, axes[0], unit)
-ax = figures.error_by_speed(errors, axes[1], unit)
+figures.by_speed(errors, "decoded", axes[0], unit)
+ax = figures.by_speed(errors, "error", axes[1], unit)
 
 # %% [markdown]
 # ## What does smoothing do?

@@ -68,16 +68,12 @@ def animal_table(scored):
     return pd.DataFrame(rows)
 
 
-def above_chance(scored, name="permuting"):
-    """Observed minus mean null AUC of each animal, shape (n_animals,)."""
-    return np.array([one.observed - one.by_null[name].null_aucs.mean() for one in scored])
-
-
-def over_animals(scored, name="permuting"):
+def over_animals(scored, name):
     """A sentence: the exact sign-flip test over animals of what they score above the mean of a null."""
     if len(scored) < 2:
         return f"{len(scored)} animals with a score: nothing can be said about animals"
-    return f"above the null: {statistics.sign_flip(above_chance(scored, name))}"
+    above = [one.observed - one.by_null[name].null_aucs.mean() for one in scored]
+    return f"above the null: {statistics.sign_flip(above)}"
 
 
 def card_scores(scored):

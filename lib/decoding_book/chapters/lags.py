@@ -157,22 +157,17 @@ def table(by_dataset, planted=None):
     Where two data sets have a ``planted`` lag, a last row gives their difference, from which the indicator's delay
     cancels.
     """
-    planted = planted or {}
-    rows, found = [], {}
-    for name, conditions_run in by_dataset.items():
-        found[name] = peaks(conditions_run).set_index("animal")
-        of = found[name]
-        row = {"data": name, "animals": len(of), "peak (s)": of["peak_s"].mean() if len(of) else None,
-               "indicator alone (s)": of["indicator_s"].mean() if len(of) else None}
-        rows.append(row | _estimate(of["lag_s"], planted.get(name)))
+    planted, columns = planted or {}, {"peak (s)": "peak_s", "indicator alone (s)": "indicator_s"}
+    found = {name: peaks(results).set_index("animal").astype(float) for name, results in by_dataset.items()}
+    rows = [{"data": name, "animals": len(mine), **{column: mine[key].mean() for column, key in columns.items()},
+             **_estimate(mine["lag_s"], planted.get(name))} for name, mine in found.items()]
     if len(planted) == 2:
         first, second = planted
         apart = (found[second]["lag_s"] - found[first]["lag_s"]).dropna()
         rows.append({"data": f"{second} less {first}", "animals": len(apart)}
                     | _estimate(apart, planted[second] - planted[first]))
-    columns = ["data", "animals", "peak (s)", "indicator alone (s)", "lag (s)", "low", "high", "planted (s)",
-               "error (s)"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=["data", "animals", *columns, "lag (s)", "low", "high", "planted (s)",
+                                       "error (s)"])
 
 
 def card_scores(by_dataset):

@@ -72,9 +72,9 @@ def test_the_table_has_score_clock_null_and_p_of_each_animal(scored):
 def test_three_animals_cannot_get_below_a_quarter(scored):
     sentence = chance.over_animals(scored, "repairing")
     assert "over 3 animals" in sentence and "p = 0.25" in sentence and "below 1/4" in sentence
-    assert "nothing can be said about animals" in chance.over_animals(scored[:1])
-    above = chance.above_chance(scored, "repairing")
-    np.testing.assert_allclose(above, [o.observed - o.by_null["repairing"].null_aucs.mean() for o in scored])
+    above = np.mean([o.observed - o.by_null["repairing"].null_aucs.mean() for o in scored])
+    assert f"{above:.3f}" in sentence or f"{above:.2f}" in sentence
+    assert "nothing can be said about animals" in chance.over_animals(scored[:1], "repairing")
 
 
 def test_the_card_has_means_over_animals_and_each_animal(scored):

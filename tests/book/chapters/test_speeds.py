@@ -189,6 +189,11 @@ def test_figures_show_every_fold_and_the_truth(found):
     figures.coverage(table, axes[1])
     figures.coverage_by_animal(table, 0.9, axes[2])
     assert sum(len(c.get_offsets()) for c in axes[2].collections) == 2 * len(found[0].folds)
+    errors = speed_tables.by_speed(found[:1])
+    for what in ("decoded", "error"):
+        ax = figures.by_speed(errors, what, plt.figure().add_subplot(), "cm/s")
+        assert sum(len(line.get_xdata()) for line in ax.lines if line.get_marker() == ".") == len(errors)
+        assert what in ax.get_ylabel() and [text.get_text() for text in ax.texts] == ["simulated"]
     assert all([text.get_text() for text in ax.texts] == ["simulated"] for ax in axes)
     plt.close("all")
 

@@ -58,35 +58,26 @@ def trace(result, place, n_frames, rate_hz, ax, unit, band=None):
     return simulated_mark(ax, fold)
 
 
-def decoded_by_speed(table, ax, unit):
-    """Mean decoded speed at each true speed; thin lines are test groups (animals), dots their bins, thick the mean."""
-    _by_speed(table, "decoded", ax)
-    ends = [0, table["speed"].max()] if len(table) else [0, 1]
-    ax.plot(ends, ends, color=NULL_COLOUR, ls="--", lw=1, label="as true")
-    ax.set(xlabel=f"true speed ({unit})", ylabel=f"mean decoded speed ({unit})")
-    return ax
-
-
-def error_by_speed(table, ax, unit):
-    """Mean absolute error at each true speed, as :func:`decoded_by_speed`."""
-    _by_speed(table, "error", ax)
-    ax.set(xlabel=f"true speed ({unit})", ylabel=f"mean absolute error ({unit})", ylim=(0, None))
-    legend_beside(ax)
-    return ax
-
-
 def _colours():
     return {LABELS[model]: colour for model, colour in COLOURS.items()}
 
 
-def _by_speed(table, what, ax):
-    colours = _colours()
+def by_speed(table, what, ax, unit):
+    """Mean ``"decoded"`` speed or absolute ``"error"`` at each true speed; thin lines are test groups, thick the mean."""
     for decoder, mine in table.groupby("decoder", sort=False):
         for _, group in mine.groupby("tested_on", sort=False):
-            ax.plot(group["speed"], group[what], ".-", color=colours[decoder], lw=0.5, ms=3, alpha=0.4)
+            ax.plot(group["speed"], group[what], ".-", color=_colours()[decoder], lw=0.5, ms=3, alpha=0.4)
         mean = mine.groupby("speed")[what].mean()
-        ax.plot(mean.index, mean, color=colours[decoder], lw=2.4, label=decoder)
-    simulated_mark(ax, table)
+        ax.plot(mean.index, mean, color=_colours()[decoder], lw=2.4, label=decoder)
+    if what == "decoded":
+        ends = [0, table["speed"].max()] if len(table) else [0, 1]
+        ax.plot(ends, ends, color=NULL_COLOUR, ls="--", lw=1, label="as true")
+        ax.set_ylabel(f"mean decoded speed ({unit})")
+    else:
+        ax.set(ylabel=f"mean absolute error ({unit})", ylim=(0, None))
+        legend_beside(ax)
+    ax.set_xlabel(f"true speed ({unit})")
+    return simulated_mark(ax, table)
 
 
 def parts(table, ax):
