@@ -60,7 +60,6 @@ jobs = 0  # folds at a time; 0: one a processor
 chapter = start("10_roi_rnn", globals())
 experiment = chapter.plan(n_folds=folds)
 pool = {"store": chapter.store, "jobs": jobs or None}
-simulated = chapter.dataset.simulated
 
 # %% [markdown]
 # The lines above say what is decoded and how it is tested. *Animal pairs* is the published design: each ordered pair
@@ -102,9 +101,9 @@ decoded = chapter.decode(experiment)
 
 # %%
 fig, axes = style.panels(3, width=13, height=3.8)
-style.learning_curves(decoded, axes[0], simulated)
-style.roc_by_role(decoded, axes[1], simulated)
-ax = style.roc_by_group(decoded, axes[2], simulated)
+style.learning_curves(decoded, axes[0])
+style.roc_by_role(decoded, axes[1])
+ax = style.roc_by_group(decoded, axes[2])
 
 # %% [markdown]
 # ## Does the trace follow the animal?
@@ -164,7 +163,7 @@ print(null_statement, their_statement, sep="\n")
 # %%
 fig, (ax,) = style.panels(1, width=7, height=4)
 published = tables.published_scores(chapter.dataset)
-ax = style.fold_scores(decoded, nulls, ax, published, simulated)
+ax = style.fold_scores(decoded, nulls, ax, published)
 
 # %%
 tables.show(tables.score_table(decoded, nulls, chapter.dataset))
@@ -198,13 +197,16 @@ tables.show(tables.not_evaluable_table(decoded))
 # Profile *paper* trains each of them 30 epochs on all the study's frames.
 
 # %%
-compared = compare.run(variants.networks(
-    chapter.plan, networks.split(","), n_folds=sweep_folds),
-    label="networks", **pool) if networks else []
+some = {"n_folds": sweep_folds, "say": False}
+sweep = chapter.plan(**some)
+known = variants.NETWORKS if sweep.recipe["name"] == "published" else None
+asked = {name: sweep.with_(decoders=[name]) for name in networks.split(",") if name}
+compared = compare.compare(
+    asked, published=known, label="networks", **pool) if asked else []
 
 # %%
 fig, (ax,) = style.panels(1, width=10, height=3.8)
-ax = comparisons.strip(compared, ax, simulated=simulated, nulls=nulls)
+ax = comparisons.strip(compared, ax, nulls=nulls)
 
 # %%
 tables.show(compare.table(compared))
@@ -226,14 +228,19 @@ tables.show(compare.short_tests(compared))
 # filter would look at test frames.
 
 # %%
-lengths = [int(length) for length in filters.split(",") if length]
-asked = variants.filters(
-    chapter.plan, lengths, filter_model, n_folds=sweep_folds) if lengths else []
-filtered = compare.run(asked, label="filters", **pool) if asked else []
+asked = {}
+if filters and experiment.recipe["name"] in ("published", "raw"):
+    asked[variants.NO_FILTER] = chapter.plan(recipe="raw", **some)
+    for length in map(int, filters.split(",")):
+        asked[f"{length} frames"] = chapter.plan(
+            recipe="published", changes={"baseline_frames": length}, **some)
+filtered = compare.compare(
+    asked, [filter_model], variants.published_filters(filter_model),
+    label="filters", **pool) if asked else []
 
 # %%
 fig, (ax,) = style.panels(1, width=9, height=3.8)
-ax = comparisons.strip(filtered, ax, simulated=simulated, nulls=nulls)
+ax = comparisons.strip(filtered, ax, nulls=nulls)
 
 # %%
 tables.show(compare.table(filtered))

@@ -58,7 +58,6 @@ jobs = 0  # folds at a time; 0: one a processor
 chapter = start("12_regions", globals())
 experiment = chapter.plan(n_folds=sweep_folds)
 sets = roi_sets.sets_of(chapter.dataset)
-simulated = chapter.dataset.simulated
 print(f"sets     {sets.statement}")
 
 # %% [markdown]
@@ -110,8 +109,8 @@ print(null_statement)
 fig, axes = style.panels(2, width=12.5, height=4, width_ratios=[3, 5])
 panel_d = roi_sets.pick(found, [sets.all, *sets.limbs])
 panel_f = roi_sets.pick(found, sets.groups) or panel_d
-comparisons.strip(panel_d, axes[0], simulated=simulated, nulls=nulls)
-ax = comparisons.strip(panel_f, axes[1], simulated=simulated, nulls=nulls)
+comparisons.strip(panel_d, axes[0], nulls=nulls)
+ax = comparisons.strip(panel_f, axes[1], nulls=nulls)
 
 # %%
 shown = roi_sets.pick(found, [sets.all, *sets.limbs, *sets.groups])
@@ -151,7 +150,7 @@ masked = occlusion.mask_rois(
     experiment, sets.groups, model, chapter.store, jobs or None)
 effects = group_effects.effects(found, sets, masked)
 fig, (ax,) = style.panels(1, width=10, height=4.2)
-ax = figures.effects(effects, ax, simulated=simulated)
+ax = figures.effects(effects, ax)
 
 # %%
 tables.show(group_effects.effect_table(effects))
@@ -198,9 +197,8 @@ tables.show(compare.table(roi_sets.pick(found, [sets.all, *sets.sides])))
 world, world_effects = group_effects.one_area_world(
     seed, store=chapter.store, jobs=jobs or None)
 fig, axes = style.panels(2, width=12, height=4)
-alone, refit = group_effects.ALONE, group_effects.REFIT
-figures.effects(world_effects, axes[0], [alone], simulated=True)
-ax = figures.effects(world_effects, axes[1], [refit], simulated=True)
+figures.effects(world_effects, axes[0], [group_effects.ALONE])
+ax = figures.effects(world_effects, axes[1], [group_effects.REFIT])
 
 # %%
 tables.show(compare.table(world[:6]))
@@ -224,9 +222,10 @@ whole = chapter.plan(say=False)
 small = ["FLa&HLa", *sets.groups] if sets.limbs else [*sets.groups] or [sets.all]
 asked = roi_sets.conditions_of(whole, sets, "logistic", small)
 inside, statement = nested.attempt(
-    chapter.dataset, group_effects.candidates(asked), chapter.store, jobs or None)
+    chapter.dataset, {c.name: (c.model, c.experiment.input) for c in asked},
+    whole.training, chapter.store, jobs or None)
 print(statement)
-tables.show(nested.table(inside))
+tables.show(inside)
 
 # %%
 every = compare.run(asked, chapter.store, jobs or None, label="hindsight")

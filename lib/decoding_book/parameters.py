@@ -137,6 +137,8 @@ class RoiRnn(Training):
 
 
 class WindowsAndLags(Training):
+    past_frames: int = _range("frames of a window before the labelled one", 1, 300)
+    future_frames: int = _range("frames of a window after the labelled one", 1, 300)
     model: str = _one("decoder of windows", names.MODELS)
     half_lengths: str = _list("half lengths of windows, frames", r"\d{1,3}", "whole numbers of at most 3 digits")
     shifts: str = _text("label shifts, frames, 0 among them", r"(-?\d{1,3},)*0(,-?\d{1,3})*",

@@ -52,12 +52,12 @@ def test_every_plot_returns_its_axes_and_says_simulated(tiny_dataset, folds):
         lambda ax: style.behaviour_trace(recording, "run", 0, 5, ax),
         lambda ax: style.run_shares(tiny_dataset, ax),
         lambda ax: style.correlation_with_running(tiny_dataset, correlations, ax),
-        lambda ax: style.learning_curves(results, ax, True),
-        lambda ax: style.roc_by_group(results, ax, True),
-        lambda ax: style.roc_by_role(results, ax, True),
+        lambda ax: style.learning_curves(results, ax),
+        lambda ax: style.roc_by_group(results, ax),
+        lambda ax: style.roc_by_role(results, ax),
         lambda ax: style.decoded_trace(tables.folds_testing(results, recording)[0], recording, 0, 5, ax),
-        lambda ax: style.fold_scores(results, [], ax, None, True),
-        lambda ax: style.histogram(np.arange(9), "x", ax, True),
+        lambda ax: style.fold_scores(results, [], ax),
+        lambda ax: style.histogram(np.arange(9), "x", ax, tiny_dataset),
     ]
     for plot in plots:
         ax = plt.figure().add_subplot()
@@ -65,9 +65,26 @@ def test_every_plot_returns_its_axes_and_says_simulated(tiny_dataset, folds):
         assert ax.get_xlabel() or ax.get_ylabel()
 
 
-def test_recorded_data_are_not_called_simulated(tiny_dataset):
+def test_recorded_data_are_not_called_simulated(tiny_dataset, folds):
     ax = style.traces(replace(tiny_dataset.recordings[0], simulated=False), [0], 0, 5, plt.figure().add_subplot())
     assert "simulated" not in words_on(ax)
+    recorded = [replace(fold, simulated=False) for fold in folds[0]]
+    assert "simulated" not in words_on(style.roc_by_role(recorded, plt.figure().add_subplot()))
+    mixed = [*recorded[:-1], folds[0][-1]]
+    assert "simulated" in words_on(style.fold_scores(mixed, [], plt.figure().add_subplot()))
+
+
+def test_what_is_drawn_says_whether_it_is_simulated(tiny_dataset, folds):
+    recorded = replace(folds[0][0], simulated=False)
+    table = pd.DataFrame({"x": [1.0, 2.0], "simulated": [False, True]})
+    for one in (tiny_dataset, tiny_dataset.recordings[0], folds[0], [recorded, folds[0][1]], table,
+                {"a": recorded, "b": tiny_dataset}, [[], table], True):
+        assert style.is_simulated(one) is True
+    for none in (recorded, [recorded], table[:1], [], {}, False):
+        assert style.is_simulated(none) is False
+    for silent in (table[["x"]], "a", [recorded, 3.0], [True, table[["x"]]]):
+        with pytest.raises(TypeError):
+            style.is_simulated(silent)
 
 
 def test_running_is_shaded_where_the_animal_runs():

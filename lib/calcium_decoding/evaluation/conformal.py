@@ -157,9 +157,9 @@ def coverage(folds, levels, gap_frames):
     Returns
     -------
     table : pandas.DataFrame
-        ``fold``, ``tested_on``, ``calibrated_on``, ``score``, ``level``, ``coverage`` (share of frames, 0 to 1),
-        ``running`` and ``rest`` (the same over frames of either kind; None where there are none or no run label) and
-        ``width`` (mean, unit of the speed).
+        ``fold``, ``tested_on``, ``simulated``, ``calibrated_on``, ``score``, ``level``, ``coverage`` (share of frames,
+        0 to 1), ``running`` and ``rest`` (the same over frames of either kind; None where there are none or no run
+        label) and ``width`` (mean, unit of the speed).
     notes : list of str
         Folds that cannot be calibrated, and why.
     """
@@ -169,8 +169,8 @@ def coverage(folds, levels, gap_frames):
             rows += [row for level in levels for score in SCORES for row in _measured(fold, level, gap_frames, score)]
         except DataError as error:
             notes.append(f"{fold.fold}: {error.where}, {error.found}")
-    names = ["fold", "tested_on", "calibrated_on", "score", "level", "coverage", "running", "rest", "width"]
-    return pd.DataFrame(rows, columns=names), notes
+    return pd.DataFrame(rows, columns=["fold", "tested_on", "simulated", "calibrated_on", "score", "level", "coverage",
+                                       "running", "rest", "width"]), notes
 
 
 def _measured(fold, level, gap_frames, score):
@@ -179,7 +179,7 @@ def _measured(fold, level, gap_frames, score):
         inside = band.covers(fold.labels[which], fold.predicted[which])
         running = fold.running[which] if len(fold.running) else np.full(len(inside), 2)
         by_kind = [float(inside[running == kind].mean()) if (running == kind).any() else None for kind in (1, 0)]
-        yield (fold.fold, fold.test_group, way, score, level, float(inside.mean()), *by_kind,
+        yield (fold.fold, fold.test_group, fold.simulated, way, score, level, float(inside.mean()), *by_kind,
                float(np.mean(high - low)))
 
 

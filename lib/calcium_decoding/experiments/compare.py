@@ -67,6 +67,11 @@ class ConditionResult:
         """The condition's name."""
         return self.condition.name
 
+    @property
+    def simulated(self):
+        """True if any recording of the data set is simulated."""
+        return self.condition.experiment.dataset.simulated
+
     def evaluable(self):
         """Folds that have scores."""
         return [fold for fold in self.folds if fold.scores]
@@ -101,13 +106,17 @@ class Comparison(list):
         return card_scores(self, metric or self.main_score)
 
 
-def compare(experiments, **how):
+def compare(experiments, decoders=None, published=None, values=None, **how):
     """Run several experiments side by side.
 
     Parameters
     ----------
     experiments : dict of str to Experiment
         By label. Of one with several decoders, each makes a condition of its own, ``"label, decoder"``.
+    decoders : sequence, optional
+        In place of those of the experiments.
+    published, values : dict of str to tuple or float, optional
+        Those of :class:`Condition`, by label; a label without any has none.
     **how
         As for :func:`calcium_decoding.experiments.engine.run`.
 
@@ -117,9 +126,9 @@ def compare(experiments, **how):
     """
     conditions = []
     for label, experiment in experiments.items():
-        several = len(experiment.decoders) > 1
-        conditions += [Condition(f"{label}, {name_of(decoder)}" if several else label, experiment, decoder)
-                       for decoder in map(decoder_of, experiment.decoders)]
+        wanted = [decoder_of(decoder) for decoder in decoders or experiment.decoders]
+        conditions += [Condition(f"{label}, {name_of(decoder)}" if len(wanted) > 1 else label, experiment, decoder,
+                                 (values or {}).get(label), (published or {}).get(label)) for decoder in wanted]
     return run(conditions, **how)
 
 

@@ -13,7 +13,7 @@ from calcium_decoding.plotting.style import NULL_COLOUR, SIGNAL, legend_beside, 
 _CHANCE = {"r2": (0.0, "mean of the test frames"), "mae": None}
 
 
-def strip(found, ax, published=None, simulated=False, nulls=None, metric="auc"):
+def strip(found, ax, published=None, nulls=(), metric="auc"):
     """Conditions side by side: a dot a fold, coloured by its test animal; the bar is mean and sample SD over folds.
 
     Parameters
@@ -22,8 +22,6 @@ def strip(found, ax, published=None, simulated=False, nulls=None, metric="auc"):
     published : bool, optional
         Draw published means and SDs as open diamonds: where the condition has one and the data are the study's or
         imitate its design if left out, never if False.
-    simulated : bool
-        Mark the panel as simulated.
     nulls : sequence of FoldResult, optional
         Folds refitted on a null, drawn as a grey band: mean and sample SD.
     metric : str
@@ -33,26 +31,20 @@ def strip(found, ax, published=None, simulated=False, nulls=None, metric="auc"):
                          for fold in result.evaluable()], columns=["place", "tested on", "score"])
     groups = list(dict.fromkeys(rows["tested on"]))
     _chance_and_null(ax, nulls, metric)
-    few = len(groups) <= 8
-    sns.stripplot(rows, x="place", y="score", hue="tested on" if few else None, hue_order=groups if few else None,
-                  palette=_colours(groups) if few else None, color=None if few else SIGNAL, order=range(len(found)),
-                  jitter=0.13, size=4.5, alpha=0.8, ax=ax, zorder=2)
-    labelled = False
-    for place, result in enumerate(found):
-        values = list(result.values(metric).values())
-        if values:
-            sd = np.std(values, ddof=1) if len(values) > 1 else None
-            ax.errorbar(place + 0.26, np.mean(values), sd, fmt="_", color=SIGNAL, ms=10, capsize=3, lw=1.4,
-                        label=None if labelled else "mean, SD over folds")
-            labelled = True
+    colours = {"hue": "tested on", "hue_order": groups, "palette": _colours(groups)}
+    sns.stripplot(rows, x="place", y="score", **(colours if len(groups) <= 8 else {"color": SIGNAL}),
+                  order=range(len(found)), jitter=0.13, size=4.5, alpha=0.8, ax=ax, zorder=2)
+    for place, values in rows.groupby("place")["score"]:
+        ax.errorbar(place + 0.26, values.mean(), values.std() if len(values) > 1 else None, fmt="_", color=SIGNAL,
+                    ms=10, capsize=3, lw=1.4, label="mean, SD over folds")
     _published(ax, found, [place + 0.42 for place in range(len(found))], published, metric)
     ax.set_xticks(range(len(found)), [textwrap.fill(result.name, 11) for result in found])
     ax.set(xlabel="", ylabel=f"{METRIC_LABELS.get(metric, metric)} (a dot is a fold)", xlim=(-0.5, len(found) - 0.4))
     legend_beside(ax)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, [*found, *nulls])
 
 
-def curve(found, ax, xlabel, published=None, simulated=False, nulls=None, metric="auc"):
+def curve(found, ax, xlabel, published=None, nulls=(), metric="auc"):
     """Conditions along a numeric axis: thin lines are test animals, the thick one is the mean over folds, with its SD.
 
     Parameters
@@ -61,7 +53,7 @@ def curve(found, ax, xlabel, published=None, simulated=False, nulls=None, metric
         Each with a ``value``.
     xlabel : str
         Says the unit of ``value``.
-    published, simulated, nulls, metric
+    published, nulls, metric
         As for :func:`strip`.
     """
     found = sorted((r for r in found if r.evaluable()), key=lambda result: result.condition.value)
@@ -82,7 +74,7 @@ def curve(found, ax, xlabel, published=None, simulated=False, nulls=None, metric
     _published(ax, found, x, published, metric)
     ax.set(xlabel=xlabel, ylabel=METRIC_LABELS.get(metric, metric))
     legend_beside(ax)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, [*found, *nulls])
 
 
 def _colours(groups):
@@ -92,7 +84,7 @@ def _colours(groups):
 def _chance_and_null(ax, nulls, metric):
     if chance := _CHANCE.get(metric, (0.5, "chance")):
         ax.axhline(chance[0], color=NULL_COLOUR, ls="--", lw=1, label=chance[1], zorder=1)
-    values = [fold.scores[metric] for fold in nulls or () if fold.scores]
+    values = [fold.scores[metric] for fold in nulls if fold.scores]
     if values:
         mean, sd = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0
         ax.axhspan(mean - sd, mean + sd, color=NULL_COLOUR, alpha=0.25, lw=0, label="null: mean, SD over folds",
