@@ -12,7 +12,8 @@
 # **You will learn** how a gated recurrent unit (GRU) on a window of ROI traces is trained, chosen and tested across
 # animals; whether another network or another filter does better; and what a null says about the score.
 #
-# **Data** any data set of the manifest with a run label; by default simulated: 5 animals, 50 ROIs.
+# **Data** any data set of the manifest with a run label, or with another behaviour of 0 and 1, or of classes, which
+# `-p target NAME` decodes; by default simulated: 5 animals, 50 ROIs. The text says *running* for what is decoded.
 #
 # **Cost** smoke: half a minute; demo, which is what the parameters below say: two to three minutes on 2 cores; paper,
 # the published training: hours (20 folds of 30 epochs on 1.15 million frames, for each network and filter).
@@ -34,6 +35,7 @@ dataset = "simulated"  # name in data_manifest.yaml
 data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
 out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
+target = "run"  # behaviour that is decoded: 0 and 1, or a number a class
 regime = "auto"  # split: auto, or a name in splits.REGIMES
 recipe = "auto"  # preprocessing: auto, or a name in preprocessing.RECIPES
 baseline_frames = 1000  # length of the moving baseline, frames
@@ -75,7 +77,8 @@ pool = {"store": chapter.store, "jobs": jobs or None}
 
 # %%
 example = data_tour.example_of_test(experiment)
-start_s = data_tour.interesting_start_s(example, 60)
+start_s = data_tour.interesting_start_s(
+    example, 60, experiment.task.target(example))
 fig, (ax,) = style.panels(1, height=3.6)
 title = ax.set_title(f"{example.id}: {example.signal_unit}")
 ax = style.traces(example, data_tour.spread_of_rois(example), start_s, 60, ax)
@@ -134,10 +137,11 @@ interactive.recording(example, rois, testing, start_s)
 # *detected* if the decoded probability crosses one half from half a second before it to a second after it; the *delay*
 # is the median over detected onsets, negative where the decoder is early, as one that looks ahead may be. A **false
 # alarm** is a crossing during rest, away from every onset. Means over test animals; the threshold was not tuned, and a
-# decoder that hardly ever crosses it has few false alarms and few detections.
+# decoder that hardly ever crosses it has few false alarms and few detections. Classes have no onsets here.
 
 # %%
-of_onsets = onsets.by_fold(decoded, chapter.rate_hz)
+events = decoded if experiment.task.kind == "binary" else []
+of_onsets = onsets.by_fold(events, chapter.rate_hz)
 by_animal = of_onsets.drop(columns="fold").groupby(["model", "animal"], sort=False)
 tables.show(by_animal.mean().groupby("model", sort=False).mean().reset_index())
 
@@ -162,7 +166,7 @@ print(null_statement, their_statement, sep="\n")
 
 # %%
 fig, (ax,) = style.panels(1, width=7, height=4)
-published = tables.published_scores(chapter.dataset)
+published = tables.published_scores(experiment)
 ax = style.fold_scores(decoded, nulls, ax, published)
 
 # %%

@@ -13,8 +13,9 @@
 # looks ahead in all, preprocessing included; and how to read a label-shift curve: what part of it is behaviour's own
 # smoothness, what part is the indicator's delay, and what is left for the brain.
 #
-# **Data** any data set of the manifest with a run label; by default simulated: 5 animals, 50 ROIs. The last part
-# always uses two simulated worlds whose lag is known.
+# **Data** any data set with ROI traces and a run label, or another behaviour of 0 and 1, which `-p target NAME` decodes
+# (the text says *running* for it); by default simulated: 5 animals, 50 ROIs. The last part always uses two simulated
+# worlds whose lag is known.
 #
 # **Cost** smoke: half a minute; demo, which is what the parameters below say: about two minutes on 2 cores; paper, the
 # published training on every fold: days on such a machine.
@@ -35,6 +36,7 @@ dataset = "simulated"  # name in data_manifest.yaml
 data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
 out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
+target = "run"  # behaviour that is decoded: 0 and 1
 regime = "auto"  # split: auto, or a name in splits.REGIMES
 recipe = "auto"  # preprocessing: auto, or a name in preprocessing.RECIPES
 baseline_frames = 1000  # length of the moving baseline, frames

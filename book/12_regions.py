@@ -12,7 +12,8 @@
 # **You will learn** what a decoder scores when it is given some areas only; why an area that decodes well alone may not
 # be missed when it is left out; and why masking a trained decoder is no substitute for training another one.
 #
-# **Data** any data set with ROI traces and a run label. Groups of areas need the study's 50 ROIs or ROI names that
+# **Data** any data set with ROI traces and a run label, or another behaviour of 0 and 1, which `-p target NAME` decodes
+# (the text says *running* for it). Groups of areas need the study's 50 ROIs or ROI names that
 # tell the area; without them the chapter shows correlations only. By default simulated: 5 animals, 50 ROIs.
 #
 # **Cost** smoke: half a minute; demo, which is what the parameters below say: about two minutes on 2 cores; paper, the
@@ -36,6 +37,7 @@ dataset = "simulated"  # name in data_manifest.yaml
 data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
 out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
+target = "run"  # behaviour that is decoded: 0 and 1
 regime = "auto"  # split: auto, or a name in splits.REGIMES
 recipe = "auto"  # preprocessing: auto, or a name in preprocessing.RECIPES
 baseline_frames = 1000  # length of the moving baseline, frames
@@ -72,7 +74,7 @@ print(f"sets     {sets.statement}")
 # so each animal has a dot here, and the sample SD over animals stands in the table.
 
 # %%
-correlation = roi_sets.correlations(chapter.dataset, baseline_frames)
+correlation = roi_sets.correlations(chapter.dataset, baseline_frames, target)
 by_roi = roi_sets.correlation_table(correlation, sets, chapter.dataset)
 fig, (ax,) = style.panels(1, width=11, height=3.8)
 ax = figures.correlations(correlation, by_roi, chapter.dataset, ax)

@@ -167,7 +167,7 @@ for ax, fold in zip(axes, testing, strict=True):
 
 # %%
 fig, (ax,) = style.panels(1, width=7, height=4)
-published = tables.published_scores(chapter.dataset)
+published = tables.published_scores(experiment)
 ax = style.fold_scores([*cnn, *rois], nulls, ax, published)
 
 # %%

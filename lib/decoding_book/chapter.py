@@ -11,6 +11,7 @@ import numpy as np
 from calcium_decoding import preprocessing, simulation, splits
 from calcium_decoding.data.catalog import folds_folder, project_root
 from calcium_decoding.data.recording import Dataset
+from calcium_decoding.errors import ParameterError
 from calcium_decoding.evaluation import cards
 from calcium_decoding.experiments import compare, engine, tasks
 from calcium_decoding.experiments.inputs import Traces
@@ -56,7 +57,7 @@ class Chapter:
         """
         p = self.parameters
         dataset = dataset or self.dataset
-        task = tasks.task_of(target or getattr(p, "target", "run"), target_smoothing).of(dataset)
+        task = (tasks.task_of(target, target_smoothing) if target else self._event(dataset)).of(dataset)
         regime = dataset.regime if p.regime == "auto" else p.regime
         name = recipe or (recipes.SUITS[regime] if p.recipe == "auto" else p.recipe)
         recipe = {"name": name, "rate_hz": dataset.rate_hz, "baseline_frames": p.baseline_frames, **(changes or {})}
@@ -70,6 +71,14 @@ class Chapter:
             ("input", f"{preprocessing.RECIPES[name]}; windows of {spec.length} frames, "
                       f"{spec.look_ahead_ms(dataset.rate_hz):.0f} ms of them after the labelled frame"),
             ("device", str(settings.torch_device()))])
+
+    def _event(self, dataset):
+        name, decodes = getattr(self.parameters, "target", "run"), getattr(self.parameters, "DECODES", ("binary",))
+        task = tasks.event_of(name, dataset)
+        if task.kind not in decodes:
+            raise ParameterError("target", f"'{name}', which has several classes", "a behaviour of 0 and 1",
+                                 "decode classes in chapter 10_roi_rnn, or make one of them 1 and the others 0")
+        return task
 
     def plan_images(self, dataset=None, n_folds=0, changes=None, say=True):
         """The same on movies; ``changes``: other arguments of :func:`decoding_book.movie_plan.plan`."""

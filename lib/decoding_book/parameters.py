@@ -1,5 +1,7 @@
 """Parameters of the chapters: type, unit, range."""
 
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from calcium_decoding.models import names
@@ -118,13 +120,22 @@ class Training(Traces):
     learning_rate: float = Field(description="step size of Adam", gt=0, le=1)
 
 
+class Events(Training):
+    """Parameters of every chapter that decodes what the animal does."""
+
+    DECODES: ClassVar = ("binary",)
+    target: str = Field(description="behaviour that is decoded: 0 and 1", min_length=1)
+
+
 class SimulatedTruth(Training):
     models: str = _some("decoders", names.MODELS)
     animal: int = _range("whose session is taken apart, counted from 1", 1, 5)
     raw_folds: int = _range("folds decoded without baseline, spread evenly; 0: all", 0, 10_000)
 
 
-class RoiRnn(Training):
+class RoiRnn(Events):
+    DECODES: ClassVar = ("binary", "classes")
+    target: str = Field(description="behaviour that is decoded: 0 and 1, or a number a class", min_length=1)
     models: str = _some("decoders", names.MODELS)
     folds: int = _range("folds of the main comparison, spread evenly; 0: all", 0, 10_000)
     networks: str = _some("decoders on some folds, none if empty", names.MODELS, or_none=True)
@@ -136,7 +147,7 @@ class RoiRnn(Training):
     null_folds: int = _range("folds the null is refitted on, spread evenly; 0: all", 0, 10_000)
 
 
-class WindowsAndLags(Training):
+class WindowsAndLags(Events):
     past_frames: int = _range("frames of a window before the labelled one", 1, 300)
     future_frames: int = _range("frames of a window after the labelled one", 1, 300)
     model: str = _one("decoder of windows", names.MODELS)
@@ -146,14 +157,14 @@ class WindowsAndLags(Training):
     sweep_folds: int = _range("folds of each condition, spread evenly; 0: all", 0, 10_000)
 
 
-class Regions(Training):
+class Regions(Events):
     model: str = _one("decoder of every set of ROIs", names.MODELS)
     sweep_folds: int = _range("folds of every set of ROIs, spread evenly; 0: all", 0, 10_000)
     null_models: str = _one("decoder refitted on permuted sessions; empty: none", names.MODELS, or_none=True)
     null_folds: int = _range("folds the null is refitted on, spread evenly; 0: all", 0, 10_000)
 
 
-class Explaining(Training):
+class Explaining(Events):
     """Parameters of every chapter that asks what a decoder uses."""
 
     model: str = _one("decoder to explain", names.EXPLAINED)

@@ -98,6 +98,16 @@ class FoldResult:
         return ", ".join(dict.fromkeys(name.split("/")[0] for name in self.recordings))
 
     @property
+    def main_score(self):
+        """Name of the score that stands for the others."""
+        return cards.SUMMARISED[self.kind][0]
+
+    @property
+    def chance(self):
+        """Main score of a decoder that knows nothing."""
+        return {"binary": 0.5, "classes": 1 / max(len(self.classes), 1), "continuous": 0.0}[self.kind]
+
+    @property
     def p_run(self):
         """Decoded probabilities of an event, such as running; DataError if none was decoded."""
         return self._of_run(self.predicted)
@@ -191,7 +201,7 @@ class Results(list):
     @property
     def main_score(self):
         """Name of the score that stands for the others."""
-        return cards.SUMMARISED[self[0].kind][0] if self else ""
+        return self[0].main_score if self else ""
 
     def card_scores(self):
         """As scores of a result card; see :func:`calcium_decoding.evaluation.cards.fold_scores`."""
@@ -314,9 +324,9 @@ class FoldTask:
         for role, labels, decoded in (("train", train.labels, on_train),
                                       ("valid", result.valid_labels, result.valid_predicted)):
             scores |= {f"{name}_{role}": value for name, value in self.task.short_scores(labels, decoded).items()}
-        if self.task.kind == "binary":
+        if self.task.kind != "continuous":
             result = replace(result, train_roc=metrics.roc(train.labels, on_train)[1])
-        elif self.task.kind == "continuous" and not self.task.head.shape:
+        elif not self.task.head.shape:
             notes += self._still(result)
         return replace(result, scores=scores, notes=notes)
 

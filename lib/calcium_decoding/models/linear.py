@@ -53,20 +53,27 @@ class LogisticDecoder(FrameDecoder):
 
     def __init__(self, past_frames, every_frames=None, head=BINARY):
         super().__init__(past_frames, every_frames)
-        weight = "balanced" if head.kind == "classes" and head.balanced else None
-        self.head = head
-        self.estimator = LogisticRegression(C=1.0, solver="lbfgs", max_iter=1000, class_weight=weight)
+        self.head, self.estimator = head, _logistic(head)
 
     def fit(self, windows):
         """Fit on all windows of a WindowSet."""
         self.estimator.fit(self.features(windows), windows.labels)
 
     def _of_features(self, features):
-        if self.head.kind == "binary":
-            return self.estimator.decision_function(features)
-        found = np.full((len(features), self.head.size), -np.inf)  # a class that training windows lack
-        found[:, self.estimator.classes_.astype(int)] = self.estimator.predict_log_proba(features)
-        return found
+        return _logits(self.estimator, features, self.head)
+
+
+def _logistic(head):
+    weight = "balanced" if head.kind == "classes" and head.balanced else None
+    return LogisticRegression(C=1.0, solver="lbfgs", max_iter=1000, class_weight=weight)
+
+
+def _logits(estimator, features, head):
+    if head.kind == "binary":
+        return estimator.decision_function(features)
+    found = np.full((len(features), head.size), -np.inf)  # a class that training windows lack
+    found[:, estimator.classes_.astype(int)] = estimator.predict_log_proba(features)
+    return found
 
 
 class TimeDecoder:
@@ -77,8 +84,10 @@ class TimeDecoder:
     Beyond the training times the nearest one counts. Of a session with parts it sees the time within the part.
     """
 
-    head = BINARY
     n_knots = 5  # of cubic splines: how fast the drift may turn
+
+    def __init__(self, head=BINARY):
+        self.head = head
 
     def features(self, windows):
         """Centre frame of each window, shape (n, 1), float64."""
@@ -92,12 +101,12 @@ class TimeDecoder:
             raise DataError("training windows", "all at one time of their recordings", "windows at different times",
                             "train on longer stretches")
         splines = SplineTransformer(degree=3, knots=knots, extrapolation="constant")
-        self.estimator = make_pipeline(splines, LogisticRegression(C=1.0, solver="lbfgs", max_iter=1000))
+        self.estimator = make_pipeline(splines, _logistic(self.head))
         self.estimator.fit(times, windows.labels)
 
     def output(self, windows):
-        """Logits, shape (n,), float64."""
-        return self.estimator.decision_function(self.features(windows)).astype(np.float64)
+        """Logits, shape (n, *head.shape), float64."""
+        return _logits(self.estimator, self.features(windows), self.head).astype(np.float64)
 
 
 # Penalties a linear decoder chooses from: inverse strength of the logistic, as multiples for the ridge regression.

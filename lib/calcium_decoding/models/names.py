@@ -46,7 +46,7 @@ DECODERS = {
     "logistic_window": Row("logistic, window", "#009E73", "logistic regression on every 5th frame of the window",
                            _LOGISTIC, {"every_frames": 5}, _EVENTS),
     "time_only": Row("time only", "#CC79A7", "logistic regression on the time since the recording began, blind to the "
-                     "signal", "linear.TimeDecoder", decodes=("binary",)),
+                     "signal", "linear.TimeDecoder", decodes=_EVENTS),
     "speed_gru": Row("GRU, published", "#56B4E9", "two GRUs, 64 and 32 units, then three dense layers, on the window",
                      _SPEED, decodes=_QUANTITIES),
     "speed_gru_scaled": Row("GRU, scaled", "#0072B2", "the same, in units of mean and SD of the training speed", _SPEED,

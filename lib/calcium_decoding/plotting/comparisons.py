@@ -9,11 +9,8 @@ import seaborn as sns
 from calcium_decoding.evaluation.metrics.frames import METRIC_LABELS
 from calcium_decoding.plotting.style import NULL_COLOUR, SIGNAL, legend_beside, simulated_mark
 
-# Chance level and its label; a mean absolute error has none. 0.5 for other metrics.
-_CHANCE = {"r2": (0.0, "mean of the test frames"), "mae": None}
 
-
-def strip(found, ax, published=None, nulls=(), metric="auc"):
+def strip(found, ax, published=None, nulls=(), metric=None):
     """Conditions side by side: a dot a fold, coloured by its test animal; the bar is mean and sample SD over folds.
 
     Parameters
@@ -24,13 +21,14 @@ def strip(found, ax, published=None, nulls=(), metric="auc"):
         imitate its design if left out, never if False.
     nulls : sequence of FoldResult, optional
         Folds refitted on a null, drawn as a grey band: mean and sample SD.
-    metric : str
-        A key of ``FoldResult.scores``; chance is 0.5, or 0 for ``"r2"``.
+    metric : str, optional
+        A key of ``FoldResult.scores``; the main score of the task if left out.
     """
+    metric = metric or (found[0].main_score if found else "auc")
     rows = pd.DataFrame([(place, fold.test_group, fold.scores[metric]) for place, result in enumerate(found)
                          for fold in result.evaluable()], columns=["place", "tested on", "score"])
     groups = list(dict.fromkeys(rows["tested on"]))
-    _chance_and_null(ax, nulls, metric)
+    _chance_and_null(ax, found, nulls, metric)
     colours = {"hue": "tested on", "hue_order": groups, "palette": _colours(groups)}
     sns.stripplot(rows, x="place", y="score", **(colours if len(groups) <= 8 else {"color": SIGNAL}),
                   order=range(len(found)), jitter=0.13, size=4.5, alpha=0.8, ax=ax, zorder=2)
@@ -44,7 +42,7 @@ def strip(found, ax, published=None, nulls=(), metric="auc"):
     return simulated_mark(ax, [*found, *nulls])
 
 
-def curve(found, ax, xlabel, published=None, nulls=(), metric="auc"):
+def curve(found, ax, xlabel, published=None, nulls=(), metric=None):
     """Conditions along a numeric axis: thin lines are test animals, the thick one is the mean over folds, with its SD.
 
     Parameters
@@ -56,9 +54,10 @@ def curve(found, ax, xlabel, published=None, nulls=(), metric="auc"):
     published, nulls, metric
         As for :func:`strip`.
     """
+    metric = metric or (found[0].main_score if found else "auc")
     found = sorted((r for r in found if r.evaluable()), key=lambda result: result.condition.value)
     x = np.array([result.condition.value for result in found])
-    _chance_and_null(ax, nulls, metric)
+    _chance_and_null(ax, found, nulls, metric)
     groups = list(dict.fromkeys(fold.test_group for result in found for fold in result.evaluable()))
     colours = _colours(groups)
     for group in groups:
@@ -81,9 +80,11 @@ def _colours(groups):
     return dict(zip(groups, sns.color_palette("viridis", len(groups)), strict=True))
 
 
-def _chance_and_null(ax, nulls, metric):
-    if chance := _CHANCE.get(metric, (0.5, "chance")):
-        ax.axhline(chance[0], color=NULL_COLOUR, ls="--", lw=1, label=chance[1], zorder=1)
+def _chance_and_null(ax, found, nulls, metric):
+    chance = next((fold.chance for result in found for fold in result.folds if metric == fold.main_score), 0.5)
+    if metric != "mae":  # an error has no level of chance
+        ax.axhline(chance, color=NULL_COLOUR, ls="--", lw=1, zorder=1,
+                   label="mean of the test frames" if metric == "r2" else "chance")
     values = [fold.scores[metric] for fold in nulls if fold.scores]
     if values:
         mean, sd = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0

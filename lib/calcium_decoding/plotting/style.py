@@ -8,6 +8,7 @@ import seaborn as sns
 
 from calcium_decoding.data.published import GROUPS
 from calcium_decoding.evaluation import metrics
+from calcium_decoding.evaluation.metrics.frames import METRIC_LABELS
 from calcium_decoding.models.names import COLOURS, LABELS
 from calcium_decoding.plotting import alt_text
 
@@ -71,12 +72,12 @@ def time_axis(ax, time_s):
     return ax
 
 
-def running_spans(ax, time_s, run):
+def running_spans(ax, time_s, run, label="running"):
     """Shade the stretches in which the animal runs."""
     step = time_s[1] - time_s[0] if len(time_s) > 1 else 1.0
     for i, (start, stop) in enumerate(stretches(run)):
         ax.axvspan(time_s[start], time_s[stop - 1] + step, color=RUN, alpha=0.15, lw=0,
-                   label=None if i else "running")
+                   label=None if i else label)
     return ax
 
 
@@ -129,7 +130,8 @@ def behaviour_trace(recording, name, start_s, length_s, ax):
 def _stretch(recording, values, start_s, length_s):
     """Times, values and run label of a stretch of a recording."""
     frames = slice(round(start_s * recording.rate_hz), round((start_s + length_s) * recording.rate_hz))
-    return start_s + np.arange(len(values[frames])) / recording.rate_hz, values[frames], recording.run[frames]
+    run = recording.behaviour.get("run", np.zeros(recording.n_frames))  # not every recording has it
+    return start_s + np.arange(len(values[frames])) / recording.rate_hz, values[frames], run[frames]
 
 
 def run_shares(dataset, ax):
@@ -182,7 +184,8 @@ def learning_curves(results, ax):
     best = [h.best_epoch for h in histories]
     ax.plot([b + 1 for b in best], [h.valid_loss[b] for h, b in zip(histories, best, strict=True)], "o", ms=4,
             color=COLOURS[model], label="kept epoch")
-    ax.axhline(np.log(2), color=NULL_COLOUR, ls=":", lw=1)
+    if trained[0].kind != "continuous":
+        ax.axhline(np.log(len(trained[0].classes) or 2), color=NULL_COLOUR, ls=":", lw=1)
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="epoch", ylabel="loss (nats a frame)", title=f"{LABELS[model]}: learning")
     ax.legend(fontsize=8)
@@ -190,14 +193,22 @@ def learning_curves(results, ax):
 
 
 def decoded_trace(result, recording, start_s, length_s, ax):
-    """Label and decoded probability of one test recording over time."""
-    centre, labels, p_run = result.trace(recording.id)
+    """Label and decoded probability of one test recording over time; of several classes, the true and the likeliest."""
+    centre, labels, predicted = result.trace(recording.id)
     time_s = centre / recording.rate_hz
     here = (time_s >= start_s) & (time_s <= start_s + length_s)
-    running_spans(ax, time_s[here], labels[here])
-    ax.plot(time_s[here], p_run[here], color=COLOURS[result.model], lw=1.2, label=LABELS[result.model])
-    ax.axhline(0.5, color=NULL_COLOUR, ls=":", lw=1)
-    time_axis(ax, time_s[here]).set(ylabel="p(run)", ylim=(-0.03, 1.03))
+    how = {"color": COLOURS[result.model], "label": LABELS[result.model]}
+    time_axis(ax, time_s[here])
+    if result.kind == "binary":
+        running_spans(ax, time_s[here], labels[here], "running" if result.target == "run" else result.target)
+        ax.plot(time_s[here], predicted[here], lw=1.2, **how)
+        ax.axhline(0.5, color=NULL_COLOUR, ls=":", lw=1)
+        ax.set(ylabel=f"p({result.target})", ylim=(-0.03, 1.03))
+    else:
+        ax.step(time_s[here], labels[here], color=SIGNAL, lw=1.2, where="mid", label="true")
+        ax.plot(time_s[here], predicted[here].argmax(axis=1), ".", ms=3, **how)
+        ax.set(ylabel=result.target)
+        ax.set_yticks(range(len(result.classes)), result.classes)
     if ax.get_subplotspec().is_first_row():
         ax.set_title(f"{recording.id} ({result.fold})")
     legend_beside(ax)
@@ -205,28 +216,34 @@ def decoded_trace(result, recording, start_s, length_s, ax):
 
 
 def roc_by_group(results, ax):
-    """Mean ROC curve of each test group (an animal) for the first model; a legend only where there are few."""
+    """Mean ROC curve of each test group (an animal) for the first model; a legend only where there are few.
+
+    Of several classes, each against the rest.
+    """
     groups = {}
     for result in _scored(results, results[0].model):
-        groups.setdefault(result.test_group, []).append(metrics.roc(result.labels, result.p_run)[1])
+        groups.setdefault(result.test_group, []).append(metrics.roc(result.labels, result.predicted)[1])
     for colour, (group, curves) in zip(sns.color_palette("viridis", len(groups)), groups.items(), strict=True):
         ax.plot(np.linspace(0, 1, 200), np.mean(curves, axis=0), color=colour, lw=1.5, label=group)
     return _roc_axes(ax, results, "test group", "tested on" if len(groups) <= 6 else None)
 
 
 def roc_by_role(results, ax):
-    """Mean ROC curve of the first model over training, validation and test windows, with the mean AUC of each."""
-    mine = _scored(results, results[0].model)
-    curves = {"training": ("auc_train", [r.train_roc for r in mine]),
-              "validation": ("auc_valid", [metrics.roc(r.valid_labels, r.valid_p_run)[1] for r in mine
-                                           if "auc_valid" in r.scores]),
-              "test": ("auc", [metrics.roc(r.labels, r.p_run)[1] for r in mine])}
+    """Mean ROC curve of the first model over training, validation and test windows, with the mean score of each.
+
+    Of several classes, each against the rest.
+    """
+    mine, main = _scored(results, results[0].model), results[0].main_score
+    curves = {"training": (f"{main}_train", [r.train_roc for r in mine]),
+              "validation": (f"{main}_valid", [metrics.roc(r.valid_labels, r.valid_predicted)[1] for r in mine
+                                               if f"{main}_valid" in r.scores]),
+              "test": (main, [metrics.roc(r.labels, r.predicted)[1] for r in mine])}
     for (role, (score, of_folds)), colour in zip(curves.items(), (NULL_COLOUR, "#E69F00", SIGNAL), strict=True):
         values = [r.scores[score] for r in mine if score in r.scores]
         if values:
             ax.plot(np.linspace(0, 1, 200), np.mean(of_folds, axis=0), color=colour, lw=1.8,
                     label=f"{role} {np.mean(values):.3f}")
-    return _roc_axes(ax, results, "role", "mean AUC")
+    return _roc_axes(ax, results, "role", f"mean {METRIC_LABELS[main]}")
 
 
 def _scored(results, model):
@@ -243,7 +260,7 @@ def _roc_axes(ax, results, by, legend):
 
 
 def fold_scores(results, nulls, ax, published=None):
-    """AUC of each fold by model, next to the null; bars are mean and SD over folds.
+    """Main score of each fold by model, next to the null; bars are mean and SD over folds.
 
     ``published`` (dict of str to (float, float)): published mean and SD by model, drawn open next to ours.
     """
@@ -257,15 +274,16 @@ def fold_scores(results, nulls, ax, published=None):
                         label="published, other data" if is_simulated(results) else "published")
     if nulls:
         ax.plot([], [], "o", color=NULL_COLOUR, label="null: sessions re-paired")
-    ax.axhline(0.5, color=NULL_COLOUR, ls=":", lw=1, label="chance")
+    ax.axhline(results[0].chance, color=NULL_COLOUR, ls=":", lw=1, label="chance")
     ax.set_xticks(range(len(names)), [LABELS[model] for model in names])
-    ax.set(ylabel="AUC (a dot is a fold)", xlim=(-0.6, len(names) - 0.3), title="Score by fold")
+    ax.set(ylabel=f"{METRIC_LABELS[results[0].main_score]} (a dot is a fold)", xlim=(-0.6, len(names) - 0.3),
+           title="Score by fold")
     legend_beside(ax, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3)
     return simulated_mark(ax, results)
 
 
 def _column(ax, x, results, colour):
-    values = [r.scores["auc"] for r in results]
+    values = [r.scores[r.main_score] for r in results]
     if values:
         ax.plot(x + np.linspace(-0.07, 0.07, len(values)), values, "o", color=colour, alpha=0.5, ms=4)
     if len(values) > 1:

@@ -68,13 +68,13 @@ def label_shifts(plan, past_frames, future_frames, shifts_frames, model, prefix=
     return planned
 
 
-def behaviour_correlation(recordings, shifts_frames, kernel=(1.0,)):
+def behaviour_correlation(recordings, shifts_frames, kernel=(1.0,), target="run"):
     """Correlation of running, seen through a kernel, with running that is shifted: all a curve shows without a brain.
 
     Returns for each shift Pearson's r of ``(run * kernel)[t]`` with ``run[t + shift]`` over all t of all recordings.
     Raises DataError: recordings not longer than the shifts, or in which running does not change.
     """
-    runs = [recording.run.astype(float) for recording in recordings]
+    runs = [recording.behaviour[target].astype(float) for recording in recordings]
     seen = [np.convolve(run, kernel)[: len(run)] for run in runs]
     values = []
     for shift in shifts_frames:
@@ -137,7 +137,8 @@ def peaks(found):
     for group in scores[0]:
         if not all(group in score for score in scores):
             continue
-        alone = behaviour_correlation(recordings_of(found[0], group), frames, indicator_kernel(rate_hz))
+        alone = behaviour_correlation(recordings_of(found[0], group), frames, indicator_kernel(rate_hz),
+                                      experiment.task.name)
         row = {"animal": group, "peak_s": peak(shifts_s, [score[group] for score in scores]),
                "indicator_s": peak(frames / rate_hz, alone)}
         if row["peak_s"] is not None and row["indicator_s"] is not None:
@@ -191,17 +192,19 @@ def _estimate(lags_s, planted_s):
 
 def behaviour_alone(found, most_s, ax):
     """Correlation of running with shifted running, itself and through the indicator: thin lines are test animals."""
-    rate_hz = found.condition.experiment.recipe["rate_hz"]
+    experiment = found.condition.experiment
+    rate_hz, target = experiment.recipe["rate_hz"], experiment.task.name
+    what = "running" if target == "run" else target
     frames = np.arange(-round(most_s * rate_hz), round(most_s * rate_hz) + 1)
-    kernels = {"running with itself": (NULL_COLOUR, (1.0,)),
+    kernels = {f"{what} with itself": (NULL_COLOUR, (1.0,)),
                "through the indicator": (RUN, indicator_kernel(rate_hz))}
     for label, (colour, kernel) in kernels.items():
-        rows = np.array([behaviour_correlation(recordings_of(found, group), frames, kernel)
+        rows = np.array([behaviour_correlation(recordings_of(found, group), frames, kernel, target)
                          for group in found.by_animal()])
         ax.plot(frames / rate_hz, rows.T, color=colour, lw=0.6, alpha=0.6)
         ax.plot(frames / rate_hz, rows.mean(axis=0), color=colour, lw=2.2, label=label)
     ax.axvline(0, color=NULL_COLOUR, ls=":", lw=1)
-    ax.set(xlabel="label shift (s)", ylabel="correlation with running (r)")
+    ax.set(xlabel="label shift (s)", ylabel=f"correlation with {what} (r)")
     ax.legend(fontsize=8, loc="lower center")
     return simulated_mark(ax, found)
 

@@ -29,9 +29,9 @@ def show(table, decimals=3):
     return style.set_table_attributes('style="display: block; overflow-x: auto"')  # a wide table scrolls, the page not
 
 
-def published_scores(dataset):
-    """Published mean and SD of the AUC by model; empty unless the data are the study's own."""
-    if not dataset.compare_with_study:
+def published_scores(experiment):
+    """Published mean and SD of the AUC by model; empty unless running is decoded, from the study's own data."""
+    if not experiment.dataset.compare_with_study or experiment.task.name != "run":
         return {}
     return {name: published.reported(*key)[:2] for name, key in _PUBLISHED.items()}
 
@@ -50,7 +50,7 @@ def score_table(folds, nulls, dataset):
                 values = [s[metric] for s in scored]
                 row[f"{metric} mean"] = np.mean(values) if values else None
                 row[f"{metric} SD"] = np.std(values, ddof=1) if len(values) > 1 else None
-            if dataset.compare_with_study or dataset.simulated:
+            if results[0].target == "run" and (dataset.compare_with_study or dataset.simulated):
                 key = _PUBLISHED.get(model + suffix)
                 row["published AUC, real mice"] = "{:.3f} ± {:.3f}".format(*published.reported(*key)) if key else ""
             rows.append(row)
@@ -58,10 +58,10 @@ def score_table(folds, nulls, dataset):
 
 
 def group_table(folds):
-    """Mean AUC over the folds that test a group (an animal, a day), a row a group, a column a decoder."""
-    rows = pd.DataFrame([(r.test_group, LABELS[r.model], r.scores["auc"]) for r in folds if r.scores],
-                        columns=["tested on", "decoder", "auc"])
-    means = rows.pivot_table(index="tested on", columns="decoder", values="auc", sort=False)
+    """Mean of the main score over the folds that test a group (an animal, a day): a row a group, a column a decoder."""
+    rows = pd.DataFrame([(r.test_group, LABELS[r.model], r.scores[r.main_score]) for r in folds if r.scores],
+                        columns=["tested on", "decoder", "score"])
+    means = rows.pivot_table(index="tested on", columns="decoder", values="score", sort=False)
     return means.reset_index().rename_axis(columns=None)
 
 

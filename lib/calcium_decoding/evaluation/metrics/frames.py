@@ -179,7 +179,13 @@ def auc(labels, p_run):
 
 
 def roc(labels, p_run, n_points=200):
-    """False- and true-positive rates of the ROC curve on an even grid of the former, two of shape (n_points,)."""
+    """False- and true-positive rates of the ROC curve on an even grid of the former, two of shape (n_points,).
+
+    Of probabilities of several classes, shape (n, n_classes): mean over the classes that occur, each against the rest.
+    """
     grid = np.linspace(0, 1, n_points)
+    if np.ndim(p_run) == 2:
+        of = [roc(labels == i, p_run[:, i], n_points)[1] for i in np.unique(labels)]
+        return grid, np.mean(of, axis=0)
     false_positive, true_positive, _ = roc_curve(labels, p_run)
     return grid, np.interp(grid, false_positive, true_positive)

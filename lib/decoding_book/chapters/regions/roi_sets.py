@@ -124,18 +124,19 @@ def pick(found, names):
     return [by_name[name] for name in names if name in by_name]
 
 
-def correlations(dataset, baseline_frames=1000):
-    """Pearson correlation of each ROI, baseline subtracted and not scaled, with the run label, in each recording.
+def correlations(dataset, baseline_frames=1000, target="run"):
+    """Pearson correlation of each ROI, baseline subtracted and not scaled, with a label of 0 and 1, in each recording.
 
     As in S6 Fig. ROIs are counted from 1. No row for a recording without both classes and for a ROI that is silent in
     a recording: they have no correlation.
     """
     rows = []
     for recording in dataset.recordings:
-        if len(np.unique(recording.run)) < 2:
+        label = recording.behaviour[target]
+        if len(np.unique(label)) < 2:
             continue
         signal = MovingMeanBaseline(baseline_frames).transform(recording.signal).astype(np.float64)
-        r = pearson(signal, recording.run.astype(float))
+        r = pearson(signal, label.astype(float))
         active = np.flatnonzero(np.isfinite(r))
         rows.append(pd.DataFrame({"animal": recording.animal, "recording": recording.id, "roi": active + 1,
                                   "r": r[active]}))
