@@ -63,7 +63,7 @@ def _colours():
 
 
 def by_speed(table, what, ax, unit):
-    """Mean ``"decoded"`` speed or absolute ``"error"`` at each true speed; thin lines are test groups, thick the mean."""
+    """Mean ``"decoded"`` speed or absolute ``"error"`` at each true speed; thin lines: test groups, thick: the mean."""
     for decoder, mine in table.groupby("decoder", sort=False):
         for _, group in mine.groupby("tested_on", sort=False):
             ax.plot(group["speed"], group[what], ".-", color=_colours()[decoder], lw=0.5, ms=3, alpha=0.4)
