@@ -224,7 +224,7 @@ def test_stretches_are_the_movie_in_its_order(tmp_path, n_pixels, monkeypatch):
     compressed(tmp_path / "m.tif", FRAMES)
     stretches = list(Movie(tmp_path / "m.tif", 270).stretches())
     np.testing.assert_array_equal(np.concatenate(stretches), FRAMES[:270])
-    assert all(len(s) == 1 or s.size <= n_pixels and len(s) <= 256 for s in stretches)
+    assert all(len(s) == 1 or (s.size <= n_pixels and len(s) <= 256) for s in stretches)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(["hash", "exposure", "scaling"])))

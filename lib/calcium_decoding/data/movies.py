@@ -263,8 +263,9 @@ def mappable(movie, folder, show_progress=True):
         with alone(path.parent / f".{place}.lock") as locked:
             copy = _intact(path, movie)
             if copy is None:
-                if locked:
-                    _remove_former(path.parent, place)
+                if locked:  # copies of a state that the files are no longer in, and what a killed process left
+                    for former in (*path.parent.glob(f"{place}-*.npy"), *path.parent.glob(f".{place}-*.npy")):
+                        former.unlink(missing_ok=True)
                 copy = _convert(movie, path, show_progress)
     why = "compressed or unevenly stored" if len(movie.files) == 1 else f"{len(movie.files)} files"
     return copy, f"{movie.path.name} ({why}) converted once: an uncompressed copy of its {len(movie)} frames is read"
@@ -289,12 +290,6 @@ def _intact(path, movie):
     except DataError:
         return None
     return copy if copy.shape == movie.shape and copy.dtype == movie.dtype else None
-
-
-def _remove_former(folder, place):
-    """Remove copies of a state that the movie's files are no longer in, and what a killed process left."""
-    for former in (*folder.glob(f"{place}-*.npy"), *folder.glob(f".{place}-*.npy")):
-        former.unlink(missing_ok=True)
 
 
 def _convert(movie, path, show_progress):

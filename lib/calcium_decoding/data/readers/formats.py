@@ -1,7 +1,4 @@
-"""Readers: one function a file format, all giving recordings that the rest of the library understands.
-
-:func:`read` picks the reader by the format's name; :func:`load` does so for a data set of the manifest.
-"""
+"""Readers by name: :func:`read` picks one by the format's name; :func:`load` does so for a data set of the manifest."""
 
 from dataclasses import replace
 from functools import partial

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from calcium_decoding.data.readers.common import check_folder, check_rate, check_steps, count_bouts
+from calcium_decoding.data.readers.common import check_folder, check_rate, check_steps
 from calcium_decoding.data.readers.mat import check_array, check_cells, load_mat
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError
@@ -15,29 +15,27 @@ WHEEL_SMOOTHING_FRAMES = 5  # standard deviation
 def read_isfn(folder, rate_hz=10.0):
     """Widefield recording of one mouse: 48 cortical parcels with pupil, wheel and whisking.
 
-    The run label is |wheel - median|, smoothed by a Gaussian of 5 frames SD, above 0.5. The smoothing joins
-    the strides of a run: 9.7 % of frames in 9 bouts, against 47 bouts without it.
+    The run label is |wheel - median|, smoothed by a Gaussian of 5 frames SD, above 0.5. The smoothing joins the strides
+    of a run: 9.7 % of frames in 9 bouts, against 47 bouts without it.
 
     Parameters
     ----------
     folder : str or Path
-        Holds ``data_animal1.mat``: ``x`` (48, T); ``t`` (T, 1), seconds; ``behavior_traces`` (3, T) in the
-        order of the cell array ``behavior_labels``.
+        Holds ``data_animal1.mat``: ``x`` (48, T); ``t`` (T, 1), seconds; ``behavior_traces`` (3, T) in the order of the
+        cell array ``behavior_labels``.
     rate_hz : float
         Frames per second, checked against ``t``.
 
     Returns
     -------
     Recording
-        ``signal`` (T, 48) in the file's unit, which it does not name. ``behaviour`` has ``"run"`` and each
-        trace under its label, in its own unit. A note tells the share of running frames and the number of
-        bouts.
+        ``signal`` (T, 48) in the file's unit, which it does not name. ``behaviour`` has ``"run"`` and each trace under
+        its label, in its own unit.
 
     Raises
     ------
     DataError
-        The file is missing, cut or lacks a variable; times that do not fit the rate; labels that do not fit
-        the traces, or no wheel among them.
+        The file is missing, cut or lacks a variable; times that do not fit the rate; labels that do not fit the traces.
 
     References
     ----------
@@ -60,6 +58,6 @@ def read_isfn(folder, rate_hz=10.0):
     run = gaussian_filter1d(movement, WHEEL_SMOOTHING_FRAMES) > WHEEL_THRESHOLD
     note = (f"run label: |wheel - median|, smoothed by a Gaussian of {WHEEL_SMOOTHING_FRAMES} frames SD, > "
             f"{WHEEL_THRESHOLD} (wheel's own unit): {100 * run.mean():.1f} % of frames in "
-            f"{count_bouts(run)} bouts")
+            f"{np.count_nonzero(np.diff(run.astype(np.int8), prepend=0) == 1)} bouts")
     return Recording(signal.T, {"run": run, **traces}, rate_hz, animal="animal 1", session="session 1",
                      signal_unit="a.u.", source=str(path), notes=(note,))

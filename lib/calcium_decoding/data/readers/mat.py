@@ -49,10 +49,7 @@ def load_mat(path, names, optional=()):
 
 
 def mat_variables(path):
-    """Names of the variables in a MATLAB file, without reading them.
-
-    Raises DataError: the file is missing, cut short or not a MATLAB file.
-    """
+    """Names of the variables in a MATLAB file; DataError if it is missing, cut short or none."""
     if not Path(path).is_file():
         raise DataError(path, "no such file", "a MATLAB file (.mat)", "download it, or mend the path to it")
     with _readable(path):

@@ -26,23 +26,20 @@ MOST_FRAMES_OFF = 100
 def read_multiple_maps(folder, rate_hz=20.0, mice=None, days=None, environment="Environment A", strict=False):
     """Hippocampal cells of mice on a linear track over eight days; one recording a trial.
 
-    The events of a day are one matrix, cut into trials by a log. The behaviour of a trial is trimmed to the
-    frames it shares with the log, often by one frame; a note says so. A trial that is more than 100 frames
-    off is refused. A day with two such trials is refused altogether, because its entries are then shifted
-    against the log and even a trial of the right length may be another one.
+    The events of a day are one matrix, cut into trials by a log. Behaviour is trimmed to the frames it shares with the
+    log, often by one frame; a note says so. A trial that is more than 100 frames off is refused. A day with two such
+    trials is refused altogether: its entries are then shifted against the log.
 
-    The run label is |median of velocity over 11 centred frames| above 10 (velocity's own unit), the valley
-    between rest and running in these data. The animals rest at the ends of the track, so place alone predicts
-    rest.
+    The run label is |median of velocity over 11 centred frames| above 10 (velocity's own unit), the valley between rest
+    and running in these data. The animals rest at the ends of the track, so place alone predicts rest.
 
     Parameters
     ----------
     folder : str or Path
-        Holds ``<mouse>/Environment A/`` with three files a day: ``behavior_<day>.mat`` (``my_mvmt``: an entry
-        for each row of the log, with ``velocity`` and ``position``, empty where behaviour was not scored),
-        ``finalEventsMat_<day>.mat`` (``allEventsMat``: frames by cells) and ``frameLog_<day>.csv``
-        (``trial``, ``begFrame``, ``endFrame``: first and last frame of each trial, counted from 1, both
-        included).
+        Holds ``<mouse>/Environment A/`` with three files a day: ``behavior_<day>.mat`` (``my_mvmt``: an entry for each
+        row of the log, with ``velocity`` and ``position``, empty where behaviour was not scored),
+        ``finalEventsMat_<day>.mat`` (``allEventsMat``: frames by cells) and ``frameLog_<day>.csv`` (``trial``,
+        ``begFrame``, ``endFrame``: counted from 1, both included).
     rate_hz : float
         Frames per second.
     mice : sequence of str, optional
@@ -57,9 +54,9 @@ def read_multiple_maps(folder, rate_hz=20.0, mice=None, days=None, environment="
     Returns
     -------
     Dataset
-        Animals named by folder, sessions ``"day 1"``..., parts ``"trial 2"``... as numbered in the log.
-        ``behaviour``: ``"run"``, and ``"velocity"`` and ``"position"`` in their own units, outliers kept. ROI
-        names hold the day, because cell 5 of one day is not cell 5 of the next.
+        Animals named by folder, sessions ``"day 1"``..., parts ``"trial 2"``... as numbered in the log. ``behaviour``:
+        ``"run"``, and ``"velocity"`` and ``"position"`` in their own units, outliers kept. ROI names hold the day,
+        because cell 5 of one day is not cell 5 of the next.
 
     Raises
     ------
@@ -68,8 +65,7 @@ def read_multiple_maps(folder, rate_hz=20.0, mice=None, days=None, environment="
 
     References
     ----------
-    Sheintuch, Geva et al. 2020, Curr Biol, doi:10.1016/j.cub.2020.02.018; data on GitHub,
-    ``zivlab/multiple_maps``.
+    Sheintuch, Geva et al. 2020, Curr Biol, doi:10.1016/j.cub.2020.02.018; data on GitHub, ``zivlab/multiple_maps``.
     """
     folder = check_folder(folder)
     found = sorted(path.parent.name for path in folder.glob(f"*/{environment}"))

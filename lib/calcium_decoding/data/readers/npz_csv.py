@@ -27,10 +27,10 @@ def read_npz(path):
     Parameters
     ----------
     path : str or Path
-        Must hold ``signal`` (T, n_roi), ``rate_hz`` (frames per second) and ``animal`` (text). May hold
-        ``session`` (text; the file's name if absent), ``part``, ``roi_names`` (n_roi texts), ``signal_unit``,
-        ``simulated`` and ``notes``. Any other array is behaviour, shape (T,): ``run`` (0 or 1),
-        ``speed_cm_s`` (cm/s), and whatever else was measured.
+        Must hold ``signal`` (T, n_roi), ``rate_hz`` (frames per second) and ``animal`` (text). May hold ``session``
+        (text; the file's name if absent), ``part``, ``roi_names`` (n_roi texts), ``signal_unit``, ``simulated`` and
+        ``notes``. Any other array is behaviour, shape (T,): ``run`` (0 or 1), ``speed_cm_s`` (cm/s), and whatever else
+        was measured.
 
     Returns
     -------
@@ -92,11 +92,11 @@ def read_csv(path):
     Parameters
     ----------
     path : str or Path
-        Begins with the lines ``# animal: name`` and ``# rate_hz: 30``, and perhaps ``# session: name`` (the
-        file's name if absent), ``# part: name``, ``# signal_unit: unit``. Then a header and a row a frame.
-        The first column is ``frame`` (one more each row) or ``time_s`` (seconds); columns that start with
-        ``roi_`` are the signal, and what follows is the ROI's name; all others are behaviour: ``run`` (0 or
-        1), ``speed_cm_s`` (cm/s), and whatever else was measured.
+        Begins with the lines ``# animal: name`` and ``# rate_hz: 30``, and perhaps ``# session: name`` (the file's name
+        if absent), ``# part: name``, ``# signal_unit: unit``. Then a header and a row a frame. The first column is
+        ``frame`` (one more each row) or ``time_s`` (seconds); columns that start with ``roi_`` are the signal, and what
+        follows is the ROI's name; all others are behaviour: ``run`` (0 or 1), ``speed_cm_s`` (cm/s), and whatever else
+        was measured.
 
     Returns
     -------
@@ -106,8 +106,8 @@ def read_csv(path):
     Raises
     ------
     DataError
-        Missing, not a table, a header line or column missing, text among the numbers, frames left out, or
-        content that :class:`Recording` refuses.
+        Missing, not a table, a header line or column missing, text among the numbers, frames left out, or content that
+        :class:`Recording` refuses.
     """
     path = Path(path)
     header, table = _load_csv(path)
@@ -132,12 +132,11 @@ def read_csv(path):
 
 
 def read_files(folder, read_one, ending, strict=False, movies=False):
-    """Data set of the files in a folder that have one ending, a session each, in order of their names.
+    """Data set of the files in a folder (or one file) that have one ending, a session each, in order of their names.
 
-    ``folder``: or a single file. ``read_one``: :func:`read_npz` or :func:`read_csv`. ``strict``: raise at the first bad
-    file instead of refusing it by name and going on. ``movies``: attach the movie of each session: the ``.tif``,
-    ``.tiff`` or ``.npy`` file, or the folder with a series, that has the name of the session's file. It stays on disk.
-    Raises DataError: no such file, or none that is usable.
+    ``strict``: raise at the first bad file instead of refusing it by name. ``movies``: attach the movie of each
+    session: the ``.tif``, ``.tiff`` or ``.npy`` file, or the folder with a series, that has the name of the session's
+    file.
     """
     folder = Path(folder)
     paths = [folder] if folder.is_file() else sorted(folder.glob(f"*{ending}"))

@@ -9,23 +9,11 @@ import pandas as pd
 from scipy.io import savemat
 
 from calcium_decoding.data import catalog
-from calcium_decoding.data.readers.footsteps import (
-    COLUMNS,
-    CONTRA,
-    IPSI,
-    KINEMATICS,
-    KINEMATICS_ENDING,
-    VARIABLES,
-)
+from calcium_decoding.data.readers import footsteps
+from calcium_decoding.data.readers.footsteps import CONTRA, IPSI, KINEMATICS, VARIABLES
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.simulation.footsteps.world import (
-    AnimalTruth,
-    World,
-    animal_name,
-    known_cells,
-    session_name,
-    simulate_session,
-)
+from calcium_decoding.simulation.footsteps import world as worlds
+from calcium_decoding.simulation.footsteps.world import AnimalTruth, World, animal_name, session_name
 from calcium_decoding.utils.files import whole_file, write_json, write_text
 from calcium_decoding.utils.progress import progress
 
@@ -41,12 +29,12 @@ def write(world, folder):
     folder, truth = Path(folder), {}
     sessions = [(a, s) for a in range(1, world.animals + 1) for s in range(1, world.sessions + 1)]
     for animal, number in progress(sessions, desc="simulate footsteps", unit="session"):
-        session = simulate_session(world, animal, number)
+        session = worlds.simulate_session(world, animal, number)
         name = f"{animal_name(animal)}/{session_name(number)}"
         _write_session(session, folder / name)
         truth[f"events/{name}"] = session.events
     for animal in range(1, world.animals + 1):
-        cells = known_cells(world, animal)
+        cells = worlds.known_cells(world, animal)
         truth |= {f"cells/{animal_name(animal)}/{column}": cells[column].to_numpy(
             str if column == "tuning" else None) for column in cells}
     with whole_file(folder / "truth.npz") as temporary:
@@ -82,9 +70,9 @@ def _write_session(session, path):
     with whole_file(path.with_name(path.name + ".mat")) as temporary:
         savemat(temporary, {VARIABLES["deconvolved"]: session.deconvolved, VARIABLES["dff"]: session.dff})
     foot, first, last = session.steps
-    table = pd.DataFrame(dict(zip(COLUMNS, ([FEET[f] for f in foot], first, last), strict=True)))
+    table = pd.DataFrame(dict(zip(footsteps.COLUMNS, ([FEET[f] for f in foot], first, last), strict=True)))
     with whole_file(path.with_name(path.name + ".xlsx")) as temporary:
         table.to_excel(temporary, index=False, engine="openpyxl")
     moved = pd.DataFrame({"frame": np.arange(len(session.events)),
                           **{name: session.behaviour[name] for name in KINEMATICS}})
-    write_text(path.with_name(path.name + KINEMATICS_ENDING), moved.to_csv(index=False))
+    write_text(path.with_name(path.name + footsteps.KINEMATICS_ENDING), moved.to_csv(index=False))
