@@ -143,8 +143,7 @@ def _tiff(path, file, size, offsets, counts):
     if page.samplesperpixel != 1 or len(page.shape) != 2 or kind is None or kind.kind not in "uif" or 0 in page.shape:
         colours = f", {page.samplesperpixel} colours" if page.samplesperpixel != 1 else ""
         raise DataError(path, f"pages of shape {page.shape}{colours}, type {kind}",
-                        "grey frames of integers or floats, (T, rows, columns)",
-                        "store one grey page a frame")
+                        "grey frames of integers or floats, (T, rows, columns)", "store one grey page a frame")
     n = _n_frames(path, file, page, len(offsets))
     n_bytes = math.prod(page.shape) * kind.itemsize
     if n > len(offsets):  # one page that stands for all: ImageJ beyond 4 GB

@@ -95,8 +95,7 @@ def check_folder(folder):
     """The folder as a Path; DataError if it is not there."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(folder, "no such folder", "the folder of the data set",
-                        "download it, or mend the path")
+        raise DataError(folder, "no such folder", "the folder of the data set", "download it, or mend the path")
     return folder
 
 

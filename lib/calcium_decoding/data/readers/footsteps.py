@@ -31,39 +31,20 @@ def read_footsteps(folder, rate_hz=15.0, strict=False, trace="deconvolved", cont
     ``folder`` itself counts as an animal of its own, and a note says so. A recording is one of
 
     - ``NAME.mat`` (any version) with ``NAME.xlsx``: ``DeconvMat_wanted`` (deconvolved) and
-      ``deltaf_cells_not_excluded`` (dF/F), both (T, n_cells), of which one may be missing, and a step table; see
-      :func:`calcium_decoding.data.readers.footsteps.read_step_table`.
+      ``deltaf_cells_not_excluded`` (dF/F), both (T, n_cells), and a step table; see :func:`read_step_table`. The one
+      that ``trace`` (``"deconvolved"`` or ``"dff"``) does not name may be missing.
     - ``NAME.csv``: a line of names; then the number of the frame, one more each row; a column a cell; the class last: 0
       (none), 1 (contralateral) or 2 (ipsilateral).
 
     Beside either, ``NAME.kinematics.csv`` (a form of this library) may hold the movement of both paws: the column
     ``frame`` (from 0) and any of :data:`KINEMATICS`, such as ``contra_position_mm``.
 
-    Parameters
-    ----------
-    folder : str or Path
-    rate_hz : float
-        Frames per second.
-    strict : bool
-        Raise at the first bad recording instead of refusing it by name and going on.
-    trace : {"deconvolved", "dff"}
-        Which of the two variables of a ``.mat`` file.
-    contralateral : {"right", "left"}
-        The foot on the other side than the imaged hemisphere; right where the left one was imaged, as in the study.
-    first_frame : int
-        Number of the first frame in step tables.
+    ``strict``: raise at the first bad recording instead of refusing it by name and going on. ``contralateral``: the
+    foot on the other side than the imaged hemisphere; ``"right"`` where the left one was imaged, as in the study.
+    ``first_frame``: number of the first frame in step tables.
 
-    Returns
-    -------
-    Dataset
-        Its recordings have ``behaviour["footstep"]``: 0 none, 1 contralateral, 2 ipsilateral.
-
-    Raises
-    ------
-    DataError
-        No such folder, or nothing usable in it.
-    ParameterError
-        A trace or a foot that is not known.
+    Returns a Dataset whose recordings have ``behaviour["footstep"]``: 0 none, 1 contralateral, 2 ipsilateral. Raises
+    DataError: no such folder, or nothing usable in it; ParameterError: a trace or a foot that is not known.
     """
     for name, value, known in (("trace", trace, VARIABLES), ("contralateral", contralateral, FEET)):
         if value not in known:

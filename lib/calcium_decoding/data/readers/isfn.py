@@ -13,33 +13,15 @@ WHEEL_SMOOTHING_FRAMES = 5  # standard deviation
 
 
 def read_isfn(folder, rate_hz=10.0):
-    """Widefield recording of one mouse: 48 cortical parcels with pupil, wheel and whisking.
+    """Recording of one mouse, widefield: 48 cortical parcels (T, 48) in a unit not named, with pupil, wheel, whisking.
 
-    The run label is |wheel - median|, smoothed by a Gaussian of 5 frames SD, above 0.5. The smoothing joins the strides
-    of a run: 9.7 % of frames in 9 bouts, against 47 bouts without it.
+    ``folder`` holds ``data_animal1.mat``: ``x`` (48, T); ``t`` (T, 1), seconds, checked against ``rate_hz``;
+    ``behavior_traces`` (3, T) in the order of the cell array ``behavior_labels``. The run label is |wheel - median|,
+    smoothed by a Gaussian of 5 frames SD, above 0.5. The smoothing joins the strides of a run: 9.7 % of frames in 9
+    bouts, against 47 bouts without it.
 
-    Parameters
-    ----------
-    folder : str or Path
-        Holds ``data_animal1.mat``: ``x`` (48, T); ``t`` (T, 1), seconds; ``behavior_traces`` (3, T) in the order of the
-        cell array ``behavior_labels``.
-    rate_hz : float
-        Frames per second, checked against ``t``.
-
-    Returns
-    -------
-    Recording
-        ``signal`` (T, 48) in the file's unit, which it does not name. ``behaviour`` has ``"run"`` and each trace under
-        its label, in its own unit.
-
-    Raises
-    ------
-    DataError
-        The file is missing, cut or lacks a variable; times that do not fit the rate; labels that do not fit the traces.
-
-    References
-    ----------
-    GitHub ``hadasbenisty/ISFN_workshop_WideFieldCa``; it states neither a licence nor a DOI.
+    DataError: the file is missing, cut or lacks a variable; times that do not fit the rate; labels that do not fit the
+    traces, or no wheel among them. Source: GitHub ``hadasbenisty/ISFN_workshop_WideFieldCa``; no licence, no DOI.
     """
     path = check_folder(folder) / "data_animal1.mat"
     data = load_mat(path, ["x", "t", "behavior_traces", "behavior_labels"])

@@ -26,41 +26,20 @@ def read_study(folder, rate_hz=30.0, simulated=False, strict=False, n_roi=N_ROI,
     - The file in the table's column ``Signal_Path`` (relative to ``folder``), or else ``<Data_ID>.mat``. Variable
       ``dat_roi`` (50, T), ROI by time, dF/F in percent.
     - ``<Data_ID>_behavior.mat``: ``runrest`` (1, T), 0 rest and 1 run, and ``speed_rs`` (1, T), cm/s.
-    - With ``movies``: ``<Data_ID>.tif``, (T, rows, columns). It stays on disk.
+    - With ``movies``: ``<Data_ID>.tif``, (T, rows, columns). It stays on disk; a session without one is refused.
 
     Where no session has a signal file of its own, the assembled files are read: ``signal_5mice_raw.mat`` or else
     ``signal_5mice.mat``, with ``runrest_5mice.mat`` and ``speed_5mice.mat`` or else the behaviour files of the
     sessions.
 
-    Parameters
-    ----------
-    folder : str or Path
-    rate_hz : float
-        Frames per second.
-    simulated : bool
-        Mark the recordings as simulated. They are in any case where a ``truth.json`` in the folder says so.
-    strict : bool
-        Raise at the first bad session instead of refusing it by name and going on.
-    n_roi : int
-        Number of ROIs that every session must have.
-    movies : bool
-        Attach the movie of each session; a session without one is then refused.
+    ``simulated``: mark the recordings so; they are in any case where a ``truth.json`` in the folder says so.
+    ``strict``: raise at the first bad session instead of refusing it by name and going on. ``n_roi``: that every
+    session must have.
 
-    Returns
-    -------
-    Dataset
-        Animals ``"mouse 1"``... by the table's mouse number (two mice share a tag in ``Data_ID``), sessions in the
-        order of the table and named by ``Data_ID``. Notes say on what share of frames run label and speed > 0.5 cm/s
-        disagree.
-
-    Raises
-    ------
-    DataError
-        The table is unusable, there are no files of either layout, no session is usable, or ``truth.json`` is damaged.
-
-    References
-    ----------
-    Ajioka et al. 2024, PLoS Comput Biol, doi:10.1371/journal.pcbi.1011074
+    Returns a Dataset: animals ``"mouse 1"``... by the table's mouse number (two mice share a tag in ``Data_ID``),
+    sessions in the order of the table and named by ``Data_ID``. Notes say on what share of frames run label and speed >
+    0.5 cm/s disagree. Raises DataError: the table is unusable, there are no files of either layout, no session is
+    usable, or ``truth.json`` is damaged. Source: Ajioka et al. 2024, PLoS Comput Biol, doi:10.1371/journal.pcbi.1011074
     """
     folder = check_folder(folder)
     simulated = simulated or _says_simulated(folder)
@@ -73,8 +52,7 @@ def read_study(folder, rate_hz=30.0, simulated=False, strict=False, n_roi=N_ROI,
     assembled = find_any("signal_5mice_raw") or find_any("signal_5mice")
     if table_path is None and assembled is None:
         raise DataError(folder, "neither a table data_*.csv nor a file signal_5mice.mat",
-                        "the study's files, one a session or assembled",
-                        "download them, or name their folder")
+                        "the study's files, one a session or assembled", "download them, or name their folder")
     table = None if table_path is None else read_session_table(table_path)
     if assembled is not None and not _has_signal_files(table, folder, files):
         return read_assembled(assembled, find_any("runrest_5mice") or folder, find_any("speed_5mice"), table_path,
@@ -113,8 +91,7 @@ def read_assembled(signal_path, runrest_path, speed_path=None, session_table=Non
     names = None if session_table is None else _names_by_mouse(session_table, mice)
     if runrest_path.is_dir() and names is None:
         raise DataError(runrest_path, "behaviour in a file a session, and no session table",
-                        "a table that says which session is which",
-                        "give session_table, or runrest_5mice.mat")
+                        "a table that says which session is which", "give session_table, or runrest_5mice.mat")
     if movies is not None and names is None:
         raise DataError(movies, "movies, and no session table", "a table that says which session is which",
                         "give session_table, or read without movies")
@@ -185,8 +162,7 @@ def _mice(signal_path):
     mice = sorted(int(match[1]) for name in variables if (match := re.fullmatch(r"signal(\d+)", name)))
     if not mice:
         raise DataError(signal_path, f"the variables {', '.join(variables) or '(none)'}",
-                        "signal1, signal2... with the sessions of mouse 1, 2...",
-                        "give the assembled signal file")
+                        "signal1, signal2... with the sessions of mouse 1, 2...", "give the assembled signal file")
     return mice
 
 
@@ -224,8 +200,7 @@ def _find(files, name, folder):
     found = files.get(name, [])
     if len(found) != 1:
         remedy = "move the others away" if found else "download it, or take its session out of the table"
-        raise DataError(folder, f"{len(found) or 'no'} files called {name}", "exactly one, in it or below",
-                        remedy)
+        raise DataError(folder, f"{len(found) or 'no'} files called {name}", "exactly one, in it or below", remedy)
     return found[0]
 
 

@@ -62,8 +62,7 @@ def world_of(entry):
     if unknown := sorted(set(entry.settings) - set(known)):
         raise ParameterError(f"settings of data set '{entry.name}'", ", ".join(unknown),
                              f"settings among {', '.join(known)}", "mend their names")
-    return World(seed=entry.seed, sessions=entry.sessions_per_animal, frames=entry.frames_per_session,
-                 **entry.settings)
+    return World(seed=entry.seed, sessions=entry.sessions_per_animal, frames=entry.frames_per_session, **entry.settings)
 
 
 def _write_session(session, path):
