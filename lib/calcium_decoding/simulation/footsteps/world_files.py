@@ -43,8 +43,7 @@ def write(world, folder):
 
 
 def read_truth(folder):
-    """World of a simulated set, and its AnimalTruth by animal, without ``steps``, which the recordings hold as labels.
-    """
+    """World of a simulated set, and its AnimalTruth by animal."""
     folder = Path(folder)
     settings = json.loads((folder / catalog.DONE_FILES["footsteps"]).read_text(encoding="utf-8"))["settings"]
     columns, events = {}, {}
