@@ -14,7 +14,7 @@ from scipy.io import savemat
 from calcium_decoding import simulation
 from calcium_decoding.data import readers
 from calcium_decoding.data.movies import write_movie
-from calcium_decoding.data.readers.common import count_bouts
+from calcium_decoding.data.readers.study import read_assembled
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.simulation import widefield
@@ -570,11 +570,15 @@ def test_table_that_does_not_fit_the_assembled_files(tmp_path, rows, found, expe
 def test_assembled_file_without_signals(tmp_path):
     write_assembled(tmp_path)
     with pytest.raises(DataError) as caught:
-        readers.read_assembled(tmp_path / "speed_5mice.mat", tmp_path / "runrest_5mice.mat")
+        read_assembled(tmp_path / "speed_5mice.mat", tmp_path / "runrest_5mice.mat")
     assert_error(caught.value, "speed_5mice.mat", "speed1, speed2", "signal1")
 
 
 # --- Widefield recording with a wheel -----------------------------------------------------------------------
+
+
+def bouts(run):
+    return len("".join(map(str, run)).replace("0", " ").split())
 
 
 def write_isfn(folder, **change):
@@ -599,7 +603,7 @@ def test_isfn(tmp_path):
         np.testing.assert_array_equal(recording.behaviour[name],
                                       content["behavior_traces"][i].astype(np.float32))
     assert recording.rate_hz == 10 and recording.signal_unit == "a.u."
-    assert count_bouts(recording.run) == 2 and recording.run[120] == 1 and recording.run[320] == 1
+    assert bouts(recording.run) == 2 and recording.run[120] == 1 and recording.run[320] == 1
     assert recording.run[:80].sum() == 0 and recording.run[200:280].sum() == 0
     assert f"{100 * recording.run.mean():.1f} % of frames in 2 bouts" in recording.notes[0]
 
@@ -988,7 +992,7 @@ def test_real_isfn():
     assert recording.signal.shape == (4000, 48)
     assert set(recording.behaviour) == {"run", "pupil", "wheel", "whisking"}
     assert recording.run.mean() == pytest.approx(0.097, abs=0.0005)
-    assert count_bouts(recording.run) == 9 and np.flatnonzero(recording.run).max() < 2642
+    assert bouts(recording.run) == 9 and np.flatnonzero(recording.run).max() < 2642
 
 
 @pytest.mark.slow

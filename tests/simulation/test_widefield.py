@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from calcium_decoding.data import catalog, published, readers
 from calcium_decoding.data.movies import Movie
+from calcium_decoding.data.readers.study import read_assembled
 from calcium_decoding.errors import ParameterError, WriteError
 from calcium_decoding.simulation import widefield
 from calcium_decoding.simulation.widefield import (
@@ -604,8 +605,8 @@ def test_assembled_files_are_read_back(tmp_path):
     made = widefield.dataset(settings).recordings
 
     def assembled(signal):
-        return readers.read_assembled(tmp_path / signal, tmp_path / "runrest_5mice.mat", tmp_path / "speed_5mice.mat",
-                                      tmp_path / "data_64_5mice.csv", strict=True).recordings
+        return read_assembled(tmp_path / signal, tmp_path / "runrest_5mice.mat", tmp_path / "speed_5mice.mat",
+                              tmp_path / "data_64_5mice.csv", strict=True).recordings
 
     for found, one in zip(assembled("signal_5mice_raw.mat"), made, strict=True):
         assert (found.animal, found.session) == (one.animal, one.session)

@@ -28,12 +28,12 @@ STRETCH_FRAMES, STRETCH_PIXELS = 256, 2**22  # of 128 x 128 pixels, 16 bits: 8 M
 
 
 class Seen:
-    """What one pass through a movie gives: each stretch of frames is added, in order, then :meth:`done` is called.
+    """What one pass through a movie gives, from stretches of frames that are added in order.
 
-    ``hash``: hexadecimal SHA-256 of shape, type and pixels. Exposure: ``top``, the highest value; ``n_top``,
-    ``n_frames_top`` and ``pixels_top`` (rows, columns): how many pixel values, how many frames and which pixels have
-    it; ``flat``: numbers of the frames of one value; ``bad``: number of the first frame with NaN or infinite pixels,
-    None if there is none (exposure is not followed beyond it). ``sums``: PixelSums.
+    Exposure: ``top``, the highest value; ``n_top``, ``n_frames_top`` and ``pixels_top`` (rows, columns): how many pixel
+    values, how many frames and which pixels have it; ``flat``: numbers of the frames of one value; ``bad``: number of
+    the first frame with NaN or infinite pixels, None if there is none (exposure is not followed beyond it). ``sums``:
+    PixelSums.
     """
 
     def __init__(self, shape, dtype):
@@ -49,11 +49,10 @@ class Seen:
             self._expose(frames)
         self.sums.add(frames)
 
-    def done(self):
-        """No more frames come; returns itself, which can now travel to another process."""
-        self.hash = self._digest.hexdigest()
-        del self._digest
-        return self
+    @property
+    def hash(self):
+        """Hexadecimal SHA-256 of shape, type and the pixels so far."""
+        return self._digest.hexdigest()
 
     def _expose(self, frames):
         highest, lowest = frames.max(axis=(1, 2)), frames.min(axis=(1, 2))
@@ -169,11 +168,17 @@ class Movie:
         seen = Seen(self.shape, self.dtype)
         for frames in self.stretches():
             seen.add(frames)
-        return seen.done()
+        return seen
 
     def content_hash(self):
         """Hexadecimal SHA-256 of shape, type and all pixels used, however they are stored."""
-        return self.seen.hash
+        return self.__dict__.get("_hash") or self.seen.hash
+
+    def __getstate__(self):  # the images of ``seen`` stay in this process, the hash goes along
+        state = dict(self.__dict__)
+        if "seen" in state:
+            state["_hash"] = state.pop("seen").hash
+        return state
 
     @cached_property
     def _stacks(self):
@@ -263,8 +268,9 @@ def mappable(movie, folder, show_progress=True):
         with alone(path.parent / f".{place}.lock") as locked:
             copy = _intact(path, movie)
             if copy is None:
-                if locked:
-                    _remove_former(path.parent, place)
+                if locked:  # copies of a state that the files are no longer in, and what a killed process left
+                    for former in (*path.parent.glob(f"{place}-*.npy"), *path.parent.glob(f".{place}-*.npy")):
+                        former.unlink(missing_ok=True)
                 copy = _convert(movie, path, show_progress)
     why = "compressed or unevenly stored" if len(movie.files) == 1 else f"{len(movie.files)} files"
     return copy, f"{movie.path.name} ({why}) converted once: an uncompressed copy of its {len(movie)} frames is read"
@@ -291,12 +297,6 @@ def _intact(path, movie):
     return copy if copy.shape == movie.shape and copy.dtype == movie.dtype else None
 
 
-def _remove_former(folder, place):
-    """Remove copies of a state that the movie's files are no longer in, and what a killed process left."""
-    for former in (*folder.glob(f"{place}-*.npy"), *folder.glob(f".{place}-*.npy")):
-        former.unlink(missing_ok=True)
-
-
 def _convert(movie, path, show_progress):
     needed, free = math.prod(movie.shape) * movie.dtype.itemsize, shutil.disk_usage(path.parent).free
     if needed > free:
@@ -315,5 +315,5 @@ def _convert(movie, path, show_progress):
 
     write_npy(path, chunks(), movie.shape, movie.dtype)
     copy = Movie(path)
-    copy.__dict__["seen"] = seen.done()
+    copy.__dict__["seen"] = seen
     return copy

@@ -106,7 +106,9 @@ def open_stack(path):
     if path.suffix.lower() == ".npy":
         return _npy(path)
     try:
-        table = _page_table(path)
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            table = size, *_table(path, file.fileno(), size)
         with tifffile.TiffFile(path) as file:
             return _tiff(path, file, *table)
     except DataError:
@@ -141,8 +143,7 @@ def _tiff(path, file, size, offsets, counts):
     if page.samplesperpixel != 1 or len(page.shape) != 2 or kind is None or kind.kind not in "uif" or 0 in page.shape:
         colours = f", {page.samplesperpixel} colours" if page.samplesperpixel != 1 else ""
         raise DataError(path, f"pages of shape {page.shape}{colours}, type {kind}",
-                        "grey frames of integers or floats, (T, rows, columns)",
-                        "store one grey page a frame")
+                        "grey frames of integers or floats, (T, rows, columns)", "store one grey page a frame")
     n = _n_frames(path, file, page, len(offsets))
     n_bytes = math.prod(page.shape) * kind.itemsize
     if n > len(offsets):  # one page that stands for all: ImageJ beyond 4 GB
@@ -218,14 +219,8 @@ def _cut(path, where):
     return DataError(path, f"a file that ends within {where}", "a whole file", "fetch or write the file again")
 
 
-def _page_table(path):
-    """Size of the file; first byte and number of bytes (0: not said) of each strip or tile, (pages, segments)."""
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        return size, *_table(path, file.fileno(), size)
-
-
 def _table(path, handle, size):
+    """First byte and number of bytes (0: not said) of each strip or tile, (pages, segments)."""
     form, offset = _header(path, os.pread(handle, 16, 0))
     blocks = _chain(path, handle, size, form, offset)
     tags = np.frombuffer(b"".join(blocks), form)

@@ -10,5 +10,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "mat": ["load_mat"],
     "multiple_maps": ["read_multiple_maps"],
     "npz_csv": ["read_csv", "read_npz", "write_npz"],
-    "study": ["read_assembled", "read_study"],
+    "study": ["read_study"],
 })

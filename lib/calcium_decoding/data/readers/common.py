@@ -1,4 +1,4 @@
-"""What the readers share: collecting sessions, reading tables, checking the run label and the clock, safe paths."""
+"""What the readers share: collecting sessions, reading tables, checking the run label and the clock."""
 
 import contextlib
 from dataclasses import replace
@@ -40,8 +40,7 @@ class Intake:
 def with_run_label(recording):
     """The recording with its run label checked against its speed, or made from it, and a note that says so.
 
-    The label is never mended: where it and the speed disagree, the note gives the share of frames.
-    A recording without ``"speed_cm_s"`` comes back as it is.
+    Where the two disagree, the label stays and the note gives the share of frames.
     """
     if "speed_cm_s" not in recording.behaviour:
         return recording
@@ -83,10 +82,8 @@ def check_rate(value, where):
 
 
 def check_steps(clock, step, unit, where):
-    """Check that a clock, shape (T,), goes on by ``step`` from frame to frame.
-
-    Raises DataError: a step is off by half a step or more (a frame is missing, or stands twice), or the mean by 1 %.
-    """
+    """Check that a clock, (T,), goes on by ``step`` from frame to frame; DataError if a step is off by half a step or
+    more (a frame is missing, or stands twice), or the mean by 1 %."""
     steps = np.diff(np.ravel(clock)) / step
     if len(steps) and not (np.all(np.abs(steps - 1) < 0.5) and abs(steps.mean() - 1) < 0.01):
         raise DataError(where, f"steps of {step * steps.min():.4g} to {step * steps.max():.4g} {unit}, "
@@ -94,24 +91,16 @@ def check_steps(clock, step, unit, where):
                         "give the right imaging rate, or split the recording where frames are missing")
 
 
-def count_bouts(run):
-    """Number of unbroken stretches of 1 in a label of shape (T,)."""
-    return int(np.sum(np.diff(np.asarray(run, dtype=np.int8), prepend=0) == 1))
-
-
 def check_folder(folder):
     """The folder as a Path; DataError if it is not there."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(folder, "no such folder", "the folder of the data set",
-                        "download it, or mend the path")
+        raise DataError(folder, "no such folder", "the folder of the data set", "download it, or mend the path")
     return folder
 
 
 def path_below(folder, relative, where):
-    """A path below ``folder`` as a table gives it; backslashes, as Windows writes them, are understood.
-
-    Raises DataError: the path is absolute or leads out of the folder.
+    """A path below ``folder`` as a table gives it, perhaps with backslashes; DataError if it leads out of the folder.
     """
     path = folder / str(relative).replace("\\", "/")
     if not path.resolve().is_relative_to(folder.resolve()):

@@ -1,8 +1,7 @@
 """Two-photon recordings with footsteps, in the forms that the code of Mirzaee, Chang, Latifi 2025 reads.
 
-Either traces (``.mat``) with a step table (``.xlsx``, which foot steps from which frame to which) of the same name, or
-one ``.csv``. Forms and names of variables are facts of the public repository ``ghazalehmirzaee/neural_decoding``; its
-data are not public.
+Forms and names of variables are facts of the public repository ``ghazalehmirzaee/neural_decoding``; its data are not
+public.
 """
 
 import re
@@ -28,45 +27,24 @@ NO_ANIMAL = "animal not stated by a folder: taken as an animal of its own"
 def read_footsteps(folder, rate_hz=15.0, strict=False, trace="deconvolved", contralateral="right", first_frame=0):
     """Data set of footstep recordings in a folder.
 
-    Files lie in one folder an animal (``folder/mouse 1/002.mat``), which is then known to have the same cells in each;
-    a file in ``folder`` itself counts as an animal of its own, and a note says so. A recording is one of
+    Files lie in one folder an animal (``folder/mouse 1/002.mat``), which then has the same cells in each; a file in
+    ``folder`` itself counts as an animal of its own, and a note says so. A recording is one of
 
     - ``NAME.mat`` (any version) with ``NAME.xlsx``: ``DeconvMat_wanted`` (deconvolved) and
-      ``deltaf_cells_not_excluded`` (dF/F), both (T, n_cells), and a step table; see
-      :func:`calcium_decoding.data.readers.footsteps.read_step_table`. The variable that ``trace`` does not name may be
-      missing.
-    - ``NAME.csv``: a line of names; then in the first column the number of the frame, one more each row; a column a
-      cell; the class last: 0 (none), 1 (contralateral) or 2 (ipsilateral).
+      ``deltaf_cells_not_excluded`` (dF/F), both (T, n_cells), and a step table; see :func:`read_step_table`. The one
+      that ``trace`` (``"deconvolved"`` or ``"dff"``) does not name may be missing.
+    - ``NAME.csv``: a line of names; then the number of the frame, one more each row; a column a cell; the class last: 0
+      (none), 1 (contralateral) or 2 (ipsilateral).
 
-    Beside either, ``NAME.kinematics.csv`` may hold the movement of both paws: the column ``frame`` (from 0) and any of
-    ``contra_position_mm``, ``contra_velocity_mm_s``, ``ipsi_position_mm``, ``ipsi_velocity_mm_s``. (This file is a form
-    of this library.)
+    Beside either, ``NAME.kinematics.csv`` (a form of this library) may hold the movement of both paws: the column
+    ``frame`` (from 0) and any of :data:`KINEMATICS`, such as ``contra_position_mm``.
 
-    Parameters
-    ----------
-    folder : str or Path
-    rate_hz : float
-        Frames per second.
-    strict : bool
-        Raise at the first bad recording instead of refusing it by name and going on.
-    trace : {"deconvolved", "dff"}
-        Which of the two variables of a ``.mat`` file.
-    contralateral : {"right", "left"}
-        The foot on the other side than the imaged hemisphere; right where the left one was imaged, as in the study.
-    first_frame : int
-        Number of the first frame in step tables.
+    ``strict``: raise at the first bad recording instead of refusing it by name and going on. ``contralateral``: the
+    foot on the other side than the imaged hemisphere; ``"right"`` where the left one was imaged, as in the study.
+    ``first_frame``: number of the first frame in step tables.
 
-    Returns
-    -------
-    Dataset
-        Its recordings have ``behaviour["footstep"]``: 0 none, 1 contralateral, 2 ipsilateral.
-
-    Raises
-    ------
-    DataError
-        No such folder, or nothing usable in it.
-    ParameterError
-        A trace or a foot that is not known.
+    Returns a Dataset whose recordings have ``behaviour["footstep"]``: 0 none, 1 contralateral, 2 ipsilateral. Raises
+    DataError: no such folder, or nothing usable in it; ParameterError: a trace or a foot that is not known.
     """
     for name, value, known in (("trace", trace, VARIABLES), ("contralateral", contralateral, FEET)):
         if value not in known:
@@ -173,15 +151,14 @@ def _is_recording(path):
 
 
 def read_step_table(path, first_frame=0):
-    """Steps of one recording from an Excel sheet.
+    """Steps of one recording from an Excel sheet: DataFrame of ``foot`` (``"left"`` or ``"right"``), ``start`` and
+    ``end`` (frames, inclusive, counted from 0), in order of start.
 
-    ``path``: ``.xlsx``; its first sheet has the columns ``Foot`` (or ``Foot (L/R)``; R, L, right or left), ``Frame
-    Start`` and ``Frame End`` (inclusive). Other columns are left alone, empty rows too. ``first_frame``: number of the
-    first frame of a recording in the table; 0 is how the code of Mirzaee, Chang, Latifi 2025 (arXiv 2504.16917) reads
-    it. Returns a DataFrame: columns ``foot`` (``"left"`` or ``"right"``), ``start`` and ``end`` (frames, inclusive,
-    counted from 0), in order of start. Raises DataError: unreadable, a column missing, no steps, an empty cell, a foot
-    that is neither, a frame that is no whole number, an end before its start, a step that is there twice, two steps of
-    one foot that overlap.
+    The first sheet has the columns ``Foot`` (or ``Foot (L/R)``; R, L, right or left), ``Frame Start`` and ``Frame End``
+    (inclusive). ``first_frame``: number of the first frame in the table; 0 is how the code of Mirzaee, Chang, Latifi
+    2025 (arXiv 2504.16917) reads it. DataError: unreadable, a column missing, no steps, an empty cell, a foot that is
+    neither, a frame that is no whole number, an end before its start, a step that is there twice, two of one foot that
+    overlap.
     """
     rows = _load_sheet(path).dropna(how="all")
     if rows.empty:
@@ -195,22 +172,27 @@ def read_step_table(path, first_frame=0):
         raise DataError(path, f"row {step.row} that ends at frame {step.end + first_frame}, before its start at "
                         f"{step.start + first_frame}", "an end at or after the start", "mend the row")
     steps = steps.sort_values(["start", "end", "row"], kind="stable").reset_index(drop=True)
-    _refuse_overlap(steps, path)
+    for foot, mine in steps.groupby("foot"):
+        same = mine[mine.duplicated(["start", "end"])]
+        if len(same):
+            step = same.iloc[0]
+            raise DataError(path, f"a step of the {foot} foot that is there twice, the second time in row {step.row}",
+                            "each step once", "remove the second row")
+        over = np.flatnonzero(mine["start"].to_numpy()[1:] <= mine["end"].cummax().to_numpy()[:-1])
+        if len(over):
+            step = mine.iloc[over[0] + 1]
+            raise DataError(path, f"the step of the {foot} foot in row {step.row}, which begins before the one before "
+                            "it ends", "steps of one foot that do not overlap", "mend start or end of one of them")
     return steps[["foot", "start", "end"]]
 
 
 def frame_labels(steps, n_frames, contralateral="right", where="step table"):
-    """Class of each frame.
+    """Class of each frame, (n_frames,), float32: 0 none, 1 contralateral, 2 ipsilateral, and in how many both feet
+    step.
 
-    ``steps``: of :func:`read_step_table`. ``n_frames``: of the recording. ``contralateral`` ({"right", "left"}): the
-    foot on the other side than the imaged hemisphere. ``where``: for error messages. Returns ``label`` (ndarray, shape
-    (n_frames,), float32): 0 none, 1 contralateral, 2 ipsilateral. Where both feet step, the step that began last
-    counts; ``n_both``: frames in which both feet step. Raises DataError: a step outside the recording, or a foot that
-    is neither left nor right.
+    There the step that began last counts. ``steps``: of :func:`read_step_table`. DataError: a step outside the
+    recording.
     """
-    if contralateral not in FEET:
-        raise DataError(where, f"contralateral = '{contralateral}'", "left or right",
-                        "name the foot on the other side than the imaged hemisphere")
     outside = steps[(steps["start"] < 0) | (steps["end"] >= n_frames)]
     if len(outside):
         step = outside.iloc[0]
@@ -261,17 +243,3 @@ def _cell(path, row, name, value):
     if not np.isfinite(number) or number != int(number):
         raise DataError(where, f"'{value}'", "the number of a frame", "give a whole number")
     return int(number)
-
-
-def _refuse_overlap(steps, path):
-    for foot, mine in steps.groupby("foot"):
-        same = mine[mine.duplicated(["start", "end"])]
-        if len(same):
-            step = same.iloc[0]
-            raise DataError(path, f"a step of the {foot} foot that is there twice, the second time in row {step.row}",
-                            "each step once", "remove the second row")
-        over = np.flatnonzero(mine["start"].to_numpy()[1:] <= mine["end"].cummax().to_numpy()[:-1])
-        if len(over):
-            step = mine.iloc[over[0] + 1]
-            raise DataError(path, f"the step of the {foot} foot in row {step.row}, which begins before the one before "
-                            "it ends", "steps of one foot that do not overlap", "mend start or end of one of them")

@@ -1,7 +1,4 @@
-"""Readers: one function a file format, all giving recordings that the rest of the library understands.
-
-:func:`read` picks the reader by the format's name; :func:`load` does so for a data set of the manifest.
-"""
+"""Readers by name: :func:`read` picks one by the format's name; :func:`load` does so for a data set of the manifest."""
 
 from dataclasses import replace
 from functools import partial
@@ -59,8 +56,7 @@ def read(format, folder, **options):
         Nothing usable in the folder.
     """
     if format not in FORMATS:
-        raise ParameterError("format", f"'{format}'", f"one of {', '.join(FORMATS)}",
-                             "name one of these formats")
+        raise ParameterError("format", f"'{format}'", f"one of {', '.join(FORMATS)}", "name one of these formats")
     if format not in WITH_MOVIES and options.pop("movies", False):
         raise ParameterError(folder, f"movies asked of the format '{format}', which has none",
                              f"one of {', '.join(WITH_MOVIES)}", "choose a data set with movies")

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from calcium_decoding.data.readers.common import check_folder, check_rate, check_steps, count_bouts
+from calcium_decoding.data.readers.common import check_folder, check_rate, check_steps
 from calcium_decoding.data.readers.mat import check_array, check_cells, load_mat
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError
@@ -13,35 +13,15 @@ WHEEL_SMOOTHING_FRAMES = 5  # standard deviation
 
 
 def read_isfn(folder, rate_hz=10.0):
-    """Widefield recording of one mouse: 48 cortical parcels with pupil, wheel and whisking.
+    """Recording of one mouse, widefield: 48 cortical parcels (T, 48) in a unit not named, with pupil, wheel, whisking.
 
-    The run label is |wheel - median|, smoothed by a Gaussian of 5 frames SD, above 0.5. The smoothing joins
-    the strides of a run: 9.7 % of frames in 9 bouts, against 47 bouts without it.
+    ``folder`` holds ``data_animal1.mat``: ``x`` (48, T); ``t`` (T, 1), seconds, checked against ``rate_hz``;
+    ``behavior_traces`` (3, T) in the order of the cell array ``behavior_labels``. The run label is |wheel - median|,
+    smoothed by a Gaussian of 5 frames SD, above 0.5. The smoothing joins the strides of a run: 9.7 % of frames in 9
+    bouts, against 47 bouts without it.
 
-    Parameters
-    ----------
-    folder : str or Path
-        Holds ``data_animal1.mat``: ``x`` (48, T); ``t`` (T, 1), seconds; ``behavior_traces`` (3, T) in the
-        order of the cell array ``behavior_labels``.
-    rate_hz : float
-        Frames per second, checked against ``t``.
-
-    Returns
-    -------
-    Recording
-        ``signal`` (T, 48) in the file's unit, which it does not name. ``behaviour`` has ``"run"`` and each
-        trace under its label, in its own unit. A note tells the share of running frames and the number of
-        bouts.
-
-    Raises
-    ------
-    DataError
-        The file is missing, cut or lacks a variable; times that do not fit the rate; labels that do not fit
-        the traces, or no wheel among them.
-
-    References
-    ----------
-    GitHub ``hadasbenisty/ISFN_workshop_WideFieldCa``; it states neither a licence nor a DOI.
+    DataError: the file is missing, cut or lacks a variable; times that do not fit the rate; labels that do not fit the
+    traces, or no wheel among them. Source: GitHub ``hadasbenisty/ISFN_workshop_WideFieldCa``; no licence, no DOI.
     """
     path = check_folder(folder) / "data_animal1.mat"
     data = load_mat(path, ["x", "t", "behavior_traces", "behavior_labels"])
@@ -60,6 +40,6 @@ def read_isfn(folder, rate_hz=10.0):
     run = gaussian_filter1d(movement, WHEEL_SMOOTHING_FRAMES) > WHEEL_THRESHOLD
     note = (f"run label: |wheel - median|, smoothed by a Gaussian of {WHEEL_SMOOTHING_FRAMES} frames SD, > "
             f"{WHEEL_THRESHOLD} (wheel's own unit): {100 * run.mean():.1f} % of frames in "
-            f"{count_bouts(run)} bouts")
+            f"{np.count_nonzero(np.diff(run.astype(np.int8), prepend=0) == 1)} bouts")
     return Recording(signal.T, {"run": run, **traces}, rate_hz, animal="animal 1", session="session 1",
                      signal_unit="a.u.", source=str(path), notes=(note,))

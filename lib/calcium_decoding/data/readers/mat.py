@@ -12,26 +12,12 @@ from calcium_decoding.errors import DataError
 
 
 def load_mat(path, names, optional=()):
-    """Variables of a MATLAB file, version 4 to 7.2 (through SciPy) or 7.3 (HDF5).
+    """Variables of a MATLAB file, version 4 to 7.2 (through SciPy) or 7.3 (HDF5), dict of str to object.
 
-    Parameters
-    ----------
-    path : str or Path
-    names : sequence of str
-        Variables that must be there.
-    optional : sequence of str
-        Variables that are read if they are there and left out of the result if not.
-
-    Returns
-    -------
-    dict of str to object
-        Numbers as arrays in MATLAB's own orientation (version 7.3 stores them transposed; that is undone
-        here), text as ``str``, a cell array as a list in MATLAB's column order, a struct as a dict.
-
-    Raises
-    ------
-    DataError
-        The file is missing, cut short or not a MATLAB file, or a variable of ``names`` is not in it.
+    Numbers are arrays in MATLAB's own orientation (version 7.3 stores them transposed; that is undone), text is
+    ``str``, a cell array a list in MATLAB's column order, a struct a dict. Those of ``optional`` are left out if they
+    are not there. DataError: the file is missing, cut short or not a MATLAB file, or a variable of ``names`` is not in
+    it.
     """
     found = mat_variables(path)
     missing = [name for name in names if name not in found]
@@ -49,10 +35,7 @@ def load_mat(path, names, optional=()):
 
 
 def mat_variables(path):
-    """Names of the variables in a MATLAB file, without reading them.
-
-    Raises DataError: the file is missing, cut short or not a MATLAB file.
-    """
+    """Names of the variables in a MATLAB file; DataError if it is missing, cut short or none."""
     if not Path(path).is_file():
         raise DataError(path, "no such file", "a MATLAB file (.mat)", "download it, or mend the path to it")
     with _readable(path):

@@ -26,50 +26,26 @@ MOST_FRAMES_OFF = 100
 def read_multiple_maps(folder, rate_hz=20.0, mice=None, days=None, environment="Environment A", strict=False):
     """Hippocampal cells of mice on a linear track over eight days; one recording a trial.
 
-    The events of a day are one matrix, cut into trials by a log. The behaviour of a trial is trimmed to the
-    frames it shares with the log, often by one frame; a note says so. A trial that is more than 100 frames
-    off is refused. A day with two such trials is refused altogether, because its entries are then shifted
-    against the log and even a trial of the right length may be another one.
+    The events of a day are one matrix, cut into trials by a log. Behaviour is trimmed to the frames it shares with the
+    log, often by one frame; a note says so. A trial that is more than 100 frames off is refused. A day with two such
+    trials is refused altogether: its entries are then shifted against the log, and even a trial of the right length may
+    be another.
 
-    The run label is |median of velocity over 11 centred frames| above 10 (velocity's own unit), the valley
-    between rest and running in these data. The animals rest at the ends of the track, so place alone predicts
-    rest.
+    The run label is |median of velocity over 11 centred frames| above 10 (velocity's own unit), the valley between rest
+    and running in these data. The animals rest at the ends of the track, so place alone predicts rest.
 
-    Parameters
-    ----------
-    folder : str or Path
-        Holds ``<mouse>/Environment A/`` with three files a day: ``behavior_<day>.mat`` (``my_mvmt``: an entry
-        for each row of the log, with ``velocity`` and ``position``, empty where behaviour was not scored),
-        ``finalEventsMat_<day>.mat`` (``allEventsMat``: frames by cells) and ``frameLog_<day>.csv``
-        (``trial``, ``begFrame``, ``endFrame``: first and last frame of each trial, counted from 1, both
-        included).
-    rate_hz : float
-        Frames per second.
-    mice : sequence of str, optional
-        Mice to read, by folder; all if not given. All mice and days take about 0.7 GB.
-    days : sequence of int, optional
-        Days to read; all if not given.
-    environment : str
-        Folder below the mouse.
-    strict : bool
-        Raise at the first bad day or trial instead of refusing it by name and going on.
+    ``folder`` holds ``<mouse>/Environment A/`` with three files a day: ``behavior_<day>.mat`` (``my_mvmt``: an entry
+    for each row of the log, with ``velocity`` and ``position``, empty where behaviour was not scored),
+    ``finalEventsMat_<day>.mat`` (``allEventsMat``: frames by cells) and ``frameLog_<day>.csv`` (``trial``,
+    ``begFrame``, ``endFrame``: counted from 1, both included). ``mice`` (folders) and ``days``: all if left out, about
+    0.7 GB.
 
-    Returns
-    -------
-    Dataset
-        Animals named by folder, sessions ``"day 1"``..., parts ``"trial 2"``... as numbered in the log.
-        ``behaviour``: ``"run"``, and ``"velocity"`` and ``"position"`` in their own units, outliers kept. ROI
-        names hold the day, because cell 5 of one day is not cell 5 of the next.
+    Returns a Dataset: animals named by folder, sessions ``"day 1"``..., parts ``"trial 2"``... as numbered in the log.
+    ``behaviour``: ``"run"``, and ``"velocity"`` and ``"position"`` in their own units, outliers kept. ROI names hold
+    the day, because cell 5 of one day is not cell 5 of the next. Raises DataError: no such mouse or day, or nothing
+    usable.
 
-    Raises
-    ------
-    DataError
-        No such mouse or day, or nothing usable.
-
-    References
-    ----------
-    Sheintuch, Geva et al. 2020, Curr Biol, doi:10.1016/j.cub.2020.02.018; data on GitHub,
-    ``zivlab/multiple_maps``.
+    Sheintuch, Geva et al. 2020, Curr Biol, doi:10.1016/j.cub.2020.02.018; data on GitHub, ``zivlab/multiple_maps``.
     """
     folder = check_folder(folder)
     found = sorted(path.parent.name for path in folder.glob(f"*/{environment}"))
@@ -92,8 +68,7 @@ def _days(folder, wanted):
     missing = sorted(set(wanted or ()) - set(found))
     if missing or not found:
         raise DataError(folder, f"behaviour of the days {', '.join(map(str, found)) or '(none)'}",
-                        f"behavior_{missing[0] if missing else '<day>'}.mat",
-                        "download it, or ask for other days")
+                        f"behavior_{missing[0] if missing else '<day>'}.mat", "download it, or ask for other days")
     return found if wanted is None else list(wanted)
 
 
@@ -144,14 +119,12 @@ def _read_trials(path, log):
         if not isinstance(entry, dict):  # an empty matrix: not scored
             continue
         if not {"velocity", "position"} <= set(entry):
-            raise DataError(path, f"trial {row.trial} with {', '.join(entry)}",
-                            "velocity and position in each entry",
+            raise DataError(path, f"trial {row.trial} with {', '.join(entry)}", "velocity and position in each entry",
                             "download it again")
         velocity, position = np.ravel(entry["velocity"]), np.ravel(entry["position"])
         n_logged = row.endFrame - row.begFrame + 1
         trials.append({"name": f"trial {row.trial}", "velocity": velocity, "position": position,
-                       "first": row.begFrame - 1, "n_logged": n_logged,
-                       "frames_off": abs(len(velocity) - n_logged)})
+                       "first": row.begFrame - 1, "n_logged": n_logged, "frames_off": abs(len(velocity) - n_logged)})
     return trials
 
 

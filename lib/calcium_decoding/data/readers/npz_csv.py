@@ -24,30 +24,19 @@ FIELDS = ("signal", "rate_hz", *TEXTS, *LISTS, "simulated")  # any other array o
 def read_npz(path):
     """One session from an .npz file.
 
-    Parameters
-    ----------
-    path : str or Path
-        Must hold ``signal`` (T, n_roi), ``rate_hz`` (frames per second) and ``animal`` (text). May hold
-        ``session`` (text; the file's name if absent), ``part``, ``roi_names`` (n_roi texts), ``signal_unit``,
-        ``simulated`` and ``notes``. Any other array is behaviour, shape (T,): ``run`` (0 or 1),
-        ``speed_cm_s`` (cm/s), and whatever else was measured.
+    It must hold ``signal`` (T, n_roi), ``rate_hz`` (frames per second) and ``animal`` (text). It may hold ``session``
+    (text; the file's name if absent), ``part``, ``roi_names`` (n_roi texts), ``signal_unit``, ``simulated`` and
+    ``notes``. Any other array is behaviour, shape (T,): ``run`` (0 or 1), ``speed_cm_s`` (cm/s), and whatever else was
+    measured.
 
-    Returns
-    -------
-    Recording
-        A missing run label is made from ``speed_cm_s`` > 0.5, and a note says so.
-
-    Raises
-    ------
-    DataError
-        Missing, damaged, a field missing, Python objects inside, or content that :class:`Recording` refuses.
+    Returns a Recording; a missing run label is made from ``speed_cm_s`` > 0.5, and a note says so. Raises DataError:
+    missing, damaged, a field missing, Python objects inside, or content that :class:`Recording` refuses.
     """
     path = Path(path)
     content = _load_npz(path)
     missing = [name for name in REQUIRED if name not in content]
     if missing:
-        raise DataError(path,
-                        f"the arrays {', '.join(sorted(content)) or '(none)'}, and no {', '.join(missing)}",
+        raise DataError(path, f"the arrays {', '.join(sorted(content)) or '(none)'}, and no {', '.join(missing)}",
                         f"at least {', '.join(REQUIRED)}", "save the file again with these")
     about = {name: str(content[name]) for name in TEXTS if name in content}
     about |= {name: tuple(map(str, np.ravel(content[name]))) for name in LISTS if name in content}
@@ -89,25 +78,15 @@ def write_npz(recording, path):
 def read_csv(path):
     """One session from a .csv file, a row a frame.
 
-    Parameters
-    ----------
-    path : str or Path
-        Begins with the lines ``# animal: name`` and ``# rate_hz: 30``, and perhaps ``# session: name`` (the
-        file's name if absent), ``# part: name``, ``# signal_unit: unit``. Then a header and a row a frame.
-        The first column is ``frame`` (one more each row) or ``time_s`` (seconds); columns that start with
-        ``roi_`` are the signal, and what follows is the ROI's name; all others are behaviour: ``run`` (0 or
-        1), ``speed_cm_s`` (cm/s), and whatever else was measured.
+    It begins with the lines ``# animal: name`` and ``# rate_hz: 30``, and perhaps ``# session: name`` (the file's name
+    if absent), ``# part: name``, ``# signal_unit: unit``. Then a header and a row a frame. The first column is
+    ``frame`` (one more each row) or ``time_s`` (seconds); columns that start with ``roi_`` are the signal, and what
+    follows is the ROI's name; all others are behaviour: ``run`` (0 or 1), ``speed_cm_s`` (cm/s), and whatever else was
+    measured.
 
-    Returns
-    -------
-    Recording
-        A missing run label is made from ``speed_cm_s`` > 0.5, and a note says so.
-
-    Raises
-    ------
-    DataError
-        Missing, not a table, a header line or column missing, text among the numbers, frames left out, or
-        content that :class:`Recording` refuses.
+    Returns a Recording; a missing run label is made from ``speed_cm_s`` > 0.5, and a note says so. Raises DataError:
+    missing, not a table, a header line or column missing, text among the numbers, frames left out, or content that
+    :class:`Recording` refuses.
     """
     path = Path(path)
     header, table = _load_csv(path)
@@ -132,12 +111,11 @@ def read_csv(path):
 
 
 def read_files(folder, read_one, ending, strict=False, movies=False):
-    """Data set of the files in a folder that have one ending, a session each, in order of their names.
+    """Data set of the files in a folder (or one file) that have one ending, a session each, in order of their names.
 
-    ``folder``: or a single file. ``read_one``: :func:`read_npz` or :func:`read_csv`. ``strict``: raise at the first bad
-    file instead of refusing it by name and going on. ``movies``: attach the movie of each session: the ``.tif``,
-    ``.tiff`` or ``.npy`` file, or the folder with a series, that has the name of the session's file. It stays on disk.
-    Raises DataError: no such file, or none that is usable.
+    ``strict``: raise at the first bad file instead of refusing it by name. ``movies``: attach the movie of each
+    session: the ``.tif``, ``.tiff`` or ``.npy`` file, or the folder with a series, that has the name of the session's
+    file.
     """
     folder = Path(folder)
     paths = [folder] if folder.is_file() else sorted(folder.glob(f"*{ending}"))
@@ -201,6 +179,5 @@ def _load_csv(path):
             raise ValueError("no rows below the column names")
     except (ValueError, pd.errors.ParserWarning) as error:
         raise DataError(path, f"a file that cannot be read as a table ({error})",
-                        "comma-separated text with a line of column names",
-                        "save it as CSV (UTF-8)") from error
+                        "comma-separated text with a line of column names", "save it as CSV (UTF-8)") from error
     return header, table

@@ -20,66 +20,43 @@ SUBTRACTED = "assembled file without _raw in its name: its authors have subtract
 def read_study(folder, rate_hz=30.0, simulated=False, strict=False, n_roi=N_ROI, movies=False):
     """Data set in the layout of the study's public code, one recording a session.
 
-    What is read (MATLAB files may lie anywhere below ``folder`` and are found by name):
+    MATLAB files may lie anywhere below ``folder`` and are found by name:
 
     - ``data_*.csv``: the session table, see :func:`read_session_table`.
-    - The file in the table's column ``Signal_Path`` (relative to ``folder``); without that column
-      ``<Data_ID>.mat``, usually in ``data_of_signal_64_5mice/``. Variable ``dat_roi`` (50, T), ROI by time,
-      dF/F in percent.
-    - ``<Data_ID>_behavior.mat``, usually in ``data_of_behavior_64_5mice/``. Variables ``runrest`` (1, T), 0
-      rest and 1 run, and ``speed_rs`` (1, T), cm/s.
-    - With ``movies``: ``<Data_ID>.tif``, usually in ``data_of_image_64_5mice/``, (T, rows, columns). It stays on disk.
+    - The file in the table's column ``Signal_Path`` (relative to ``folder``), or else ``<Data_ID>.mat``. Variable
+      ``dat_roi`` (50, T), ROI by time, dF/F in percent.
+    - ``<Data_ID>_behavior.mat``: ``runrest`` (1, T), 0 rest and 1 run, and ``speed_rs`` (1, T), cm/s.
+    - With ``movies``: ``<Data_ID>.tif``, (T, rows, columns). It stays on disk; a session without one is refused.
 
-    Where no session has a signal file of its own, the assembled files are read (see :func:`read_assembled`):
-    ``signal_5mice_raw.mat`` or else ``signal_5mice.mat``, with ``runrest_5mice.mat`` and ``speed_5mice.mat``
-    or else the behaviour files of the sessions.
+    Where no session has a signal file of its own, the assembled files are read: ``signal_5mice_raw.mat`` or else
+    ``signal_5mice.mat``, with ``runrest_5mice.mat`` and ``speed_5mice.mat`` or else the behaviour files of the
+    sessions.
 
-    Parameters
-    ----------
-    folder : str or Path
-    rate_hz : float
-        Frames per second.
-    simulated : bool
-        Mark the recordings as simulated. They are marked in any case where a ``truth.json`` lies in the folder and
-        says so, as the simulator of this library writes it.
-    strict : bool
-        Raise at the first bad session instead of refusing it by name and going on.
-    n_roi : int
-        Number of ROIs that every session must have.
-    movies : bool
-        Attach the movie of each session; a session without one is then refused.
+    ``simulated``: mark the recordings so; they are in any case where a ``truth.json`` in the folder says so.
+    ``strict``: raise at the first bad session instead of refusing it by name and going on. ``n_roi``: that every
+    session must have.
 
-    Returns
-    -------
-    Dataset
-        Animals ``"mouse 1"``... by the table's mouse number (the tag inside ``Data_ID`` is shared by two
-        mice), sessions in the order of the table and named by their ``Data_ID``, ROIs ``"1"`` to ``"50"``.
-        Each recording notes on what share of frames its run label and speed > 0.5 cm/s disagree.
-
-    Raises
-    ------
-    DataError
-        The table is unusable, there are no files of either layout, no session is usable, or ``truth.json`` is damaged.
-
-    References
-    ----------
-    Ajioka et al. 2024, PLoS Comput Biol, doi:10.1371/journal.pcbi.1011074
+    Returns a Dataset: animals ``"mouse 1"``... by the table's mouse number (two mice share a tag in ``Data_ID``),
+    sessions in the order of the table and named by ``Data_ID``. Notes say on what share of frames run label and speed >
+    0.5 cm/s disagree. Raises DataError: the table is unusable, there are no files of either layout, no session is
+    usable, or ``truth.json`` is damaged. Source: Ajioka et al. 2024, PLoS Comput Biol, doi:10.1371/journal.pcbi.1011074
     """
     folder = check_folder(folder)
     simulated = simulated or _says_simulated(folder)
     table_path, files = _session_table_of(folder), _files_by_name(folder, "*.mat")
     tiffs = _files_by_name(folder, "*.tif") if movies else {}
-    assembled = (_find_any(files, "signal_5mice_raw.mat", folder)
-                 or _find_any(files, "signal_5mice.mat", folder))
+
+    def find_any(name):
+        return _find(files, f"{name}.mat", folder) if f"{name}.mat" in files else None
+
+    assembled = find_any("signal_5mice_raw") or find_any("signal_5mice")
     if table_path is None and assembled is None:
         raise DataError(folder, "neither a table data_*.csv nor a file signal_5mice.mat",
-                        "the study's files, one a session or assembled",
-                        "download them, or name their folder")
+                        "the study's files, one a session or assembled", "download them, or name their folder")
     table = None if table_path is None else read_session_table(table_path)
     if assembled is not None and not _has_signal_files(table, folder, files):
-        runrest, speed = (_find_any(files, f"{name}_5mice.mat", folder) for name in ("runrest", "speed"))
-        return read_assembled(assembled, runrest or folder, speed, table_path, rate_hz, simulated, strict,
-                              n_roi, folder if movies else None)
+        return read_assembled(assembled, find_any("runrest_5mice") or folder, find_any("speed_5mice"), table_path,
+                              rate_hz, simulated, strict, n_roi, folder if movies else None)
     intake = Intake(strict)
     for row in table.itertuples():
         # Outside the session: a path that leads out of the folder condemns the table.
@@ -102,31 +79,11 @@ def read_assembled(signal_path, runrest_path, speed_path=None, session_table=Non
                    simulated=False, strict=False, n_roi=N_ROI, movies=None):
     """Data set from the study's assembled files, all sessions of a mouse in one MATLAB cell array.
 
-    Parameters
-    ----------
-    signal_path : str or Path
-        Variables ``signal1``, ``signal2``...: cells of 1 by sessions, each (50, T), dF/F in percent. If the
-        file's name does not end in ``_raw``, its authors have subtracted a moving mean; the notes say so.
-    runrest_path : str or Path
-        Variables ``runrest1``...: cells of (1, T), 0 rest and 1 run. Or a folder with
-        ``<Data_ID>_behavior.mat`` for each session of the table.
-    speed_path : str or Path, optional
-        Variables ``speed1``...: cells of (1, T), cm/s.
-    session_table : str or Path, optional
-        Gives the sessions their names, in the order of each mouse's rows; without it "session 1"...
-    rate_hz, simulated, strict, n_roi
-        As in :func:`read_study`.
-    movies : str or Path, optional
-        Folder with ``<Data_ID>.tif`` of each session somewhere below, to attach; it takes a session table.
-
-    Returns
-    -------
-    Dataset
-
-    Raises
-    ------
-    DataError
-        No ``signal`` variable, a label or speed variable missing, or numbers of sessions that disagree.
+    ``signal_path``: ``signal1``..., cells of 1 by sessions, each (50, T), dF/F in percent; its authors have subtracted
+    a moving mean unless its name ends in ``_raw``. ``runrest_path``: ``runrest1``..., cells of (1, T); or a folder with
+    ``<Data_ID>_behavior.mat`` for each session of the table. ``speed_path``: ``speed1``..., cm/s. ``session_table``
+    names the sessions, in the order of each mouse's rows; without it ``"session 1"``... ``movies``: folder of the
+    ``.tif`` files.
     """
     signal_path, runrest_path = Path(signal_path), Path(runrest_path)
     simulated = simulated or _says_simulated(signal_path.parent)
@@ -134,8 +91,7 @@ def read_assembled(signal_path, runrest_path, speed_path=None, session_table=Non
     names = None if session_table is None else _names_by_mouse(session_table, mice)
     if runrest_path.is_dir() and names is None:
         raise DataError(runrest_path, "behaviour in a file a session, and no session table",
-                        "a table that says which session is which",
-                        "give session_table, or runrest_5mice.mat")
+                        "a table that says which session is which", "give session_table, or runrest_5mice.mat")
     if movies is not None and names is None:
         raise DataError(movies, "movies, and no session table", "a table that says which session is which",
                         "give session_table, or read without movies")
@@ -189,7 +145,7 @@ def _recording(dat_roi, runrest, speed, n_roi, notes=(), **about):
 
 
 def _says_simulated(folder):
-    """Whether the ``truth.json`` in a folder says that the data are simulated; False without such a file."""
+    """Whether a ``truth.json`` in the folder says that the data are simulated."""
     path = folder / "truth.json"
     if not path.is_file():
         return False
@@ -206,8 +162,7 @@ def _mice(signal_path):
     mice = sorted(int(match[1]) for name in variables if (match := re.fullmatch(r"signal(\d+)", name)))
     if not mice:
         raise DataError(signal_path, f"the variables {', '.join(variables) or '(none)'}",
-                        "signal1, signal2... with the sessions of mouse 1, 2...",
-                        "give the assembled signal file")
+                        "signal1, signal2... with the sessions of mouse 1, 2...", "give the assembled signal file")
     return mice
 
 
@@ -245,13 +200,8 @@ def _find(files, name, folder):
     found = files.get(name, [])
     if len(found) != 1:
         remedy = "move the others away" if found else "download it, or take its session out of the table"
-        raise DataError(folder, f"{len(found) or 'no'} files called {name}", "exactly one, in it or below",
-                        remedy)
+        raise DataError(folder, f"{len(found) or 'no'} files called {name}", "exactly one, in it or below", remedy)
     return found[0]
-
-
-def _find_any(files, name, folder):
-    return _find(files, name, folder) if name in files else None
 
 
 def _has_signal_files(table, folder, files):
@@ -271,10 +221,9 @@ def _session_table_of(folder):
 
 
 def read_session_table(path):
-    """Session table of the study: one row a session, in the order that counts.
+    """Session table of the study (CSV), one row a session, in the order that counts: DataFrame of ``session``,
+    ``animal`` (``"mouse 1"``...) and, if the file has it, ``signal_path``.
 
-    ``path``: CSV with the columns ``Data_ID``, ``mouse_No.`` or ``Mouse_#``, and perhaps ``Signal_Path``. Returns a
-    DataFrame: columns ``session``, ``animal`` (``"mouse 1"``...) and, if the file has it, ``signal_path``. Raises
     DataError: unreadable, a column missing, no rows, an empty cell, a ``Data_ID`` that leads to another folder or
     stands twice, a mouse that is not a number.
     """
@@ -287,32 +236,22 @@ def read_session_table(path):
                         f"the columns Data_ID and {' or '.join(MOUSE_COLUMNS)}", "name the columns so")
     names = {"Data_ID": "session", mouse_column: "animal", "Signal_Path": "signal_path"}
     table = table[[name for name in names if name in table]].rename(columns=names)
-    _check_rows(table, path)
-    table = table.apply(lambda column: column.str.strip())
-    _check_names(table, path)
-    table["animal"] = [f"mouse {int(number)}" for number in table["animal"]]
-    return table
-
-
-def _check_rows(table, path):
     if table.empty:
         raise DataError(path, "no rows", "a row a session", "fill the table")
     incomplete = table.isna().any(axis=1)
     if incomplete.any():
         raise DataError(path, f"an empty cell in row {int(incomplete.argmax()) + 1} below the header",
                         "each row complete", "fill the cell, or remove the row")
-
-
-def _check_names(table, path):
+    table = table.apply(lambda column: column.str.strip())
     odd = table["animal"][~table["animal"].str.fullmatch(r"[0-9]+")]
     if len(odd):
-        raise DataError(path, f"the mouse number '{odd.iloc[0]}'", "whole numbers, 1 for mouse 1",
-                        "number the mice")
+        raise DataError(path, f"the mouse number '{odd.iloc[0]}'", "whole numbers, 1 for mouse 1", "number the mice")
     paths = table["session"][table["session"].str.contains(r"[/\\]")]
     if len(paths):
         raise DataError(path, f"the Data_ID '{paths.iloc[0]}'",
                         "a name without / or \\, since files are named after it", "rename the session")
     twice = table["session"][table["session"].duplicated()]
     if len(twice):
-        raise DataError(path, f"the session {twice.iloc[0]} twice", "each Data_ID once",
-                        "remove the second row")
+        raise DataError(path, f"the session {twice.iloc[0]} twice", "each Data_ID once", "remove the second row")
+    table["animal"] = [f"mouse {int(number)}" for number in table["animal"]]
+    return table

@@ -3,7 +3,7 @@
 A head-fixed mouse steps with both forelimbs while hundreds of its cells are imaged at 15 Hz, after what is known of the
 recordings of Mirzaee, Chang, Latifi 2025 (arXiv 2504.16917). It stands for the kind of problem, not for its numbers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -98,12 +98,11 @@ class Session:
 @dataclass(frozen=True, eq=False)
 class AnimalTruth:
     """What is known of one animal: ``cells``, a row a cell (see :func:`cell_model.draw_cells`), and by session
-    ``events`` (T, n_cells) a frame and ``steps`` (foot, first, last frame). In a world of zero tuning every cell's
-    tuning is ``"none"`` and its weights are 0, since what it follows was not recorded."""
+    ``events`` (T, n_cells) a frame. In a world of zero tuning every cell's tuning is ``"none"`` and its weights are 0,
+    since what it follows was not recorded."""
 
     cells: pd.DataFrame
-    events: dict = field(default_factory=dict)
-    steps: dict = field(default_factory=dict)
+    events: dict
 
 
 def simulate(world):
@@ -115,11 +114,10 @@ def simulate(world):
     recordings, truth = [], {}
     for animal in range(1, world.animals + 1):
         name = animal_name(animal)
-        truth[name] = AnimalTruth(known_cells(world, animal))
+        truth[name] = AnimalTruth(known_cells(world, animal), {})
         for number in range(1, world.sessions + 1):
             session = simulate_session(world, animal, number)
             truth[name].events[session_name(number)] = session.events
-            truth[name].steps[session_name(number)] = session.steps
             recordings.append(Recording(getattr(session, world.trace), session.behaviour, RATE_HZ, name,
                                         session_name(number), signal_unit=UNITS[world.trace], simulated=True))
     return Dataset("simulated footsteps", tuple(recordings), regime="blocked"), truth

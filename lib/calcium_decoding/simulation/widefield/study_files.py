@@ -31,22 +31,11 @@ def write_dataset(settings, folder, jobs=1):
 
     ``signal_5mice.mat`` has a moving mean of 1,000 frames subtracted. ``truth.npz`` and ``truth.json``: what was put
     in; see :func:`truth_of`. ``data_64_5mice.csv``, the session table, is written last: it marks the set as complete.
-    Sessions whose files are there already are not made again, so an interrupted simulation goes on.
+    Sessions whose files are there already are not made again, so an interrupted simulation goes on. The files do not
+    depend on the number of processes, ``jobs``.
 
-    Parameters
-    ----------
-    settings : SimulationSettings
-    folder : str or Path
-        A folder for this simulation alone; one that holds another simulation is refused.
-    jobs : int
-        Processes. The files do not depend on it.
-
-    Raises
-    ------
-    ParameterError
-        The folder holds a simulation with other settings, or of another version of the simulator.
-    WriteError
-        The disk has no room for the movies, or a file could not be written; nothing partial is left.
+    ParameterError: the folder holds a simulation with other settings, or of another version of the simulator.
+    WriteError: the disk has no room for the movies, or a file could not be written; nothing partial is left.
     """
     folder = Path(folder)
     _check_folder(settings, folder)
