@@ -337,8 +337,27 @@ class M1SplitAudit(Parameters):
     jobs: int = Field(description="folds at a time; 0: one a processor", ge=0, le=1024)
 
 
+class YourModel(Traces):
+    """51_your_model"""
+
+    every_frames: int = Field(description="frames from one window to the next", ge=1, le=1000)
+    target: str = Field(description="behaviour with a number a class; made from running where it is missing",
+                        pattern=r"^\w+$")
+    edge_frames: int = Field(description="frames before and after a start or stop that count as one", ge=0, le=1000)
+    models: str = Field(description=f"decoders of the library, comma between: {_listed(MODELS)}",
+                        pattern=_some(MODELS))
+    trees: int = Field(description="trees of the random forest", ge=1, le=1000)
+    epochs: int = Field(description="epochs over the training windows at most", ge=1, le=1000)
+    patience: int = Field(description="epochs without a better validation loss until training stops", ge=1, le=1000)
+    batch_size: int = Field(description="windows a step", ge=2, le=100_000)
+    learning_rate: float = Field(description="step size of Adam", gt=0, le=1)
+    folds: int = Field(description="folds of the comparison, spread evenly; 0: all", ge=0, le=10_000)
+    null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
+
+
 CHAPTERS = {"01_data_tour": DataTour, "02_splits_and_leakage": SplitsAndLeakage, "03_chance_and_nulls": ChanceAndNulls,
             "04_simulated_truth": SimulatedTruth, "10_roi_rnn": RoiRnn, "11_windows_and_lags": WindowsAndLags,
             "12_regions": Regions, "20_cnn": Cnn, "21_cnn_rnn": CnnRnn, "22_cut_out": CutOut, "23_shap": Shap,
             "24_do_the_maps_mean_anything": MapTests, "30_speed_regression": SpeedRegression,
-            "40_bilateral_m1": BilateralM1, "41_m1_split_audit": M1SplitAudit}
+            "40_bilateral_m1": BilateralM1, "41_m1_split_audit": M1SplitAudit,
+            "51_your_model": YourModel}

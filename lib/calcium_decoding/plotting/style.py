@@ -181,7 +181,7 @@ def learning_curves(results, ax, simulated=False):
     best = [h.best_epoch for h in histories]
     ax.plot([b + 1 for b in best], [h.valid_loss[b] for h, b in zip(histories, best, strict=True)], "o", ms=4,
             color=COLOURS[model], label="kept epoch")
-    ax.axhline(np.log(2), color=NULL_COLOUR, ls=":", lw=1)
+    ax.axhline(np.log(max(2, len(trained[0].classes))), color=NULL_COLOUR, ls=":", lw=1)
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="epoch", ylabel="loss (nats a frame)", title=f"{LABELS[model]}: learning")
     ax.legend(fontsize=8)
