@@ -51,7 +51,7 @@ past_frames = 15  # frames of a window before the labelled one
 future_frames = 15  # frames of a window after the labelled one
 every_frames = 5  # frames from one window to the next
 n_blocks = 5  # blocks of a recording in the blocked split
-target = "state"  # behaviour with a number a class; made from running where it is missing
+target = "state"  # behaviour with a number a class, made from running
 edge_frames = 15  # frames before and after a start or stop that count as one
 models = "gru,logistic_window,logistic"  # decoders of the library, comma between
 trees = 50  # trees of the random forest
@@ -105,10 +105,12 @@ folder = replace(cd.read("npz", files), regime=chapter.dataset.regime)
 new = folder.recordings[-1]
 sessions = replace(folder, recordings=folder.recordings[:-1])
 task = cd.Classes(target, classes).of(sessions)
-share = pd.DataFrame({r.id: np.bincount(task.target(r), minlength=len(task.classes))
-                      / r.n_frames for r in sessions.recordings}, index=task.classes)
+share = pd.DataFrame([
+    np.bincount(task.target(r), minlength=len(task.classes)) / r.n_frames
+    for r in sessions.recordings], columns=[*task.classes])
 animals = [r.animal for r in sessions.recordings]
-tables.show(share.T.groupby(animals, sort=False).mean().reset_index(names="animal"), 2)
+by_class = share.groupby(animals, sort=False).mean()
+tables.show(by_class.reset_index(names="animal"), 2)
 
 # %% [markdown]
 # Mean share of the frames of each class. They are far from equal, so the score is **balanced accuracy**, the mean of
@@ -134,7 +136,8 @@ class Mine(torch.nn.Module):
         self.even = torch.nn.BatchNorm1d(16)
         self.fifths = torch.nn.AdaptiveAvgPool1d(5)
         self.read = torch.nn.Sequential(
-            torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(80, n_outputs))
+            torch.nn.Flatten(), torch.nn.Dropout(0.5),
+            torch.nn.Linear(80, n_outputs))
 
     def forward(self, windows):
         areas = self.areas(self.level(windows.transpose(1, 2)))
@@ -174,7 +177,8 @@ results = experiment.run(**pool)
 # training animals learned by heart.
 
 # %%
-networks = list(dict.fromkeys(r.model for r in results if r.history.valid_loss))
+trained = [r for r in results if r.history.valid_loss]
+networks = list(dict.fromkeys(r.model for r in trained))
 fig, axes = style.panels(len(networks), width=6 * len(networks), height=3.6)
 for ax, name in zip(axes, networks, strict=True):
     style.learning_curves(results.of(name), ax, simulated)
@@ -184,10 +188,10 @@ learned = pd.DataFrame([
     {"decoder": r.model, "epochs": len(r.history.valid_loss),
      "kept epoch": r.history.best_epoch + 1,
      "still learning": len(r.history.valid_loss) - r.history.best_epoch <= patience}
-    for r in results if r.history.valid_loss])
+    for r in trained])
 tables.show(learned.groupby("decoder", sort=False).agg(
     {"epochs": ["min", "max"], "kept epoch": ["min", "max"], "still learning": "sum"}
-).set_axis(["epochs, least", "most", "kept epoch, least", "last", "still learning"],
+).set_axis(["epochs, least", "most", "kept epoch, first", "last", "still learning"],
            axis=1).reset_index(), 0)
 
 # %% [markdown]
@@ -218,9 +222,10 @@ by_animal = results.by_animal()
 fig, (ax,) = style.panels(1, width=9, height=4)
 for animal, scores in by_animal.iterrows():
     ax.plot(range(len(scores)), scores, "o", alpha=0.7, label=animal)
-ax.plot(range(len(scores)), by_animal.mean(), "_", color=style.SIGNAL, ms=26, mew=2)
+ax.plot(range(len(scores)), by_animal.mean(), "_", color=style.SIGNAL, ms=26)
 for r in null:
-    ax.plot(by_animal.columns.get_loc(r.model) + 0.2, r.scores["balanced_accuracy"], "x",
+    place = by_animal.columns.get_loc(r.model) + 0.2
+    ax.plot(place, r.scores.get("balanced_accuracy", np.nan), "x",
             color=style.NULL_COLOUR, label="null, a fold")
 ax.axhline(task.chance, color=style.NULL_COLOUR, ls="--", lw=1, label="chance")
 ax.set_xticks(range(len(scores)), by_animal.columns)
@@ -243,7 +248,8 @@ tables.show(null.by_animal().reset_index() if null else pd.DataFrame())
 every = results.table().dropna(subset="value")
 wanted = ["balanced_accuracy", "balanced_accuracy_train", "balanced_accuracy_valid",
           "macro_f1", "auc", *(f"recall_{name}" for name in task.classes)]
-means = every.pivot_table(index="decoder", columns="metric", values="value", sort=False)
+means = every.pivot_table(
+    index="decoder", columns="metric", values="value", sort=False)
 tables.show(means[[name for name in wanted if name in means]].reset_index())
 
 # %% [markdown]
@@ -290,17 +296,17 @@ each = {name: [i + 1] for i, name in enumerate(new.roi_names)}
 groups = sets.groups or each
 lost = pd.DataFrame(experiment.map(
     lost_without, names[0], name="occluded", groups=groups, **pool))
-of_null = pd.DataFrame(nothing.map(
-    lost_without, names[0], name="occluded", groups=groups, **pool)) if null else lost[:0]
+of_null = lost[:0] if not null else pd.DataFrame(nothing.map(
+    lost_without, names[0], name="occluded", groups=groups, **pool))
 print(sets.statement)
 
 # %%
 fig, (ax,) = style.panels(1, width=9, height=3.6)
-for shift, some, style_of in ((0.15, of_null, ("x", style.NULL_COLOUR, "null, a fold")),
-                              (-0.15, lost, ("o", style.DECODED, f"{names[0]}, a fold"))):
-    sign, colour, label = style_of
-    for _, fold in some.iterrows():
-        ax.plot(np.arange(len(groups)) + shift, fold[[*groups]].astype(float), sign,
+shown = ((-0.15, lost, "o", style.DECODED, f"{names[0]}, a fold"),
+         (0.15, of_null, "x", style.NULL_COLOUR, "null, a fold"))
+for shift, some, mark, colour, label in shown:
+    for _, fold in some[some["reason"] == ""].iterrows():
+        ax.plot(np.arange(len(groups)) + shift, fold[[*groups]], mark,
                 color=colour, alpha=0.6, label=label)
 ax.axhline(0, color=style.NULL_COLOUR, ls="--", lw=1)
 ax.set_xticks(range(len(groups)), groups)
@@ -348,7 +354,8 @@ busy = np.convolve(np.diff(truth) != 0, np.ones(n_frames), "valid")
 shown = slice(int(busy.argmax()), int(busy.argmax()) + n_frames)
 fig, axes = style.stack(2, heights=[0.5, 1.5], width=10)
 is_so = np.eye(len(task.classes))[truth]
-for ax, parts, label in zip(axes, (is_so, probabilities), ("true", "decoded"), strict=True):
+for ax, parts, label in zip(
+        axes, (is_so, probabilities), ("true", "decoded"), strict=True):
     ax.stackplot(decoded["time_s"][shown], parts[shown].T, labels=[*task.classes])
     ax.set(ylabel=label, ylim=(0, 1))
     style.time_axis(ax, decoded["time_s"][shown].to_numpy())

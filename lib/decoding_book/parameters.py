@@ -341,8 +341,8 @@ class YourModel(Traces):
     """51_your_model"""
 
     every_frames: int = Field(description="frames from one window to the next", ge=1, le=1000)
-    target: str = Field(description="behaviour with a number a class; made from running where it is missing",
-                        pattern=r"^\w+$")
+    target: str = Field(description="behaviour with a number a class, made from running where it is missing",
+                        min_length=1)
     edge_frames: int = Field(description="frames before and after a start or stop that count as one", ge=0, le=1000)
     models: str = Field(description=f"decoders of the library, comma between: {_listed(MODELS)}",
                         pattern=_some(MODELS))
