@@ -56,7 +56,7 @@ edge_frames = 15  # frames before and after a start or stop that count as one
 models = "gru,logistic_window,logistic"  # decoders of the library, comma between
 trees = 50  # trees of the random forest
 epochs = 60  # epochs over the training windows at most
-patience = 10  # epochs without a better validation loss until training stops
+patience = 8  # epochs without a better validation loss until training stops
 batch_size = 128  # windows a step
 learning_rate = 0.003  # step size of Adam
 folds = 5  # folds of the comparison, spread evenly; 0: all
@@ -190,9 +190,10 @@ learned = pd.DataFrame([
      "still learning": len(r.history.valid_loss) - r.history.best_epoch <= patience}
     for r in trained])
 tables.show(learned.groupby("decoder", sort=False).agg(
-    {"epochs": ["min", "max"], "kept epoch": ["min", "max"], "still learning": "sum"}
-).set_axis(["epochs, least", "most", "kept epoch, first", "last", "still learning"],
-           axis=1).reset_index(), 0)
+    **{"folds": ("epochs", "size"), "epochs, least": ("epochs", "min"),
+       "epochs, most": ("epochs", "max"), "first kept": ("kept epoch", "min"),
+       "last kept": ("kept epoch", "max"), "still learning": ("still learning", "sum")}
+).reset_index(), 0)
 
 # %% [markdown]
 # *Still learning* counts folds that ran out of epochs before their patience did. It should be 0.
@@ -207,7 +208,8 @@ drawn, statement = compare.drawn(folder, seed)
 null = Results()
 if drawn is not None:
     split = chapter.plan(drawn, n_folds=null_folds, say=False, **asked).split
-    nothing = experiment.with_(dataset=drawn, split=split, decoders=[names[0], Mine])
+    nothing = experiment.with_(
+        dataset=drawn, split=split, decoders=[names[0], Mine])
     null = nothing.run(**pool)
     statement += f", refitted on {len(split.folds)} folds"
 print(statement)
