@@ -192,7 +192,8 @@ learned = pd.DataFrame([
 tables.show(learned.groupby("decoder", sort=False).agg(
     **{"folds": ("epochs", "size"), "epochs, least": ("epochs", "min"),
        "epochs, most": ("epochs", "max"), "first kept": ("kept epoch", "min"),
-       "last kept": ("kept epoch", "max"), "still learning": ("still learning", "sum")}
+       "last kept": ("kept epoch", "max"),
+       "still learning": ("still learning", "sum")}
 ).reset_index(), 0)
 
 # %% [markdown]
