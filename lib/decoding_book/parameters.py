@@ -297,8 +297,23 @@ class M1SplitAudit(Footsteps):
     decay_frames: int = _range("frames of each of them", 300, 100_000)
 
 
+class YourModel(Traces):
+    every_frames: int = _range("frames from one window to the next", 1, 1000)
+    target: str = Field(description="behaviour with a number a class, made from running where it is missing",
+                        min_length=1)
+    edge_frames: int = _range("frames before and after a start or stop that count as one", 0, 1000)
+    models: str = _some("decoders of the library", names.MODELS)
+    trees: int = _range("trees of the random forest", 1, 1000)
+    epochs: int = _range("epochs over the training windows at most", 1, 1000)
+    patience: int = _range("epochs without a better validation loss until training stops", 1, 1000)
+    batch_size: int = _range("windows a step", 2, 100_000)
+    learning_rate: float = Field(description="step size of Adam", gt=0, le=1)
+    folds: int = _range("folds of the comparison, spread evenly; 0: all", 0, 10_000)
+    null_folds: int = _range("folds the null is refitted on, spread evenly; 0: all", 0, 10_000)
+
+
 CHAPTERS = {"01_data_tour": DataTour, "02_splits_and_leakage": SplitsAndLeakage, "03_chance_and_nulls": ChanceAndNulls,
             "04_simulated_truth": SimulatedTruth, "10_roi_rnn": RoiRnn, "11_windows_and_lags": WindowsAndLags,
             "12_regions": Regions, "20_cnn": Cnn, "21_cnn_rnn": CnnRnn, "22_cut_out": CutOut, "23_shap": Shap,
             "24_do_the_maps_mean_anything": MapTests, "30_speed_regression": SpeedRegression,
-            "40_bilateral_m1": BilateralM1, "41_m1_split_audit": M1SplitAudit}
+            "40_bilateral_m1": BilateralM1, "41_m1_split_audit": M1SplitAudit, "51_your_model": YourModel}
