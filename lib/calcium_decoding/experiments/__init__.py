@@ -12,4 +12,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "nested": ["Candidate"],
     "stored": ["job_settings"],
     "tasks": ["Binary", "Classes", "Continuous"],
+    "together": ["Together"],
 })

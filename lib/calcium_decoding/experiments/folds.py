@@ -1,7 +1,7 @@
 """One decoder on one fold: what it needs, what it does, what it gives; results of many as a list that gives tables."""
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import nn
 from calcium_decoding import models
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import cards, metrics
+from calcium_decoding.experiments.stored import Outcome
 from calcium_decoding.models import loop, training
 from calcium_decoding.models.decoders import name_of
 from calcium_decoding.splits import Split
@@ -67,6 +68,9 @@ class FoldResult:
         Of one quantity: run label of the frame whose quantity is decoded. Empty where recordings have none.
     notes : tuple of str
         What is undefined in this fold, and why: a test session without movement, no running frames.
+    others : dict of str to ndarray
+        Where several things are decoded at once: ``HEAD/labels``, ``HEAD/predicted``, ``HEAD/valid_labels`` and
+        ``HEAD/valid_predicted`` of the heads beside the main one.
     """
 
     fold: str
@@ -90,6 +94,22 @@ class FoldResult:
     simulated: bool = False
     running: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
     notes: tuple = ()
+    others: dict = field(default_factory=dict)
+
+    def outcome(self):
+        """As it is stored, an Outcome."""
+        content = asdict(self)
+        arrays = {name: values for name, values in content.items() if isinstance(values, np.ndarray)}
+        facts = {name: values for name, values in content.items() if name not in arrays and name != "others"}
+        return Outcome(facts, arrays | self.others)
+
+    @classmethod
+    def of(cls, outcome):
+        """From what :meth:`outcome` gave."""
+        facts = outcome.facts | {"history": loop.History(**outcome.facts["history"])}
+        facts |= {name: tuple(facts[name]) for name in ("recordings", "notes", "classes")}
+        arrays = {name: values for name, values in outcome.arrays.items() if "/" not in name}
+        return cls(**facts, **arrays, others={k: v for k, v in outcome.arrays.items() if "/" in k})
 
     @property
     def animal(self):

@@ -80,7 +80,7 @@ def resolve(decoder):
     decoder = decoder_of(decoder)
     if isinstance(decoder, str) and decoder in _own:
         return _own[decoder]
-    if isinstance(decoder, str) and decoder not in _MAKERS:
+    if isinstance(decoder, str) and decoder not in _MAKERS and decoder not in names.FOOTSTEP_MODELS:
         raise ParameterError("model", repr(decoder), f"one of {', '.join([*_MAKERS, *_own])}", "name one of these")
     if not isinstance(decoder, str):
         names.show(decoder.name, decoder.label, decoder.colour)
@@ -95,14 +95,17 @@ def own(name):
 def require(decoder, head):
     """Raise ParameterError if a decoder cannot give what a head asks for."""
     decoder = resolve(decoder)
+    if head.kind == "together" and not isinstance(decoder, str | Network):
+        raise ParameterError("model", f"'{decoder.name}'", f"a Network, or one of {', '.join(names.FOOTSTEP_MODELS)}",
+                             "name one of these, or decode one thing at a time")
     if isinstance(decoder, Estimator):
         decoder.build(1, 0, 1, head, 0)
     if isinstance(decoder, str) and not fits(decoder, head):
-        kinds, most = names.DECODES[decoder]
+        kinds, most = names.DECODES.get(decoder, (KINDS if decoder in _MAKERS else ("several things together",), None))
         says = " or ".join(kinds) + (f", {most} at a time" if most else "")
         raise ParameterError("model", f"'{decoder}', which decodes {says}",
                              f"one that decodes {head.kind}, {head.size} at a time: "
-                             f"{', '.join(name for name in _MAKERS if fits(name, head))}",
+                             f"{', '.join(name for name in _MAKERS | names.FOOTSTEP_MODELS if fits(name, head))}",
                              "name another model or another target")
 
 
@@ -114,6 +117,8 @@ def require_travels(decoder):
 
 def fits(name, head):
     """True if a decoder of this library can give what a head asks for."""
+    if head.kind == "together" or name not in _MAKERS:
+        return head.kind == "together" and name in names.FOOTSTEP_MODELS
     kinds, most = names.DECODES.get(name, (KINDS, None))
     return head.kind in kinds and not (most and head.size > most)
 
