@@ -70,7 +70,6 @@ jobs = 0  # trainings at a time; 0: one a processor
 # %%
 chapter = start("40_bilateral_m1", globals())
 study = Study.of(chapter.dataset, chapter.parameters, chapter.store)
-simulated = chapter.dataset.simulated
 known, truth = simulation.footstep_truth(dataset) or (None, None)
 print(study.described())
 
@@ -87,7 +86,7 @@ print(study.described())
 # steps of the forelimb on the same side.
 
 # %%
-first = study.recordings(study.animals[0])[0]
+first = study.all_cells.recordings[0]
 shown = range(0, first.n_roi, max(1, first.n_roi // 12))
 fig, (ax,) = style.panels(1, height=4)
 ax = figures.activity(first, shown, 5, 20, ax)
@@ -118,10 +117,10 @@ one = decoded[0]
 rate_hz = chapter.rate_hz
 variables = ("contra_position_mm", "ipsi_position_mm")
 fig, axes = style.stack(3, height=1.9)
-figures.decoded_feet(one, rate_hz, 1, 8, axes[0], simulated)
+figures.decoded_feet(one, rate_hz, 1, 8, axes[0])
 for variable, ax in zip(variables, axes[1:], strict=True):
     ax = figures.decoded_kinematics(
-        one, rate_hz, 1, 8, variable, ax, simulated)
+        one, rate_hz, 1, 8, variable, ax)
 
 # %% [markdown]
 # Accuracy alone flatters: about half of all frames have no step, and three quarters none of a given foot. So every
@@ -138,7 +137,7 @@ tables.show(summaries.feet(main))
 fig, axes = style.panels(3, width=13, height=3.8)
 for ax, model in zip(axes, ("hybrid", "lstm", "logistic"), strict=True):
     if model in models.split(","):
-        figures.confusions(main, model, ax, simulated)
+        figures.confusions(main, model, ax)
 
 # %% [markdown]
 # Left, how well each class is told from the others (one-vs-rest). Right, the movement of each paw: R² is the share of
@@ -152,10 +151,10 @@ by_limb = {f"{name}\npaw": f"r2_{name}" for name in classes[1:]}
 fig, axes = style.panels(2, width=13, height=3.8)
 figures.by_part(
     main, by_class, axes[0], "AUC (a dot is an animal)",
-    chance=(0.5, "chance"), simulated=simulated)
+    chance=(0.5, "chance"))
 ax = figures.by_part(
     main, by_limb, axes[1], "R² (a dot is an animal)",
-    chance=(0, "mean"), simulated=simulated)
+    chance=(0, "mean"))
 
 # %%
 tables.show(summaries.summary(main, ("r2", "r2_contralateral", "r2_ipsilateral")))
@@ -171,7 +170,7 @@ tables.show(summaries.summary(main, ("r2", "r2_contralateral", "r2_ipsilateral")
 
 # %%
 fig, (ax,) = style.panels(1, width=12, height=3.8)
-ax = figures.strip(decoded, ax, nulls=null, simulated=simulated)
+ax = figures.strip(decoded, ax, nulls=null)
 
 # %% [markdown]
 # How far the hybrid is ahead of each other decoder, in balanced accuracy, paired by animal, test block and seed. The
@@ -211,7 +210,7 @@ fig, axes = style.panels(3, width=14, height=3.8)
 found = (by_noise, SWEEPS[kind]), (by_cells, "cells"), (
     by_length, "share of training frames")
 for ax, (results, label) in zip(axes, found, strict=True):
-    figures.curve(results, label, ax, nulls=null, simulated=simulated)
+    figures.curve(results, label, ax, nulls=null)
 
 # %%
 tables.show(summaries.sweep_table(found))
@@ -238,8 +237,7 @@ across = study.across(limits, width=read_in_width) if len(study.animals) > 1 els
 fig, axes = style.panels(2, width=13, height=4)
 for ax, metric in zip(axes, ("balanced_accuracy", "r2"), strict=True):
     figures.curve(
-        across, "labelled minutes of the new animal", ax, metric, zero="all",
-        simulated=simulated)
+        across, "labelled minutes of the new animal", ax, metric, zero="all")
 
 # %%
 tables.show(summaries.sweep_table([(across, "labelled minutes")]))
@@ -255,12 +253,12 @@ tables.show(summaries.sweep_table([(across, "labelled minutes")]))
 
 # %%
 informed = study.information()
-example = informed[0].names["animal"]
+example = informed[0].animal
 planted = None if truth is None else (
     truth[example].cells.iloc[summaries.kept_cells(study, example)])
 fig, axes = style.panels(2, width=12, height=4)
-figures.tunings(informed[0], axes[0], planted, simulated)
-ax = figures.deletion_curves(informed, axes[1], simulated=simulated)
+figures.tunings(informed[0], axes[0], planted)
+ax = figures.deletion_curves(informed, axes[1])
 
 # %% [markdown]
 # Right: the trained hybrid with more and more cells set to their mean, those first that are tuned best (to one foot,
@@ -273,7 +271,7 @@ orders = ("contralateral tuning", "ipsilateral tuning", "random")
 fig, axes = style.panels(2, width=13, height=3.8)
 for ax, foot in zip(axes, ("contralateral", "ipsilateral"), strict=True):
     figures.deletion_curves(
-        informed, ax, f"auc_{foot}", orders, simulated=simulated)
+        informed, ax, f"auc_{foot}", orders)
 
 # %% [markdown]
 # Are the right cells found? *Precision* is the share of truly tuned cells among as many first ones as there are; *by
@@ -292,9 +290,9 @@ tables.show(recovered, decimals=2)
 
 # %%
 fig, axes = style.panels(2, width=12, height=3.6)
-figures.attention(informed, chapter.rate_hz, axes[0], simulated)
+figures.attention(informed, chapter.rate_hz, axes[0])
 ax = figures.attention_heads(
-    informed[0], chapter.rate_hz, axes[1], simulated)
+    informed[0], chapter.rate_hz, axes[1])
 
 # %% [markdown]
 # Scores that do not exist, if any: a test block without a step of some foot has no AUC of it. They are named, not

@@ -27,7 +27,7 @@
 # beside what always saying "none" would score.
 
 # %%
-from calcium_decoding.models.training_footsteps import FitSettings
+from calcium_decoding.models.training_footsteps import FootstepTraining
 from calcium_decoding.plotting import style
 from calcium_decoding.splits import footstep_samples
 from decoding_book.chapter import start
@@ -104,12 +104,12 @@ tables.show(said)
 # on shifted labels, under both splits:
 
 # %%
-settings = FitSettings(epochs=epochs, batch_size=batch_size, seed=seed,
-                       peak_rate=learning_rate, device=device)
+settings = FootstepTraining(epochs=epochs, batch_size=batch_size, seed=seed,
+                            peak_rate=learning_rate, device=device, size=size)
 as_decoded = {"deconvolved": recordings["deconvolved"]}
 trained = compare_networks(
     as_decoded, networks.split(","), window_frames, settings, network_places, seed,
-    within, chapter.store, jobs or None, size)
+    within, chapter.store, jobs or None)
 names = networks.split(",")
 fig, axes = style.panels(len(names), width=4 + 4 * len(names), height=2.6)
 for ax, name in zip(axes, names, strict=True):

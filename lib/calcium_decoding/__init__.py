@@ -15,8 +15,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "data": ["Dataset", "Movie", "Recording", "read"],
         "evaluation": ["ResultCard"],
         "experiments": [
-            "Binary", "Classes", "Continuous", "Experiment", "Features", "MovieTraining", "Movies", "Traces",
-            "job_settings", "load_decoder", "run"],
+            "Binary", "Classes", "Continuous", "Experiment", "Features", "MovieTraining", "Movies", "Together",
+            "Traces", "job_settings", "load_decoder", "run"],
         "experiments.compare": ["compare"],
         "models": ["Estimator", "Network", "TrainingSettings", "register"],
         "preprocessing": ["WindowSpec"],

@@ -1,24 +1,34 @@
 """Training of footstep decoders: losses, mixup, patience, repeatability, interruption, scaling."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import r2_score
 from torch.nn.functional import cross_entropy
 
+from calcium_decoding.data.readers.footsteps import KINEMATICS
+from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.experiments import footstep_folds, stored
-from calcium_decoding.models import heads, hybrid, linear, training_footsteps
-from calcium_decoding.models.training_footsteps import FitSettings
-from calcium_decoding.preprocessing.windows import Windows
-from calcium_decoding.splits import footstep_samples
-from calcium_decoding.splits.footstep_samples import Rows
+from calcium_decoding.experiments.engine import Experiment
+from calcium_decoding.experiments.inputs import Traces
+from calcium_decoding.experiments.tasks import Classes, Continuous
+from calcium_decoding.experiments.together import Together
+from calcium_decoding.models import Estimator, Network, TrainingSettings, heads, hybrid, training_footsteps
+from calcium_decoding.models.training_footsteps import FootstepTraining
+from calcium_decoding.preprocessing.windows import CLASSES, WindowSpec
+from calcium_decoding.splits.footstep_samples import blocked_split
 
 TINY = hybrid.HybridSize(8, 0.2, 4, (8, 8, 16))
-SETTINGS = FitSettings(epochs=3, batch_size=32, peak_rate=0.01, patience=3)
+SETTINGS = FootstepTraining(epochs=3, batch_size=32, peak_rate=0.01, patience=3, size=TINY)
+TASK = Together(Classes("footstep", {name: i for i, name in enumerate(CLASSES)}), each=CLASSES[1:],
+                kinematics=Continuous(*KINEMATICS))
 
 
-def made_frames(n=608, n_cells=12, seed=0, gain=3.0):
-    """Frames whose first cells fire with contralateral steps, the next with ipsilateral ones."""
+def made_recording(n=608, n_cells=12, seed=0, gain=3.0, animal="a"):
+    """A recording whose first cells fire with contralateral steps, the next with ipsilateral ones."""
     rng = np.random.default_rng(seed)
     footstep = np.repeat(rng.permutation(np.tile([0, 1, 0, 2], n // 16)), 4)[:n].astype(np.int64)
     signal = rng.standard_normal((len(footstep), n_cells))
@@ -26,28 +36,35 @@ def made_frames(n=608, n_cells=12, seed=0, gain=3.0):
     signal[:, 3:6] += gain * (footstep == 2)[:, None]
     contra = np.convolve(footstep == 1, np.ones(3), "same")
     ipsi = np.convolve(footstep == 2, np.ones(3), "same")
-    kinematics = np.stack([contra, np.gradient(contra), ipsi, np.gradient(ipsi)], 1)
-    return footstep_folds.Frames(signal.astype(np.float32) * 5 + 7, footstep, kinematics.astype(np.float32))
+    kinematics = (contra, np.gradient(contra), ipsi, np.gradient(ipsi))
+    return Recording(signal * 5 + 7, {"footstep": footstep, **dict(zip(KINEMATICS, kinematics, strict=True))}, 15.0,
+                     animal, "1", simulated=True)
+
+
+def made_experiment(recording, decoder="hybrid", settings=SETTINGS, length=6):
+    dataset = Dataset("made up", (recording,))
+    split = blocked_split(dataset, length)
+    return Experiment(dataset, replace(split, folds=split.folds[:1]), Traces("scaled", WindowSpec(length - 1, 0)), TASK,
+                      (decoder,), settings)
+
+
+def made_job(recording, decoder="hybrid", settings=SETTINGS):
+    experiment = made_experiment(recording, decoder, settings)
+    return experiment.fold_task(experiment.split.folds[0], decoder)
 
 
 @pytest.fixture(scope="module")
-def frames():
-    return made_frames()
+def recording():
+    return made_recording()
 
 
 @pytest.fixture(scope="module")
-def rows(frames):
-    found = footstep_samples.split([len(frames.footstep)], "blocked", 0, length=6, n_blocks=5)
-    return Rows(found.train, found.valid, found.test)
+def windows(recording):
+    return dict(zip(("train", "valid", "test"), made_job(recording).windows(), strict=True))
 
 
-@pytest.fixture(scope="module")
-def windows(frames, rows):
-    return footstep_folds.prepare(frames, rows, 6)[0]
-
-
-def network(seed=0, heads=(*hybrid.CLASS_HEADS, "kinematics")):
-    return hybrid.build("hybrid", 12, heads, TINY, seed)
+def network(settings=SETTINGS):
+    return training_footsteps.build("hybrid", 12, WindowSpec(5, 0), TASK.head, settings)
 
 
 def test_focal_loss_is_its_closed_form_and_with_gamma_0_the_weighted_cross_entropy():
@@ -87,18 +104,18 @@ def test_mixup_of_labels_is_the_weighted_mean_of_both_losses_window_by_window():
 
 
 def test_training_finds_what_is_planted_and_repeats_for_a_seed(windows):
-    settings = FitSettings(epochs=6, peak_rate=0.03, patience=6, mixup=0.1)
+    settings = FootstepTraining(epochs=6, peak_rate=0.03, patience=6, mixup=0.1)
     found = []
     for _ in range(2):
         trained = network()
         history = training_footsteps.fit(trained, windows["train"], windows["valid"], settings)
         found.append((history, training_footsteps.predict(trained, windows["test"])))
     assert found[0][0] == found[1][0]
-    for head in found[0][1]:
+    for head in TASK.head:
         np.testing.assert_array_equal(found[0][1][head], found[1][1][head])
     decided = found[0][1]["footstep"].argmax(1)
-    assert (decided == windows["test"].labels).mean() > 0.75
-    settings = FitSettings(**{**vars(SETTINGS), "seed": 5})
+    assert (decided == windows["test"].labels["footstep"]).mean() > 0.75
+    settings = replace(SETTINGS, seed=5)
     other = training_footsteps.fit(network(), windows["train"], windows["valid"], settings)
     assert other.train_loss[0] != found[0][0].train_loss[0]
 
@@ -110,7 +127,7 @@ class Interrupt(Exception):
 @pytest.mark.parametrize("stop_after", [1, -1])  # -1: after the last epoch, when training has stopped early
 def test_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path, windows, stop_after):
     """With mixup, dropout and an early stop, which all have to go on where they were."""
-    settings = FitSettings(epochs=8, peak_rate=0.3, patience=2, mixup=0.2)
+    settings = FootstepTraining(epochs=8, peak_rate=0.3, patience=2, mixup=0.2)
     whole = network()
     history = training_footsteps.fit(whole, windows["train"], windows["valid"], settings)
     assert 3 <= len(history.train_loss) < 8
@@ -131,7 +148,7 @@ def test_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path, windows, s
 
 
 def test_patience_stops_after_so_many_epochs_without_a_better_one(windows):
-    settings = FitSettings(epochs=40, peak_rate=1.0, patience=2)  # a rate at which nothing is learned
+    settings = FootstepTraining(epochs=40, peak_rate=1.0, patience=2)  # a rate at which nothing is learned
     history = training_footsteps.fit(network(), windows["train"], windows["valid"], settings)
     losses_ = history.valid_loss
     assert len(losses_) < 40 and len(losses_) - 1 - history.best_epoch == 2
@@ -140,51 +157,115 @@ def test_patience_stops_after_so_many_epochs_without_a_better_one(windows):
 
 def test_only_the_weights_that_are_named_change(windows):
     trained = network()
+    scaling = {"mean_kinematics", "sd_kinematics"}
     before = {name: values.clone() for name, values in trained.state_dict().items()}
-    head = list(trained.heads["footstep"].parameters())
+    head = list(trained.module.heads["footstep"].parameters())
     training_footsteps.fit(trained, windows["train"], windows["valid"], SETTINGS, trained=head)
     changed = {name for name, values in trained.state_dict().items() if not torch.equal(values, before[name])}
-    assert changed and all(name.startswith("heads.footstep") for name in changed)
+    assert changed - scaling and all(name.startswith("module.heads.footstep") for name in changed - scaling)
     assert all(p.requires_grad for p in trained.parameters())
 
 
-def test_scaling_and_targets_see_training_frames_only(frames, rows):
-    wild = footstep_folds.Frames(frames.signal.copy(), frames.footstep, frames.kinematics.copy())
-    seen = np.unique(rows.train[:, None] - np.arange(6))
-    outside = np.setdiff1d(np.arange(len(wild.footstep)), seen)
-    wild.signal[outside] *= 100
-    wild.kinematics[np.setdiff1d(np.arange(len(wild.footstep)), rows.train)] += 50
-    ours, theirs = (footstep_folds.prepare(f, rows, 6, activity=True) for f in (frames, wild))
-    np.testing.assert_array_equal(ours[0]["train"].gather(np.arange(50)), theirs[0]["train"].gather(np.arange(50)))
-    for name in ("kinematics", "activity"):
-        np.testing.assert_allclose(ours[0]["train"].targets[name], theirs[0]["train"].targets[name], atol=1e-5)
-    np.testing.assert_allclose(ours[0]["train"].frames[seen].mean(0), 0, atol=1e-5)
-    np.testing.assert_allclose(ours[0]["train"].frames[seen].std(0), 1, atol=1e-5)
+def test_scaling_and_targets_see_training_frames_only(recording, windows):
+    rows = windows["train"].starts + 5
+    seen = np.unique(rows[:, None] - np.arange(6))
+    signal, behaviour = recording.signal.copy(), {k: v.copy() for k, v in recording.behaviour.items()}
+    signal[np.setdiff1d(np.arange(608), seen)] *= 100
+    for name in KINEMATICS:
+        behaviour[name][np.setdiff1d(np.arange(608), rows)] += 50
+    theirs = made_job(replace(recording, signal=signal, behaviour=behaviour)).windows()[0]
+    ours = windows["train"]
+    np.testing.assert_array_equal(ours.gather(np.arange(50)), theirs.gather(np.arange(50)))
+    wanted, found = (TASK.head.targets(w, TASK.head.scalings(w))["kinematics"] for w in (ours, theirs))
+    np.testing.assert_array_equal(found, wanted)
+    activity = [training_footsteps._activity_of(w)(w) for w in (ours, theirs)]
+    np.testing.assert_allclose(activity[0], activity[1], atol=1e-5)
+    np.testing.assert_allclose(ours.frames[seen].mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(ours.frames[seen].std(0), 1, atol=1e-5)
 
 
-def test_windows_end_at_the_labelled_frame(frames, rows, windows):
-    scaled = windows["test"].frames
-    row = rows.test[7]
-    np.testing.assert_array_equal(windows["test"].gather(np.array([7]))[0], scaled[row - 5 : row + 1])
-    assert windows["test"].labels[7] == frames.footstep[row]
-    with pytest.raises(DataError, match="windows"):
-        Windows(scaled, np.array([2]), 6, np.array([0]), {})
+def test_windows_end_at_the_labelled_frame(recording, windows):
+    test = windows["test"]
+    frame = test.centre[7]
+    np.testing.assert_array_equal(test.gather(np.array([7]))[0], test.frames[frame - 5 : frame + 1])
+    assert test.labels["footstep"][7] == recording.behaviour["footstep"][frame]
+    assert test.labels["ipsilateral"][7] == (recording.behaviour["footstep"][frame] == 2)
+    np.testing.assert_array_equal(test.labels["kinematics"][7], [recording.behaviour[k][frame] for k in KINEMATICS])
 
 
-def test_linear_decoders_find_what_is_planted_and_the_majority_does_not(windows):
-    accuracy = {}
-    for name, decoder in (("frame", linear.LinearDecoder(False)), ("window", linear.LinearDecoder(True)),
-                          ("majority", linear.MajorityDecoder())):
-        predicted = decoder.fit(windows["train"], windows["valid"], SETTINGS).predict(windows["test"])
-        np.testing.assert_allclose(predicted["footstep"].sum(1), 1, rtol=1e-5)
-        accuracy[name] = (predicted["footstep"].argmax(1) == windows["test"].labels).mean()
-    share = np.bincount(windows["test"].labels).max() / len(windows["test"])
-    assert accuracy["majority"] == pytest.approx(share)
-    assert accuracy["frame"] > share + 0.2 and accuracy["window"] > share + 0.1
+def test_an_experiment_scores_every_head_and_repeats_nothing(tmp_path, recording):
+    """Linear decoders find what is planted, the majority does not; a second run reads what is stored."""
+    found = {}
+    for name in ("logistic", "logistic_window", "majority"):
+        experiment = made_experiment(recording, name)
+        (found[name],) = experiment.run(store=tmp_path, jobs=1)
+        (again,) = experiment.run(store=tmp_path, jobs=1)
+        assert again.scores == found[name].scores and again.seconds == found[name].seconds
+        for part, values in found[name].others.items():
+            np.testing.assert_array_equal(values, again.others[part])
+        np.testing.assert_allclose(found[name].predicted.sum(1), 1, rtol=1e-5)
+        np.testing.assert_array_equal(found[name].predicted[:, 1], found[name].others["contralateral/predicted"])
+    share = np.bincount(found["majority"].labels).max() / len(found["majority"].labels)
+    assert found["majority"].scores["accuracy"] == pytest.approx(share)
+    assert found["logistic"].scores["accuracy"] > share + 0.2
+    assert found["logistic_window"].scores["accuracy"] > share + 0.1
+    one = found["logistic"]
+    assert one.kind == "classes" and one.classes == CLASSES and one.scores["contralateral_auc"] > 0.8
+    true, said = one.others["kinematics/labels"], one.others["kinematics/predicted"]
+    assert one.scores["kinematics_r2_ipsi_position_mm"] == pytest.approx(r2_score(true[:, 2], said[:, 2]))
+    assert one.scores["kinematics_r2"] == pytest.approx(r2_score(true, said))
+    assert made_experiment(recording, "majority", replace(SETTINGS, seed=9)).key(
+        experiment.split.folds[0], "majority") != experiment.key(experiment.split.folds[0], "majority")
+
+
+class Mean(torch.nn.Module):
+    """A layer for each head on the mean over frames."""
+
+    def __init__(self, n_roi, n_outputs):
+        super().__init__()
+        self.heads = torch.nn.ModuleDict({name: torch.nn.Linear(n_roi, n) for name, n in n_outputs.items()})
+
+    def forward(self, windows):
+        """Outputs by head."""
+        return {name: head(windows[:, -1]) for name, head in self.heads.items()}
+
+
+class OneHead(Mean):
+    """It forgets all heads but the first."""
+
+    def forward(self, windows):
+        """Outputs of one head."""
+        return {"footstep": super().forward(windows)["footstep"]}
+
+
+def test_a_network_of_ones_own_has_a_head_for_each_task(recording):
+    settings = replace(SETTINGS, epochs=12, peak_rate=0.05, activity=True)
+    (found,) = made_experiment(recording, Network(Mean), settings).run(jobs=1)
+    assert found.scores["balanced_accuracy"] > 0.7 and found.scores["ipsilateral_auc"] > 0.8
+    assert found.scores["kinematics_r2"] > 0.2
+    with pytest.raises(DataError, match="OneHead"):
+        made_experiment(recording, Network(OneHead)).run(jobs=1)
+
+
+def test_what_does_not_go_together_is_refused(recording):
+    with pytest.raises(ParameterError, match="Network"):
+        made_experiment(recording, Estimator(LogisticRegression()))
+    with pytest.raises(ParameterError, match="gru"):
+        made_experiment(recording, "gru")
+    with pytest.raises(ParameterError, match="several things together"):
+        made_experiment(recording).with_(task=Classes("footstep"), training=None)
+    with pytest.raises(ParameterError, match="FootstepTraining"):
+        made_experiment(recording, settings=TrainingSettings())
+    with pytest.raises(ParameterError, match="heads"):
+        Together(Classes("footstep"))
+    with pytest.raises(ParameterError, match="jump"):
+        Together(Classes("footstep"), each=("jump",)).of(Dataset("made up", (recording,)))
+    with pytest.raises(ParameterError, match="one task"):
+        made_experiment(recording).fitted("hybrid")
 
 
 def test_a_class_that_is_missing_is_refused(windows):
-    only = windows["train"].part(np.flatnonzero(windows["train"].labels != 2))
+    only = windows["train"].some(windows["train"].labels["footstep"] != 2)
     with pytest.raises(DataError, match="ipsilateral"):
         training_footsteps.fit(network(), only, windows["valid"], SETTINGS)
 
@@ -193,21 +274,4 @@ def test_a_class_that_is_missing_is_refused(windows):
                                          ("device", "tpu"), ("every_frames", 0)])
 def test_settings_out_of_range_are_refused(name, value):
     with pytest.raises(ParameterError, match=name):
-        FitSettings(**{name: value})
-
-
-def test_jobs_keep_what_is_done_and_repeat_nothing(tmp_path, frames, rows):
-    """A second run trains only what is missing, and a damaged file is missing."""
-    tasks = [footstep_folds.DecodeTask(frames, rows, model, 6, SETTINGS, "small") for model in ("logistic", "majority")]
-    first = stored.run_tasks(tasks, tmp_path, jobs=1)
-    files = sorted(tmp_path.glob("*.npz"))
-    assert len(files) == 2
-    stamps = {path: path.stat().st_mtime_ns for path in files}
-    files[0].write_bytes(b"damaged")
-    again = stored.run_tasks(tasks, tmp_path, jobs=1)
-    assert files[1].stat().st_mtime_ns == stamps[files[1]]
-    for one, other in zip(first, again, strict=True):
-        assert one.facts["scores"] == other.facts["scores"]
-        np.testing.assert_array_equal(one.arrays["footstep"], other.arrays["footstep"])
-    other_seed = footstep_folds.DecodeTask(frames, rows, "majority", 6, FitSettings(seed=9), "small")
-    assert other_seed.key() not in {task.key() for task in tasks}
+        FootstepTraining(**{name: value})

@@ -230,3 +230,34 @@ def _checked_level(level):
     if not 0 < level < 1:
         raise ParameterError("level", level, "a number between 0 and 1", "0.95 is usual")
     return level
+
+
+def block_bootstrap(statistic, n_frames, block_frames, n_draws=1000, seed=0, level=0.95):
+    """Percentile interval of a statistic of consecutive frames, by drawing blocks of them with replacement.
+
+    Blocks start anywhere and wrap around (circular block bootstrap), so every frame is drawn as often as any other.
+
+    ``statistic``: ``statistic(rows)`` of an integer array of frame numbers; a draw for which it gives None (a class is
+    missing) is left out. ``block_frames``: longer than activity and behaviour resemble themselves. Returns Interval.
+    Raises ParameterError: a block longer than a quarter of the frames, or shorter than a frame. Raises DataError: the
+    statistic does not exist in more than half of the draws.
+
+    Politis, Romano 1992, in Exploring the Limits of Bootstrap (Wiley). The interval speaks of other frames of the same
+    recording, not of other animals, and not of other seeds of the network.
+    """
+    if not 1 <= block_frames <= n_frames / 4:
+        raise ParameterError("block_frames", block_frames, f"1 to {n_frames // 4}, a quarter of the frames",
+                             "shorten the blocks or use more frames")
+    rng = np.random.default_rng(seed)
+    n_blocks = -(-n_frames // block_frames)
+    draws = []
+    for starts in rng.integers(0, n_frames, (n_draws, n_blocks)):
+        rows = ((starts[:, None] + np.arange(block_frames)).ravel()[:n_frames]) % n_frames
+        if (value := statistic(rows)) is not None:
+            draws.append(value)
+    if len(draws) < n_draws / 2:
+        raise DataError("block bootstrap", f"no statistic in {n_draws - len(draws)} of {n_draws} draws",
+                        "a statistic in most draws", "use more frames, or shorter blocks")
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(statistic(np.arange(n_frames))), float(low), float(high), level,
+                    {"block": n_frames // block_frames})

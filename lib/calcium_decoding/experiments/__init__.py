@@ -11,4 +11,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "movies": ["Features", "MovieTraining", "Movies"],
     "stored": ["job_settings"],
     "tasks": ["Binary", "Classes", "Continuous"],
+    "together": ["Together"],
 })

@@ -20,6 +20,7 @@ from calcium_decoding.evaluation import nulls
 from calcium_decoding.experiments import fitted, stored, tasks
 from calcium_decoding.experiments.folds import FITTED, FoldResult, Results
 from calcium_decoding.experiments.inputs import Traces
+from calcium_decoding.experiments.together import Together
 from calcium_decoding.models import IMAGE_MODELS, registry
 from calcium_decoding.models.decoders import decoder_of, name_of
 from calcium_decoding.preprocessing import shared_frames
@@ -43,12 +44,12 @@ class Experiment:
         Who trains, validates and tests, or the name of a regime in :data:`calcium_decoding.splits.REGIMES`; what suits
         the data set if left out. Audited before it is used.
     input : Traces, Movies or Features
-    task : Binary, Classes or Continuous
+    task : Binary, Classes, Continuous, or several of them Together
     decoders : sequence
         Names in :data:`calcium_decoding.models.MODELS`, ``SPEED_MODELS`` or, of movies, ``IMAGE_MODELS``;
         :class:`~calcium_decoding.models.Network`, :class:`~calcium_decoding.models.Estimator`; a class of
         torch.nn.Module or a scikit-learn estimator will do.
-    training : TrainingSettings, or MovieTraining of movies
+    training : TrainingSettings, MovieTraining of movies, FootstepTraining of several tasks together
 
     Raises
     ------
@@ -59,7 +60,7 @@ class Experiment:
     dataset: Dataset
     split: Split | str | None = None
     input: Traces = field(default_factory=Traces)
-    task: tasks.Binary | tasks.Classes | tasks.Continuous = field(default_factory=tasks.Binary)
+    task: tasks.Binary | tasks.Classes | tasks.Continuous | Together = field(default_factory=tasks.Binary)
     decoders: tuple | None = None
     training: object = None
 
@@ -69,17 +70,21 @@ class Experiment:
         object.__setattr__(self, "_given", {name: getattr(self, name) for name in
                                             ("split", "input", "task", "decoders", "training")})
         regime = (self.split or self.dataset.regime) if named else self.split.regime
-        decoders = self.input.decoders if self.decoders is None else self.decoders
+        kind = self.task if isinstance(self.task, Together) else self.input
+        decoders = kind.decoders if self.decoders is None else self.decoders
         given = tuple(decoders) if isinstance(decoders, tuple | list) else (decoders,)
         for name, value in (("input", self.input.on(self.dataset, regime)), ("task", self.task.of(self.dataset)),
-                            ("decoders", given), ("training", self.training or self.input.training())):
+                            ("decoders", given), ("training", self.training or kind.training())):
             object.__setattr__(self, name, value)
         if named:
             object.__setattr__(self, "split", splits.build(regime, self.dataset, self.spec, self.input.pipeline(),
                                                            label_smoothing_frames=self.task.reach))
-        if not isinstance(self.training, self.input.training):
-            raise ParameterError("training", f"{type(self.training).__name__} for {type(self.input).__name__}",
-                                 self.input.training.__name__, "give settings of this kind, or none")
+        if kind is self.task and type(self.input) is not Traces:
+            raise ParameterError("input", type(self.input).__name__, "Traces for several tasks together",
+                                 "decode one of the tasks, or ROI traces")
+        if not isinstance(self.training, kind.training):
+            raise ParameterError("training", f"{type(self.training).__name__} for {type(kind).__name__}",
+                                 kind.training.__name__, "give settings of this kind, or none")
         names = [name_of(decoder_of(decoder)) for decoder in self.decoders]
         if len(set(names)) < len(names):
             twice = ", ".join(sorted({name for name in names if names.count(name) > 1}))
@@ -105,7 +110,8 @@ class Experiment:
         A split that was named, or not given, is made anew where data, window, preprocessing or task change.
         """
         now = self._given | {name: changes.pop(name) for name in self._given if name in changes}
-        for part, of in (("input", now["input"]), ("training", now["training"] or now["input"].training())):
+        kind = now["task"] if isinstance(now["task"], Together) else now["input"]
+        for part, of in (("input", now["input"]), ("training", now["training"] or kind.training())):
             mine = {f.name: changes.pop(f.name) for f in fields(of) if f.name in changes}
             now[part] = replace(of, **mine) if mine else now[part]
         if unknown := [name for name in changes if name != "dataset"]:
@@ -148,7 +154,8 @@ class Experiment:
         Raises
         ------
         ParameterError
-            Movies, or features of them, are decoded: such a decoder cannot be applied to another recording yet.
+            Movies, features of them or several tasks together are decoded: such a decoder cannot be applied to another
+            recording yet.
         """
         return fitted.of_fold(self, decoder, fold, stored.settled(store)[0])
 

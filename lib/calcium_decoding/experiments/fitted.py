@@ -121,8 +121,9 @@ def fitted_fold(job):
 
 def of_fold(experiment, decoder, number, store):
     """The FittedDecoder of a fold; see :meth:`calcium_decoding.experiments.engine.Experiment.fitted`."""
-    if experiment.input.beside_files:
-        raise ParameterError("input", type(experiment.input).__name__, "Traces", "use map() for what its folds hold")
+    if experiment.input.beside_files or experiment.task.kind == "together":
+        raise ParameterError("experiment", f"{type(experiment.task).__name__} of {type(experiment.input).__name__}",
+                             "one task, of Traces", "use map() for what its folds hold")
     experiment.audit(experiment.split.is_leaky)
     fold, dataset = experiment.split.folds[number], experiment.dataset
     one = fitted_fold(experiment.fold_task(fold, decoder, store=store))

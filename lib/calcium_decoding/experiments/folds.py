@@ -68,6 +68,9 @@ class FoldResult:
         Of one quantity: run label of the frame whose quantity is decoded. Empty where recordings have none.
     notes : tuple of str
         What is undefined in this fold, and why: a test session without movement, no running frames.
+    others : dict of str to ndarray
+        Where several things are decoded at once: ``HEAD/labels``, ``HEAD/predicted``, ``HEAD/valid_labels`` and
+        ``HEAD/valid_predicted`` of the heads beside the main one.
     """
 
     fold: str
@@ -91,6 +94,22 @@ class FoldResult:
     simulated: bool = False
     running: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
     notes: tuple = ()
+    others: dict = field(default_factory=dict)
+
+    def outcome(self):
+        """As it is stored, an Outcome."""
+        content = asdict(self)
+        arrays = {name: values for name, values in content.items() if isinstance(values, np.ndarray)}
+        facts = {name: values for name, values in content.items() if name not in arrays and name != "others"}
+        return stored.Outcome(facts, arrays | self.others)
+
+    @classmethod
+    def of(cls, outcome):
+        """From what :meth:`outcome` gave."""
+        facts = outcome.facts | {"history": loop.History(**outcome.facts["history"])}
+        facts |= {name: tuple(facts[name]) for name in ("recordings", "notes", "classes")}
+        arrays = {name: values for name, values in outcome.arrays.items() if "/" not in name}
+        return cls(**facts, **arrays, others={k: v for k, v in outcome.arrays.items() if "/" in k})
 
     @property
     def animal(self):
@@ -125,18 +144,13 @@ class FoldResult:
 
     def save(self, path):
         """Write to a file, whole or not at all."""
-        content = asdict(self)
-        arrays = {k: v for k, v in content.items() if isinstance(v, np.ndarray)}
-        stored.save(stored.Outcome({k: v for k, v in content.items() if k not in arrays}, arrays), path)
+        stored.save(self.outcome(), path)
 
     @classmethod
     def load(cls, path):
         """What was written; None if it is not there or damaged: the fold is then trained again."""
-        if (outcome := stored.load(path)) is None:
-            return None
-        facts = outcome.facts | {"history": loop.History(**outcome.facts["history"])}
-        facts |= {name: tuple(facts[name]) for name in ("recordings", "notes", "classes")}
-        return cls(**facts, **outcome.arrays)
+        outcome = stored.load(path)
+        return None if outcome is None else cls.of(outcome)
 
     def trace(self, recording):
         """Labelled frames, labels and what was decoded of one test recording, in time order."""
@@ -324,9 +338,9 @@ class FoldTask:
         for role, labels, decoded in (("train", train.labels, on_train),
                                       ("valid", result.valid_labels, result.valid_predicted)):
             scores |= {f"{name}_{role}": value for name, value in self.task.short_scores(labels, decoded).items()}
-        if self.task.kind != "continuous":
+        if self.task.kind in ("binary", "classes"):
             result = replace(result, train_roc=metrics.roc(train.labels, on_train)[1])
-        elif not self.task.head.shape:
+        elif self.task.kind == "continuous" and not self.task.head.shape:
             notes += self._still(result)
         return replace(result, scores=scores, notes=notes)
 

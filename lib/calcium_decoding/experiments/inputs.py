@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from calcium_decoding import preprocessing
 from calcium_decoding.experiments.folds import FoldTask
-from calcium_decoding.models import registry
+from calcium_decoding.models import registry, training_footsteps
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing import shared_frames
 from calcium_decoding.preprocessing.recipes import SUITS
 from calcium_decoding.preprocessing.shared_frames import SharedSignals
 from calcium_decoding.preprocessing.windows import WindowSet, WindowSpec
+from calcium_decoding.splits.core import ranges_of
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,13 @@ class Traces:
         return shared_frames.share(recordings, Path(folder) / "frames")
 
     def fold_task(self, recordings, shared, about, key):
-        """A TraceFoldTask with ``about`` of every FoldTask, on shared signals, or on those of recordings."""
+        """A TraceFoldTask, or a TogetherFoldTask, with ``about`` of every FoldTask, on shared or own signals."""
         if shared is None:
             shared = {r.id: r.signal for r in recordings}
         elif not isinstance(shared, SharedSignals):
             shared = {r.id: shared[r.id] for r in recordings if r.id in shared}
-        return TraceFoldTask(**about, signals=shared)
+        kind = TogetherFoldTask if about["task"].kind == "together" else TraceFoldTask
+        return kind(**about, signals=shared)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,3 +112,52 @@ class TraceFoldTask(FoldTask):
                                     for name, some in ranges.items()], self.spec)
 
         return over
+
+
+@dataclass(frozen=True, eq=False)
+class TogetherFoldTask(TraceFoldTask):
+    """One decoder of several things at once on one fold.
+
+    Labels and what is decoded are structured arrays until the FoldResult, which is that of the main task, with the
+    other heads beside it. Windows lie over whole recordings, end to end.
+    """
+
+    def _over(self):
+        pipeline = self.input.pipeline()
+        train = self.fold.ranges("train")
+        if self.split.of_centres:
+            train = {name: self._touched(len(self.labels[name]), ranges) for name, ranges in train.items()}
+        pipeline.fit([(self.signals[name], train[name]) for name in train], list(train))
+        frames = np.concatenate([pipeline.transform(self.signals[name], name) for name in self.labels])
+        first = dict(zip(self.labels, np.cumsum([0, *map(len, self.labels.values())]).tolist(), strict=False))
+        return lambda ranges: WindowSet.over(
+            frames, [(name, first[name], self.labels[name], some) for name, some in ranges.items()], self.spec)
+
+    def _touched(self, n_frames, centres):
+        """Ranges of the frames that the windows around some centres hold."""
+        is_seen = np.zeros(n_frames, bool)
+        for start, stop in centres:
+            is_seen[max(0, start - self.spec.past_frames):stop + self.spec.future_frames] = True
+        return ranges_of(is_seen)
+
+    def frame_labels(self, head):
+        """Labels of a head at each row of the frames that windows lie over."""
+        return np.concatenate([labels[head] for labels in self.labels.values()])
+
+    def _new(self, train):
+        return training_footsteps.build(self.decoder, train.n_roi, self.spec, self.task.head, self.training)
+
+    def _fit(self, decoder, train, valid, checkpoint, report):
+        return training_footsteps.fit(decoder, train, valid, self.training, checkpoint, report)
+
+    def predict(self, decoder, windows):
+        """What a decoder gives; see :func:`calcium_decoding.models.training_footsteps.predict`."""
+        return training_footsteps.predict(decoder, windows, self.training.torch_device())
+
+    def _run(self, checkpoint, report):
+        found = super()._run(checkpoint, report)
+        main, *others = self.task.head
+        parts = {name: getattr(found, name) for name in ("labels", "predicted", "valid_labels", "valid_predicted")}
+        parts = {name: values for name, values in parts.items() if values.dtype.names}
+        return replace(found, kind=self.task.main.kind, **{name: values[main] for name, values in parts.items()},
+                       others={f"{head}/{name}": values[head] for head in others for name, values in parts.items()})

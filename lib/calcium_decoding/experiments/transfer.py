@@ -5,7 +5,7 @@ alignment without any gradient, and networks trained within the animal on the sa
 frames, are given next to it.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -13,16 +13,17 @@ from sklearn.linear_model import Ridge
 from torch import nn
 
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.experiments import footstep_folds
-from calcium_decoding.experiments.footstep_folds import Frames
+from calcium_decoding.experiments.inputs import TogetherFoldTask
 from calcium_decoding.experiments.stored import Outcome
-from calcium_decoding.models import hybrid, training_footsteps
+from calcium_decoding.models import hybrid, loop, training_footsteps
+from calcium_decoding.models.decoders import ManyHeads
 from calcium_decoding.models.linear import PENALTIES
-from calcium_decoding.splits.footstep_samples import Rows
+from calcium_decoding.splits.core import windows_of
 from calcium_decoding.utils.files import hash_bytes, hash_content
 
 # Frames since the class began, counted up to here, tell apart the moments of a step.
 PHASES = 6
+MAIN = "footstep"  # the head
 WAYS = {
     "aligned": "linear map onto the mean activity of the trained animals, fitted without gradients; trunk as it is",
     "read-in": "that map trained further, the trunk as it is",
@@ -34,16 +35,17 @@ WAYS = {
 class SharedTrunk(nn.Module):
     """A linear read-in for each animal, and one network behind all of them.
 
-    ``n_cells`` (sequence of int): of each animal. ``heads``: sequence of str. ``size``: of the trunk; a name in
-    :data:`calcium_decoding.models.hybrid.SIZES`. ``width``: channels that a read-in makes of the cells of a frame.
+    ``n_cells`` (sequence of int): of each animal. ``head``: Heads. ``settings``: FootstepTraining, with the size of the
+    trunk. ``width``: channels that a read-in makes of the cells of a frame.
     """
 
-    def __init__(self, n_cells, heads, size, width=32, seed=0):
+    def __init__(self, n_cells, head, settings, width=32):
         super().__init__()
+        self.head = head
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(settings.seed)
             self.read_ins = nn.ModuleList([nn.Linear(n, width) for n in n_cells])
-        self.trunk = hybrid.build("hybrid", width, heads, size, seed)
+        self.trunk = hybrid.build("hybrid", width, head.size, settings.size, settings.seed)
 
     def forward(self, x, animal=0):
         """Outputs by head of windows of one animal."""
@@ -81,128 +83,119 @@ def condition_means(values, conditions):
 class TrunkTask:
     """Train a trunk on several animals together.
 
-    ``animals``: tuple of Frames. ``parts`` (tuple of Rows): their training and validation frames; test frames are not
-    touched. ``settings``: FitSettings.
+    ``animals`` (dict of str to TogetherFoldTask): the hybrid on each of them, by the key of its result; test frames are
+    not touched. ``width``: as of :class:`SharedTrunk`.
     """
 
-    animals: tuple
-    parts: tuple
-    length: int
-    settings: training_footsteps.FitSettings
-    size: str = "april_9"
+    animals: dict
     width: int = 32
-
-    def __post_init__(self):
-        with_kinematics = {frames.kinematics is not None for frames in self.animals}
-        if len(with_kinematics) != 1:
-            raise ParameterError("animals of a trunk", f"{len(self.animals)}, kinematics known: {with_kinematics}",
-                                 "one or more, kinematics known of all or of none", "choose other animals")
 
     def key(self):
         """All that determines the outcome."""
-        return hash_content(["trunk", [f.digest() for f in self.animals],
-                             [[hash_bytes(p.train), hash_bytes(p.valid)] for p in self.parts], self.length,
-                             asdict(self.settings), self.size, self.width])
+        return hash_content(["trunk", list(self.animals), self.width])
 
     def run(self, checkpoint=None, report=None):
         """An Outcome whose arrays are the weights of the trunk, and ``means``: mean latents by condition."""
-        sets = [footstep_folds.prepare(f, p, self.length)[0] for f, p in zip(self.animals, self.parts, strict=True)]
-        network = SharedTrunk([f.signal.shape[1] for f in self.animals], footstep_folds.heads_of(sets[0]["train"]),
-                              self.size, self.width, self.settings.seed)
-        history = training_footsteps.fit_many(network, [s["train"] for s in sets], [s["valid"] for s in sets],
-                                              self.settings, checkpoint, report)
+        jobs = list(self.animals.values())
+        sets, settings = [job.windows() for job in jobs], jobs[0].training
+        network = SharedTrunk([train.n_roi for train, _, _ in sets], jobs[0].task.head, settings, self.width)
+        history = training_footsteps.fit_many(network, [train for train, _, _ in sets], [valid for _, valid, _ in sets],
+                                              settings, checkpoint, report)
         network.cpu()
-        means = [condition_means(network.latent(s["train"].frames[p.train], i), condition_of(f.footstep)[p.train])
-                 for i, (s, p, f) in enumerate(zip(sets, self.parts, self.animals, strict=True))]
+        means = []
+        for i, (job, (train, _, _)) in enumerate(zip(jobs, sets, strict=True)):
+            rows = _last_rows(train)
+            conditions = condition_of(job.frame_labels(MAIN))[rows]
+            means.append(condition_means(network.latent(train.frames[rows], i), conditions))
         weights = {f"trunk/{name}": value.numpy() for name, value in network.trunk.state_dict().items()}
         return Outcome({"history": asdict(history)}, {**weights, "means": np.mean(means, 0)})
 
 
 @dataclass(frozen=True, eq=False)
-class AdaptTask:
+class AdaptFoldTask(TogetherFoldTask):
     """Bring a trained trunk to a new animal with some of its labels, and test it there.
 
-    ``trunk``: of :class:`TrunkTask`. ``frames``: of the new animal. ``part``: ``train`` and ``valid`` are the labelled
-    frames it may use. ``way``: {"aligned", "read-in", "all layers"}. ``length``, ``settings``, ``size``: as for the
-    trunk.
+    ``trunk``: of :class:`TrunkTask`. ``way``: {"aligned", "read-in", "all layers"}. The training and validation frames
+    of the fold are the labelled ones it may use.
     """
 
-    trunk: Outcome
-    frames: Frames
-    part: Rows
-    way: str
-    length: int
-    settings: training_footsteps.FitSettings
-    size: str = "april_9"
+    trunk: Outcome = None
+    way: str = "aligned"
 
     def __post_init__(self):
         if self.way not in WAYS or self.way == "within":
             raise ParameterError("way", repr(self.way), "aligned, read-in or all layers", "name one of these")
 
+    def _new(self, train):
+        network = SharedTrunk([train.n_roi], self.task.head, self.training, self.trunk.arrays["means"].shape[1])
+        network.trunk.load_state_dict({name.removeprefix("trunk/"): torch.from_numpy(np.array(values))
+                                       for name, values in self.trunk.arrays.items() if name.startswith("trunk/")})
+        return ManyHeads(network, self.task.head, self.way)
+
+    def _fit(self, decoder, train, valid, checkpoint, report):
+        (read_in,) = decoder.module.read_ins
+        align(read_in, train.frames, condition_of(self.frame_labels(MAIN)), _last_rows(train), _last_rows(valid),
+              self.trunk.arrays["means"])
+        if self.way == "aligned":
+            decoder.prepare(train)
+            return loop.History()
+        only = list(read_in.parameters()) if self.way == "read-in" else None
+        return training_footsteps.fit(decoder, train, valid, self.training, checkpoint, report, only)
+
+
+@dataclass(frozen=True, eq=False)
+class AdaptTask:
+    """An AdaptFoldTask (``job``) as a stored job. ``name``: key of the result of the hybrid on its fold."""
+
+    name: str
+    job: AdaptFoldTask
+
     def key(self):
         """All that determines the outcome."""
-        return hash_content(["adapt", {name: hash_bytes(values) for name, values in self.trunk.arrays.items()},
-                             self.frames.digest(), [hash_bytes(x) for x in (self.part.train, self.part.valid,
-                                                                            self.part.test)],
-                             self.way, self.length, asdict(self.settings), self.size])
+        trunk = {name: hash_bytes(values) for name, values in self.job.trunk.arrays.items()}
+        return hash_content(["adapt", trunk, self.name, self.job.way])
 
     def run(self, checkpoint=None, report=None):
-        """An Outcome as of :class:`calcium_decoding.experiments.footstep_folds.DecodeTask`."""
-        network, windows, scaling, history = self.adapted(checkpoint, report)
-        predicted = training_footsteps.Trained(network, self.settings.device).predict(windows["test"])
-        return footstep_folds.scored(predicted, windows["test"], self.frames, scaling, history)
-
-    def adapted(self, checkpoint=None, report=None):
-        """The adapted :class:`SharedTrunk`, windows by role, scaling of the kinematics, losses."""
-        windows, scaling = footstep_folds.prepare(self.frames, self.part, self.length)
-        means = self.trunk.arrays["means"]
-        network = SharedTrunk([self.frames.signal.shape[1]], footstep_folds.heads_of(windows["train"]), self.size,
-                              means.shape[1], self.settings.seed)
-        weights = {name.removeprefix("trunk/"): torch.from_numpy(np.array(values))
-                   for name, values in self.trunk.arrays.items() if name.startswith("trunk/")}
-        network.trunk.load_state_dict(weights)
-        read_in = network.read_ins[0]
-        align(read_in, windows["train"].frames, condition_of(self.frames.footstep), self.part, means)
-        if self.way == "aligned":
-            return network, windows, scaling, {}
-        only = list(read_in.parameters()) if self.way == "read-in" else None
-        history = training_footsteps.fit(network, windows["train"], windows["valid"], self.settings, checkpoint, report,
-                                         only)
-        return network, windows, scaling, asdict(history)
+        """An Outcome; see :meth:`calcium_decoding.experiments.folds.FoldResult.of`."""
+        return self.job.run(checkpoint, report).outcome()
 
 
-def align(read_in, frames, conditions, part, means):
+def _last_rows(windows):
+    return windows.starts + windows.spec.length - 1
+
+
+def align(read_in, frames, conditions, train, valid, means):
     """Set a read-in to the ridge regression from frames to the mean latents of their conditions.
 
     ``read_in``: changed in place. ``frames`` (ndarray, shape (T, n_cells), float32): scaled. ``conditions`` (ndarray,
-    shape (T,)): see :func:`condition_of`. ``part``: the penalty is chosen on its validation frames. ``means`` (ndarray,
-    shape (3 * PHASES, width)): of the trained animals.
+    shape (T,)): see :func:`condition_of`. ``train``, ``valid``: rows; the penalty is chosen on the latter. ``means``
+    (ndarray, shape (3 * PHASES, width)): of the trained animals.
     """
     wanted = means[conditions]
     # As many frames as cells and fewer: strong penalties, all of one order with the number of frames.
-    fits = [Ridge(1 / c).fit(frames[part.train], wanted[part.train]) for c in PENALTIES]
-    errors = [((fit.predict(frames[part.valid]) - wanted[part.valid]) ** 2).mean() for fit in fits]
+    fits = [Ridge(1 / c).fit(frames[train], wanted[train]) for c in PENALTIES]
+    errors = [((fit.predict(frames[valid]) - wanted[valid]) ** 2).mean() for fit in fits]
     best = fits[int(np.argmin(errors))]
     with torch.no_grad():
         read_in.weight.copy_(torch.from_numpy(best.coef_))
         read_in.bias.copy_(torch.from_numpy(best.intercept_))
 
 
-def first_minutes(part, minutes, rate_hz, gap):
-    """The part of a split whose labels end within the first minutes of its training frames.
+def first_minutes(fold, minutes, rate_hz, length, gap):
+    """A fold whose labels end within the first minutes of its training frames.
 
     The last fifth of these frames, after a gap, chooses epoch and penalty; the test frames stay as they are.
 
-    ``part``: ``train`` in order of time. ``minutes``: labelled; 0: all training frames, with the validation frames of
-    the split. ``gap``: frames between training and validation. Returns Rows. Raises ParameterError: fewer minutes
-    are there, or too few for a gap and a validation part.
+    ``minutes``: labelled; 0: all training frames, with the validation frames of the fold. ``length``: frames of a
+    window. ``gap``: frames between training and validation. Raises ParameterError: fewer minutes are there, or too few
+    for a gap and a validation part.
     """
     if minutes == 0:
-        return part
-    n = round(60 * minutes * rate_hz)
+        return fold
+    n, there = round(60 * minutes * rate_hz), sum(max(0, len(s) - length + 1) for s in fold.train)
     n_valid = n // 5
-    if n > len(part.train) or n - n_valid - gap < n_valid:
-        raise ParameterError("minutes", minutes, f"at most {len(part.train) / rate_hz / 60:.2f} here, and more than "
+    if n > there or n - n_valid - gap < n_valid:
+        raise ParameterError("minutes", minutes, f"at most {there / rate_hz / 60:.2f} here, and more than "
                              f"{5 * gap / 3 / rate_hz / 60:.2f}", "ask for other minutes, or use longer recordings")
-    rows = part.train[:n]
-    return Rows(rows[: n - n_valid - gap], rows[n - n_valid :], part.test)
+    return replace(fold, train=windows_of(fold.train, length, 0, n - n_valid - gap),
+                   valid=windows_of(fold.train, length, n - n_valid, n))

@@ -1,20 +1,19 @@
 """Where the information sits: tuning of each cell to each foot, what a decoder loses without some, recovered truth."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
 
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.evaluation.metrics import footsteps
-from calcium_decoding.experiments.footstep_folds import DecodeTask
-from calcium_decoding.experiments.stored import Outcome
+from calcium_decoding.evaluation import metrics
 from calcium_decoding.explain.attribution import precision_at, rank_agreement
 from calcium_decoding.models import loop
 from calcium_decoding.preprocessing.windows import CLASSES
 
 FEET = CLASSES[1:]
+MAIN = "footstep"  # the head
 # Cells may lead the movement, and the indicator follows it: lags of the label at which activity is explained.
 LAGS = (-3, 8)
 
@@ -56,11 +55,11 @@ def relevance(network, windows, batch=256):
     with loop.deterministic():
         for which in np.array_split(np.arange(len(windows)), -(-len(windows) // batch)):
             x = torch.from_numpy(windows.gather(which)).requires_grad_()
-            logits = network(x)["footstep"]
-            own = logits.gather(1, torch.from_numpy(windows.labels[which])[:, None]).sum()
+            logits = network(x)[MAIN]
+            own = logits.gather(1, torch.from_numpy(windows.labels[MAIN][which])[:, None]).sum()
             gradient, = torch.autograd.grad(1.5 * own - 0.5 * logits.sum(), x)
             total += (gradient * x).abs().sum((0, 1)).double().detach().numpy()
-    return total / (len(windows) * windows.length)
+    return total / (len(windows) * windows.spec.length)
 
 
 def deletion_curve(predict, windows, order, counts):
@@ -74,41 +73,32 @@ def deletion_curve(predict, windows, order, counts):
             raise ParameterError("counts", count, f"0 to {len(order)} cells", "change the numbers of cells")
         frames = windows.frames.copy()
         frames[:, order[:count]] = 0
-        found, _ = footsteps.footstep_scores(windows.labels, predict(replace(windows, frames=frames))["footstep"])
+        found, _ = metrics.class_scores(windows.labels[MAIN], predict(replace(windows, frames=frames))[MAIN], CLASSES)
         rows.append({"cells": int(count), **{m: found[m] for m in scores}})
     return pd.DataFrame(rows)
 
 
-@dataclass(frozen=True, eq=False)
-class InformationTask:
-    """Train a network, rank its cells, and test it without more and more of them: ``shares`` of the cells."""
+def information(fitted, shares=(0.0, 0.05, 0.1, 0.2, 0.4, 0.7), n_shown=200):
+    """Where the information sits: rank the cells of a fitted network, and test it without more and more of them.
 
-    decode: DecodeTask
-    shares: tuple = (0.0, 0.05, 0.1, 0.2, 0.4, 0.7)
-
-    def key(self):
-        """All that determines the outcome."""
-        return ["information", self.decode.key(), self.shares]
-
-    def run(self, checkpoint=None, report=None):
-        """Outcome of the decoder, with ``deletion`` (rows by order), ``tuning``, ``relevance`` and ``attention``."""
-        task = self.decode
-        decoder, windows, history = task.trained(checkpoint, report)
-        found = task.outcome(decoder, windows, history)
-        table = tuning(windows["train"].frames, task.frames.footstep, task.part.train)
-        by_decoder = relevance(decoder.network, windows["train"])
-        n_cells = len(table)
-        orders = {"random": np.random.default_rng(task.settings.seed).permutation(n_cells),
-                  "decoder": np.argsort(-by_decoder)}
-        orders |= {f"{name} tuning": np.argsort(-table[name].to_numpy()) for name in (*FEET, "either")}
-        counts = [round(share * n_cells) for share in self.shares]
-        curves = [deletion_curve(decoder.predict, windows["test"], order, counts).assign(order=name, share=self.shares)
-                  for name, order in orders.items()]
-        facts = {**found.facts, "deletion": pd.concat(curves).to_dict("list")}
-        arrays = {**found.arrays, "tuning": table.to_numpy(), "relevance": by_decoder}
-        if getattr(decoder.network, "attention", None) is not None:
-            arrays["attention"] = attention_by_class(decoder.network, windows["test"])
-        return Outcome(facts, arrays)
+    For :meth:`calcium_decoding.experiments.engine.Experiment.map`, of several tasks together with footsteps first.
+    ``fitted``: FittedFold. ``shares`` (tuple of float): shares of the cells that are gone. ``n_shown``: test windows of
+    each class whose attention is averaged. Returns a dict: ``deletion`` (columns of :func:`deletion_curve` by order),
+    ``tuning``, ``relevance``, and ``attention`` where the network has any.
+    """
+    train, test, network = fitted.train, fitted.test, fitted.decoder.module
+    table = tuning(train.frames, fitted.job.frame_labels(MAIN), train.starts + train.spec.length - 1)
+    by_decoder, n_cells = relevance(network, train), len(table)
+    orders = {"random": np.random.default_rng(fitted.seed).permutation(n_cells), "decoder": np.argsort(-by_decoder)}
+    orders |= {f"{name} tuning": np.argsort(-table[name].to_numpy()) for name in (*FEET, "either")}
+    counts = [round(share * n_cells) for share in shares]
+    curves = [deletion_curve(fitted.predict, test, order, counts).assign(order=name, share=shares)
+              for name, order in orders.items()]
+    found = {"deletion": pd.concat(curves).to_dict("list"), "tuning": table.to_numpy().tolist(),
+             "relevance": by_decoder.tolist()}
+    if getattr(network, "attention", None) is not None:
+        found["attention"] = attention_by_class(network, test, n_shown).tolist()
+    return found
 
 
 def attention_by_class(network, windows, n_shown=200):
@@ -118,7 +108,7 @@ def attention_by_class(network, windows, n_shown=200):
     """
     found = []
     for label in range(3):
-        which = np.flatnonzero(windows.labels == label)
+        which = np.flatnonzero(windows.labels[MAIN] == label)
         which = which[np.unique(np.linspace(0, len(which) - 1, min(n_shown, len(which))).astype(int))]
         with torch.inference_mode():
             weights = network.cpu().eval().attention_weights(torch.from_numpy(windows.gather(which)))

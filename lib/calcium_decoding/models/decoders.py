@@ -14,6 +14,7 @@ from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.models.heads import Head, InUnits
 from calcium_decoding.models.linear import FrameDecoder
 from calcium_decoding.models.online import METHODS, Online
+from calcium_decoding.preprocessing.windows import Scaling
 from calcium_decoding.utils.files import hash_content
 from calcium_decoding.utils.source import is_own, object_digest
 
@@ -31,7 +32,8 @@ class Network:
     make : callable
         The class, or a function that gives a module. It is called with those of ``n_roi``, ``n_frames`` and
         ``n_outputs`` that it has arguments for, by name, and with ``options``; for movies with ``n_rows`` and
-        ``n_columns`` in place of ``n_roi``.
+        ``n_columns`` in place of ``n_roi``. Of several tasks at once, ``n_outputs`` is a dict by head, and the network
+        gives a dict of tensors ``(batch, n_outputs[head])``: two logits of a binary one.
     name : str
         How tables and figures call it; the name of the class if left empty.
     options : dict
@@ -86,7 +88,7 @@ class Network:
             if not isinstance(module, nn.Module):
                 raise DataError(f"network {self.name}", f"a {type(module).__name__}", "a torch.nn.Module",
                                 "let the function return a module")
-            network = OwnNetwork(module, head, self.name)
+            network = (ManyHeads if head.kind == "together" else OwnNetwork)(module, head, self.name)
             network.check((n_frames, *size.values()))
         return network
 
@@ -131,16 +133,59 @@ class OwnNetwork(InUnits):
         except Exception as error:
             raise self._refused(f"{type(error).__name__} for windows of shape {tuple(windows.shape)}: {error}"
                                 ) from error
-        if not found.isfinite().all():
+        outputs = list(found.values()) if isinstance(found, dict) else [found]
+        if not all(values.isfinite().all() for values in outputs):
             raise self._refused("NaN or infinite outputs for windows of standard normal noise")
-        if not found.requires_grad:
+        if not all(values.requires_grad for values in outputs):
             raise self._refused("an output that does not depend on any weight that can be trained")
 
     def _refused(self, found):
-        one = "(batch,) or (batch, 1)" if not self.head.shape else f"(batch, {self.head.size})"
+        if self.head.kind == "together":
+            one = f"each head: {', '.join(f'{name} (batch, {n})' for name, n in self.head.size.items())}"
+        else:
+            one = "(batch,) or (batch, 1)" if not self.head.shape else f"(batch, {self.head.size})"
         return DataError(f"network {self.name}", found,
                          f"a float tensor of shape {one}, with a gradient, for windows (batch, n_frames, n_roi)",
                          f"mend forward of {self.name}")
+
+
+class ManyHeads(OwnNetwork):
+    """A network that gives a dict of outputs by head: logits, or quantities in units of its training labels.
+
+    It keeps the scaling of the quantities. ``head``: Heads.
+    """
+
+    def __init__(self, module, head, name):
+        nn.Module.__init__(self)
+        self.module, self.head, self.name = module, head, name
+        for one in (one for one in head if head[one].kind == "continuous"):
+            self.register_buffer(f"mean_{one}", torch.zeros(head.size[one], dtype=torch.float64))
+            self.register_buffer(f"sd_{one}", torch.ones(head.size[one], dtype=torch.float64))
+
+    def forward(self, windows):
+        """Outputs by head, each (batch, outputs), of windows, shape (batch, n_frames, n_roi)."""
+        found = self.module(windows)
+        shapes = {name: tuple(values.shape) for name, values in found.items()} if isinstance(found, dict) else {}
+        wanted = {name: (len(windows), n) for name, n in self.head.size.items()}
+        if not isinstance(found, dict) or {name: shapes[name] for name in shapes if name != "activity"} != wanted:
+            raise self._refused(f"outputs {shapes}" if isinstance(found, dict) else f"a {type(found).__name__}")
+        return found
+
+    def prepare(self, windows):
+        """Take mean and SD of the quantities of the training labels."""
+        for name, scaling in self.head.scalings(windows).items():
+            getattr(self, f"mean_{name}").copy_(torch.from_numpy(scaling.mean))
+            getattr(self, f"sd_{name}").copy_(torch.from_numpy(scaling.sd))
+
+    def decoded(self, outputs):
+        """Structured array of probabilities and quantities in their units, float64."""
+        found, scalings = {}, {}
+        for name, head in self.head.items():
+            if head.kind == "continuous":
+                scalings[name] = Scaling(*(getattr(self, f"{of}_{name}").cpu().numpy() for of in ("mean", "sd")))
+            values = outputs[name] if head.kind == "continuous" else outputs[name].softmax(1)
+            found[name] = values.cpu().numpy().astype(np.float64)
+        return self.head.decoded(found, scalings)
 
 
 @dataclass(frozen=True)

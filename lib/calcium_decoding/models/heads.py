@@ -8,7 +8,7 @@ from scipy.special import expit, softmax
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
-from calcium_decoding.errors import ParameterError
+from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.models.names import KINDS
 from calcium_decoding.preprocessing.windows import Scaling
 
@@ -77,6 +77,61 @@ class Head:
 
 
 BINARY = Head()
+
+
+class Heads(dict):
+    """Outputs of a decoder that decodes several things at once: Head by name, the main one first.
+
+    ``of_class`` (dict of str to (str, int)): binary heads that say whether the label of another one is this class.
+    Labels and what is decoded are structured arrays, shape (n,), with a field a head.
+    """
+
+    kind, shape = "together", (0,)
+
+    def __init__(self, heads, of_class=()):
+        super().__init__(heads)
+        self.of_class = dict(of_class)
+
+    @property
+    def size(self):
+        """Outputs of each head by name: two logits of a binary one."""
+        return {name: 2 if head.kind == "binary" else head.size for name, head in self.items()}
+
+    def require(self, windows, where):
+        """Raise DataError unless every class of every head is among the labels of windows."""
+        missing = [f"{i} of '{name}'" for name, n in self.size.items() if self[name].kind != "continuous"
+                   for i in range(n) if not (windows.labels[name] == i).any()]
+        if missing:
+            raise DataError(where, f"no label {', '.join(missing)} in {len(windows)}", "all classes",
+                            "use more frames, or leave this fold out")
+
+    def scalings(self, train):
+        """Scaling of the quantities of each head, by name, from training windows."""
+        return {name: Scaling.of(_rows(train.labels[name])) for name, head in self.items() if head.kind == "continuous"}
+
+    def targets(self, windows, scalings):
+        """Labels by head as a decoder is trained on them: classes, int64, or quantities in units of their scaling."""
+        return {name: scalings[name].apply(_rows(windows.labels[name])) if name in scalings
+                else windows.labels[name].astype(np.int64) for name in self}
+
+    def decoded(self, found, scalings):
+        """Structured array of what was decoded from probabilities (n, classes) and scaled quantities (n, k) by head."""
+        return joined({name: scalings[name].undo(found[name]).reshape(-1, *head.shape) if name in scalings
+                       else found[name][:, 1] if head.kind == "binary" else found[name]
+                       for name, head in self.items()})
+
+
+def _rows(values):
+    return np.ascontiguousarray(values).reshape(len(values), -1)
+
+
+def joined(by_head):
+    """Arrays of one length by head as a structured array, shape (n,)."""
+    (n,) = {len(values) for values in by_head.values()}
+    found = np.empty(n, [(name, values.dtype, values.shape[1:]) for name, values in by_head.items()])
+    for name, values in by_head.items():
+        found[name] = values
+    return found
 
 
 class InUnits(nn.Module):

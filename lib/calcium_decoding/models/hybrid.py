@@ -13,11 +13,6 @@ from torch import nn
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.models.names import FOOTSTEP_NETWORKS, FOOTSTEP_SIZES
 
-# Outputs of each head. "activity" is the one of the published code: the first principal component of all cells.
-HEADS = {"footstep": 3, "contralateral": 2, "ipsilateral": 2, "kinematics": 4, "activity": 1}
-CLASS_HEADS = ("footstep", "contralateral", "ipsilateral")
-PUBLISHED_HEADS = ("footstep", "contralateral", "ipsilateral", "activity")
-
 
 @dataclass(frozen=True)
 class HybridSize:
@@ -113,7 +108,7 @@ def _lstm(inputs, units, dropout, bidirectional):
 class Hybrid(nn.Module):
     """Convolutions, BiLSTM, self-attention over time, mean over time, one dense head an output.
 
-    ``heads`` (sequence of str): names in :data:`HEADS`. ``size``: HybridSize. ``without`` ({"", "attention",
+    ``heads`` (dict of str to int): outputs of each. ``size``: HybridSize. ``without`` ({"", "attention",
     "convolution", "bilstm"}): the part that is left out.
     """
 
@@ -127,7 +122,8 @@ class Hybrid(nn.Module):
             self.lstm, width = _lstm(width, size.units, size.dropout, True), 2 * size.units
         if without != "attention":
             self.attention = nn.MultiheadAttention(width, size.attention_heads, batch_first=True)
-        self.heads = nn.ModuleDict({h: _dense_head(width, size.units, size.dropout, HEADS[h]) for h in heads})
+        self.heads = nn.ModuleDict({name: _dense_head(width, size.units, size.dropout, n)
+                                    for name, n in heads.items()})
 
     def forward(self, x):
         """Outputs by head, each ``(batch, outputs)``, of windows ``(batch, frames, cells)``."""
@@ -156,7 +152,7 @@ class Hybrid(nn.Module):
 class LstmBaseline(nn.Module):
     """The study's baseline ("Table 1"): LSTM of two layers of 64 units, last step, dense layers of 64 and 32.
 
-    ``heads``: sequence of str. ``dropout``: 0.5 in the first version, later 0.3.
+    ``heads``: as of :class:`Hybrid`. ``dropout``: 0.5 in the first version, later 0.3.
     """
 
     def __init__(self, n_cells, heads, dropout=0.3):
@@ -164,7 +160,7 @@ class LstmBaseline(nn.Module):
         self.lstm = _lstm(n_cells, 64, dropout, False)
         self.dense = nn.Sequential(nn.BatchNorm1d(64), nn.Linear(64, 64), nn.ReLU(), nn.Dropout(dropout),
                                    nn.Linear(64, 32), nn.ReLU(), nn.Dropout(dropout))
-        self.heads = nn.ModuleDict({name: nn.Linear(32, HEADS[name]) for name in heads})
+        self.heads = nn.ModuleDict({name: nn.Linear(32, n) for name, n in heads.items()})
         _xavier(self.dense)
         _xavier(self.heads)
 
@@ -174,7 +170,7 @@ class LstmBaseline(nn.Module):
         return {name: head(last) for name, head in self.heads.items()}
 
 
-def build(name, n_cells, heads=(*CLASS_HEADS, "kinematics"), size="april_9", seed=0):
+def build(name, n_cells, heads, size="april_9", seed=0):
     """A fresh network by name.
 
     Parameters
@@ -182,8 +178,8 @@ def build(name, n_cells, heads=(*CLASS_HEADS, "kinematics"), size="april_9", see
     name : str
         A name in :data:`~calcium_decoding.models.names.FOOTSTEP_NETWORKS`.
     n_cells : int
-    heads : sequence of str
-        Names in :data:`HEADS`.
+    heads : dict of str to int
+        Outputs of each.
     size : str or HybridSize
         A name in :data:`SIZES`; the baseline has one size only.
     seed : int
@@ -202,9 +198,8 @@ def build(name, n_cells, heads=(*CLASS_HEADS, "kinematics"), size="april_9", see
         raise ParameterError("network", repr(name), f"one of {', '.join(FOOTSTEP_NETWORKS)}", "name one of these")
     if isinstance(size, str) and size not in FOOTSTEP_SIZES:
         raise ParameterError("size", repr(size), f"one of {', '.join(FOOTSTEP_SIZES)}", "name one of these")
-    unknown = [head for head in heads if head not in HEADS]
-    if unknown or not heads:
-        raise ParameterError("heads", f"{list(heads)}", f"some of {', '.join(HEADS)}", "name these")
+    if not heads or min(heads.values()) < 1:
+        raise ParameterError("heads", f"{heads}", "one or more, each with outputs", "say what is decoded")
     if n_cells < 1:
         raise ParameterError("n_cells", n_cells, "1 or more", "give the number of columns of the signal")
     size = SIZES[size] if isinstance(size, str) else size

@@ -12,7 +12,6 @@ from sklearn.preprocessing import SplineTransformer
 
 from calcium_decoding.errors import DataError
 from calcium_decoding.models.heads import BINARY, Head, class_weights
-from calcium_decoding.preprocessing.windows import CLASSES, require_all_classes
 
 QUANTITY = Head("continuous")
 ROWS = 8192  # windows whose features are in memory at a time, where that is possible
@@ -114,60 +113,67 @@ PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 
 
 class LinearDecoder:
-    """Multinomial logistic regression of the classes and ridge regression of the kinematics, from the same features.
+    """Decodes several things at once: logistic regression of classes and ridge regression of quantities.
 
-    ``window``: see all frames of a window, or the last alone.
+    ``head``: Heads. ``window``: see all frames of a window, or the last alone.
     """
 
-    def __init__(self, window):
-        self.window = window
+    def __init__(self, head, window):
+        self.head, self.window = head, window
 
     def _features(self, windows):
         if not self.window:
-            return windows.frames[windows.last]
+            return windows.frames[windows.starts + windows.spec.length - 1]
         return windows.gather(np.arange(len(windows))).reshape(len(windows), -1)
 
     def fit(self, train, valid, settings):
         """Fit with each penalty, keep the one with the lowest class-weighted loss on the validation windows."""
-        require_all_classes(train.labels, "training windows")
-        require_all_classes(valid.labels, "validation windows")
-        train = train.part(np.arange(0, len(train), settings.every_frames))
+        self.scalings, self.fitted = self.head.scalings(train), {}
+        train = settings.trained_on(train)
         x, x_valid = self._features(train), self._features(valid)
-        weight = class_weights(train.labels, len(CLASSES))[valid.labels]
-        fitted = [LogisticRegression(C=c, class_weight="balanced", max_iter=200, tol=1e-3).fit(x, train.labels)
-                  for c in PENALTIES]
-        losses = [np.average(-model.predict_log_proba(x_valid)[np.arange(len(valid)), valid.labels], weights=weight)
-                  for model in fitted]
-        self.classes = fitted[int(np.argmin(losses))]
-        self.kinematics = None
-        if "kinematics" in train.targets:
-            ridges = [Ridge(1 / c).fit(x, train.targets["kinematics"]) for c in PENALTIES]
-            errors = [((r.predict(x_valid) - valid.targets["kinematics"]) ** 2).mean() for r in ridges]
-            self.kinematics = ridges[int(np.argmin(errors))]
-        return self
+        wanted, valid_wanted = (self.head.targets(windows, self.scalings) for windows in (train, valid))
+        for name in (name for name in self.head if name not in self.head.of_class):
+            y, y_valid = wanted[name], valid_wanted[name]
+            if name in self.scalings:
+                found = [Ridge(1 / c).fit(x, y) for c in PENALTIES]
+                losses = [((ridge.predict(x_valid) - y_valid) ** 2).mean() for ridge in found]
+            else:
+                weight = class_weights(y, self.head.size[name])[y_valid]
+                found = [LogisticRegression(C=c, class_weight="balanced", max_iter=200, tol=1e-3).fit(x, y)
+                         for c in PENALTIES]
+                losses = [np.average(-model.predict_log_proba(x_valid)[np.arange(len(valid)), y_valid], weights=weight)
+                          for model in found]
+            self.fitted[name] = found[int(np.argmin(losses))]
 
-    def predict(self, windows):
-        """As :func:`predict`; a foot against the rest has the probability of its class."""
+    def decoded(self, windows):
+        """What is decoded, a structured array; a class against the rest has the probability of its class."""
         x = self._features(windows)
-        p = self.classes.predict_proba(x).astype(np.float64)
-        found = {"footstep": p, "contralateral": p[:, 1], "ipsilateral": p[:, 2]}
-        return found if self.kinematics is None else found | {"kinematics": self.kinematics.predict(x).astype(float)}
+        return self._joined({name: model.predict(x).astype(float).reshape(len(x), -1) if name in self.scalings
+                             else model.predict_proba(x).astype(np.float64) for name, model in self.fitted.items()})
+
+    def _joined(self, found):
+        for name, (of, i) in self.head.of_class.items():
+            found[name] = np.stack([1 - found[of][:, i], found[of][:, i]], axis=1)
+        return self.head.decoded(found, self.scalings)
 
 
-class MajorityDecoder:
-    """Says of every window the shares of the classes among the training windows, and their mean kinematics."""
+class MajorityDecoder(LinearDecoder):
+    """Says of every window the shares of the classes among the training windows, and their mean quantities."""
+
+    def __init__(self, head):
+        super().__init__(head, False)
 
     def fit(self, train, valid, settings):
         """Count."""
-        self.shares = np.bincount(train.labels, minlength=3) / len(train)
-        self.means = {name: values.mean(0) for name, values in train.targets.items() if name == "kinematics"}
-        return self
+        self.scalings = self.head.scalings(train)
+        self.means = {name: values.mean(0) if name in self.scalings else
+                      np.bincount(values, minlength=self.head.size[name]) / len(train)
+                      for name, values in self.head.targets(train, self.scalings).items()}
 
-    def predict(self, windows):
-        """As :func:`predict`."""
-        p = np.tile(self.shares, (len(windows), 1))
-        rest = {name: np.tile(mean.astype(np.float64), (len(windows), 1)) for name, mean in self.means.items()}
-        return {"footstep": p, "contralateral": p[:, 1], "ipsilateral": p[:, 2]} | rest
+    def decoded(self, windows):
+        """As :meth:`LinearDecoder.decoded`."""
+        return self._joined({name: np.tile(mean.astype(np.float64), (len(windows), 1))
+                             for name, mean in self.means.items()})
 
 
 class LinearSpeed(FrameDecoder):

@@ -52,7 +52,7 @@ def resolve(decoder):
     decoder = decoder_of(decoder)
     if isinstance(decoder, str) and decoder in _own:
         return _own[decoder]
-    if isinstance(decoder, str) and decoder not in OF_TRACES:
+    if isinstance(decoder, str) and decoder not in OF_TRACES and decoder not in names.FOOTSTEP_MODELS:
         raise ParameterError("model", repr(decoder), f"one of {', '.join([*OF_TRACES, *_own])}", "name one of these")
     if not isinstance(decoder, str):
         names.show(decoder.name, decoder.label, decoder.colour)
@@ -67,14 +67,18 @@ def own(name):
 def require(decoder, head):
     """Raise ParameterError if a decoder cannot give what a head asks for."""
     decoder = resolve(decoder)
+    if head.kind == "together" and not isinstance(decoder, str | Network):
+        raise ParameterError("model", f"'{decoder.name}'", f"a Network, or one of {', '.join(names.FOOTSTEP_MODELS)}",
+                             "name one of these, or decode one thing at a time")
     if isinstance(decoder, Estimator):
         decoder.build(1, 0, 1, head, 0)
     if isinstance(decoder, str) and not fits(decoder, head):
-        row = names.DECODERS[decoder]
-        says = " or ".join(row.decodes) + (f", {row.most} at a time" if row.most else "")
+        row = names.DECODERS.get(decoder)
+        says = "several things together" if row is None else " or ".join(row.decodes) + (
+            f", {row.most} at a time" if row.most else "")
         raise ParameterError("model", f"'{decoder}', which decodes {says}",
                              f"one that decodes {head.kind}, {head.size} at a time: "
-                             f"{', '.join(name for name in OF_TRACES if fits(name, head))}",
+                             f"{', '.join(name for name in [*OF_TRACES, *names.FOOTSTEP_MODELS] if fits(name, head))}",
                              "name another model or another target")
 
 
@@ -86,6 +90,8 @@ def require_travels(decoder):
 
 def fits(name, head):
     """True if a decoder of this library can give what a head asks for."""
+    if head.kind == "together" or name not in names.DECODERS:
+        return head.kind == "together" and name in names.FOOTSTEP_MODELS
     row = names.DECODERS[name]
     return head.kind in row.decodes and not (row.most and head.size > row.most)
 

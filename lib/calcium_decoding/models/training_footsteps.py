@@ -1,4 +1,4 @@
-"""Train networks that decode footsteps and kinematics, and predict with them.
+"""Train networks that decode several things at once, such as footsteps and kinematics, and predict with them.
 
 Networks go through the loop of training that every network of this library goes through
 (:func:`calcium_decoding.models.loop.run`), with AdamW under a one-cycle schedule and a class-weighted focal loss, with
@@ -13,20 +13,22 @@ import torch
 from torch.nn.functional import cross_entropy, log_softmax
 
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.models import loop
+from calcium_decoding.models import hybrid, loop
+from calcium_decoding.models.decoders import ManyHeads
 from calcium_decoding.models.heads import class_weights
-from calcium_decoding.models.hybrid import CLASS_HEADS, HEADS
 from calcium_decoding.models.images.training import OneCycle, weights_hash
+from calcium_decoding.models.linear import LinearDecoder, MajorityDecoder
+from calcium_decoding.models.names import FOOTSTEP_LINEAR
 from calcium_decoding.models.training import device_of
-from calcium_decoding.preprocessing.windows import head_labels, require_all_classes
+from calcium_decoding.preprocessing.windows import Scaling
 from calcium_decoding.utils.files import hash_content
 
 INFERENCE_BATCH = 512
 
 
 @dataclass(frozen=True)
-class FitSettings:
-    """How a decoder of footsteps is trained; the defaults are those of the study's code where it states them.
+class FootstepTraining:
+    """How a decoder of several things at once is trained; defaults are those of the study's code where it states them.
 
     Parameters
     ----------
@@ -49,6 +51,8 @@ class FitSettings:
         Of initial weights, shuffling, dropout and mixup.
     device : str
         ``"cpu"``, ``"cuda"`` or ``"auto"``.
+    size : str or HybridSize
+        Of the hybrid network; a name in :data:`calcium_decoding.models.hybrid.SIZES`.
     """
 
     epochs: int = 100
@@ -63,6 +67,7 @@ class FitSettings:
     every_frames: int = 1
     seed: int = 0
     device: str = "cpu"
+    size: str | hybrid.HybridSize = "april_9"
 
     def __post_init__(self):
         for name, good, expected in (
@@ -81,16 +86,38 @@ class FitSettings:
         return OneCycle(self.peak_rate, rise=0.3, end_divisor=25e4, beta2=0.999, eps=1e-8,
                         weight_decay=self.weight_decay)
 
+    def trained_on(self, windows):
+        """Those of some training windows, a WindowSet, that ``every_frames`` leaves."""
+        return windows.some(slice(None, None, self.every_frames))
 
-def fit(network, train, valid, settings, checkpoint=None, report=None, trained=None):
-    """Train a network and leave it with the weights of its best validation epoch.
+    def torch_device(self):
+        """The device to train on; see :func:`calcium_decoding.models.training.device_of`."""
+        return device_of(self.device)
+
+
+def build(decoder, n_roi, spec, head, settings):
+    """A fresh decoder of several things at once.
+
+    ``decoder``: a name in :data:`calcium_decoding.models.names.FOOTSTEP_MODELS`, or a Network. ``head``: Heads.
+    """
+    if not isinstance(decoder, str):
+        return decoder.build(n_roi, spec.past_frames, spec.length, head, settings.seed)
+    if decoder in FOOTSTEP_LINEAR:
+        return MajorityDecoder(head) if decoder == "majority" else LinearDecoder(head, decoder == "logistic_window")
+    outputs = head.size | ({"activity": 1} if settings.activity else {})
+    return ManyHeads(hybrid.build(decoder, n_roi, outputs, settings.size, settings.seed), head, decoder)
+
+
+def fit(decoder, train, valid, settings, checkpoint=None, report=None, trained=None):
+    """Train a decoder and leave it with the weights of its best validation epoch.
 
     Parameters
     ----------
-    network : torch.nn.Module
-        From :func:`calcium_decoding.models.hybrid.build`; changed in place.
-    train, valid : Windows
-    settings : FitSettings
+    decoder : ManyHeads or linear decoder
+        From :func:`build`; changed in place.
+    train, valid : WindowSet
+        Their labels are structured arrays, a field a head. Validation chooses the epoch, or the penalty.
+    settings : FootstepTraining
     checkpoint, report
         As for :func:`calcium_decoding.models.loop.run`.
     trained : list of torch.nn.Parameter, optional
@@ -98,33 +125,45 @@ def fit(network, train, valid, settings, checkpoint=None, report=None, trained=N
 
     Returns
     -------
-    epochs.History
+    loop.History
+        Empty for a linear decoder.
 
     Raises
     ------
     DataError
         A class is missing in training or validation, or the loss became NaN or infinite.
     """
-    return fit_many(network, [train], [valid], settings, checkpoint, report, trained)
+    if isinstance(decoder, torch.nn.Module):
+        decoder.prepare(train)
+        return fit_many(decoder, [train], [valid], settings, checkpoint, report, trained)
+    decoder.head.require(train, "training windows")
+    decoder.head.require(valid, "validation windows")
+    decoder.fit(train, valid, settings)
+    return loop.History()
 
 
 def fit_many(network, trains, valids, settings, checkpoint=None, report=None, trained=None):
     """:func:`fit` on several sets of windows, such as those of several animals; a step sees windows of one set.
 
     ``network`` is called as ``network(x)`` with one set, and as ``network(x, i)`` with the number of the set where
-    there are several.
+    there are several; its ``head`` are Heads.
     """
+    head = network.head
     for train, valid in zip(trains, valids, strict=True):
-        require_all_classes(train.labels, "training windows")
-        require_all_classes(valid.labels, "validation windows")
+        head.require(train, "training windows")
+        head.require(valid, "validation windows")
     with loop.deterministic():
-        device = device_of(settings.device)
+        device = settings.torch_device()
         network.to(device)
         if trained is not None:
             for parameter in network.parameters():
                 parameter.requires_grad_(any(parameter is p for p in trained))
-        sets = [_OnDevice(train.part(np.arange(0, len(train), settings.every_frames)), device) for train in trains]
-        tests = [_OnDevice(valid, device) for valid in valids]
+        sets, tests = [], []
+        for train, valid in zip(trains, valids, strict=True):
+            scalings, activity = head.scalings(train), _activity_of(train) if settings.activity else None
+            for found, windows in ((sets, settings.trained_on(train)), (tests, valid)):
+                targets = head.targets(windows, scalings) | ({"activity": activity(windows)} if activity else {})
+                found.append(_Labelled(windows, device, targets, head))
         optimiser = settings.cycle.optimiser(network)
         identity = hash_content([asdict(settings), str(network), weights_hash(network), trained is not None,
                                  [s.digest for s in (*sets, *tests)]]) if checkpoint else ""
@@ -141,26 +180,41 @@ def fit_many(network, trains, valids, settings, checkpoint=None, report=None, tr
         return history
 
 
-class _OnDevice:
-    """Windows as tensors, with the class weights of each head."""
+def _activity_of(train):
+    """The published target of the activity head: the first principal component of the training frames."""
+    seen = np.unique(train.starts[:, None] + np.arange(train.spec.length))
+    frames = train.frames[seen]
+    axis = np.linalg.svd(frames - frames.mean(0), full_matrices=False)[2][0]
+    scaling = Scaling.of((frames @ axis)[:, None])
+    return lambda windows: scaling.apply((windows.frames[windows.starts + windows.spec.length - 1] @ axis)[:, None])
+
+
+class _Frames:
+    """Windows as tensors."""
 
     def __init__(self, windows, device):
         self.frames = torch.from_numpy(windows.frames).to(device)
-        self.last = torch.from_numpy(windows.last).to(device)
-        self.offsets = torch.arange(1 - windows.length, 1, device=device)
-        arrays = {h: head_labels(windows.labels, h) for h in CLASS_HEADS} | windows.targets
-        self.targets = {h: torch.from_numpy(values).to(device) for h, values in arrays.items()}
-        self.weights = {h: torch.tensor(class_weights(arrays[h], HEADS[h]), dtype=torch.float32, device=device)
-                        for h in CLASS_HEADS}
-        self.digest = [hashlib.sha256(np.ascontiguousarray(x).data).hexdigest()
-                       for x in (windows.frames, windows.last, *arrays.values())]
+        self.starts = torch.from_numpy(windows.starts).to(device)
+        self.offsets = torch.arange(windows.spec.length, device=device)
 
     def __len__(self):
-        return len(self.last)
+        return len(self.starts)
 
     def windows(self, which):
-        rows = self.last[which][:, None] + self.offsets
+        rows = self.starts[which][:, None] + self.offsets
         return self.frames.index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
+
+
+class _Labelled(_Frames):
+    """The same with targets by head, and the class weights of those with classes."""
+
+    def __init__(self, windows, device, targets, head):
+        super().__init__(windows, device)
+        self.targets = {name: torch.from_numpy(values).to(device) for name, values in targets.items()}
+        self.weights = {name: torch.tensor(class_weights(targets[name], head.size[name]), dtype=torch.float32,
+                                           device=device) for name in head if head[name].kind != "continuous"}
+        self.digest = [hashlib.sha256(np.ascontiguousarray(x).data).hexdigest()
+                       for x in (windows.frames, windows.starts, *targets.values())]
 
 
 def _call(network, x, i, n):
@@ -172,7 +226,7 @@ def _loss(outputs, targets, weights, gamma, share=None, partner=None):
     total = 0.0
     for head, values in outputs.items():
         wanted = targets[head]
-        if head in CLASS_HEADS:
+        if head in weights:
             mix = None if share is None else (share, wanted[partner])
             total = total + focal_loss(values, wanted, weights[head], gamma, mix)
         else:
@@ -186,7 +240,7 @@ def _epoch(network, optimiser, sets, settings, epoch, generator, frozen):
     network.train(not frozen)
     steps = []
     for i, samples in enumerate(sets):
-        found = torch.randperm(len(samples), generator=generator).to(samples.last.device).split(settings.batch_size)
+        found = torch.randperm(len(samples), generator=generator).to(samples.starts.device).split(settings.batch_size)
         steps += [(i, which) for which in found if len(which) > 1]  # batch normalisation needs two
     order = torch.randperm(len(steps), generator=generator).tolist() if len(sets) > 1 else range(len(steps))
     total = count = 0
@@ -214,7 +268,7 @@ def _outputs(network, samples, i=0, n=1):
     network.eval()
     with torch.inference_mode():
         found = [_call(network, samples.windows(which), i, n)
-                 for which in torch.arange(len(samples), device=samples.last.device).split(INFERENCE_BATCH)]
+                 for which in torch.arange(len(samples), device=samples.starts.device).split(INFERENCE_BATCH)]
     return {head: torch.cat([part[head] for part in found]) for head in found[0]}
 
 
@@ -224,40 +278,16 @@ def _valid_loss(network, tests, sets, settings):
     return float(np.mean(losses))
 
 
-def predict(network, windows, device="cpu", which_set=0, n_sets=1):
-    """What a trained network says of each window.
+def predict(decoder, windows, device="cpu"):
+    """What a decoder says of each window, a structured array, shape (n,), with a float64 field a head.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-    windows : Windows
-    device : str or torch.device
-    which_set, n_sets : int
-        For a network that was trained by :func:`fit_many`.
-
-    Returns
-    -------
-    dict of str to ndarray, float64
-        ``"footstep"`` (n, 3): probabilities; ``"contralateral"``, ``"ipsilateral"`` (n,): probability of the foot;
-        ``"kinematics"`` (n, 4) and ``"activity"`` (n, 1): standardised as the targets are.
+    Probability of each class, shape (n_classes,), or of the event; quantities in the unit of the labels. ``decoder``:
+    ManyHeads or a linear decoder. ``windows``: WindowSet. ``device``: where a network runs.
     """
+    if not isinstance(decoder, torch.nn.Module):
+        return decoder.decoded(windows)
     with loop.deterministic():
-        found = _outputs(network.to(device), _OnDevice(windows, device), which_set, n_sets)
-    found = {head: (values.softmax(1) if head in CLASS_HEADS else values).cpu().numpy().astype(np.float64)
-             for head, values in found.items()}
-    return found | {head: found[head][:, 1] for head in ("contralateral", "ipsilateral") if head in found}
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """A trained network with the ``predict(windows)`` of every decoder."""
-
-    network: torch.nn.Module
-    device: str = "cpu"
-
-    def predict(self, windows):
-        """As :func:`predict`."""
-        return predict(self.network, windows, device_of(self.device))
+        return decoder.decoded(_outputs(decoder.to(device), _Frames(windows, device)))
 
 
 def focal_loss(logits, labels, weights, gamma, mix=None):

@@ -1,7 +1,4 @@
-"""Windows over frames: strided views and start indices, never all windows copied, never across a border.
-
-Windows of footsteps end at the labelled frame, and their scaling saw training frames only.
-"""
+"""Windows over frames: strided views and start indices, never all windows copied, never across a border."""
 
 from dataclasses import dataclass, replace
 
@@ -112,7 +109,7 @@ class WindowSet:
     starts : ndarray, shape (n,), int64
         Row of ``frames`` at which each window begins.
     labels : ndarray, shape (n,)
-        Label of each window, in the type it was given.
+        Label of each window, in the type it was given; a structured array where several things are decoded at once.
     recording : ndarray, shape (n,), int32
         Index into ``ids``.
     centre : ndarray, shape (n,), int64
@@ -240,39 +237,6 @@ def _too_short(where, found, spec):
                      f"{spec.label_shift_frames} frames)",
                      "use a shorter window or smaller shift, or longer pieces")
 
-@dataclass(frozen=True, eq=False)
-class Windows:
-    """Windows over frames that are stored once; each ends at the frame whose behaviour is decoded.
-
-    ``frames`` (ndarray, shape (N, n_cells), float32): scaled; see :class:`Scaling`. ``last`` (ndarray, shape (n,),
-    int64): row of the last frame of each window. ``length``: frames of a window. ``labels`` (ndarray, shape (n,),
-    int64): 0 none, 1 contralateral, 2 ipsilateral. ``targets`` (dict of str to ndarray (n, k), float32): of the heads
-    that are regressed, by name: ``"kinematics"``, ``"activity"``; standardised on training frames.
-    """
-
-    frames: np.ndarray
-    last: np.ndarray
-    length: int
-    labels: np.ndarray
-    targets: dict
-
-    def __len__(self):
-        return len(self.last)
-
-    def __post_init__(self):
-        if len(self.last) and (self.last.min() < self.length - 1 or self.last.max() >= len(self.frames)):
-            raise DataError("windows", f"last frames {self.last.min()} to {self.last.max()} of {len(self.frames)}",
-                            f"windows of {self.length} frames inside the recording", "leave such windows out")
-
-    def gather(self, which):
-        """Some windows, shape (len(which), length, n_cells)."""
-        return self.frames[self.last[which][:, None] + np.arange(1 - self.length, 1)]
-
-    def part(self, which):
-        """Windows with some of the samples, over the same frames."""
-        return Windows(self.frames, self.last[which], self.length, self.labels[which],
-                       {name: values[which] for name, values in self.targets.items()})
-
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
@@ -297,16 +261,3 @@ class Scaling:
     def undo(self, values):
         """Back to the unit of the data, float64."""
         return np.asarray(values, np.float64) * self.sd + self.mean
-
-
-def head_labels(labels, head):
-    """Labels of a head with classes: three classes, or one foot against the rest."""
-    return labels if head == "footstep" else (labels == CLASSES.index(head)).astype(np.int64)
-
-
-def require_all_classes(labels, where):
-    """Raise DataError unless all three classes are among ``labels``."""
-    missing = [name for i, name in enumerate(CLASSES) if not (labels == i).any()]
-    if missing:
-        raise DataError(where, f"no frame with label {', '.join(missing)} in {len(labels)}", "all three classes",
-                        "use more frames, or leave this fold out")

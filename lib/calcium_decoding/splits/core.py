@@ -226,6 +226,24 @@ def random_parts(rows, shares, rng):
     return np.split(shuffled, np.round(np.cumsum(shares[:-1]) * len(shuffled)).astype(int))
 
 
+def ranges_of(is_in):
+    """Half-open ranges, list of (int, int), of the frames for which an array of bool, shape (T,), is True."""
+    edges = np.flatnonzero(np.diff(is_in.astype(np.int8), prepend=0, append=0))
+    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+
+
+def windows_of(segments, length, start, stop):
+    """Segments that hold the windows number ``start .. stop - 1`` of those that end in some segments, one a frame."""
+    found = []
+    for segment in segments:
+        n = max(0, len(segment) - length + 1)
+        first, last = max(start, 0), min(stop, n)
+        if first < last:
+            found.append(Segment(segment.recording, segment.start + first, segment.start + last + length - 1))
+        start, stop = start - n, stop - n
+    return tuple(found)
+
+
 def sessions_of(recordings):
     """Recordings by session, parts in order: dict of "animal/session" to list of Recording."""
     found = {}

@@ -13,7 +13,7 @@ import numpy as np
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.preprocessing.transforms import whole_number
 from calcium_decoding.splits.audit import Intervals
-from calcium_decoding.splits.core import ROLES, Fold, Segment, Split, random_parts
+from calcium_decoding.splits.core import ROLES, Fold, Segment, Split, random_parts, ranges_of
 from calcium_decoding.utils.files import hash_bytes, hash_content
 
 LABEL = "footstep"
@@ -195,7 +195,7 @@ def block_ranges(n_frames, block, n_blocks, gap_frames, shares=SHARES):
         near = np.isin(role, [ROLES.index(other) for other in others])
         reach = np.convolve(near, np.ones(2 * gap_frames + 1), mode="full")[gap_frames:gap_frames + n_frames] > 0.5
         keep &= ~((role == ROLES.index(name)) & reach)
-    return {name: _ranges(keep & (role == i)) for i, name in enumerate(ROLES)}
+    return {name: ranges_of(keep & (role == i)) for i, name in enumerate(ROLES)}
 
 
 def blocked_split(dataset, length, n_blocks=5, gap_frames=None):
@@ -242,8 +242,3 @@ def _rows(ranges, lengths, length):
             found[role] += [np.arange(first + start + length - 1, first + stop) for start, stop in spans]
         first += n
     return Rows(*(np.concatenate(found[role]) for role in ROLES))
-
-
-def _ranges(is_in):
-    edges = np.flatnonzero(np.diff(is_in.astype(np.int8), prepend=0, append=0))
-    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]

@@ -5,11 +5,11 @@ import numpy as np
 import seaborn as sns
 
 from calcium_decoding.data.readers.footsteps import KINEMATICS
-from calcium_decoding.evaluation.metrics.footsteps import FOOTSTEP_METRICS, confusion
+from calcium_decoding.evaluation.metrics import confusion
 from calcium_decoding.plotting.style import NULL_COLOUR, SIGNAL, legend_beside, simulated_mark, time_axis
 from calcium_decoding.preprocessing.windows import CLASSES
 from decoding_book.chapters.bilateral import summaries
-from decoding_book.chapters.bilateral.summaries import MODEL_LABELS
+from decoding_book.chapters.bilateral.summaries import FOOTSTEP_METRICS, MODEL_LABELS
 
 FEET = {"contralateral": "#0072B2", "ipsilateral": "#D55E00"}
 COLOURS = dict(zip(MODEL_LABELS, (
@@ -48,19 +48,19 @@ def activity(recording, cells, start_s, length_s, ax):
     return simulated_mark(ax, recording.simulated)
 
 
-def decoded_feet(result, rate_hz, start_s, length_s, ax, simulated=False):
+def decoded_feet(result, rate_hz, start_s, length_s, ax):
     """Decoded probability of a step of each foot over test frames; shaded: the true steps."""
     time_s, here = _stretch(result, rate_hz, start_s, length_s)
-    step_spans(ax, time_s, result.outcome.arrays["labels"][here])
+    step_spans(ax, time_s, result.fold.labels[here])
     for foot, colour in FEET.items():
-        ax.plot(time_s, result.outcome.arrays[foot][here], color=colour, lw=1.2)
+        ax.plot(time_s, result.fold.others[f"{foot}/predicted"][here], color=colour, lw=1.2)
     ax.axhline(0.5, color=NULL_COLOUR, ls=":", lw=1)
     time_axis(ax, time_s).set(ylabel="decoded p(step)", ylim=(-0.03, 1.03))
     legend_beside(ax)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, result)
 
 
-def decoded_kinematics(result, rate_hz, start_s, length_s, variable, ax, simulated=False):
+def decoded_kinematics(result, rate_hz, start_s, length_s, variable, ax):
     """True and decoded movement over test frames.
 
     ``variable``: a name in :data:`calcium_decoding.data.readers.footsteps.KINEMATICS`.
@@ -69,33 +69,33 @@ def decoded_kinematics(result, rate_hz, start_s, length_s, variable, ax, simulat
         return ax
     time_s, here = _stretch(result, rate_hz, start_s, length_s)
     column = KINEMATICS.index(variable)
-    ax.plot(time_s, result.outcome.arrays["true_kinematics"][here, column], color=SIGNAL, lw=1.2, label="true")
-    ax.plot(time_s, result.outcome.arrays["kinematics"][here, column], lw=1.2, label="decoded",
+    ax.plot(time_s, result.fold.others["kinematics/labels"][here, column], color=SIGNAL, lw=1.2, label="true")
+    ax.plot(time_s, result.fold.others["kinematics/predicted"][here, column], lw=1.2, label="decoded",
             color=FEET["contralateral" if variable.startswith("contra") else "ipsilateral"])
     time_axis(ax, time_s).set_ylabel(AXES[variable])
     legend_beside(ax)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, result)
 
 
 def _stretch(result, rate_hz, start_s, length_s):
-    frames = result.outcome.arrays["frame"]
+    frames = result.fold.centre
     first = int(np.searchsorted(frames, frames[0] + round(start_s * rate_hz)))
     here = slice(first, first + round(length_s * rate_hz))
     return frames[here] / rate_hz, here
 
 
-def confusions(results, model, ax, simulated=False):
+def confusions(results, model, ax):
     """Confusion matrix of a model, mean over animals: of the frames of each true class, the share given each class."""
-    shares = np.mean([confusion(r.outcome.arrays["labels"], r.outcome.arrays["footstep"]) for r in results
-                      if r.names["model"] == model], axis=0)
+    shares = np.mean([confusion(r.fold.labels, r.fold.predicted) for r in results
+                      if r.names["model"] == model and not r.fold.reason], axis=0)
     names = [name.removesuffix("lateral") for name in CLASSES]
     sns.heatmap(shares, annot=True, fmt=".2f", cmap="Blues", vmin=0, vmax=1, square=True, cbar=False, ax=ax,
                 xticklabels=names, yticklabels=names)
     ax.set(xlabel="decoded", ylabel="true", title=MODEL_LABELS[model])
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, results)
 
 
-def strip(results, ax, metric="balanced_accuracy", nulls=(), simulated=False):
+def strip(results, ax, metric="balanced_accuracy", nulls=()):
     """A score by model: a dot is an animal, the bar is their mean with its SD; the null and chance beside.
 
     ``results``, ``nulls``: sequence of Result.
@@ -109,10 +109,10 @@ def strip(results, ax, metric="balanced_accuracy", nulls=(), simulated=False):
     ax.set_xticks(range(wide.shape[1]), [MODEL_LABELS[m].replace(" ", "\n") for m in wide], fontsize=8)
     ax.set(ylabel=f"{FOOTSTEP_METRICS.get(metric, metric)}\n(a dot is an animal)", xlim=(-0.5, wide.shape[1] - 0.4))
     legend_beside(ax)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, results)
 
 
-def by_part(results, parts, ax, ylabel, models=None, chance=None, simulated=False):
+def by_part(results, parts, ax, ylabel, models=None, chance=None):
     """Several scores side by side, each by model: a dot is an animal.
 
     ``results``: sequence of Result. ``parts`` (dict of str to str): metric by the name it has on the axis. ``models``:
@@ -133,10 +133,10 @@ def by_part(results, parts, ax, ylabel, models=None, chance=None, simulated=Fals
     ax.set_xticks(range(len(parts)), list(parts))
     ax.set_ylabel(ylabel)
     legend_beside(ax)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, results)
 
 
-def curve(results, xlabel, ax, metric="balanced_accuracy", nulls=(), logarithmic=False, zero="", simulated=False):
+def curve(results, xlabel, ax, metric="balanced_accuracy", nulls=(), logarithmic=False, zero=""):
     """A score along a changed condition, by model: thin lines are animals, thick ones their mean.
 
     ``results`` (sequence of Result): each with a ``value``. ``nulls``: sequence of Result. ``zero``: what a value of 0
@@ -160,13 +160,13 @@ def curve(results, xlabel, ax, metric="balanced_accuracy", nulls=(), logarithmic
     ax.set_xticks([x[v] for v in values], [zero if zero and v == 0 else f"{v:g}" for v in values])
     ax.set(xlabel=xlabel, ylabel=FOOTSTEP_METRICS.get(metric, metric))
     legend_beside(ax)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, results)
 
 
-def deletion_curves(results, ax, metric="balanced_accuracy", orders=None, simulated=False):
+def deletion_curves(results, ax, metric="balanced_accuracy", orders=None):
     """What is left without more and more cells, by the order in which they go: thin lines are animals.
 
-    ``results`` (sequence of Result): of :meth:`decoding_book.chapters.bilateral.study.Study.information`. ``metric``:
+    ``results``: of :meth:`decoding_book.chapters.bilateral.study.Study.information`. ``metric``:
     ``"balanced_accuracy"``, ``"auc_contralateral"`` or ``"auc_ipsilateral"``. ``orders`` (sequence of str): all if left
     out.
     """
@@ -180,15 +180,15 @@ def deletion_curves(results, ax, metric="balanced_accuracy", orders=None, simula
     _chance(ax, "auc" if metric.startswith("auc") else metric, ())
     ax.set(xlabel="cells set to their mean (%)", ylabel=metric.replace("auc_", "AUC, ").replace("_", " "))
     legend_beside(ax)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, results)
 
 
-def tunings(result, ax, cells=None, simulated=False):
+def tunings(result, ax, cells=None):
     """Share of variance that each foot explains of each cell, on axes by root; colours: the ground truth, if known.
 
     ``result``: of one animal. ``cells``: True tuning of the same cells.
     """
-    contra, ipsi = np.sqrt(np.maximum(result.outcome.arrays["tuning"][:, :2], 0)).T
+    contra, ipsi = np.sqrt(np.maximum(result.tuning[:, :2], 0)).T
     kinds = ["cell"] * len(contra) if cells is None else cells["tuning"].tolist()
     palette = {"contralateral": FEET["contralateral"], "ipsilateral": FEET["ipsilateral"], "both": "#009E73",
                "none": "#C8C8C8", "cell": SIGNAL}
@@ -196,38 +196,38 @@ def tunings(result, ax, cells=None, simulated=False):
         here = np.array([k == kind for k in kinds])
         ax.plot(contra[here], ipsi[here], "o", ms=4, alpha=0.7, color=palette[kind], label=f"{kind} ({here.sum()})")
     ax.set(xlabel="root of variance explained\nby contralateral steps alone",
-           ylabel="root of variance explained\nby ipsilateral steps alone", title=result.names["animal"])
+           ylabel="root of variance explained\nby ipsilateral steps alone", title=result.animal)
     legend_beside(ax)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, result)
 
 
-def attention(results, rate_hz, ax, simulated=False):
+def attention(results, rate_hz, ax):
     """Attention of the last frame of a window on each frame, by class: thin lines are animals, thick ones the mean."""
     for label, (name, colour) in enumerate(zip(CLASSES, (NULL_COLOUR, *FEET.values()), strict=True)):
-        curves = np.stack([r.outcome.arrays["attention"][label].mean(0) for r in results])
+        curves = np.stack([r.attention[label].mean(0) for r in results])
         time_s = (np.arange(curves.shape[1]) - curves.shape[1] + 1) / rate_hz
         ax.plot(time_s, curves.T, color=colour, lw=0.6, alpha=0.6)
         ax.plot(time_s, curves.mean(0), color=colour, lw=2.2, label=name)
     ax.axhline(1 / curves.shape[1], color=NULL_COLOUR, ls=":", lw=1, label="even")
     ax.set(xlabel="time before the decoded frame (s)", ylabel="attention (mean of heads)", ylim=(0, None))
     legend_beside(ax)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, results)
 
 
-def attention_heads(result, rate_hz, ax, simulated=False):
+def attention_heads(result, rate_hz, ax):
     """Attention of each head of one animal's network on each frame of the window, mean of the classes."""
-    weights = result.outcome.arrays["attention"].mean(0)
+    weights = result.attention.mean(0)
     edges = (np.arange(weights.shape[1] + 1) - weights.shape[1] + 0.5) / rate_hz
     mesh = ax.pcolormesh(edges, np.arange(len(weights) + 1) + 0.5, weights, cmap="viridis", vmin=0)
     plt.colorbar(mesh, ax=ax, label="attention")
     ax.set(xlabel="time before the decoded frame (s)", ylabel="head", yticks=range(1, len(weights) + 1),
-           title=result.names["animal"])
-    return simulated_mark(ax, simulated)
+           title=result.animal)
+    return simulated_mark(ax, result)
 
 
 def _nothing(results, metric, ax):
     """Say on the panel that there is nothing to draw, if so."""
-    if any(metric in r.outcome.facts["scores"] for r in results):
+    if any(metric in r.scores for r in results):
         return False
     why = "recordings without kinematics" if results and metric.startswith("r2") else "not run on these data"
     ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", va="center", color=NULL_COLOUR)

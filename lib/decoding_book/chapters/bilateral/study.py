@@ -1,25 +1,29 @@
-"""Which trainings a study of footsteps takes: over animals, places of the test block and seeds."""
+"""Which experiments a study of footsteps takes: over animals, places of the test block and seeds."""
 
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+from sklearn.metrics import f1_score
 
-from calcium_decoding.data import recording
 from calcium_decoding.data.readers.footsteps import KINEMATICS
-from calcium_decoding.data.recording import Dataset
+from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.experiments import stored, transfer
-from calcium_decoding.experiments.footstep_folds import DecodeTask, Frames
+from calcium_decoding.experiments import engine, stored, transfer
+from calcium_decoding.experiments.folds import FoldResult
+from calcium_decoding.experiments.inputs import Traces
+from calcium_decoding.experiments.tasks import Classes, Continuous
+from calcium_decoding.experiments.together import Together
 from calcium_decoding.explain import cell_importance
 from calcium_decoding.models import hybrid
 from calcium_decoding.models.names import FOOTSTEP_LINEAR
-from calcium_decoding.models.training_footsteps import FitSettings
+from calcium_decoding.models.training_footsteps import FootstepTraining
+from calcium_decoding.preprocessing.windows import CLASSES, WindowSpec
 from calcium_decoding.simulation.footsteps import world
 from calcium_decoding.splits import footstep_samples
-from calcium_decoding.splits.audit import check_samples
-from calcium_decoding.splits.footstep_samples import Rows
+from calcium_decoding.splits.core import ROLES, Segment, windows_of
 
 SWEEPS = {"snr": "signal-to-noise ratio", "noise": "added noise (SD of a cell)",
           "cells": "cells, drawn at random", "training": "share of the training frames"}
@@ -27,27 +31,45 @@ SWEEPS = {"snr": "signal-to-noise ratio", "noise": "added noise (SD of a cell)",
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """An outcome with what it is called by: ``animal``, ``block``, ``seed``, ``model`` and what a section varies."""
+    """A FoldResult with what it is called by: ``animal``, ``block``, ``seed``, ``model`` and what a section varies."""
 
     names: dict
-    outcome: stored.Outcome
+    fold: FoldResult
+
+    @property
+    def simulated(self):
+        """True if it was measured on simulated recordings."""
+        return self.fold.simulated
+
+    @cached_property
+    def scores(self):
+        """Scores by name. Of a foot also the accuracy of always saying what is more frequent, and F1 of the step; of
+        the movement by variable and by limb, the mean of position and velocity."""
+        found = {name.removeprefix("kinematics_"): value for name, value in self.fold.scores.items()}
+        for limb, start in (("contralateral", "r2_contra_"), ("ipsilateral", "r2_ipsi_")):
+            values = [value for name, value in found.items() if name.startswith(start)]
+            found |= {f"r2_{limb}": float(np.mean(values))} if len(values) == 2 else {}
+        for foot in CLASSES[1:]:
+            if f"{foot}_accuracy" in found:
+                steps, p = self.fold.others[f"{foot}/labels"], self.fold.others[f"{foot}/predicted"]
+                found |= {f"{foot}_majority": float(max(steps.mean(), 1 - steps.mean())),
+                          f"{foot}_f1": float(f1_score(steps, p > 0.5, zero_division=0))}
+        return found
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
     """Data and settings that all sections share.
 
-    ``dataset``: with a label ``"footstep"``. ``settings``: FitSettings. ``size``: a name in
-    :data:`calcium_decoding.models.hybrid.SIZES`. ``window``, ``lstm_window``: frames that the hybrid and linear
-    decoders see, and those that the LSTM sees. ``n_animals``, ``n_sessions``, ``n_cells``: use so many, or all if there
-    are fewer; 0: all. Cells are drawn at random. ``n_places``, ``blocks``: places that the test block can have in a
-    recording, and how many of them are used, spread evenly. ``seeds``: networks are trained so many times from other
-    initial weights.
+    ``whole``: with a label ``"footstep"``. ``settings``: FootstepTraining. ``window``, ``lstm_window``: frames that the
+    hybrid and linear decoders see, and those that the LSTM sees. ``n_animals``, ``n_sessions``, ``n_cells``: use so
+    many, or all if there are fewer; 0: all. Cells are drawn at random. ``n_places``, ``blocks``: places that the test
+    block can have in a recording, and how many of them are used, spread evenly. ``seeds``: networks are trained so many
+    times from other initial weights.
     """
 
-    dataset: Dataset
-    settings: FitSettings = field(default_factory=FitSettings)
-    size: str = "april_9"
+    whole: Dataset
+    settings: FootstepTraining = field(default_factory=FootstepTraining)
     window: int = 32
     lstm_window: int = 10
     n_animals: int = 0
@@ -62,22 +84,23 @@ class Study:
     def __post_init__(self):
         if self.blocks > self.n_places:
             raise ParameterError("blocks", self.blocks, f"at most {self.n_places}, the places", "ask for fewer")
-        for animal in self.animals:
-            self.frames(animal)
+        self.task.of(self.dataset)
 
     @classmethod
     def of(cls, dataset, parameters, store=None):
         """The study that the parameters of a chapter describe; names as in :mod:`decoding_book.parameters`."""
         p = parameters
-        settings = FitSettings(p.epochs, p.batch_size, p.patience, p.learning_rate, mixup=p.mixup, activity=p.activity,
-                               every_frames=p.every_frames, seed=p.seed, device=p.device)
-        return cls(dataset, settings, p.size, p.window_frames, p.lstm_frames, p.animals, p.sessions, p.cells, p.places,
+        settings = FootstepTraining(p.epochs, p.batch_size, p.patience, p.learning_rate, mixup=p.mixup,
+                                    activity=p.activity, every_frames=p.every_frames, seed=p.seed, device=p.device,
+                                    size=p.size)
+        return cls(dataset, settings, p.window_frames, p.lstm_frames, p.animals, p.sessions, p.cells, p.places,
                    p.blocks, p.seeds, store, p.jobs or None)
 
     def described(self):
         """What is trained and how it is tested, in a few lines."""
-        size, s = hybrid.SIZES[self.size] if isinstance(self.size, str) else self.size, self.settings
-        cells = ", ".join(str(self.frames(a).signal.shape[1]) for a in self.animals)
+        s = self.settings
+        size = hybrid.SIZES[s.size] if isinstance(s.size, str) else s.size
+        cells = ", ".join(str(self.dataset.of_animal(a)[0].n_roi) for a in self.animals)
         kinematics = "known" if self.has_kinematics else "NOT in these recordings: sections on them stay empty"
         return "\n".join([
             f"animals  {', '.join(self.animals)}; cells {cells}; kinematics {kinematics}",
@@ -88,95 +111,106 @@ class Study:
             f"training {s.epochs} epochs at most, patience {s.patience}, peak rate {s.peak_rate:g}, batch "
             f"{s.batch_size}, one window in {s.every_frames}"])
 
-    @cached_property
+    @property
     def animals(self):
         """Names of the animals that are used."""
-        return self.dataset.animals[: self.n_animals or None]
-
-    def recordings(self, animal):
-        """Recordings of one animal that are used."""
-        return self.dataset.of_animal(animal)[: self.n_sessions or None]
+        return self.whole.animals[: self.n_animals or None]
 
     @cached_property
-    def used(self):
-        """The data set with what is used of it."""
-        return replace(self.dataset, recordings=tuple(r for a in self.animals for r in self.recordings(a)))
+    def all_cells(self):
+        """The recordings that are used, with all their cells."""
+        used = (r for a in self.animals for r in self.whole.of_animal(a)[: self.n_sessions or None])
+        return replace(self.whole, recordings=tuple(used))
 
-    @cache  # noqa: B019  a study lives as long as its chapter
-    def frames(self, animal, all_cells=False):
-        """Frames of one animal."""
-        frames = Frames.of(self.recordings(animal))
-        if not self.has_kinematics:  # of some animals only: no head for them, so that all are decoded alike
-            frames = replace(frames, kinematics=None)
-        if self.n_cells and not all_cells and self.n_cells < frames.signal.shape[1]:
-            return with_cells(frames, self.n_cells, self.settings.seed)
-        return frames
-
-    def places(self):
-        """The places of the test block that are used, counted from 0."""
-        return [int(i) for i in np.unique(np.linspace(0, self.n_places, self.blocks, endpoint=False, dtype=int))]
-
-    def rows(self, animal, block, part=None):
-        """Rows of each role with the test block at one place; audited: no frame is in two roles."""
-        length = max(self.window, self.lstm_window)
-        recordings = self.recordings(animal)
-        rows = footstep_samples.split([r.n_frames for r in recordings], "blocked", block, length=length,
-                               n_blocks=self.n_places)
-        taken = footstep_samples.Samples.of(recordings, length)
-        check_samples(taken.intervals(rows.train), taken.intervals(rows.test), footstep_samples.EXTRA_GAP_FRAMES,
-                      {"epoch and penalty": taken.intervals(rows.valid)}, f"{animal}, block {block + 1}")
-        return rows
-
-    @property
-    def split(self):
-        """The blocked split of what is used, for the result card."""
-        whole = footstep_samples.blocked_split(self.used, max(self.window, self.lstm_window), self.n_places)
-        kept = {str(place + 1) for place in self.places()}
-        return replace(whole, folds=tuple(fold for fold in whole.folds if fold.tags["block"] in kept))
+    @cached_property
+    def dataset(self):
+        """What is used of the data set."""
+        return with_cells(self.all_cells, self.n_cells, self.settings.seed, most=True)
 
     @property
     def has_kinematics(self):
         """Whether every recording that is used has the movement of both paws."""
-        return all(name in r.behaviour for a in self.animals for r in self.recordings(a) for name in KINEMATICS)
+        return all(name in r.behaviour for r in self.all_cells.recordings for name in KINEMATICS)
 
-    def length(self, model):
-        """Frames of a window that a model sees."""
-        return self.lstm_window if model == "lstm" else self.window
+    @property
+    def task(self):
+        """Class of the step, each foot against the rest, and the movement of both paws where all animals have it."""
+        kinematics = {"kinematics": Continuous(*KINEMATICS)} if self.has_kinematics else {}
+        return Together(Classes("footstep", {name: i for i, name in enumerate(CLASSES)}), each=CLASSES[1:],
+                        **kinematics)
 
-    def task(self, model, frames, rows, seed=0):
-        """One training. Few windows are trained on as often as many: all of them, where others leave some out."""
-        settings = replace(self.settings, seed=self.settings.seed + seed)
-        full = footstep_samples.split([len(frames.footstep)], "blocked", 0, length=self.window, n_blocks=self.n_places)
-        if len(rows.train) < len(full.train):
-            every = max(1, round(settings.every_frames * len(rows.train) / len(full.train)))
-            settings = replace(settings, every_frames=every)
-        return DecodeTask(frames, rows, model, self.length(model), settings, self.size)
+    @property
+    def longest(self):
+        """Frames of the longest window: all decoders are asked about the same frames."""
+        return max(self.window, self.lstm_window)
+
+    @property
+    def places(self):
+        """The places of the test block that are used, counted from 0."""
+        return [int(i) for i in np.unique(np.linspace(0, self.n_places, self.blocks, endpoint=False, dtype=int))]
+
+    @property
+    def split(self):
+        """The blocked split of what is used, a fold for each recording, for the result card."""
+        whole = footstep_samples.blocked_split(self.all_cells, self.longest, self.n_places)
+        kept = {str(place + 1) for place in self.places}
+        return replace(whole, folds=tuple(fold for fold in whole.folds if fold.tags["block"] in kept))
+
+    def fold(self, animal, place):
+        """The blocks of all recordings of an animal with the test block at one place, a Fold."""
+        folds = [fold for fold in footstep_samples.blocked_split(self.all_cells, self.longest, self.n_places).folds
+                 if (fold.test_animal, fold.tags["block"]) == (animal, str(place + 1))]
+        return replace(folds[0], **{role: [s for fold in folds for s in getattr(fold, role)] for role in ROLES})
+
+    def experiment(self, model, animal, folds, dataset=None, seed=0):
+        """A decoder on some folds of an animal.
+
+        Few windows are trained on as often as many: all of them, where others leave some out.
+        """
+        length = self.lstm_window if model == "lstm" else self.window
+        dataset = dataset or self.dataset
+        dataset = replace(dataset, recordings=dataset.of_animal(animal))
+        n_frames = sum(r.n_frames for r in dataset.recordings)
+        gap = self.window + footstep_samples.EXTRA_GAP_FRAMES
+        spans = footstep_samples.block_ranges(n_frames, 0, self.n_places, gap)["train"]
+        full = sum(stop - start - self.window + 1 for start, stop in spans)
+        here = sum(max(0, len(s) - self.longest + 1) for s in folds[0].train)
+        every = self.settings.every_frames
+        if here < full:
+            every = max(1, round(every * here / full))
+        later = self.longest - length
+        split = replace(self.split, folds=[replace(fold, **{role: [
+            Segment(s.recording, s.start + later, s.stop) for s in getattr(fold, role) if len(s) > later]
+            for role in ROLES}) for fold in folds])
+        settings = replace(self.settings, seed=self.settings.seed + seed, every_frames=every)
+        return engine.Experiment(dataset, split, Traces("scaled", WindowSpec(length - 1, 0)), self.task, (model,),
+                                 settings)
 
     def run(self, cases, label):
-        """Run (names, task) pairs and give a Result for each."""
+        """Run (names, experiment) pairs and give a Result for each fold."""
         cases = list(cases)
-        found = stored.run_tasks([task for _, task in cases], self.store, self.jobs, label)
-        return [Result(names, outcome) for (names, _), outcome in zip(cases, found, strict=True)]
+        found = engine.run_many([(experiment, experiment.decoders) for _, experiment in cases], self.store, self.jobs,
+                                label)
+        return [Result(names | {"block": int(fold.tags["block"]) - 1}, result)
+                for (names, experiment), results in zip(cases, found, strict=True)
+                for fold, result in zip(experiment.split.folds, results, strict=True)]
 
-    def decode(self, models, ablations=()):
-        """Every model on every animal, block and seed; ablations with the first seed only. Linear models need none."""
-        def seeds(model):
-            return 1 if model in ablations or model in FOOTSTEP_LINEAR else self.seeds
+    def decode(self, models, ablations=(), dataset=None, label="decoders"):
+        """Every model on every animal, block and seed; ablations with the first seed only. Linear models need none.
 
-        return self.run((({"animal": a, "block": b, "seed": s, "model": m},
-                          self.task(m, self.frames(a), self.rows(a, b), s))
-                         for m in (*models, *ablations) for a in self.animals for b in self.places()
-                         for s in range(seeds(m))), "decoders")
+        ``dataset``: the recordings with something changed.
+        """
+        return self.run((({"animal": a, "seed": s, "model": m},
+                          self.experiment(m, a, [self.fold(a, place) for place in self.places], dataset, s))
+                         for m in (*models, *ablations) for a in self.animals
+                         for s in range(1 if m in ablations or m in FOOTSTEP_LINEAR else self.seeds)), label)
 
     def null(self, model):
         """A model on behaviour moved on by half a recording, around its end: it has to sit at chance."""
-        def shifted(animal):
-            frames = self.frames(animal)
-            return frames.shifted([r.n_frames for r in self.recordings(animal)])
-
-        return self.run((({"animal": a, "block": b, "seed": 0, "model": model},
-                          self.task(model, shifted(a), self.rows(a, b))) for a in self.animals for b in self.places()),
-                        "null") if model else []
+        moved = replace(self.dataset, recordings=tuple(
+            replace(r, behaviour={name: np.roll(values, r.n_frames // 2) for name, values in r.behaviour.items()})
+            for r in self.dataset.recordings))
+        return replace(self, seeds=1).decode([model], (), moved, "null") if model else []
 
     def sweep(self, kind, values, models, n_animals=0, known=None):
         """Models under one changed condition, on the first block and seed.
@@ -186,60 +220,82 @@ class Study:
         """
         cases = []
         for v in values:
-            for a in self.animals[: n_animals or None]:
-                frames, rows = self._changed(kind, v, a, known)
-                cases += [({"animal": a, "block": 0, "seed": 0, "model": m, "value": v}, self.task(m, frames, rows))
+            dataset = self.changed(kind, v, self.animals[: n_animals or None], known)
+            for a in dataset.animals[: n_animals or None]:
+                fold = self.fold(a, 0)
+                fold = with_training(fold, v, self.longest) if kind == "training" else fold
+                cases += [({"animal": a, "seed": 0, "model": m, "value": v}, self.experiment(m, a, [fold], dataset))
                           for m in models]
         return self.run(cases, f"sweep: {kind}")
 
-    def _changed(self, kind, value, animal, known):
-        rows = self.rows(animal, 0)
+    def changed(self, kind, value, animals, known=None):
+        """The data set under a changed condition; see :meth:`sweep`."""
         if kind == "snr":
             if known is None:
-                raise DataError(self.dataset.name, "no simulated world", "a simulated data set",
+                raise DataError(self.whole.name, "no simulated world", "a simulated data set",
                                 "add noise instead (sweep 'noise')")
-            other = replace(self, dataset=_at_snr(known, animal, len(self.recordings(animal)), value), n_animals=0)
-            return other.frames(animal), rows
-        if kind == "training":
-            return self.frames(animal), with_training(rows, value)
+            found = [r for a in animals for r in _at_snr(known, a, len(self.dataset.of_animal(a)), value)]
+            return with_cells(replace(self.dataset, recordings=tuple(found)), self.n_cells, self.settings.seed, True)
         if kind == "cells":
-            return with_cells(self.frames(animal, True), int(value), self.settings.seed), rows
-        return with_noise(self.frames(animal), value, self.settings.seed), rows
+            return with_cells(self.all_cells, int(value), self.settings.seed)
+        return with_noise(self.dataset, value, self.settings.seed) if kind == "noise" else self.dataset
 
     def across(self, minutes, ways=("aligned", "read-in", "all layers", "within", "logistic"), width=32):
-        """Each animal in turn as the new one, the others train the trunk; see :mod:`.subjects`.
+        """Each animal in turn as the new one, the others train the trunk; see
+        :mod:`calcium_decoding.experiments.transfer`.
 
         ``minutes`` (sequence of float): labelled minutes of the new animal; 0: all of its training frames. ``ways``
         (sequence of str): names in :data:`calcium_decoding.experiments.transfer.WAYS`, or of linear decoders trained
         within the animal. ``width``: channels of a read-in.
         """
         if len(self.animals) < 2:
-            raise DataError(self.dataset.name, f"{len(self.animals)} animal", "two or more, others to train on",
+            raise DataError(self.whole.name, f"{len(self.animals)} animal", "two or more, others to train on",
                             "use more animals, or leave this section out")
-        trunks = self.run((({"animal": new}, transfer.TrunkTask(
-            tuple(self.frames(a) for a in self.animals if a != new),
-            tuple(self.rows(a, 0) for a in self.animals if a != new), self.window, self.settings, self.size, width))
-            for new in self.animals), "trunks")
-        trunk_of = {result.names["animal"]: result.outcome for result in trunks}
-        gap = self.window + footstep_samples.EXTRA_GAP_FRAMES
+        jobs = dict(self._job(a, self.fold(a, 0), self.settings) for a in self.animals)
+        trunks = dict(zip(self.animals, stored.run_tasks(
+            [transfer.TrunkTask({key: job for own, (key, job) in zip(self.animals, jobs.items(), strict=True)
+                                 if own != new}, width) for new in self.animals],
+            self.store, self.jobs, "trunks"), strict=True))
+        alone, adapted = [], []
+        for way in ways:
+            for k in minutes:
+                for a in self.animals:
+                    names = {"animal": a, "block": 0, "seed": 0, "model": way, "value": k}
+                    fold = transfer.first_minutes(self.fold(a, 0), k, self.dataset.rate_hz, self.longest,
+                                                  self.window + footstep_samples.EXTRA_GAP_FRAMES)
+                    if way in FOOTSTEP_LINEAR or way == "within":
+                        alone.append((names, self.experiment("hybrid" if way == "within" else way, a, [fold])))
+                    else:
+                        key, job = self._job(a, fold)
+                        adapted.append((names, transfer.AdaptTask(
+                            key, transfer.AdaptFoldTask(**vars(job), trunk=trunks[a], way=way))))
+        outcomes = stored.run_tasks([task for _, task in adapted], self.store, self.jobs, "adaptations")
+        found = [Result(names, FoldResult.of(outcome)) for (names, _), outcome in zip(adapted, outcomes, strict=True)]
+        found += self.run(alone, "within animals")
+        order = [(way, k, a) for way in ways for k in minutes for a in self.animals]
+        return sorted(found, key=lambda r: order.index((r.names["model"], r.names["value"], r.names["animal"])))
 
-        def task(way, animal, k):
-            rate_hz = self.recordings(animal)[0].rate_hz
-            rows = transfer.first_minutes(self.rows(animal, 0), k, rate_hz, gap)
-            own = self.task("hybrid" if way == "within" else way if way in FOOTSTEP_LINEAR else "hybrid",
-                            self.frames(animal), rows)
-            if way not in transfer.WAYS or way == "within":
-                return own
-            return transfer.AdaptTask(trunk_of[animal], own.frames, rows, way, self.window, own.settings, self.size)
-
-        return self.run((({"animal": a, "block": 0, "seed": 0, "model": way, "value": k}, task(way, a, k))
-                         for way in ways for k in minutes for a in self.animals), "adaptations")
+    def _job(self, animal, fold, settings=None):
+        """Key and fold task of the hybrid on a fold."""
+        experiment = self.experiment("hybrid", animal, [fold])
+        experiment = experiment if settings is None else replace(experiment, training=settings)
+        (fold,) = experiment.split.folds
+        return experiment.key(fold, "hybrid"), experiment.fold_task(fold, "hybrid")
 
     def information(self, model="hybrid"):
-        """Where the information sits, by a model on the first block of every animal, with all cells it is given."""
-        return self.run((({"animal": a, "block": 0, "seed": 0, "model": model},
-                          cell_importance.InformationTask(self.task(model, self.frames(a), self.rows(a, 0))))
-                         for a in self.animals), "where information sits")
+        """Where the information sits, by a model on the first block of every animal, with all cells it is given.
+
+        Returns a list of SimpleNamespace: ``animal``, ``simulated``, and what
+        :func:`calcium_decoding.explain.cell_importance.information` gives.
+        """
+        found = []
+        for a in self.animals:
+            (one,) = self.experiment(model, a, [self.fold(a, 0)]).map(
+                cell_importance.information, model, name="information", store=self.store, jobs=self.jobs,
+                label="where information sits")
+            arrays = {name: np.array(one[name]) for name in ("tuning", "relevance", "attention") if name in one}
+            found.append(SimpleNamespace(**one | arrays | {"animal": a, "simulated": self.dataset.simulated}))
+        return found
 
 
 def _at_snr(known, animal, n_sessions, snr):
@@ -247,51 +303,57 @@ def _at_snr(known, animal, n_sessions, snr):
     number = next(i for i in range(1, known.animals + 1) if world.animal_name(i) == animal)
     other = replace(known, snr=float(snr))
     found = [world.simulate_session(other, number, s) for s in range(1, n_sessions + 1)]
-    recordings = tuple(recording.Recording(getattr(x, known.trace), x.behaviour, world.RATE_HZ, animal,
-                                           world.session_name(i), simulated=True) for i, x in enumerate(found, 1))
-    return Dataset("simulated footsteps", recordings)
+    return [Recording(getattr(x, known.trace), x.behaviour, world.RATE_HZ, animal, world.session_name(i),
+                      simulated=True) for i, x in enumerate(found, 1)]
 
 
-def with_noise(frames, times, seed):
-    """Frames with white noise added to every cell.
+def with_noise(dataset, times, seed):
+    """Recordings with white noise added to every cell.
 
-    ``frames``: Frames. ``times``: SD of the added noise over the cell's own SD (signal and noise together); 0 leaves
-    the frames as they are. Returns Frames.
+    ``times``: SD of the added noise over the cell's own SD (signal and noise together); 0 leaves them as they are.
     """
     if times < 0:
         raise ParameterError("times", times, "0 or more", "change the amount of noise")
-    if times == 0:
-        return frames
-    noise = np.random.default_rng(seed).standard_normal(frames.signal.shape, np.float32)
-    return replace(frames, signal=frames.signal + np.float32(times) * frames.signal.std(0) * noise)
+    found = []
+    for animal in dataset.animals:
+        rng = np.random.default_rng(seed)
+        for r in dataset.of_animal(animal) if times else ():
+            noise = rng.standard_normal(r.signal.shape, np.float32)
+            found.append(replace(r, signal=r.signal + np.float32(times) * r.signal.std(0) * noise))
+    return replace(dataset, recordings=tuple(found)) if times else dataset
 
 
-def with_cells(frames, n, seed):
-    """Frames with ``n`` of the cells, drawn without replacement; more cells contain the fewer of the same seed.
+def with_cells(dataset, n, seed, most=False):
+    """Recordings with ``n`` of the cells, drawn without replacement; more cells contain the fewer of the same seed.
 
     Where ``n`` is more than there are, the rest are cells that know nothing: copies of recorded ones, each moved in
-    time around the end by an offset of its own, a tenth of the recording at least.
-
-    ``frames``: Frames. Returns Frames.
+    time around the end by an offset of its own, a tenth of the recording at least. ``most``: no such copies, and all
+    cells of 0.
     """
-    n_frames, n_cells = frames.signal.shape
-    if n < 1:
+    if n < (0 if most else 1):
         raise ParameterError("cells", n, "1 or more", "keep one cell at least")
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(n_cells)
-    if n <= n_cells:
-        return replace(frames, signal=np.ascontiguousarray(frames.signal[:, np.sort(order[:n])]))
-    copied = order[np.arange(n - n_cells) % n_cells]
-    offsets = rng.integers(n_frames // 10, n_frames - n_frames // 10, len(copied))
-    rows = (np.arange(n_frames)[:, None] + offsets) % n_frames
-    return replace(frames, signal=np.concatenate([frames.signal, frames.signal[rows, copied]], axis=1))
+    found = []
+    for r in dataset.recordings:
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(r.n_roi)
+        if most and not 0 < n < r.n_roi:
+            found.append(r)
+        elif n <= r.n_roi:
+            kept = np.sort(order[:n])
+            found.append(replace(r, signal=np.ascontiguousarray(r.signal[:, kept]),
+                                 roi_names=tuple(r.roi_names[i] for i in kept)))
+        else:
+            copied = order[np.arange(n - r.n_roi) % r.n_roi]
+            offsets = rng.integers(r.n_frames // 10, r.n_frames - r.n_frames // 10, len(copied))
+            rows = (np.arange(r.n_frames)[:, None] + offsets) % r.n_frames
+            names = *r.roi_names, *(f"{r.roi_names[i]} moved by {k}" for i, k in zip(copied, offsets, strict=True))
+            found.append(replace(r, signal=np.concatenate([r.signal, r.signal[rows, copied]], axis=1), roi_names=names))
+    return replace(dataset, recordings=tuple(found))
 
 
-def with_training(part, share):
-    """A split with the first share of its training frames.
-
-    ``part``: ``train`` in order of time. ``share``: above 0, at most 1.
-    """
+def with_training(fold, share, length):
+    """A fold with the first share of its training windows; ``share``: above 0, at most 1."""
     if not 0 < share <= 1:
         raise ParameterError("share", share, "above 0 and at most 1", "change the share of training frames")
-    return Rows(part.train[: max(2, round(share * len(part.train)))], part.valid, part.test)
+    n = sum(max(0, len(s) - length + 1) for s in fold.train)
+    return replace(fold, train=windows_of(fold.train, length, 0, max(2, round(share * n))))

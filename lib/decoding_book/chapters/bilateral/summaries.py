@@ -5,20 +5,21 @@ import pandas as pd
 
 from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation.cards import Score, summarise
-from calcium_decoding.evaluation.metrics import footsteps
-from calcium_decoding.evaluation.statistics import sign_flip, t_interval
+from calcium_decoding.evaluation.metrics.frames import METRIC_LABELS
+from calcium_decoding.evaluation.statistics import block_bootstrap, sign_flip, t_interval
 from calcium_decoding.explain import cell_importance
 from calcium_decoding.models.names import FOOTSTEP_LABELS, FOOTSTEP_LINEAR
 
 CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc")
 MODEL_LABELS = FOOTSTEP_LABELS | {"aligned": "linear alignment", "read-in": "read-in alone",
                                   "all layers": "all layers", "within": "within animal"}
+FOOTSTEP_METRICS = METRIC_LABELS | {"auc": "AUC, mean of classes", "r2": "R², mean of both limbs"}
 _ONE_ANIMAL = "one animal: none"
 
 
 def score_table(results):
     """A row a result: what it is called by, and its scores."""
-    return pd.DataFrame([{**r.names, **r.outcome.facts["scores"]} for r in results])
+    return pd.DataFrame([{**r.names, **r.scores} for r in results])
 
 
 def by_animal(results, metric, value=None):
@@ -39,7 +40,7 @@ def by_animal(results, metric, value=None):
 
 def has(results, metric):
     """Whether any result has a score."""
-    return any(metric in r.outcome.facts["scores"] for r in results)
+    return any(metric in r.scores for r in results)
 
 
 def summary(results, metrics=CLASS_METRICS):
@@ -49,7 +50,7 @@ def summary(results, metrics=CLASS_METRICS):
     rows = {}
     for metric in metrics:
         wide = by_animal(results, metric)
-        rows[footsteps.FOOTSTEP_METRICS.get(metric, metric.replace("_", " "))] = [
+        rows[FOOTSTEP_METRICS.get(metric, metric.replace("_", " "))] = [
             f"{mean:.3f}" + (f" ± {sd:.3f}" if np.isfinite(sd) else "")
             for mean, sd in zip(wide.mean(), wide.std(ddof=1), strict=True)]
     return pd.DataFrame({"model": [MODEL_LABELS[m] for m in wide.columns], **rows})
@@ -110,17 +111,23 @@ def frame_intervals(results, model, rate_hz, block_s=6.0, n_draws=500):
     """
     rows = []
     for r in results:
-        if (r.names["model"], r.names["block"], r.names["seed"]) != (model, 0, 0):
+        if r.fold.reason or (r.names["model"], r.names["block"], r.names["seed"]) != (model, 0, 0):
             continue
-        labels, decided = r.outcome.arrays["labels"], r.outcome.arrays["footstep"].argmax(1)
+        labels, decided = r.fold.labels, r.fold.predicted.argmax(1)
         block = min(round(block_s * rate_hz), len(labels) // 4)
-        found = footsteps.block_bootstrap(
-            lambda rows, y=labels, d=decided: footsteps.balanced_accuracy_of(y[rows], d[rows]), len(labels), block,
+        found = block_bootstrap(
+            lambda rows, y=labels, d=decided: balanced_accuracy_of(y[rows], d[rows]), len(labels), block,
             n_draws)
         rows.append({"animal": r.names["animal"], "test frames": len(labels),
                      "balanced accuracy": round(found.estimate, 3), "95 % over blocks of frames":
                      f"{found.low:.3f} to {found.high:.3f}"})
     return pd.DataFrame(rows)
+
+
+def balanced_accuracy_of(labels, decided):
+    """Balanced accuracy of three classes, shape (n,) each; None if a class is missing."""
+    recalls = [(decided[labels == i] == i).mean() for i in range(3) if (labels == i).any()]
+    return float(np.mean(recalls)) if len(recalls) == 3 else None
 
 
 def sweep_table(sweeps, metric="balanced_accuracy"):
@@ -144,38 +151,35 @@ def sweep_table(sweeps, metric="balanced_accuracy"):
 
 def deletions(results):
     """Deletion curves of all animals: DataFrame with ``animal``, ``order``, ``share`` gone, and scores."""
-    return pd.concat([pd.DataFrame(r.outcome.facts["deletion"]).assign(animal=r.names["animal"]) for r in results],
-                     ignore_index=True)
+    return pd.concat([pd.DataFrame(r.deletion).assign(animal=r.animal) for r in results], ignore_index=True)
 
 
 def kept_cells(study, animal):
     """Which cells of an animal a study uses, as column numbers of the recording, in order."""
-    whole, used = study.frames(animal, True).signal, study.frames(animal).signal
-    if whole.shape == used.shape:
-        return np.arange(whole.shape[1])
-    return np.sort(np.random.default_rng(study.settings.seed).permutation(whole.shape[1])[: used.shape[1]])
+    whole, used = study.all_cells.of_animal(animal)[0], study.dataset.of_animal(animal)[0]
+    return np.flatnonzero(np.isin(whole.roi_names, used.roi_names))
 
 
 def recovery(results, study, truth):
     """A row an animal, foot and ranking: are the cells found that were made to follow the foot?
 
-    ``results`` (sequence of Result): of :meth:`decoding_book.chapters.bilateral.study.Study.information`. ``study``:
+    ``results``: of :meth:`decoding_book.chapters.bilateral.study.Study.information`. ``study``:
     Study. ``truth`` (dict of str to AnimalTruth, or None): None where it is not known. Returns a DataFrame: empty
     without truth. ``precision`` and ``by chance`` as of :func:`calcium_decoding.explain.cell_importance.recovered`;
     ``rank correlation`` of the ranking with the simulated gain on this foot.
     """
     rows = []
     for r in results if truth is not None else ():
-        cells = truth[r.names["animal"]].cells.iloc[kept_cells(study, r.names["animal"])]
-        tuning = dict(zip((*cell_importance.FEET, "either"), r.outcome.arrays["tuning"].T, strict=True))
+        cells = truth[r.animal].cells.iloc[kept_cells(study, r.animal)]
+        tuning = dict(zip((*cell_importance.FEET, "either"), r.tuning.T, strict=True))
         for foot, ranking, values in ((*cell_importance.FEET[:1], "tuning", tuning["contralateral"]),
                                       (*cell_importance.FEET[1:], "tuning", tuning["ipsilateral"]),
                                       ("either", "tuning", tuning["either"]),
-                                      ("either", "decoder", r.outcome.arrays["relevance"])):
+                                      ("either", "decoder", r.relevance)):
             wanted = cells["tuning"].isin(["contralateral", "ipsilateral", "both"] if foot == "either"
                                           else [foot, "both"]).to_numpy()
             found = cell_importance.recovered(values, wanted)
-            rows.append({"animal": r.names["animal"], "foot": foot, "ranked by": ranking,
+            rows.append({"animal": r.animal, "foot": foot, "ranked by": ranking,
                          "precision": found["precision"], "by chance": found["by_chance"],
                          "rank correlation": cell_importance.rank_correlation(values, cells["gain_hz"] * wanted)})
     return pd.DataFrame(rows)
@@ -208,7 +212,7 @@ def sweep_scores(results, metrics, name):
 def not_evaluable(results):
     """A row a note: scores that do not exist, and why."""
     rows = [{"animal": r.names["animal"], "model": r.names["model"], "note": note}
-            for r in results for note in r.outcome.facts["notes"]]
+            for r in results for note in r.fold.notes or [r.fold.reason] if note]
     return pd.DataFrame(rows or [{"note": "every score exists in every test block"}])
 
 
