@@ -17,7 +17,7 @@
 # 50 ROIs. `--dataset mine` takes your own folder, once it has its line in `data_manifest.yaml`; it needs a behaviour
 # with one number a class, which `-p target NAME` names, or else running, from which four classes are made.
 #
-# **Cost** smoke: a quarter of a minute; demo, which is what the parameters below say: about a minute and a half on 2
+# **Cost** smoke: a quarter of a minute; demo, which is what the parameters below say: about two minutes on 2
 # cores; paper, every fold on the study's own recordings: hours.
 #
 # **Reproduces** nothing: neither study asks this. **Adds** a task, a network and an analysis that are not of this
