@@ -73,7 +73,6 @@ def open_movies(dataset, folder):
         with intake.session(recording.id):
             movie, converted = mappable(recording.movie, folder)
             lines += [f"{recording.id}: {note}" for note in (converted, *check_exposure(movie)) if note]
-            movie.content_hash()  # kept by the movie, and all that follows is named by it; now its pages are in memory
             intake.recordings.append(replace(recording, movie=movie))
     more = [f"and {len(lines) - _NAMED} notes more"] if len(lines) > _NAMED else []
     dataset = replace(dataset, recordings=tuple(intake.recordings), refused=(*dataset.refused, *intake.refused))

@@ -11,6 +11,7 @@ from scipy import stats
 
 from calcium_decoding import models, splits
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.experiments import tasks
 from calcium_decoding.experiments.engine import Experiment
 from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.explain import deep_shap, map_runs, shap_maps
@@ -141,5 +142,7 @@ def test_the_card_has_the_rows_of_the_ledger():
 def test_what_it_refuses(tiny_dataset):
     with pytest.raises(ParameterError, match="logistic"):
         shap_maps.run(plan(tiny_dataset), "logistic")
+    with pytest.raises(ParameterError, match=r"Classes of run.*one logit"):
+        shap_maps.run(replace(plan(tiny_dataset), task=tasks.Classes("run")), "gru")
     with pytest.raises(ParameterError, match="n_background"):
         shap_maps.run(plan(tiny_dataset), "rnn", n_background=0)

@@ -72,6 +72,10 @@ def explained(work, experiment, model, name, store=None, jobs=None, label="maps"
     """``experiment.map`` for a network that Deep SHAP has rules for. Raises as :func:`run`."""
     if model not in names.EXPLAINED:
         raise ParameterError("model", repr(model), f"one of {', '.join(names.EXPLAINED)}", "name one of these")
+    if experiment.task.kind != "binary":
+        raise ParameterError("task", f"{type(experiment.task).__name__} of {experiment.task.name}",
+                             "Binary: the rules are for one logit",
+                             "explain one class against the rest, or occlude ROIs by Experiment.map")
     experiment.audit()
     found = experiment.map(work, model, name=name, store=store, jobs=jobs, label=label, **asked)
     stored.require_some(found, label)
