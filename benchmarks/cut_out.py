@@ -3,11 +3,11 @@
 The peer is what the definition says, in plain PyTorch: for each square the normalised frames, already in memory, are
 copied and set to 0 there, every window of 11 images goes through the convolutional network image by image and then
 through the GRU; contiguous memory, eager, glibc's own malloc settings. Ours is
-:mod:`calcium_decoding.explain.occlusion` as the
-chapter runs it, from the movie on disk to the AUC of each square in its file: it computes the features of an image once
-for each square, in pieces that the processor's cache holds, normalisation folded into the convolutions. Both have the
-same network (EfficientNet-B0, CNN-GRU, k = 5, 128 x 128 pixels) with the same weights, which some steps of training
-have made. A check first holds probabilities of both, of whole pictures and of the largest squares, against each other.
+:mod:`calcium_decoding.explain.occlusion` as the chapter runs it, from the movie on disk to the AUC of each square in
+its file: it computes the features of an image once for each square, in pieces that the processor's cache holds,
+normalisation folded into the convolutions. Both have the same network (EfficientNet-B0, CNN-GRU, k = 5, 128 x 128
+pixels) with the same weights, which some steps of training have made. A check first holds probabilities of both, of
+whole pictures and of the largest squares, against each other.
 
 Ours cuts all 64 squares, and the whole picture beside them, out of one short session; the peer does a **share** of the
 same work, some windows of some squares, since all of it would take hours. Both are given as windows times squares a

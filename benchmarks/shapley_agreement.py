@@ -2,9 +2,8 @@
 
 The GRU of one fold of the data set `simulated` is trained as the demo of chapter 23 trains it. Some test windows are
 explained against the same background by :func:`calcium_decoding.explain.deep_shap.values` and by permutations, which
-know
-no rules. Players are the 50 ROIs, the 31 frames, or all 1,550 inputs. How noisy the permutations still are is told by
-two independent halves of them. Prints a table and, last, one line of JSON; with --write also
+know no rules. Players are the 50 ROIs, the 31 frames, or all 1,550 inputs. How noisy the permutations still are is told
+by two independent halves of them. Prints a table and, last, one line of JSON; with --write also
 `book/stored/shapley_agreement.json`, which chapter 24 shows. Some minutes of one thread.
 """
 

@@ -125,7 +125,7 @@ interactive.roi_map(data, correlations.mean(), "correlation with running (r)")
 slow = data_tour.slow_share(data)
 fig, (ax,) = style.panels(1, width=6)
 label = "variance slower than the baseline (%)"
-ax = style.histogram(slow, label, ax, data.simulated)
+ax = style.histogram(slow, label, ax, data)
 
 # %% [markdown]
 # ## What this does not show

@@ -25,12 +25,12 @@
 
 # %%
 from calcium_decoding import splits
-from calcium_decoding.experiments import by_regime, nested
+from calcium_decoding.experiments import Traces, nested
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.plotting import style
 from calcium_decoding.preprocessing.windows import WindowSpec
 from decoding_book.chapter import start
-from decoding_book.chapters import leakage, tables
+from decoding_book.chapters import by_regime, leakage, tables
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml
@@ -150,15 +150,15 @@ print(f"autocorrelation time of running: {tau} frames, {tau_s:.1f} s")
 regimes = ["blocked", "leave_one_session_out", "nested_animals", "random_windows"]
 options = {"blocked": {"n_blocks": n_blocks, "embargo_times": embargo_times},
            "random_windows": {"seed": seed}}
-compared = by_regime.run(
+experiments, results, reasons = by_regime.run(
     chapter.dataset, regimes, spec, {"name": recipe, **base}, settings,
-    models.split(","), options, chapter.store, jobs or None)
-tables.show(by_regime.table(compared))
+    models.split(","), options, store=chapter.store, jobs=jobs or None)
+tables.show(by_regime.table(experiments, results, reasons))
 
 # %%
-by_animal = by_regime.animal_scores(compared)
+by_animal = by_regime.animal_scores(experiments, results)
 fig, (ax,) = style.panels(1, width=9, height=4.2)
-ax = leakage.regimes(by_animal, ax, chapter.dataset.simulated)
+ax = by_regime.figure(by_animal, ax)
 
 # %% [markdown]
 # Each dot is an animal, the mean over the folds that test it; thin lines join the scores of one animal. The columns
@@ -181,12 +181,12 @@ tables.show(by_regime.mean_table(by_animal))
 # looked at. The score is the mean of its runs: one number an animal, as many as there are animals.
 
 # %%
-asked = [nested.Candidate("logistic", spec, {"name": name, **base}, settings, name)
-         for name in dict.fromkeys(candidates.split(","))]
+asked = {name: ("logistic", Traces({"name": name, **base}, spec))
+         for name in candidates.split(",")}
 inside, statement = nested.attempt(
-    chapter.dataset, asked, chapter.store, jobs or None)
+    chapter.dataset, asked, settings, chapter.store, jobs or None)
 print(statement)
-tables.show(nested.table(inside))
+tables.show(inside)
 
 # %% [markdown]
 # ## What this does not show
@@ -207,11 +207,10 @@ tables.show(nested.table(inside))
 # `.card.json` beside the executed notebook.
 
 # %%
-scores = [*leakage.card_scores(from_nothing), *by_regime.card_scores(compared),
+scores = [*leakage.card_scores(from_nothing), *by_regime.card_scores(by_animal),
           *nested.card_scores(inside)]
-experiments = [result.experiment for result in compared if result.experiment]
 null = "none on these data; unrelated data through the same kinds of split"
-card = chapter.card(experiments, null=null, scores=scores)
+card = chapter.card(experiments.values(), null=null, scores=scores)
 tables.show(card.origin())
 
 # %% tags=["nbval-check-output"]

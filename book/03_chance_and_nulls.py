@@ -24,7 +24,9 @@
 # measured rates of false alarms.
 
 # %%
-from calcium_decoding.evaluation import linear_null
+import pandas as pd
+
+from calcium_decoding.evaluation import linear_null, nulls
 from calcium_decoding.plotting import style
 from calcium_decoding.simulation import widefield
 from decoding_book.chapter import start
@@ -76,7 +78,7 @@ scored = [
     for name in ("permuting", "circular_shift", "frame_shuffle")]
 fig, axes = style.panels(3, width=11.5, height=3.4, sharex=True)
 for ax, found in zip(axes, scored, strict=True):
-    ax = chance.distribution(found, ax, example.simulated)
+    ax = chance.distribution(found, ax, example)
 
 # %% [markdown]
 # The decoder scores well above one half **with nothing to decode**: it reads the time in session from the bleaching,
@@ -96,7 +98,9 @@ for ax, found in zip(axes, scored, strict=True):
 # | circular shift, frame shuffle | not for testing |
 
 # %%
-tables.show(chance.null_table())
+tables.show(pd.DataFrame(
+    [(null.title, null.keeps, null.cuts, null.fails) for null in nulls.NULLS.values()],
+    columns=["null", "keeps", "cuts", "fails"]))
 
 # %% [markdown]
 # ## Every animal of the data set
@@ -111,7 +115,7 @@ pipeline = {"name": recipe, "baseline_frames": baseline_frames,
 animals, left_out = chance.score_animals(
     chapter.dataset, draws, seed, pipeline, jobs=jobs or None)
 fig, (ax,) = style.panels(1, width=8.5, height=3.8)
-ax = chance.animals(animals, "repairing", ax, chapter.dataset.simulated)
+ax = chance.animals(animals, "repairing", ax)
 
 # %%
 tables.show(chance.animal_table(animals))

@@ -12,7 +12,8 @@
 # **You will learn** how a gated recurrent unit (GRU) on a window of ROI traces is trained, chosen and tested across
 # animals; whether another network or another filter does better; and what a null says about the score.
 #
-# **Data** any data set of the manifest with a run label; by default simulated: 5 animals, 50 ROIs.
+# **Data** any data set of the manifest with a run label, or with another behaviour of 0 and 1, or of classes, which
+# `-p target NAME` decodes; by default simulated: 5 animals, 50 ROIs. The text says *running* for what is decoded.
 #
 # **Cost** smoke: half a minute; demo, which is what the parameters below say: two to three minutes on 2 cores; paper,
 # the published training: hours (20 folds of 30 epochs on 1.15 million frames, for each network and filter).
@@ -34,6 +35,7 @@ dataset = "simulated"  # name in data_manifest.yaml
 data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
 out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
+target = "run"  # behaviour that is decoded: 0 and 1, or a number a class
 regime = "auto"  # split: auto, or a name in splits.REGIMES
 recipe = "auto"  # preprocessing: auto, or a name in preprocessing.RECIPES
 baseline_frames = 1000  # length of the moving baseline, frames
@@ -60,7 +62,6 @@ jobs = 0  # folds at a time; 0: one a processor
 chapter = start("10_roi_rnn", globals())
 experiment = chapter.plan(n_folds=folds)
 pool = {"store": chapter.store, "jobs": jobs or None}
-simulated = chapter.dataset.simulated
 
 # %% [markdown]
 # The lines above say what is decoded and how it is tested. *Animal pairs* is the published design: each ordered pair
@@ -76,7 +77,8 @@ simulated = chapter.dataset.simulated
 
 # %%
 example = data_tour.example_of_test(experiment)
-start_s = data_tour.interesting_start_s(example, 60)
+start_s = data_tour.interesting_start_s(
+    example, 60, experiment.task.target(example))
 fig, (ax,) = style.panels(1, height=3.6)
 title = ax.set_title(f"{example.id}: {example.signal_unit}")
 ax = style.traces(example, data_tour.spread_of_rois(example), start_s, 60, ax)
@@ -102,9 +104,9 @@ decoded = chapter.decode(experiment)
 
 # %%
 fig, axes = style.panels(3, width=13, height=3.8)
-style.learning_curves(decoded, axes[0], simulated)
-style.roc_by_role(decoded, axes[1], simulated)
-ax = style.roc_by_group(decoded, axes[2], simulated)
+style.learning_curves(decoded, axes[0])
+style.roc_by_role(decoded, axes[1])
+ax = style.roc_by_group(decoded, axes[2])
 
 # %% [markdown]
 # ## Does the trace follow the animal?
@@ -135,10 +137,11 @@ interactive.recording(example, rois, testing, start_s)
 # *detected* if the decoded probability crosses one half from half a second before it to a second after it; the *delay*
 # is the median over detected onsets, negative where the decoder is early, as one that looks ahead may be. A **false
 # alarm** is a crossing during rest, away from every onset. Means over test animals; the threshold was not tuned, and a
-# decoder that hardly ever crosses it has few false alarms and few detections.
+# decoder that hardly ever crosses it has few false alarms and few detections. Classes have no onsets here.
 
 # %%
-of_onsets = onsets.by_fold(decoded, chapter.rate_hz)
+events = decoded if experiment.task.kind == "binary" else []
+of_onsets = onsets.by_fold(events, chapter.rate_hz)
 by_animal = of_onsets.drop(columns="fold").groupby(["model", "animal"], sort=False)
 tables.show(by_animal.mean().groupby("model", sort=False).mean().reset_index())
 
@@ -163,8 +166,8 @@ print(null_statement, their_statement, sep="\n")
 
 # %%
 fig, (ax,) = style.panels(1, width=7, height=4)
-published = tables.published_scores(chapter.dataset)
-ax = style.fold_scores(decoded, nulls, ax, published, simulated)
+published = tables.published_scores(experiment)
+ax = style.fold_scores(decoded, nulls, ax, published)
 
 # %%
 tables.show(tables.score_table(decoded, nulls, chapter.dataset))
@@ -198,13 +201,16 @@ tables.show(tables.not_evaluable_table(decoded))
 # Profile *paper* trains each of them 30 epochs on all the study's frames.
 
 # %%
-compared = compare.run(variants.networks(
-    chapter.plan, networks.split(","), n_folds=sweep_folds),
-    label="networks", **pool) if networks else []
+some = {"n_folds": sweep_folds, "say": False}
+sweep = chapter.plan(**some)
+known = variants.NETWORKS if sweep.recipe["name"] == "published" else None
+asked = {name: sweep.with_(decoders=[name]) for name in networks.split(",") if name}
+compared = compare.compare(
+    asked, published=known, label="networks", **pool) if asked else []
 
 # %%
 fig, (ax,) = style.panels(1, width=10, height=3.8)
-ax = comparisons.strip(compared, ax, simulated=simulated, nulls=nulls)
+ax = comparisons.strip(compared, ax, nulls=nulls)
 
 # %%
 tables.show(compare.table(compared))
@@ -226,14 +232,19 @@ tables.show(compare.short_tests(compared))
 # filter would look at test frames.
 
 # %%
-lengths = [int(length) for length in filters.split(",") if length]
-asked = variants.filters(
-    chapter.plan, lengths, filter_model, n_folds=sweep_folds) if lengths else []
-filtered = compare.run(asked, label="filters", **pool) if asked else []
+asked = {}
+if filters and experiment.recipe["name"] in ("published", "raw"):
+    asked[variants.NO_FILTER] = chapter.plan(recipe="raw", **some)
+    for length in map(int, filters.split(",")):
+        asked[f"{length} frames"] = chapter.plan(
+            recipe="published", changes={"baseline_frames": length}, **some)
+filtered = compare.compare(
+    asked, [filter_model], variants.published_filters(filter_model),
+    label="filters", **pool) if asked else []
 
 # %%
 fig, (ax,) = style.panels(1, width=9, height=3.8)
-ax = comparisons.strip(filtered, ax, simulated=simulated, nulls=nulls)
+ax = comparisons.strip(filtered, ax, nulls=nulls)
 
 # %%
 tables.show(compare.table(filtered))

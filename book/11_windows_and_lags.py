@@ -13,8 +13,9 @@
 # looks ahead in all, preprocessing included; and how to read a label-shift curve: what part of it is behaviour's own
 # smoothness, what part is the indicator's delay, and what is left for the brain.
 #
-# **Data** any data set of the manifest with a run label; by default simulated: 5 animals, 50 ROIs. The last part
-# always uses two simulated worlds whose lag is known.
+# **Data** any data set with ROI traces and a run label, or another behaviour of 0 and 1, which `-p target NAME` decodes
+# (the text says *running* for it); by default simulated: 5 animals, 50 ROIs. The last part always uses two simulated
+# worlds whose lag is known.
 #
 # **Cost** smoke: half a minute; demo, which is what the parameters below say: about two minutes on 2 cores; paper, the
 # published training on every fold: days on such a machine.
@@ -26,14 +27,16 @@
 # %%
 from calcium_decoding.experiments import compare
 from calcium_decoding.plotting import comparisons, style
+from calcium_decoding.preprocessing.windows import WindowSpec
 from decoding_book.chapter import start
-from decoding_book.chapters import lags, tables, timing
+from decoding_book.chapters import lags, tables
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml
 data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
 out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
+target = "run"  # behaviour that is decoded: 0 and 1
 regime = "auto"  # split: auto, or a name in splits.REGIMES
 recipe = "auto"  # preprocessing: auto, or a name in preprocessing.RECIPES
 baseline_frames = 1000  # length of the moving baseline, frames
@@ -55,8 +58,8 @@ jobs = 0  # folds at a time; 0: one a processor
 # %%
 chapter = start("11_windows_and_lags", globals())
 experiment = chapter.plan(n_folds=sweep_folds)
+some = {"n_folds": sweep_folds, "say": False}
 pool = {"store": chapter.store, "jobs": jobs or None}
-simulated = chapter.dataset.simulated
 
 # %% [markdown]
 # The lines above describe the window that the study used: half a second on either side of the labelled frame.
@@ -79,16 +82,18 @@ print(null_statement)
 
 # %%
 halves = [int(half) for half in half_lengths.split(",")]
-lengths = compare.run(timing.window_lengths(
-    chapter.plan, halves, model, n_folds=sweep_folds), label="lengths", **pool)
+asked = {f"±{half / chapter.rate_hz:.2f} s": chapter.plan(
+    spec=WindowSpec(half, half), **some) for half in halves}
+lengths = compare.compare(
+    asked, [model], lags.published_lengths(asked, model), label="lengths", **pool)
 
 # %%
 fig, (ax,) = style.panels(1, width=9, height=3.8)
-comparisons.strip(lengths, ax, simulated=simulated, nulls=nulls)
+comparisons.strip(lengths, ax, nulls=nulls)
 label = ax.set_xlabel("frames on either side of the labelled one, in seconds")
 
 # %%
-tables.show(timing.look_ahead_table(lengths))
+tables.show(lags.look_ahead_table(lengths))
 
 # %% [markdown]
 # Open diamonds, where there are any, are the folds that the study saved. On real mice only the shortest window was
@@ -119,16 +124,24 @@ tables.show(compare.short_tests(lengths))
 # filter use a trailing mean and the scale of the training frames instead. Only the last row looks nowhere ahead.
 
 # %%
-one_sided = compare.run(timing.sides(
-    chapter.plan, past_frames, future_frames, model, n_folds=sweep_folds),
-    label="sides", **pool)
+total = past_frames + future_frames
+shapes = {"both sides": (past_frames, future_frames), "past only": (total, 0),
+          "future only": (0, total), "past only, short": (past_frames, 0),
+          "future only, short": (0, future_frames)}
+asked = {name: chapter.plan(spec=WindowSpec(*shape), **some)
+         for name, shape in shapes.items()}
+if lags.look_ahead_ms(experiment)[1] > 0:
+    for name in ("both sides", "past only"):
+        asked[f"{name}, causal filter"] = chapter.plan(
+            spec=WindowSpec(*shapes[name]), recipe="causal", **some)
+one_sided = compare.compare(asked, [model], label="sides", **pool)
 
 # %%
 fig, (ax,) = style.panels(1, width=9, height=3.8)
-ax = comparisons.strip(one_sided, ax, simulated=simulated, nulls=nulls)
+ax = comparisons.strip(one_sided, ax, nulls=nulls)
 
 # %%
-tables.show(timing.look_ahead_table(one_sided))
+tables.show(lags.look_ahead_table(one_sided))
 
 # %% [markdown]
 # Against both sides, by animal:
@@ -148,14 +161,14 @@ tables.show(compare.short_tests(one_sided, against="both sides"))
 
 # %%
 frames = sorted(int(shift) for shift in shifts.split(","))
-shifted = compare.run(timing.label_shifts(
+shifted = compare.run(lags.label_shifts(
     chapter.plan, past_frames, future_frames, frames, model, n_folds=sweep_folds),
     label="shifts", **pool)
 
 # %%
 fig, (ax,) = style.panels(1, width=9, height=3.8)
 label = "label shift (s); positive: later behaviour"
-ax = comparisons.curve(shifted, ax, label, simulated=simulated, nulls=nulls)
+ax = comparisons.curve(shifted, ax, label, nulls=nulls)
 
 # %%
 tables.show(compare.short_tests(shifted, against="0 s"))
@@ -179,7 +192,7 @@ tables.show(compare.short_tests(shifted, against="0 s"))
 # %%
 fig, (ax,) = style.panels(1, width=7, height=3.4)
 most_s = max(map(abs, frames)) / chapter.rate_hz
-ax = lags.behaviour_alone(shifted[0], most_s, ax, simulated)
+ax = lags.behaviour_alone(shifted[0], most_s, ax)
 
 # %% [markdown]
 # ## Would the peak tell the truth?
@@ -198,7 +211,7 @@ curves = lags.curves(chapter.plan, sets, frames, n_folds=sweep_folds, **pool)
 # %%
 fig, axes = style.stack(len(worlds), height=2.9)
 for ax, world in zip(axes, worlds, strict=True):
-    lags.lag_curve(curves[world], ax, planted[world], simulated=True)
+    lags.lag_curve(curves[world], ax, planted[world])
     title = ax.set_title(f"world '{world}': planted lag {planted[world]:+.1f} s")
 
 # %% [markdown]
@@ -221,7 +234,7 @@ tables.show(lag_table)
 
 # %%
 fig, (ax,) = style.panels(1, width=9, height=3.4)
-ax = lags.lag_curve(curves["this data"], ax, simulated=simulated)
+ax = lags.lag_curve(curves["this data"], ax)
 
 # %% [markdown]
 # With the default settings and four seeds, eight estimates were off by 0.01 to 0.06 s, one frame or two, all towards

@@ -12,7 +12,8 @@
 # **You will learn** what a decoder scores when it is given some areas only; why an area that decodes well alone may not
 # be missed when it is left out; and why masking a trained decoder is no substitute for training another one.
 #
-# **Data** any data set with ROI traces and a run label. Groups of areas need the study's 50 ROIs or ROI names that
+# **Data** any data set with ROI traces and a run label, or another behaviour of 0 and 1, which `-p target NAME` decodes
+# (the text says *running* for it). Groups of areas need the study's 50 ROIs or ROI names that
 # tell the area; without them the chapter shows correlations only. By default simulated: 5 animals, 50 ROIs.
 #
 # **Cost** smoke: half a minute; demo, which is what the parameters below say: about two minutes on 2 cores; paper, the
@@ -36,6 +37,7 @@ dataset = "simulated"  # name in data_manifest.yaml
 data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
 out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
+target = "run"  # behaviour that is decoded: 0 and 1
 regime = "auto"  # split: auto, or a name in splits.REGIMES
 recipe = "auto"  # preprocessing: auto, or a name in preprocessing.RECIPES
 baseline_frames = 1000  # length of the moving baseline, frames
@@ -58,7 +60,6 @@ jobs = 0  # folds at a time; 0: one a processor
 chapter = start("12_regions", globals())
 experiment = chapter.plan(n_folds=sweep_folds)
 sets = roi_sets.sets_of(chapter.dataset)
-simulated = chapter.dataset.simulated
 print(f"sets     {sets.statement}")
 
 # %% [markdown]
@@ -73,7 +74,7 @@ print(f"sets     {sets.statement}")
 # so each animal has a dot here, and the sample SD over animals stands in the table.
 
 # %%
-correlation = roi_sets.correlations(chapter.dataset, baseline_frames)
+correlation = roi_sets.correlations(chapter.dataset, baseline_frames, target)
 by_roi = roi_sets.correlation_table(correlation, sets, chapter.dataset)
 fig, (ax,) = style.panels(1, width=11, height=3.8)
 ax = figures.correlations(correlation, by_roi, chapter.dataset, ax)
@@ -110,8 +111,8 @@ print(null_statement)
 fig, axes = style.panels(2, width=12.5, height=4, width_ratios=[3, 5])
 panel_d = roi_sets.pick(found, [sets.all, *sets.limbs])
 panel_f = roi_sets.pick(found, sets.groups) or panel_d
-comparisons.strip(panel_d, axes[0], simulated=simulated, nulls=nulls)
-ax = comparisons.strip(panel_f, axes[1], simulated=simulated, nulls=nulls)
+comparisons.strip(panel_d, axes[0], nulls=nulls)
+ax = comparisons.strip(panel_f, axes[1], nulls=nulls)
 
 # %%
 shown = roi_sets.pick(found, [sets.all, *sets.limbs, *sets.groups])
@@ -151,7 +152,7 @@ masked = occlusion.mask_rois(
     experiment, sets.groups, model, chapter.store, jobs or None)
 effects = group_effects.effects(found, sets, masked)
 fig, (ax,) = style.panels(1, width=10, height=4.2)
-ax = figures.effects(effects, ax, simulated=simulated)
+ax = figures.effects(effects, ax)
 
 # %%
 tables.show(group_effects.effect_table(effects))
@@ -198,9 +199,8 @@ tables.show(compare.table(roi_sets.pick(found, [sets.all, *sets.sides])))
 world, world_effects = group_effects.one_area_world(
     seed, store=chapter.store, jobs=jobs or None)
 fig, axes = style.panels(2, width=12, height=4)
-alone, refit = group_effects.ALONE, group_effects.REFIT
-figures.effects(world_effects, axes[0], [alone], simulated=True)
-ax = figures.effects(world_effects, axes[1], [refit], simulated=True)
+figures.effects(world_effects, axes[0], [group_effects.ALONE])
+ax = figures.effects(world_effects, axes[1], [group_effects.REFIT])
 
 # %%
 tables.show(compare.table(world[:6]))
@@ -224,9 +224,10 @@ whole = chapter.plan(say=False)
 small = ["FLa&HLa", *sets.groups] if sets.limbs else [*sets.groups] or [sets.all]
 asked = roi_sets.conditions_of(whole, sets, "logistic", small)
 inside, statement = nested.attempt(
-    chapter.dataset, group_effects.candidates(asked), chapter.store, jobs or None)
+    chapter.dataset, {c.name: (c.model, c.experiment.input) for c in asked},
+    whole.training, chapter.store, jobs or None)
 print(statement)
-tables.show(nested.table(inside))
+tables.show(inside)
 
 # %%
 every = compare.run(asked, chapter.store, jobs or None, label="hindsight")

@@ -139,8 +139,8 @@ print(null_statement)
 
 # %%
 fig, axes = style.panels(2, width=10, height=3.8)
-style.learning_curves(cnn, axes[0], simulated)
-ax = style.roc_by_role(cnn, axes[1], simulated)
+style.learning_curves(cnn, axes[0])
+ax = style.roc_by_role(cnn, axes[1])
 
 # %%
 tables.show(movie_tables.epoch_table(cnn))
@@ -167,8 +167,8 @@ for ax, fold in zip(axes, testing, strict=True):
 
 # %%
 fig, (ax,) = style.panels(1, width=7, height=4)
-published = tables.published_scores(chapter.dataset)
-ax = style.fold_scores([*cnn, *rois], nulls, ax, published, simulated)
+published = tables.published_scores(experiment)
+ax = style.fold_scores([*cnn, *rois], nulls, ax, published)
 
 # %%
 tables.show(tables.score_table([*cnn, *rois], nulls, chapter.dataset))
@@ -221,7 +221,7 @@ found = compare.run(alone, label="controls", **pool)
 
 # %%
 fig, (ax,) = style.panels(1, width=9, height=3.6)
-ax = comparisons.strip(found, ax, simulated=simulated, nulls=nulls)
+ax = comparisons.strip(found, ax, nulls=nulls)
 
 # %%
 controls = {result.name: result.folds for result in found}

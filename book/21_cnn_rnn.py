@@ -124,7 +124,7 @@ print(null_statement)
 # %%
 fig, axes = style.panels(2, width=13, height=3.8)
 comparisons.strip(
-    compared, axes[0], simulated=simulated, nulls=nulls,
+    compared, axes[0], nulls=nulls,
     published=None if chapter.dataset.compare_with_study else False)
 trained = [fold for result in compared for fold in result.folds]
 ax = movie_tables.validation_losses(trained, axes[1])
@@ -179,8 +179,8 @@ swept = compare.run(variants.windows(
 # %%
 fig, (ax,) = style.panels(1, width=8, height=3.8)
 ax = comparisons.curve(
-    swept, ax, "images on either side of the labelled one (s)", simulated=simulated,
-    nulls=nulls, published=None if chapter.dataset.compare_with_study else False)
+    swept, ax, "images on either side of the labelled one (s)", nulls=nulls,
+    published=None if chapter.dataset.compare_with_study else False)
 
 # %%
 tables.show(variants.window_table([*compared, *swept]))

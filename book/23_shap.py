@@ -13,7 +13,8 @@
 # is left over; how such a map is compared with what a network finds where there is nothing to find; and why a map of
 # what a decoder *uses* is not a map of what the brain *does*.
 #
-# **Data** any data set with ROI traces and a run label; by default simulated: 5 animals, 50 ROIs.
+# **Data** any data set with ROI traces and a run label, or another behaviour of 0 and 1, which `-p target NAME` decodes
+# (the text says *running* for it); by default simulated: 5 animals, 50 ROIs.
 #
 # **Cost** smoke: half a minute; demo, which is what the parameters below say: a minute on 2 cores; paper, every
 # test window of 20 folds against 10,000 others: days of a CPU.
@@ -33,6 +34,7 @@ dataset = "simulated"  # name in data_manifest.yaml
 data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
 out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
+target = "run"  # behaviour that is decoded: 0 and 1
 regime = "auto"  # split: auto, or a name in splits.REGIMES
 recipe = "auto"  # preprocessing: auto, or a name in preprocessing.RECIPES
 baseline_frames = 1000  # length of the moving baseline, frames

@@ -13,7 +13,8 @@
 # against a network whose weights were shuffled, against labels of other sessions, against random maps, against other
 # folds, and against the habit of recurrent networks to look at late frames; and which of six methods passes which test.
 #
-# **Data** any data set with ROI traces and a run label; tests against truth need simulated data. By default simulated:
+# **Data** any data set with ROI traces and a run label, or another behaviour of 0 and 1, which `-p target NAME` decodes
+# (the text says *running* for it); tests against truth need simulated data. By default simulated:
 # 5 animals, 50 ROIs, and small simulated worlds beside it, of 3 animals each.
 #
 # **Cost** smoke: a minute; demo, which is what the parameters below say: about three minutes on 2 cores; paper, 20
@@ -34,6 +35,7 @@ dataset = "simulated"  # name in data_manifest.yaml
 data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
 out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 123  # seed of everything random
+target = "run"  # behaviour that is decoded: 0 and 1
 regime = "auto"  # split: auto, or a name in splits.REGIMES
 recipe = "auto"  # preprocessing: auto, or a name in preprocessing.RECIPES
 baseline_frames = 1000  # length of the moving baseline, frames

@@ -57,7 +57,6 @@ jobs = 0  # folds at a time; 0: one a processor
 
 # %%
 chapter = start("30_speed_regression", globals())
-simulated = chapter.dataset.simulated
 data, flagged, statement = speed_tables.repaired(chapter.dataset, target)
 names = models.split(",")
 second = names[:2][-1]  # for areas and smoothings
@@ -107,21 +106,21 @@ print(null_statement)
 
 # %%
 fig, axes = style.panels(2, width=13, height=4)
-marks = {"simulated": simulated, "nulls": nulls}
-comparisons.strip(main, axes[0], metric="r2", **marks)
-comparisons.strip(main, axes[1], metric="mae", **marks)
+comparisons.strip(main, axes[0], metric="r2", nulls=nulls)
+comparisons.strip(main, axes[1], metric="mae", nulls=nulls)
 label = axes[1].set_ylabel(f"mean absolute error ({unit})")
 
 # %%
-tables.show(speed_tables.score_table(main))
+tables.show(compare.table(main, "r2"), 2)
 
 # %% [markdown]
-# Means with sample SD over folds, all windows of the tested animal pooled. The published figures are shown where the
-# data are the study's or imitate its design; on simulated data they say nothing about each other. By test group, an
-# animal or, where a split is within sessions, a session:
+# R², all windows of the tested animal pooled: mean and sample SD over folds, then each test group, an animal or, where
+# a split is within sessions, a session. The published figures are shown where the data are the study's or imitate its
+# design; on simulated data they say nothing about each other. The mean absolute error in the same way, in the unit of
+# the speed:
 
 # %%
-tables.show(speed_tables.group_table(main))
+tables.show(compare.table(main, "mae"), 2)
 
 # %% [markdown]
 # Differences by fold, then averaged in each animal, with a 95 % interval over animals and the exact sign-flip p, beside
@@ -141,8 +140,7 @@ n_frames = round(60 * chapter.rate_hz)
 place = figures.middle_session(main, n_frames)
 fig, axes = style.stack(2, height=2.3, width=10)
 for ax, result in zip(axes, (main[0], main[-1]), strict=True):
-    figures.trace(
-        [result], place, n_frames, chapter.rate_hz, ax, unit, simulated=simulated)
+    figures.trace(result, place, n_frames, chapter.rate_hz, ax, unit)
 
 # %% [markdown]
 # ## What is R² made of?
@@ -161,7 +159,7 @@ for ax, result in zip(axes, (main[0], main[-1]), strict=True):
 # %%
 made_of = speed_tables.parts(main)
 fig, (ax,) = style.panels(1, width=11, height=4)
-ax = figures.parts(made_of, ax, simulated=simulated)
+ax = figures.parts(made_of, ax)
 
 # %%
 tables.show(speed_tables.parts_table(made_of))
@@ -180,8 +178,8 @@ tables.show(speed_tables.parts_table(made_of))
 # %%
 errors = speed_tables.by_speed([main[0], main[-1]])
 fig, axes = style.panels(2, width=11, height=4)
-figures.decoded_by_speed(errors, axes[0], unit, simulated=simulated)
-ax = figures.error_by_speed(errors, axes[1], unit, simulated=simulated)
+figures.by_speed(errors, "decoded", axes[0], unit)
+ax = figures.by_speed(errors, "error", axes[1], unit)
 
 # %% [markdown]
 # ## What does smoothing do?
@@ -200,8 +198,7 @@ for other in others:
         speed_tables.conditions_of(plan, ends, f", {other}"), label=other, **pool)
 found = [result for some in smoothed.values() for result in some]
 fig, (ax,) = style.panels(1, width=12, height=4)
-ax = comparisons.strip(
-    found, ax, published=False, simulated=simulated, metric="r2")
+ax = comparisons.strip(found, ax, published=False, metric="r2")
 
 # %%
 tables.show(speed_tables.parts_table(speed_tables.parts(found[len(main):])))
@@ -231,12 +228,12 @@ groups = compare.run(asked, label="groups of ROIs", **pool)
 
 # %%
 fig, axes = style.panels(2, width=13.5, height=4)
-comparisons.strip(groups, axes[0], simulated=simulated, metric="r2")
-comparisons.strip(groups, axes[1], simulated=simulated, metric="mae")
+comparisons.strip(groups, axes[0], metric="r2")
+comparisons.strip(groups, axes[1], metric="mae")
 label = axes[1].set_ylabel(f"mean absolute error ({unit})")
 
 # %%
-tables.show(speed_tables.score_table(groups))
+tables.show(compare.table(groups, "r2"), 2)
 
 # %%
 tables.show(compare.short_tests(roi_sets.pick(groups, sets.groups), metric="r2"))
@@ -266,8 +263,8 @@ tables.show(conformal.coverage_table(measured, level), 1)
 # %%
 height = max(3.6, 0.32 * measured["tested_on"].nunique())
 fig, axes = style.panels(2, width=12, height=height)
-figures.coverage(measured, axes[0], simulated=simulated)
-ax = figures.coverage_by_animal(measured, level, axes[1], simulated=simulated)
+figures.coverage(measured, axes[0])
+ax = figures.coverage_by_animal(measured, level, axes[1])
 
 # %% [markdown]
 # Coverage over all frames can be right while it is wrong in running and at rest: one width for all frames is too wide
@@ -279,8 +276,8 @@ fold = next(fold for fold in main[0].folds if fold.fold == place[0])
 fig, axes = style.stack(2, height=2.3, width=10)
 for ax, score in zip(axes, conformal.SCORES, strict=True):
     _, band, _ = conformal.calibrations(fold, level, gap_frames, score)[0]
-    figures.trace(main[:1], place, n_frames, chapter.rate_hz, ax, unit,
-                  (band, f"{100 * level:g} %, {score}"), simulated)
+    figures.trace(main[0], place, n_frames, chapter.rate_hz, ax, unit,
+                  (band, f"{100 * level:g} %, {score}"))
 
 # %% [markdown]
 # ## What this does not show

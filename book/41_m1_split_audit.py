@@ -61,7 +61,6 @@ jobs = 0  # folds at a time; 0: one a processor
 # %%
 chapter = start("41_m1_split_audit", globals())
 recordings = compare.traces_of(dataset, data_dir or None)
-simulated = chapter.dataset.simulated
 
 # %% [markdown]
 # ## How the windows were split
@@ -114,7 +113,7 @@ trained = compare_networks(
 names = networks.split(",")
 fig, axes = style.panels(len(names), width=4 + 4 * len(names), height=2.6)
 for ax, name in zip(axes, names, strict=True):
-    figures.ways(trained, "deconvolved", name, ax, simulated)
+    figures.ways(trained, "deconvolved", name, ax)
 
 # %%
 network_table = compare.table(trained)
@@ -144,12 +143,12 @@ quick = compare.compare(
     store=chapter.store)
 fig, axes = style.panels(2, width=11, height=4.6)
 for ax, trace in zip(axes, recordings, strict=True):
-    figures.ways(quick, trace, "nearest", ax, simulated)
+    figures.ways(quick, trace, "nearest", ax)
 
 # %%
 fig, axes = style.panels(2, width=11, height=4.6)
 for ax, trace in zip(axes, recordings, strict=True):
-    figures.ways(quick, trace, "logistic_window", ax, simulated)
+    figures.ways(quick, trace, "logistic_window", ax)
 
 # %%
 quick_table = compare.table(quick)
@@ -188,7 +187,7 @@ swept = compare.by_length(recordings, window_lengths, 1, seed,
                           length_recordings, jobs or None, chapter.store)
 by_length = compare.leakage_points(swept, ("length", "trace", "labels"))
 fig, (ax,) = style.panels(1, width=8.5, height=3.4)
-ax = figures.points_by_length(by_length, ax, simulated)
+ax = figures.points_by_length(by_length, ax)
 
 # %% [markdown]
 # Even a window of one frame, which shares nothing with any other, leaks on fluorescence: nearness in time is enough,

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from calcium_decoding import splits
-from calcium_decoding.models import hybrid, names, registry
+from calcium_decoding.models import hybrid, names
 from decoding_book import parameters
 from tests.conftest import ROOT
 
@@ -75,11 +75,6 @@ def test_every_name_of_a_face_is_there_and_none_is_that_of_a_module(name):
         assert (public in modules) == isinstance(value, types.ModuleType)  # else it is one or the other by turns
 
 
-def test_a_room_says_in_a_sentence_what_it_is_for():
-    for package in PACKAGES:
-        assert re.match(r'"""[A-Z].*[.?](\n\n|"""\n)', (package / "__init__.py").read_text(encoding="utf-8")), package
-
-
 def test_torch_is_imported_in_few_places():
     users = {path.relative_to(LIBRARY).parts[0] for path in LIBRARY.rglob("*.py")
              if re.search(r"^\s*(import|from) torch", path.read_text(), re.M)}
@@ -98,7 +93,9 @@ def test_nothing_heavy_at_import(name, heavy):
 
 
 def test_what_has_a_name_can_be_made_and_the_other_way_round():
-    assert set(registry._MAKERS) == set(names.MODELS) | set(names.SPEED_MODELS)
+    for row in names.DECODERS.values():
+        module, _, kind = row.makes.rpartition(".")
+        assert hasattr(importlib.import_module(f"calcium_decoding.models.{module}"), kind), row
     assert set(splits.REGIMES) == set(parameters.REGIMES) and set(hybrid.SIZES) == set(names.FOOTSTEP_SIZES)
 
 

@@ -7,6 +7,8 @@ from importlib.metadata import entry_points
 
 from calcium_decoding.errors import CalciumDecodingError, ParameterError
 
+# Options of a simulation of one's own.
+_SIMULATION = "out", "world", "seed", "animals", "sessions", "frames", "jobs", "no_movies"
 # Entry points of this group are called with the subparsers of the command and a parent that has --data-dir.
 COMMANDS = "calcium_decoding.commands"
 
@@ -14,7 +16,7 @@ COMMANDS = "calcium_decoding.commands"
 def main(arguments=None):
     """Run one command; errors a user can mend are printed without a traceback.
 
-    Returns int: exit status: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted, 141 nobody reads on.
+    Returns the exit status: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted, 141 nobody reads on.
     """
     options = parser().parse_args(arguments)
     try:
@@ -42,52 +44,51 @@ def parser():
     """The argument parser."""
     top = argparse.ArgumentParser(prog="calcium-decoding", description="Decode behaviour from calcium imaging.")
     areas = top.add_subparsers(required=True, metavar="command")
-
     place = argparse.ArgumentParser(add_help=False)
     place.add_argument("--data-dir", help="folder of data sets (default: $CALCIUM_DECODING_DATA, else data/)")
 
+    def command(among, name, action, parents=(), **options):
+        made = among.add_parser(name, parents=parents, **options)
+        made.set_defaults(action=action)
+        return made
+
     data = areas.add_parser("data", help="list, fetch, verify and simulate data sets")
-    commands = data.add_subparsers(required=True, metavar="list|fetch|verify|simulate")
-    command = commands.add_parser("list", parents=[place], help="what data sets there are and which are here")
-    command.set_defaults(action=_list)
-    command = commands.add_parser("fetch", parents=[place], help="get a data set; an interrupted fetch goes on")
-    command.add_argument("name", help="name in data_manifest.yaml")
-    command.set_defaults(action=_fetch)
-    command = commands.add_parser("verify", parents=[place], help="compare files with their checksums")
-    command.add_argument("name", nargs="?", help="one data set (default: all that are here)")
-    command.set_defaults(action=_verify)
-    command = commands.add_parser("simulate", help="make the simulated data sets, or one of your own settings")
-    command.add_argument("name", nargs="?", help="a simulated set of the manifest (default: all of them)")
-    own = command.add_argument_group("a simulation of your own settings, in the study's file formats")
+    data = data.add_subparsers(required=True, metavar="list|fetch|verify|simulate")
+    command(data, "list", _list, [place], help="what data sets there are and which are here")
+    fetch = command(data, "fetch", _fetch, [place], help="get a data set; an interrupted fetch goes on")
+    fetch.add_argument("name", help="name in data_manifest.yaml")
+    verify = command(data, "verify", _verify, [place], help="compare files with their checksums")
+    verify.add_argument("name", nargs="?", help="one data set (default: all that are here)")
+    simulate = command(data, "simulate", _simulate, help="make the simulated data sets, or one of your own settings")
+    simulate.add_argument("name", nargs="?", help="a simulated set of the manifest (default: all of them)")
+    own = simulate.add_argument_group("a simulation of your own settings, in the study's file formats")
     own.add_argument("--out", help="folder for it")
     own.add_argument("--world", help="what holds in it (default: paper_like); --world list names them")
     own.add_argument("--seed", type=int, help="seed of everything random (default: 1)")
     own.add_argument("--animals", type=int, help="1 to 5 (default: 5)")
     own.add_argument("--sessions", help="sessions an animal, or `study`: 11 to 15 as published (default: 4)")
     own.add_argument("--frames", type=int, help="frames a session at 30 Hz; the study has 18000 (default: 2400)")
-    own.add_argument("--no-movies", action="store_true", help="ROI traces only; a movie takes 32 KiB a frame")
+    own.add_argument("--no-movies", action="store_true", default=None,
+                     help="ROI traces only; a movie takes 32 KiB a frame")
     own.add_argument("--jobs", type=int, help="processes (default: one a processor); the files do not depend on it")
-    command.set_defaults(action=_simulate)
 
     decode = areas.add_parser("decode", help="fit a decoder and keep it, or decode a recording with one")
-    commands = decode.add_subparsers(required=True, metavar="fit|apply")
-    command = commands.add_parser("fit", parents=[place], help="fit a decoder on one fold of a data set and keep it")
-    command.add_argument("--dataset", required=True, help="name in data_manifest.yaml")
-    command.add_argument("--decoder", help="name of a decoder (default: gru)", default="gru")
-    command.add_argument("--target", help="run, binary:NAME, classes:NAME, or quantities, comma between (default: run)",
-                         default="run")
-    command.add_argument("--preprocessing", help="name of a recipe (default: what suits the split)", default="auto")
-    command.add_argument("--window", nargs=2, type=int, metavar=("PAST", "FUTURE"), default=(15, 15),
-                         help="frames before and after the decoded one (default: 15 15)")
-    command.add_argument("--epochs", type=int, help="epochs over the training windows (default: 30)", default=30)
-    command.add_argument("--fold", type=int, help="number of the fold, counted from 0 (default: 0)", default=0)
-    command.add_argument("--out", required=True, help="file for it, such as decoder.safetensors")
-    command.set_defaults(action=_decode_fit)
-    command = commands.add_parser("apply", help="decode a recording; it needs no labels")
-    command.add_argument("decoder", help="file of `decode fit`")
-    command.add_argument("recording", help=".npz or .csv file, as for data sets of your own")
-    command.add_argument("--out", required=True, help="CSV file: a row a frame")
-    command.set_defaults(action=_decode_apply)
+    decode = decode.add_subparsers(required=True, metavar="fit|apply")
+    fit = command(decode, "fit", _decode_fit, [place], help="fit a decoder on one fold of a data set and keep it")
+    fit.add_argument("--dataset", required=True, help="name in data_manifest.yaml")
+    fit.add_argument("--decoder", help="name of a decoder (default: gru)", default="gru")
+    fit.add_argument("--target", help="run, binary:NAME, classes:NAME, or quantities, comma between (default: run)",
+                     default="run")
+    fit.add_argument("--preprocessing", help="name of a recipe (default: what suits the split)", default="auto")
+    fit.add_argument("--window", nargs=2, type=int, metavar=("PAST", "FUTURE"), default=(15, 15),
+                     help="frames before and after the decoded one (default: 15 15)")
+    fit.add_argument("--epochs", type=int, help="epochs over the training windows (default: 30)", default=30)
+    fit.add_argument("--fold", type=int, help="number of the fold, counted from 0 (default: 0)", default=0)
+    fit.add_argument("--out", required=True, help="file for it, such as decoder.safetensors")
+    apply = command(decode, "apply", _decode_apply, help="decode a recording; it needs no labels")
+    apply.add_argument("decoder", help="file of `decode fit`")
+    apply.add_argument("recording", help=".npz or .csv file, as for data sets of your own")
+    apply.add_argument("--out", required=True, help="CSV file: a row a frame")
 
     for extra in entry_points(group=COMMANDS):
         extra.load()(areas, place)
@@ -143,9 +144,7 @@ def _simulate(options):
         for name, world in widefield.WORLDS.items():
             print(f"{name:<22} {world.says}")
         return
-    given = {name: getattr(options, name, None)
-             for name in ("out", "world", "seed", "animals", "sessions", "frames", "jobs", "no_movies")}
-    given = {name: value for name, value in given.items() if value is not None and value is not False}
+    given = {name: value for name, value in vars(options).items() if name in _SIMULATION and value is not None}
     if given:
         _simulate_own(options.name, given)
         return
@@ -157,6 +156,24 @@ def _simulate(options):
             raise ParameterError("name", f"'{name}', which is not simulated", "a simulated set of the manifest",
                                  f"fetch it: calcium-decoding data fetch {name}")
         print(f"{name}: {folder}")
+
+
+def _simulate_own(name, given):
+    from calcium_decoding.simulation import widefield
+
+    if name or "out" not in given:
+        found = f"both settings and the name {name}" if name else "settings without --out"
+        raise ParameterError("data simulate", found, "either a name of data_manifest.yaml, or settings with --out",
+                             f"leave '{name}' or the settings out" if name else "name the folder for it by --out")
+    sessions = given.get("sessions", "4")
+    if sessions != "study" and not (sessions.isdecimal() and int(sessions)):
+        raise ParameterError("--sessions", repr(sessions), "1 or more, or study", "give one of these")
+    settings = widefield.SimulationSettings(
+        given.get("world", "paper_like"), given.get("seed", 1),
+        widefield.AS_IN_THE_STUDY if sessions == "study" else int(sessions), given.get("frames", 2400),
+        given.get("animals", 5), movies="no_movies" not in given)
+    widefield.write_dataset(settings, given["out"], given.get("jobs") or os.cpu_count() or 1)
+    print(given["out"])
 
 
 def _decode_fit(options):
@@ -193,25 +210,6 @@ def _decode_apply(options):
     with whole_file(options.out) as temporary:
         table.to_csv(temporary, index=False)
     print(f"{options.out}: {len(table)} of {recording.n_frames} frames of {recording.id} decoded")
-
-
-def _simulate_own(name, given):
-    """A simulation with settings from the command line."""
-    from calcium_decoding.simulation import widefield
-
-    if name or "out" not in given:
-        found = f"both settings and the name {name}" if name else "settings without --out"
-        raise ParameterError("data simulate", found, "either a name of data_manifest.yaml, or settings with --out",
-                             f"leave '{name}' or the settings out" if name else "name the folder for it by --out")
-    sessions = given.get("sessions", "4")
-    if sessions != "study" and not (sessions.isdecimal() and int(sessions)):
-        raise ParameterError("--sessions", repr(sessions), "1 or more, or study", "give one of these")
-    settings = widefield.SimulationSettings(
-        given.get("world", "paper_like"), given.get("seed", 1),
-        widefield.AS_IN_THE_STUDY if sessions == "study" else int(sessions), given.get("frames", 2400),
-        given.get("animals", 5), movies="no_movies" not in given)
-    widefield.write_dataset(settings, given["out"], given.get("jobs") or os.cpu_count() or 1)
-    print(given["out"])
 
 
 if __name__ == "__main__":

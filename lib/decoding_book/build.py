@@ -1,6 +1,7 @@
 """The whole book: execute the chapters that changed, beside each other where they can be, and render the pages."""
 
 import contextlib
+import io
 import json
 import multiprocessing
 import os
@@ -35,29 +36,28 @@ _BAR = re.compile(r"\s*(.+?): +(\d+%)\|")
 
 
 def build(profile="demo", data_dir=None, scheduler=None):
-    """Execute the chapters that changed and render the book.
+    """Execute the chapters that changed, render the book, and return the path of its landing page.
 
     Chapters on one data set follow one another, as they share its files and its finished folds. Those on different
     data sets run beside each other, as far as there are processors; one that is left over takes the last chapters of
-    the longest row. A chapter can be read in ``_build/executed/PROFILE`` as soon as it is done.
-
-    ``profile``: {"smoke", "demo", "paper"}. ``scheduler``: as for :func:`decoding_book.execute.run`. Returns Path: the
-    landing page, ``_build/html/index.html``. Raises ChapterError: a chapter stopped, which stops the others too, or the
-    pages have faults. What was finished is kept.
+    the longest row. A chapter can be read in ``_build/executed/PROFILE`` as soon as it is done. ``scheduler``: as for
+    :func:`decoding_book.execute.run`. ChapterError: a chapter stopped, which stops the others too, or the pages have
+    faults. What was finished is kept.
     """
     root = catalog.project_root()
     executed = root / "_build" / "executed" / profile
     keys = {chapter: chapter_key(chapter, profile, data_dir) for chapter in CHAPTERS}
     lanes = {}
-    for chapter in (one for one in CHAPTERS if not _is_fresh(executed, one, keys[one])):
-        dataset = execute.merged_parameters(chapter, profile, data_dir=data_dir)["dataset"]
-        lanes.setdefault(dataset, []).append(chapter)
+    for chapter in CHAPTERS:
+        if not _is_fresh(executed, chapter, keys[chapter]):
+            dataset = execute.merged_parameters(chapter, profile, data_dir=data_dir)["dataset"]
+            lanes.setdefault(dataset, []).append(chapter)
     how = {"profile": profile, "out": executed, "data_dir": data_dir, "scheduler": scheduler}
     fresh = len(keys) - sum(map(len, lanes.values()))
     with progress(None, total=len(keys), initial=fresh, desc="chapters", unit="chapter") as bar:
         with contextlib.closing(_executed(list(lanes.values()), how, bar)) as done:
             for chapter, seconds, peak_mb in done:
-                write_json(_stamp(executed, chapter), {
+                write_json(executed / f"{chapter}.key.json", {
                     "key": keys[chapter], "notebook": file_digest(executed / f"{chapter}.ipynb"), "seconds": seconds,
                     "peak_mb": peak_mb, "made": str(date.today())})
                 bar.write(f"{chapter} took {seconds:.0f} s: {executed / chapter}.html")
@@ -66,7 +66,7 @@ def build(profile="demo", data_dir=None, scheduler=None):
 
 
 @dataclass
-class _Said:
+class _Said(io.TextIOBase):
     """A text stream that passes on what the bar of a chapter counts, and how far it is."""
 
     worker: int
@@ -80,15 +80,9 @@ class _Said:
             self.last = " ".join(bar.groups())
             self.messages.put((self.worker, "said", self.chapter, self.last))
 
-    def flush(self):
-        """Nothing is held back."""
-
 
 def _executed(lanes, how, bar):
-    """Execute lanes of chapters, as many beside each other as there are processors.
-
-    Yields the name of a chapter as it is done, the seconds it took, and its peak memory, 10^6 bytes.
-    """
+    """Execute lanes beside each other; yields chapter, seconds and peak memory (10^6 bytes) as each is done."""
     context, said = multiprocessing.get_context("spawn"), {}
     processors, messages = joblib.cpu_count(), context.Queue()
     rest, workers = [list(lane) for lane in lanes], []
@@ -183,26 +177,19 @@ def chapter_key(chapter, profile, data_dir=None):
     parameters = execute.merged_parameters(chapter, profile, data_dir=data_dir)
     entry = catalog.load_manifest().entry(parameters["dataset"])
     place = catalog.folder(entry, data_dir)
-    # A simulated set is remade from what its folder's name is a hash of; it may not be there yet.
-    files = place.name if entry.kind == "simulated" else _stats(place)
+    # A simulated set is remade from what its folder's name is a hash of; it may not be there yet. Content hashes of
+    # gigabytes would take longer than a build may; names, sizes and times tell of a change.
+    files = place.name if entry.kind == "simulated" else [
+        (str(p.relative_to(place)), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(place.rglob("*"))
+        if p.is_file()]
     versions = sorted(p.name for p in Path(sys.prefix).glob("lib/python*/site-packages/*.dist-info"))
     return hash_content([file_digest(execute.source_path(chapter)), parameters, code_digest("", Path(__file__).parent),
                          entry.model_dump(mode="json"), files, versions])
 
 
-def _stats(folder):
-    # Content hashes of gigabytes would take longer than a build may; names, sizes and times tell of a change.
-    files = sorted(p for p in Path(folder).rglob("*") if p.is_file())
-    return [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-
-
-def _stamp(executed, chapter):
-    return executed / f"{chapter}.key.json"
-
-
 def _is_fresh(executed, chapter, key):
     try:
-        kept = json.loads(_stamp(executed, chapter).read_text())
+        kept = json.loads((executed / f"{chapter}.key.json").read_text())
         return kept["key"] == key and kept["notebook"] == file_digest(executed / f"{chapter}.ipynb")
     except (OSError, ValueError, KeyError):
         return False
@@ -217,29 +204,24 @@ def _render(root, executed, profile):
     if index.exists() and stamp.exists() and stamp.read_text() == key:
         return index
     shutil.rmtree(index.parent, ignore_errors=True)  # a page that is no longer in the book must not stay
-    program = str(Path(sys.executable).parent / "jupyter-book")
-    command = [program, "build", str(staged), "--path-output", str(root), "--all", "-W", "-n", "--keep-going"]
-    result = subprocess.run(command, capture_output=True, text=True)
+    program = Path(sys.executable).parent / "jupyter-book"
+    result = subprocess.run([program, "build", staged, "--path-output", root, "--all", "-W", "-n", "--keep-going"],
+                            capture_output=True, text=True)
     if result.returncode != 0 or not index.exists():
-        raise ChapterError(f"jupyter-book did not build without warnings:\n{_tail(result.stdout + result.stderr)}")
+        last = (result.stdout + result.stderr).strip().splitlines()[-25:]
+        raise ChapterError("\n".join(["jupyter-book did not build without warnings:", *last]))
     if found := glossary.faults(index.parent):
         raise ChapterError("\n".join([f"{len(found)} faults in the pages, the first of them:", *found[:25]]))
     write_text(stamp, key)
     return index
 
 
-def _tail(text, lines=25):
-    return "\n".join(text.strip().splitlines()[-lines:])
-
-EVERY_S = 0.5  # how often memory is looked at; shorter peaks can be missed
-
-
 class Meter:
-    """Measures a ``with`` block that starts processes.
+    """Measures a ``with`` block that starts processes: ``seconds`` of wall time, and ``peak_mb``, 10^6 bytes.
 
-    ``seconds``: wall time. ``peak_mb``: most memory that children of this process started in the block, and theirs,
-    held at one time, 10^6 bytes. A page that several processes share counts once where the system says so (PSS, Linux),
-    else in each of them. Looked at each half second.
+    The peak is the most memory that children of this process started in the block, and theirs, held at one time,
+    looked at each half second. A page that several processes share counts once where the system says so (PSS, Linux),
+    else in each of them.
     """
 
     def __enter__(self):
@@ -257,15 +239,13 @@ class Meter:
 
     def _look(self):
         me = psutil.Process()
-        while not self._over.wait(EVERY_S):
-            held = sum(_memory(child) for child in me.children(recursive=True)
-                       if child not in self._before)
+        while not self._over.wait(0.5):
+            held = sum(_memory(child) for child in me.children(recursive=True) if child not in self._before)
             self.peak_mb = max(self.peak_mb, held / 1e6)
 
 
 def _memory(process):
     """Bytes a process holds; 0 of one that has just ended."""
-    try:
+    with contextlib.suppress(psutil.Error):
         return getattr(process.memory_full_info(), "pss", None) or process.memory_info().rss
-    except psutil.Error:
-        return 0
+    return 0

@@ -11,6 +11,7 @@ import numpy as np
 from calcium_decoding import preprocessing, simulation, splits
 from calcium_decoding.data.catalog import folds_folder, project_root
 from calcium_decoding.data.recording import Dataset
+from calcium_decoding.errors import ParameterError
 from calcium_decoding.evaluation import cards
 from calcium_decoding.experiments import compare, engine, tasks
 from calcium_decoding.experiments.inputs import Traces
@@ -18,7 +19,6 @@ from calcium_decoding.models import training
 from calcium_decoding.plotting.style import use_style
 from calcium_decoding.preprocessing import recipes
 from calcium_decoding.preprocessing.windows import WindowSpec
-from calcium_decoding.splits import audit
 from calcium_decoding.utils.files import hash_content
 from decoding_book import movie_plan
 from decoding_book.parameters import Parameters
@@ -29,10 +29,7 @@ _TRAINING = ("train_every", "epochs", "batch_size", "min_updates", "learning_rat
 
 @dataclass(frozen=True, eq=False)
 class Chapter:
-    """A chapter that has been started: its parameters and its data.
-
-    ``parameters``: Parameters.
-    """
+    """A chapter that has been started: its parameters and its data."""
 
     name: str
     parameters: Parameters
@@ -50,75 +47,54 @@ class Chapter:
 
     def plan(self, dataset=None, recipe=None, n_folds=0, spec=None, changes=None, say=True, target="",
              target_smoothing="none"):
-        """The experiment that the parameters describe, on this chapter's data; prints the split.
+        """The experiment that the parameters describe, on this chapter's data or on others; prints the split.
 
-        ``dataset``: other data. ``recipe``: another preprocessing. ``n_folds``: keep only so many folds, spread evenly;
-        0: all. ``spec``: another window or label shift. ``changes``: other arguments of
-        :func:`calcium_decoding.preprocessing.build`, beside those the parameters give. ``say``: print what was planned;
-        a sweep says it once. ``target``, ``target_smoothing``: what is decoded, if not what the parameters say; see
-        :func:`calcium_decoding.experiments.tasks.task_of`. Raises ParameterError, LeakError, DataError: the split
-        cannot be made on these data, or it leaks; a recording does not have the target.
+        ``recipe``: another preprocessing. ``n_folds``: keep only so many folds, spread evenly; 0: all. ``spec``:
+        another window or label shift. ``changes``: other arguments of :func:`calcium_decoding.preprocessing.build`.
+        ``say``: print what was planned; a sweep says it once. ``target``, ``target_smoothing``: what is decoded, if not
+        what the parameters say; see :func:`calcium_decoding.experiments.tasks.task_of`. ParameterError, LeakError,
+        DataError: the split cannot be made on these data, or it leaks; a recording does not have the target.
         """
         p = self.parameters
         dataset = dataset or self.dataset
-        task = tasks.task_of(target or getattr(p, "target", "run"), target_smoothing).of(dataset)
+        task = (tasks.task_of(target, target_smoothing) if target else self._event(dataset)).of(dataset)
         regime = dataset.regime if p.regime == "auto" else p.regime
         name = recipe or (recipes.SUITS[regime] if p.recipe == "auto" else p.recipe)
-        rate_hz = dataset.rate_hz
-        recipe = {"name": name, "rate_hz": rate_hz, "baseline_frames": p.baseline_frames, **(changes or {})}
-        spec = spec or WindowSpec(p.past_frames, p.future_frames)
-        pipeline = preprocessing.build(**recipe)
+        recipe = {"name": name, "rate_hz": dataset.rate_hz, "baseline_frames": p.baseline_frames, **(changes or {})}
+        spec, pipeline = spec or WindowSpec(p.past_frames, p.future_frames), preprocessing.build(**recipe)
         options = {"n_blocks": p.n_blocks} if regime == "blocked" else {}
         split = splits.build(regime, dataset, spec, pipeline, label_smoothing_frames=task.reach, **options)
-        planned = len(split.folds)
-        split = split.spread(n_folds)
-        audit.audit(split, spec, pipeline, dataset, label_smoothing_frames=task.reach)
         # A chapter on movies trains no network on traces, and has no parameters of such a training.
         settings = training.TrainingSettings(**{name: getattr(p, name) for name in _TRAINING if hasattr(p, name)})
-        if say:
-            self._say_plan(regime, split, planned, name, spec, settings)
-        return engine.Experiment(dataset, split, Traces(recipe, spec), task, training=settings)
-
-    def plan_images(self, dataset=None, n_folds=0, changes=None, say=True):
-        """The experiment on movies that the parameters describe; prints the split.
-
-        ``dataset``, ``n_folds`` and ``say`` as for :meth:`plan`; for ``changes`` and what is raised see
-        :func:`decoding_book.movie_plan.plan`.
-        """
-        experiment = movie_plan.plan(self.parameters, dataset or self.dataset, **changes or {})
-        planned, experiment = len(experiment.split.folds), experiment.with_folds(n_folds)
-        experiment.audit()
-        if say:
-            split, described = experiment.split, movie_plan.described(experiment, self.rate_hz)
-            self._say_split(split.regime, split, planned, described)
-        return experiment
-
-    def _say_plan(self, regime, split, planned, name, spec, settings):
-        self._say_split(regime, split, planned, [
+        experiment = engine.Experiment(dataset, split, Traces(recipe, spec), task, training=settings)
+        return _planned(experiment, n_folds, say, [
             ("input", f"{preprocessing.RECIPES[name]}; windows of {spec.length} frames, "
-                      f"{spec.look_ahead_ms(self.rate_hz):.0f} ms of them after the labelled frame"),
+                      f"{spec.look_ahead_ms(dataset.rate_hz):.0f} ms of them after the labelled frame"),
             ("device", str(settings.torch_device()))])
 
-    def _say_split(self, regime, split, planned, lines):
-        folds = f"{planned} folds" if planned == len(split.folds) else f"{len(split.folds)} of {planned} folds"
-        _say("split", f"{regime}: {folds}, a claim {split.claim}, hash {split.hash()}, audit passed")
-        for label, text in lines:
-            _say(label, text)
-        for left_out, reason in split.skipped:
-            _say("skipped", f"{left_out}: {reason}")
+    def _event(self, dataset):
+        name, decodes = getattr(self.parameters, "target", "run"), getattr(self.parameters, "DECODES", ("binary",))
+        task = tasks.event_of(name, dataset)
+        if task.kind not in decodes:
+            raise ParameterError("target", f"'{name}', which has several classes", "a behaviour of 0 and 1",
+                                 "decode classes in chapter 10_roi_rnn, or make one of them 1 and the others 0")
+        return task
+
+    def plan_images(self, dataset=None, n_folds=0, changes=None, say=True):
+        """The same on movies; ``changes``: other arguments of :func:`decoding_book.movie_plan.plan`."""
+        experiment = movie_plan.plan(self.parameters, dataset or self.dataset, **changes or {})
+        return _planned(experiment, n_folds, say, movie_plan.described(experiment, self.rate_hz))
 
     def decode(self, experiment, names=None):
-        """Train and test models on every fold, those that the parameters name if left out; see
-        :func:`experiments.run`."""
+        """Train and test models on every fold, those that the parameters name if left out; a FoldResult each."""
         return engine.run(experiment, names or self.parameters.models.split(","), self.store,
                           self.parameters.jobs or None, label="decoders")
 
     def decode_null(self, way="repairing"):
-        """Refit on data whose sessions have behaviour of other sessions.
+        """Refit on data whose sessions have behaviour of other sessions: list of FoldResult, and which null it is.
 
-        ``way`` ({"repairing", "published"}): names in :data:`calcium_decoding.evaluation.nulls.NULLS`: one draw without
-        fixed points, or the study's permutation. Returns ``results`` (list of FoldResult): empty if there is no such
-        null; ``statement``: which null it is, or why there is none.
+        ``way``: "repairing", one draw without fixed points, or "published", the study's permutation. The list is empty
+        where there is no such null; the statement then says why.
         """
         names = [name for name in self.parameters.null_models.split(",") if name]
         if not names:
@@ -126,30 +102,28 @@ class Chapter:
         drawn, statement = compare.drawn(self.dataset, self.parameters.seed, way)
         if drawn is None:
             return [], statement
-        planned = self.plan(drawn, say=False)
-        experiment = planned.with_folds(self.parameters.null_folds)
-        folds = engine.run(experiment, names, self.store, self.parameters.jobs or None, label="null")
-        return folds, f"{statement}, refitted on {len(experiment.split.folds)} of {len(planned.split.folds)} folds"
+        whole = self.plan(drawn, say=False)
+        few = whole.with_folds(self.parameters.null_folds)
+        folds = engine.run(few, names, self.store, self.parameters.jobs or None, label="null")
+        return folds, f"{statement}, refitted on {len(few.split.folds)} of {len(whole.split.folds)} folds"
 
     def card(self, experiment=None, folds=(), nulls=(), null="none: nothing is decoded here", scores=()):
-        """Make the result card and write it to the folder that the parameter ``out_dir`` names.
+        """Make the result card (ResultCard) and write it to the folder that the parameter ``out_dir`` names.
 
-        ``experiment`` (Experiment or sequence of them): what was run; left out where nothing is
-        decoded. Of several, the card names every claim and every split. ``folds``, ``nulls``: sequence of FoldResult.
-        ``null``: what :meth:`decode_null` says about the null. ``scores`` (sequence of Score): further numbers. Returns
-        ResultCard.
+        ``experiment``: what was run, anything with a ``split``, or several, of which the card names every claim and
+        every split; left out where nothing is decoded. ``folds``, ``nulls``: sequence of FoldResult. ``null``: what
+        :meth:`decode_null` says about the null. ``scores`` (sequence of Score): further numbers.
         """
         plans = (experiment,) if hasattr(experiment, "split") else tuple(experiment or ())
         planned = [plan.split for plan in plans]
-        refused = [cards.Refused(session=r.session, reason=r.reason) for r in self.dataset.refused]
-        refused += [cards.Refused(session=name, reason=reason) for split in planned
-                    for name, reason in split.skipped]
+        refused = [(r.session, r.reason) for r in self.dataset.refused]
+        refused += [skipped for split in planned for skipped in split.skipped]
         card = cards.ResultCard(
             chapter=self.name, dataset=self.dataset.name, simulated=self.dataset.simulated,
             kind="decoding" if planned else "data", null=null,
             claim=", ".join(dict.fromkeys(split.claim for split in planned)) or "none",
             scores=[*scores, *cards.fold_scores(folds), *cards.fold_scores(nulls, suffix=" null")],
-            refused=refused,
+            refused=[cards.Refused(session=session, reason=reason) for session, reason in refused],
             not_evaluable=[cards.NotEvaluable(fold=f"{f.fold} ({f.model})", reason=f.reason)
                            for f in folds if f.reason],
             provenance=cards.provenance(self.dataset, _one_hash(planned), self.parameters.seed,
@@ -161,13 +135,12 @@ class Chapter:
 
 
 def start(chapter, namespace, movies=False):
-    """Begin a chapter: check its parameters, seed, open its data, print what they are.
+    """Begin a chapter (Chapter): check its parameters, seed, open its data, print what they are.
 
-    ``chapter``: a name in :data:`decoding_book.parameters.CHAPTERS`. ``namespace``: ``globals()`` of the notebook,
-    right after the cell of parameters. ``movies``: open the movies of the recordings too, and see that the first
-    weights of the networks can be had. Returns Chapter. Raises ParameterError: a parameter is unknown, missing, of the
-    wrong type or out of range; or movies of data that have none. Raises DataError: the data set is not here or not
-    usable, or the weights cannot be had.
+    ``namespace``: ``globals()`` of the notebook, right after the cell of parameters. ``movies``: open the movies of the
+    recordings too, and see that the first weights of the networks can be had. ParameterError: a parameter is unknown,
+    missing, of another type or out of range; or movies of data that have none. DataError: the data set is not here or
+    not usable, or the weights cannot be had.
     """
     known = schema_of(chapter).model_fields
     given = {name: namespace[name] for name in known if name in namespace}
@@ -180,13 +153,29 @@ def start(chapter, namespace, movies=False):
         movie_plan.require_movies(parameters.dataset)
     dataset = simulation.load_dataset(parameters.dataset, parameters.data_dir or None,
                                       **({"movies": True} if movies else {}))
-    dataset, movie_notes = (dataset, []) if not movies else movie_plan.open_movies(
-        dataset, folds_folder() / "movies")
-    _describe(dataset, movie_notes)
+    notes = []
+    if movies:
+        dataset, notes = movie_plan.open_movies(dataset, folds_folder() / "movies")
+    _describe(dataset, notes)
     if movies and (fetched := movie_plan.ensure_weights(parameters.weights)):
         _say("weights", fetched)
     _say("seed", str(parameters.seed))
     return Chapter(chapter, parameters, dataset)
+
+
+def _planned(experiment, n_folds, say, lines):
+    """The experiment on some of its folds, audited; prints the split and further lines."""
+    whole, experiment = len(experiment.split.folds), experiment.with_folds(n_folds)
+    experiment.audit()
+    if say:
+        split = experiment.split
+        folds = f"{whole} folds" if whole == len(split.folds) else f"{len(split.folds)} of {whole} folds"
+        _say("split", f"{split.regime}: {folds}, a claim {split.claim}, hash {split.hash()}, audit passed")
+        for label, text in lines:
+            _say(label, text)
+        for left_out, reason in split.skipped:
+            _say("skipped", f"{left_out}: {reason}")
+    return experiment
 
 
 def _one_hash(planned):
@@ -205,17 +194,16 @@ def _injected(namespace):
     return []
 
 
-def _describe(dataset, movie_notes=()):
+def _describe(dataset, movie_notes):
     kind = "SIMULATED, no animal was recorded" if dataset.simulated else "recorded"
     minutes = sum(r.duration_s for r in dataset.recordings) / 60
     n_rois = sorted({r.n_roi for r in dataset.recordings})
-    rois = f"{n_rois[0]}" if len(n_rois) == 1 else f"{n_rois[0]} to {n_rois[-1]}"
+    rois = " to ".join(dict.fromkeys((str(n_rois[0]), str(n_rois[-1]))))
     rates = "/".join(f"{rate:g}" for rate in sorted({r.rate_hz for r in dataset.recordings}))
-    movies = [*movie_plan.movies_of(dataset), *movie_notes]
     _say("data", f"{dataset.name} ({kind}), content {dataset.content_hash()}")
     _say("", f"{len(dataset.animals)} animals, {len(dataset.recordings)} recordings, {minutes:.0f} min at {rates} Hz, "
              f"{rois} ROIs")
-    for line in movies:
+    for line in (*movie_plan.movies_of(dataset), *movie_notes):
         _say("movies", line)
     for refusal in dataset.refused:
         _say("refused", f"{refusal.session}: {refusal.reason}")

@@ -5,22 +5,21 @@ numbers, the scores of result cards that answer it, and the order of values it a
 """
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import combinations, pairwise, product
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from calcium_decoding.data import published
 from calcium_decoding.errors import DataError
 
 # Differences of two means that are too small to call an order, and small enough to call two values level.
 UNDECIDED, LEVEL = 0.005, 0.01
-# Columns of mean, SD and n in the tables whose rows are summaries; in all others a row is one value.
-_SUMMARY = {"paper_reported": ("mean", "sd", "n"), "shap_roi_frame": ("mean_abs_shap", "sd_across_folds", "n_folds")}
+# Columns of mean and SD in the tables whose rows are summaries; in all others a row is one value.
+_SUMMARY = {"paper_reported": ("mean", "sd"), "shap_roi_frame": ("mean_abs_shap", "sd_across_folds")}
 _VALUE = {"rank_sum_check": "p_holm", "cutout_one_session": "importance", "roi_table": "mean_run_correlation",
           "shap_roi_by_fold": "sum_over_frames_mean_abs_shap"}
 
@@ -29,19 +28,17 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-@dataclass(frozen=True)
-class Published:
-    """A published number: one value, or a mean with its sample SD over ``n`` values."""
+class Published(NamedTuple):
+    """A published number: one value, or a mean with its sample SD."""
 
     value: float
     sd: float | None = None
-    n: int = 1
 
 
 class Theirs(_Strict):
     """What the study says: a statement in our words, rows of a published table by label, p-values by label.
 
-    ``where`` holds what all ``rows`` share. A row may ask for the smallest of its values by ``take: min``.
+    ``where`` holds what all ``rows`` share.
     """
 
     stated: str = ""
@@ -51,7 +48,7 @@ class Theirs(_Strict):
     p: dict[str, dict[str, Any]] = {}
 
     def values(self):
-        """The numbers of ``rows``: dict of label to :class:`Published`."""
+        """The numbers (Published) of ``rows`` by label."""
         return {label: look_up(self.table, self.where | row) for label, row in self.rows.items()}
 
     def p_values(self):
@@ -69,20 +66,16 @@ class ScoreName(_Strict):
 class Ours(_Strict):
     """Scores of one result card by label, such as the ``of`` ("mean") over its ``over`` ("folds", "ROIs").
 
-    ``chapter`` may name several chapters that can answer. ``how`` says what differs from the published protocol.
+    ``chapter`` may be a list of those that can answer, the first preferred. ``how`` says what differs from the
+    published protocol.
     """
 
-    chapter: str | list[str]
+    chapters: Annotated[list[str], BeforeValidator(lambda x: [x] if isinstance(x, str) else x)] = Field(alias="chapter")
     metric: str = "auc"
     of: str = "mean"
     over: str = "folds"
     scores: Annotated[dict[str, str | ScoreName], Field(min_length=1)]
     how: str = ""
-
-    @property
-    def chapters(self):
-        """The chapters that can answer, the first preferred."""
-        return [self.chapter] if isinstance(self.chapter, str) else self.chapter
 
     def names(self):
         """(model, metric) by label."""
@@ -116,10 +109,10 @@ class Claim(_Strict):
             raise ValueError(f"{self.where}: names neither scores of ours nor why it cannot be checked")
         if self.ours and not (self.direction or self.theirs.rows):
             raise ValueError(f"{self.where}: scores of ours, but no published value and no direction to compare with")
-        for side in (self.ours, self.sound):
-            unknown = [label for text in self.direction for label in labels(text) if side and label not in side.scores]
-            if unknown and (side is self.ours or not self.ours):
-                raise ValueError(f"{self.where}: direction names {unknown}, which are no labels of scores")
+        side = self.ours or self.sound
+        unknown = [label for text in self.direction for label in labels(text) if side and label not in side.scores]
+        if unknown:
+            raise ValueError(f"{self.where}: direction names {unknown}, which are no labels of scores")
         return self
 
 
@@ -143,8 +136,8 @@ class Disagreement(_Strict):
 class Study(_Strict):
     """One study.
 
-    ``dataset``: its own recordings by their name in ``data_manifest.yaml``; only on these can a claim be reproduced.
-    None: not public. ``animals``: how many animals its means rest on.
+    ``dataset``: its own recordings in ``data_manifest.yaml``, on which alone a claim can be reproduced; None: not
+    public. ``animals``: how many animals its means rest on.
     """
 
     title: str
@@ -165,10 +158,7 @@ class Claims(_Strict):
 
 @cache
 def load():
-    """The claims that come with the library.
-
-    Raises DataError: the file does not fit its schema.
-    """
+    """The claims that come with the library; DataError if the file does not fit its schema."""
     return parse((files("decoding_book") / "claims.yaml").read_text(encoding="utf-8"))
 
 
@@ -182,14 +172,13 @@ def parse(text):
 
 
 def look_up(name, where):
-    """A number in a published table.
+    """A number (Published) in a published table, from the value that each column has to have.
 
-    ``name``: a table; see :func:`calcium_decoding.data.published.names`. ``where``: column to value. Several rows that
-    match are summarised as mean and sample SD; with ``take: min`` the smallest is taken. Percentages become shares of
-    one. Raises DataError: no such table or column, no row that matches, or several summaries that match.
+    Several rows that match are summarised as mean and sample SD; with ``take: min`` the smallest is taken. Percentages
+    become shares of one. DataError: no such table or column, no row that matches, or several summaries that match.
     """
-    where = dict(where)
-    take = where.pop("take", "mean")
+    take = where.get("take", "mean")
+    where = {column: value for column, value in where.items() if column != "take"}
     try:
         rows = published.table(name)
         for column, value in where.items():
@@ -201,37 +190,34 @@ def look_up(name, where):
         raise DataError("claims.yaml", f"{len(rows)} rows of {name} with {where}, take: {take}",
                         "rows that match, one if they are summaries; take: mean or min", "mend the entry")
     if name in _SUMMARY:
-        mean, sd, n = rows[list(_SUMMARY[name])].iloc[0]
+        mean, sd = rows[list(_SUMMARY[name])].iloc[0]
         scale = 100 if "unit" in rows and rows["unit"].iloc[0] == "percent" else 1
-        return Published(float(mean) / scale, float(sd) / scale, int(n))
+        return Published(float(mean) / scale, float(sd) / scale)
     values = rows[_VALUE.get(name, "value")]
     if take == "min" or len(values) == 1:
         return Published(float(values.min()))
-    return Published(float(values.mean()), float(values.std(ddof=1)), len(values))
+    return Published(float(values.mean()), float(values.std(ddof=1)))
 
 
 def labels(direction):
     """Labels that a direction names, numbers left out."""
-    return [word for word in _words(direction, "[>~,]") if not _is_number(word)]
+    return [word for word in _words(direction, "[>~,]") if not re.fullmatch(r"-?\d+(\.\d+)?", word)]
 
 
 def holds(direction, values, error=None):
-    """Does an order hold?
+    """Does an order hold? "holds", "undecided" or "does not hold".
 
     ``direction``: ``"a, b > c > d"``: every value on one side above every one on the next. ``"a ~ b ~ c"``: all within
-    :data:`LEVEL`. ``values`` (dict of str to float): by label. A word that is a number stands for itself. ``error``:
-    standard error of the difference of two labels, or of one label from a number; 0 if left out. Returns {"holds",
-    "undecided", "does not hold"}: undecided: some difference that the order needs is no larger than :data:`UNDECIDED`,
-    or than its standard error, either way; or one between values that should be level is larger than :data:`LEVEL` but
-    not than its error.
+    :data:`LEVEL`. ``values``: by label; a word that is a number stands for itself. ``error``: standard error of the
+    difference of two labels, or of one label from a number; 0 if left out. Undecided: some difference that the order
+    needs is no larger than :data:`UNDECIDED`, or than its standard error, either way; or one between values that should
+    be level is larger than :data:`LEVEL` but not than its error.
     """
     error = error or (lambda a, b: 0.0)
 
-    def value(word):
-        return values[word] if word in values else float(word)
-
     def gap(a, b):
-        return value(a) - value(b)
+        first, second = (values[word] if word in values else float(word) for word in (a, b))
+        return first - second
 
     def above(a, b):
         least = max(UNDECIDED, error(a, b))
@@ -253,13 +239,8 @@ def all_hold(directions, values, error=None):
 
 
 def _weakest(answers):
-    found = set(answers)
-    return next(answer for answer in ("does not hold", "undecided", "holds") if answer in found)
+    return min(answers, key=("does not hold", "undecided", "holds").index)
 
 
 def _words(text, between):
     return [word.strip() for word in re.split(between, text)]
-
-
-def _is_number(word):
-    return re.fullmatch(r"-?\d+(\.\d+)?", word) is not None

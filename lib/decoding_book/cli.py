@@ -7,10 +7,7 @@ from calcium_decoding.errors import ParameterError
 
 
 def add_book(areas, place):
-    """Add ``calcium-decoding book`` to the command; an entry point, see :data:`calcium_decoding.cli.COMMANDS`.
-
-    ``areas``: argparse subparsers. ``place``: parent parser with ``--data-dir``.
-    """
+    """Add ``calcium-decoding book`` to the command; an entry point, see :data:`calcium_decoding.cli.COMMANDS`."""
     book = areas.add_parser("book", help="run chapters, build the book, remake the test references")
     commands = book.add_subparsers(required=True, metavar="run|build|pdf|reference|collect|parameters|ledger")
     profile = argparse.ArgumentParser(add_help=False)
@@ -21,30 +18,28 @@ def add_book(areas, place):
                             "cluster that $CALCIUM_DECODING_SCHEDULER names, else processes)")
     where.add_argument("--scheduler", metavar="ADDRESS",
                        help="of a running Dask scheduler, such as tcp://10.0.0.5:8786; with --executor dask")
-    command = commands.add_parser("run", parents=[place, profile, where], help="execute one chapter")
-    command.add_argument("chapter", help="such as 10_roi_rnn")
-    command.add_argument("--dataset", help="name in data_manifest.yaml")
-    command.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="overrides",
-                         help="set a parameter of the chapter; may be given more than once")
-    command.add_argument("--out", default="_build/runs", help="folder for the results (default: _build/runs)")
-    command.set_defaults(action=_run)
-    command = commands.add_parser("build", parents=[place, profile, where],
-                                  help="execute what changed and render the book")
-    command.set_defaults(action=_build)
-    command = commands.add_parser("pdf", help="print the rendered book into _build/book.pdf; needs Chromium")
-    command.set_defaults(action=_pdf)
-    command = commands.add_parser("reference", help="remake tests/reference for nbval")
-    command.add_argument("chapters", nargs="*", metavar="chapter", help="such as 10_roi_rnn (default: all)")
-    command.set_defaults(action=_reference)
-    command = commands.add_parser("collect", help="gather result cards of many runs into one CSV file")
-    command.add_argument("folders", nargs="+", metavar="folder", help="searched with all below, such as results")
-    command.add_argument("--out", default="scores.csv", help="the file to write (default: scores.csv)")
-    command.add_argument("--every", action="store_true", help="also medians and single folds, not only means")
-    command.set_defaults(action=_collect)
-    command = commands.add_parser("parameters", help="write book/parameters.md: every parameter of every chapter")
-    command.set_defaults(action=_parameters)
-    command = commands.add_parser("ledger", help="write book/reproduction.md from the stored result cards")
-    command.set_defaults(action=_ledger)
+
+    def command(name, action, parents=(), **options):
+        made = commands.add_parser(name, parents=parents, **options)
+        made.set_defaults(action=action)
+        return made
+
+    run = command("run", _run, [place, profile, where], help="execute one chapter")
+    run.add_argument("chapter", help="such as 10_roi_rnn")
+    run.add_argument("--dataset", help="name in data_manifest.yaml")
+    run.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="overrides",
+                     help="set a parameter of the chapter; may be given more than once")
+    run.add_argument("--out", default="_build/runs", help="folder for the results (default: _build/runs)")
+    command("build", _build, [place, profile, where], help="execute what changed and render the book")
+    command("pdf", _pdf, help="print the rendered book into _build/book.pdf; needs Chromium")
+    reference = command("reference", _reference, help="remake tests/reference for nbval")
+    reference.add_argument("chapters", nargs="*", metavar="chapter", help="such as 10_roi_rnn (default: all)")
+    collect = command("collect", _collect, help="gather result cards of many runs into one CSV file")
+    collect.add_argument("folders", nargs="+", metavar="folder", help="searched with all below, such as results")
+    collect.add_argument("--out", default="scores.csv", help="the file to write (default: scores.csv)")
+    collect.add_argument("--every", action="store_true", help="also medians and single folds, not only means")
+    command("parameters", _parameters, help="write book/parameters.md: every parameter of every chapter")
+    command("ledger", _ledger, help="write book/reproduction.md from the stored result cards")
 
 
 def _run(options):
@@ -54,8 +49,7 @@ def _run(options):
     overrides = {name: text if is_text(options.chapter, name) else _value(text) for name, text in options.overrides}
     paths = execute.run(options.chapter, options.profile, options.dataset, overrides, options.out, options.data_dir,
                         _scheduler(options))
-    for path in paths.values():
-        print(path)
+    print(*paths.values(), sep="\n")
 
 
 def _scheduler(options):

@@ -29,21 +29,17 @@ class ChapterError(CalciumDecodingError, RuntimeError):
     def __init__(self, text):
         Exception.__init__(self, text)
 
-    def __str__(self):
-        return self.args[0]
+    __str__ = RuntimeError.__str__
 
 
 def source_path(chapter):
-    """The percent notebook of a chapter.
-
-    Raises ParameterError: there is no such chapter.
-    """
+    """The percent notebook of a chapter; ParameterError if there is none."""
     schema_of(chapter)
     return catalog.project_root() / "book" / f"{chapter}.py"
 
 
 def profile_parameters(chapter, profile):
-    """Parameters that a profile sets: the content of ``book/params/<chapter>.<profile>.yaml``."""
+    """Parameters that a profile sets, in ``book/params/<chapter>.<profile>.yaml``."""
     if profile not in PROFILES:
         raise ParameterError("profile", repr(profile), f"one of {', '.join(PROFILES)}", "name one of these")
     path = catalog.project_root() / "book" / "params" / f"{chapter}.{profile}.yaml"
@@ -68,45 +64,41 @@ def defaults(chapter):
 
 
 def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs", data_dir=None, scheduler=None):
-    """Execute one chapter and leave ``<chapter>.ipynb``, ``.html`` and ``.card.json`` in a folder.
+    """Execute one chapter and leave ``<chapter>.ipynb``, ``.html`` and ``.card.json`` in the folder ``out``.
 
-    ``chapter``: such as ``"10_roi_rnn"``. ``profile``: {"smoke", "demo", "paper"}. ``dataset``: name in the manifest,
-    in place of the profile's. ``overrides``: further parameters by name. ``out``: folder for the three files.
-    ``data_dir``: folder of data sets. ``scheduler``: address of a Dask scheduler whose workers train the folds. Empty:
-    processes here, whatever the environment variable ``CALCIUM_DECODING_SCHEDULER`` says, which counts if this is left
-    out. Returns dict of str to Path: ``notebook``, ``html``, ``card``. Raises ParameterError: unknown chapter, profile
-    or parameter, or a value out of range: before anything runs. Raises ChapterError: a cell failed; the message is the
-    cell's error. Nothing is left in ``out`` from this run.
+    ``dataset``: name in the manifest, in place of the profile's. ``overrides``: further parameters by name.
+    ``scheduler``: address of a Dask scheduler whose workers train the folds. Empty: processes here, whatever the
+    environment variable ``CALCIUM_DECODING_SCHEDULER`` says, which counts if this is left out. Returns the three paths
+    as ``notebook``, ``html``, ``card``. ParameterError, before anything runs: unknown chapter, profile or parameter, or
+    a value out of range. ChapterError: a cell failed; the message is the cell's error, and nothing is left in ``out``.
     """
-    out = Path(out).resolve()
     parameters = merged_parameters(chapter, profile, dataset, overrides, data_dir)
+    from nbconvert import HTMLExporter
+
     from calcium_decoding.simulation import ensure  # seconds, which looking up a parameter need not take
 
     if ensure(parameters["dataset"]) is None:
         download.require(catalog.load_manifest().entry(parameters["dataset"]), parameters["data_dir"])
-    endings = {"notebook": "ipynb", "html": "html", "card": "card.json"}
-    paths = {kind: out / f"{chapter}.{ending}" for kind, ending in endings.items()}
+    paths = {kind: Path(out).resolve() / f"{chapter}.{ending}" for kind, ending in
+             (("notebook", "ipynb"), ("html", "html"), ("card", "card.json"))}
+    own = defaults(chapter)
+    changed = {name: value for name, value in parameters.items() if value != own[name]}
     with tempfile.TemporaryDirectory() as scratch:
-        own = defaults(chapter)
-        changed = {name: value for name, value in parameters.items() if value != own[name]}
         with environment({BATCH_VARIABLE: "1", SCHEDULER_VARIABLE: scheduler}):
             executed = _execute(notebook_of(chapter), changed | {"out_dir": scratch}, Path(scratch))
         _tidy(executed)
         card = ResultCard.load(Path(scratch) / paths["card"].name)
         write_notebook(executed, paths["notebook"])
-        write_text(paths["html"], _html(executed))
+        write_text(paths["html"], HTMLExporter(template_name="lab").from_notebook_node(executed)[0])
         card.save(paths["card"])
     return paths
 
 
 def merged_parameters(chapter, profile, dataset=None, overrides=None, data_dir=None):
     """All parameters of a run, checked: the chapter's defaults, the profile's, then what the user typed."""
-    typed = dict(overrides or {})
-    if dataset is not None:
-        typed["dataset"] = dataset
-    if data_dir is not None:
-        typed["data_dir"] = str(Path(data_dir).resolve())
-    merged = defaults(chapter) | profile_parameters(chapter, profile) | typed
+    named = {} if dataset is None else {"dataset": dataset}
+    named |= {} if data_dir is None else {"data_dir": str(Path(data_dir).resolve())}
+    merged = defaults(chapter) | profile_parameters(chapter, profile) | (overrides or {}) | named
     merged = validate(chapter, merged).model_dump()
     entry = catalog.load_manifest().entry(merged["dataset"])
     if entry.kind == "weights":
@@ -125,11 +117,10 @@ def _execute(notebook, parameters, scratch):
     if os.environ.get(catalog.DATA_VARIABLE):  # the kernel works in another folder: a relative path would mislead
         os.environ[catalog.DATA_VARIABLE] = str(catalog.data_dir().resolve())
     try:
-        # papermill passes on what the kernel writes to standard error: the progress bars of the chapter.
+        # papermill passes on what the kernel writes to standard error: the progress bars of the chapter. The kernel's
+        # own log helps nobody here; what fails in a cell comes as an exception all the same.
         papermill.execute_notebook(source, target, parameters, kernel_name="python3", progress_bar=False,
                                    stderr_file=sys.stderr, cwd=catalog.project_root(),
-                                   # Its own log (an unencrypted loopback port, an interrupt) helps nobody here; what
-                                   # fails in a cell comes as an exception all the same.
                                    extra_arguments=["--IPKernelApp.log_level=CRITICAL"])
     except papermill.PapermillExecutionError as error:
         raise ChapterError(f"code cell {error.exec_count} stopped with {error.ename}: {error.evalue}") from None
@@ -139,17 +130,13 @@ def _execute(notebook, parameters, scratch):
 @contextlib.contextmanager
 def environment(values):
     """Environment variables for kernels, as they were again afterwards; one that is None is left alone."""
-    values = {name: value for name, value in values.items() if value is not None}
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+    before = dict(os.environ)
+    os.environ.update({name: value for name, value in values.items() if value is not None})
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _tidy(notebook):
@@ -176,9 +163,3 @@ def write_notebook(notebook, path):
 
     with whole_file(path) as temporary:
         nbformat.write(notebook, temporary)
-
-
-def _html(notebook):
-    from nbconvert import HTMLExporter
-
-    return HTMLExporter(template_name="lab").from_notebook_node(notebook)[0]

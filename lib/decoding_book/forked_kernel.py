@@ -7,10 +7,9 @@ import atexit
 import gc
 import multiprocessing
 import os
-import signal
+import pkgutil
 import sys
 import threading
-from pathlib import Path
 
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
@@ -31,12 +30,10 @@ def use():
 
 def _imported():
     """Names of what is imported before a fork: the kernel, and every module of the library."""
-    folders = [Path(package.__file__).parent for package in (calcium_decoding, decoding_book)]
-    paths = [path.relative_to(folder.parent).with_suffix("") for folder in folders
-             for path in sorted(folder.rglob("*.py"))]
+    ours = [module.name for package in (calcium_decoding, decoding_book)
+            for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
     # Of PyTorch itself the part that its optimisers import at their first step.
-    return ["ipykernel.kernelapp", "torch._dynamo", *(".".join(path.parts).removesuffix(".__init__") for path in paths
-                                     if path.stem != "__main__")]
+    return ["ipykernel.kernelapp", "torch._dynamo", *ours]
 
 
 class ForkedProvisioner(LocalProvisioner):
@@ -60,6 +57,7 @@ class _Forked:
 
     def __init__(self, process):
         self._process = process
+        self.terminate, self.kill = process.terminate, process.kill
 
     def poll(self):
         return self._process.exitcode
@@ -71,12 +69,6 @@ class _Forked:
     def send_signal(self, signum):
         if self.poll() is None:
             os.kill(self._process.pid, signum)
-
-    def terminate(self):
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self):
-        self.send_signal(signal.SIGKILL)
 
 
 def _run(arguments, environment, folder):

@@ -1,22 +1,15 @@
 """Parameters of the chapters: type, unit, range."""
 
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from calcium_decoding.models.names import (
-    EXPLAINED,
-    FOOTSTEP_MODELS,
-    FOOTSTEP_NETWORKS,
-    FOOTSTEP_SIZES,
-    IMAGE_MODELS,
-    MODELS,
-    OUTPUTS,
-    SPEED_MODELS,
-    WEIGHTS,
-)
+from calcium_decoding.models import names
 from calcium_decoding.preprocessing.recipes import RECIPES
 
 # calcium_decoding.splits.build, which says what each is
 REGIMES = "animal_pairs", "leave_one_session_out", "last_part", "blocked", "nested_animals", "random_windows"
+DEVICES = "cpu", "cuda", "auto"
 
 # decoding_book.chapters.map_tests: of each world, the component whose share of a ROI's variance is the truth. What the
 # camera sees of blood is largest where blood absorbs most, of movement where the image is steep: edges, vessels.
@@ -24,17 +17,34 @@ TRUTH_OF = {"single_area": "driven", "haemodynamics_only": "blood", "motion_arte
             "lead": "driven", "lag": "driven"}
 
 
-def _listed(names):
-    return ", ".join(names)
+def _range(description, low, high):
+    return Field(description=description, ge=low, le=high)
 
 
-def _one(names):
-    return f"^({'|'.join(names)})$"
+def _text(description, pattern, allowed, or_none=False):
+    """Text; ``allowed`` says in words what the pattern does."""
+    pattern, allowed = (f"({pattern})?", f"{allowed}, or empty") if or_none else (pattern, allowed)
+    return Field(description=description, pattern=f"^{pattern}$", json_schema_extra={"allowed": allowed})
 
 
-def _some(names, or_none=False):
-    one = f"({'|'.join(names)})"
-    return f"^({one}(,{one})*)?$" if or_none else f"^{one}(,{one})*$"
+def _one(description, choices, or_none=False):
+    return _text(description, f"({'|'.join(choices)})", _listed(choices), or_none)
+
+
+def _list(description, one, words, or_none=False):
+    return _text(description, f"{one}(,{one})*", f"{words}, comma between", or_none)
+
+
+def _some(description, choices, or_none=False):
+    return _list(description, f"({'|'.join(choices)})", f"one or more of {_listed(choices)}", or_none)
+
+
+def _numbers(description):
+    return _list(description, r"\d+(\.\d+)?", "numbers")
+
+
+def _listed(choices):
+    return ", ".join(f"`{choice}`" for choice in choices)
 
 
 class Parameters(BaseModel):
@@ -48,293 +58,243 @@ class Parameters(BaseModel):
     seed: int = Field(description="seed of everything random", ge=0, lt=2**32)
 
 
-class DataTour(Parameters):
-    """01_data_tour"""
+class Windows(Parameters):
+    """Parameters of every chapter that makes windows over ROI traces."""
 
+    baseline_frames: int = _range("length of the moving baseline, frames", 2, 100_000)
+    past_frames: int = _range("frames of a window before the labelled one", 0, 300)
+    future_frames: int = _range("frames of a window after the labelled one", 0, 300)
+
+
+class Folds(Parameters):
+    """Parameters of every chapter that makes folds."""
+
+    n_blocks: int = _range("blocks of a recording in the blocked split", 3, 20)
+    jobs: int = _range("folds at a time; 0: one a processor", 0, 1024)
+
+
+class DataTour(Parameters):
     example: int = Field(description="which recording to show, counted from 0", ge=0)
     show_s: float = Field(description="length of the stretch shown, s", gt=0, le=3600)
 
 
-class SplitsAndLeakage(Parameters):
-    """02_splits_and_leakage"""
-
-    draws: int = Field(description="data sets without any relation", ge=1, le=100)
-    unrelated_frames: int = Field(description="frames of each of them", ge=1000, le=100_000)
-    trees: int = Field(description="trees of the random forest, which is slow; 0: no forest", ge=0, le=1000)
-    recipe: str = Field(description=f"preprocessing of every regime: {_listed(RECIPES)}", pattern=_one(RECIPES))
-    candidates: str = Field(description="preprocessing among which inner animals choose, comma between",
-                            pattern=_some(RECIPES))
-    baseline_frames: int = Field(description="length of the moving baseline, frames", ge=2, le=100_000)
-    past_frames: int = Field(description="frames of a window before the labelled one", ge=0, le=300)
-    future_frames: int = Field(description="frames of a window after the labelled one", ge=0, le=300)
-    models: str = Field(description=f"decoders, comma between: {_listed(MODELS)}", pattern=_some(MODELS))
-    n_blocks: int = Field(description="blocks of a recording in the blocked split", ge=3, le=20)
-    embargo_times: float = Field(description="embargo between blocks, autocorrelation times of running", ge=0, le=100)
-    jobs: int = Field(description="folds at a time; 0: one a processor", ge=0, le=1024)
+class SplitsAndLeakage(Windows, Folds):
+    draws: int = _range("data sets without any relation", 1, 100)
+    unrelated_frames: int = _range("frames of each of them", 1000, 100_000)
+    trees: int = _range("trees of the random forest, which is slow; 0: no forest", 0, 1000)
+    recipe: str = _one("preprocessing of every regime", RECIPES)
+    candidates: str = _some("preprocessing among which inner animals choose", RECIPES)
+    models: str = _some("decoders", names.MODELS)
+    embargo_times: float = _range("embargo between blocks, autocorrelation times of running", 0, 100)
 
 
 class ChanceAndNulls(Parameters):
-    """03_chance_and_nulls"""
-
-    example_sessions: int = Field(description="sessions of the example animal", ge=4, le=30)
-    example_frames: int = Field(description="frames of each of them", ge=600, le=100_000)
-    recipe: str = Field(description=f"preprocessing, applied to whole recordings: {_listed(RECIPES)}",
-                        pattern=_one(RECIPES))
-    baseline_frames: int = Field(description="length of the moving baseline, frames", ge=2, le=100_000)
-    draws: int = Field(description="draws of each null", ge=19, le=100_000)
-    jobs: int = Field(description="threads; 0: one a processor", ge=0, le=1024)
+    example_sessions: int = _range("sessions of the example animal", 4, 30)
+    example_frames: int = _range("frames of each of them", 600, 100_000)
+    recipe: str = _one("preprocessing, applied to whole recordings", RECIPES)
+    baseline_frames: int = _range("length of the moving baseline, frames", 2, 100_000)
+    draws: int = _range("draws of each null", 19, 100_000)
+    jobs: int = _range("threads; 0: one a processor", 0, 1024)
 
 
-class Testing(Parameters):
+class Testing(Folds):
     """Parameters of every chapter that splits data and trains on them."""
 
-    regime: str = Field(description=f"split: auto (as the data set suggests), {_listed(REGIMES)}",
-                        pattern=f"^(auto|{'|'.join(REGIMES)})$")
-    n_blocks: int = Field(description="blocks of a recording in the blocked split", ge=3, le=20)
-    device: str = Field(description="cpu, cuda, or auto", pattern="^(cpu|cuda|auto)$")
-    jobs: int = Field(description="folds at a time; 0: one a processor", ge=0, le=1024)
+    regime: str = _one("split, auto: as the data set suggests", ("auto", *REGIMES))
+    device: str = _one("cpu, cuda, or auto", DEVICES)
 
 
-class Traces(Testing):
+class Traces(Windows, Testing):
     """Parameters of every chapter that decodes ROI traces."""
 
-    recipe: str = Field(description=f"preprocessing: auto (as the split allows), {_listed(RECIPES)}",
-                        pattern=f"^(auto|{'|'.join(RECIPES)})$")
-    baseline_frames: int = Field(description="length of the moving baseline, frames", ge=2, le=100_000)
-    past_frames: int = Field(description="frames of a window before the labelled one", ge=0, le=300)
-    future_frames: int = Field(description="frames of a window after the labelled one", ge=0, le=300)
+    recipe: str = _one("preprocessing, auto: as the split allows", ("auto", *RECIPES))
 
 
 class Training(Traces):
     """Parameters of every chapter that trains networks on ROI traces."""
 
-    train_every: int = Field(description="train on one window in so many; 1: all", ge=1, le=1000)
-    epochs: int = Field(description="epochs over the training windows", ge=1, le=1000)
-    min_updates: int = Field(description="pass more often until so many steps were taken", ge=0, le=100_000)
-    batch_size: int = Field(description="windows a step", ge=1, le=100_000)
+    train_every: int = _range("train on one window in so many; 1: all", 1, 1000)
+    epochs: int = _range("epochs over the training windows", 1, 1000)
+    min_updates: int = _range("pass more often until so many steps were taken", 0, 100_000)
+    batch_size: int = _range("windows a step", 1, 100_000)
     learning_rate: float = Field(description="step size of Adam", gt=0, le=1)
 
 
-class Decoding(Training):
-    """Parameters of every chapter that compares decoders."""
+class Events(Training):
+    """Parameters of every chapter that decodes what the animal does."""
 
-    models: str = Field(description=f"decoders, comma between: {_listed(MODELS)}", pattern=_some(MODELS))
-
-
-class SimulatedTruth(Decoding):
-    """04_simulated_truth"""
-
-    animal: int = Field(description="whose session is taken apart, counted from 1", ge=1, le=5)
-    raw_folds: int = Field(description="folds decoded without baseline, spread evenly; 0: all", ge=0, le=10_000)
+    DECODES: ClassVar = ("binary",)
+    target: str = Field(description="behaviour that is decoded: 0 and 1", min_length=1)
 
 
-class RoiRnn(Decoding):
-    """10_roi_rnn"""
-
-    folds: int = Field(description="folds of the main comparison, spread evenly; 0: all", ge=0, le=10_000)
-    networks: str = Field(description=f"decoders on some folds: none if empty, of {_listed(MODELS)}",
-                          pattern=_some(MODELS, or_none=True))
-    filters: str = Field(description="lengths of the baseline on some folds, frames; none if empty",
-                         pattern=r"^(\d{1,5}(,\d{1,5})*)?$")
-    filter_model: str = Field(description=f"decoder for which filters are compared: {_listed(MODELS)}",
-                              pattern=_one(MODELS))
-    sweep_folds: int = Field(description="folds of networks and filters, spread evenly; 0: all", ge=0, le=10_000)
-    null_models: str = Field(description="decoders refitted on permuted sessions; empty: none",
-                             pattern=_some(MODELS, or_none=True))
-    null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
+class SimulatedTruth(Training):
+    models: str = _some("decoders", names.MODELS)
+    animal: int = _range("whose session is taken apart, counted from 1", 1, 5)
+    raw_folds: int = _range("folds decoded without baseline, spread evenly; 0: all", 0, 10_000)
 
 
-class WindowsAndLags(Training):
-    """11_windows_and_lags"""
-
-    model: str = Field(description=f"decoder of windows: {_listed(MODELS)}", pattern=_one(MODELS))
-    half_lengths: str = Field(description="half lengths of windows, frames, comma between",
-                              pattern=r"^\d{1,3}(,\d{1,3})*$")
-    shifts: str = Field(description="label shifts, frames, comma between, 0 among them",
-                        pattern=r"^(-?\d{1,3},)*0(,-?\d{1,3})*$")
-    sweep_folds: int = Field(description="folds of each condition, spread evenly; 0: all", ge=0, le=10_000)
-
-
-class Regions(Training):
-    """12_regions"""
-
-    model: str = Field(description=f"decoder of every set of ROIs: {_listed(MODELS)}", pattern=_one(MODELS))
-    sweep_folds: int = Field(description="folds of every set of ROIs, spread evenly; 0: all", ge=0, le=10_000)
-    null_models: str = Field(description="decoder refitted on permuted sessions; empty: none",
-                             pattern=f"^({'|'.join(MODELS)})?$")
-    null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
+class RoiRnn(Events):
+    DECODES: ClassVar = ("binary", "classes")
+    target: str = Field(description="behaviour that is decoded: 0 and 1, or a number a class", min_length=1)
+    models: str = _some("decoders", names.MODELS)
+    folds: int = _range("folds of the main comparison, spread evenly; 0: all", 0, 10_000)
+    networks: str = _some("decoders on some folds, none if empty", names.MODELS, or_none=True)
+    filters: str = _list("lengths of the baseline on some folds, frames; none if empty", r"\d{1,5}",
+                         "whole numbers of at most 5 digits", or_none=True)
+    filter_model: str = _one("decoder for which filters are compared", names.MODELS)
+    sweep_folds: int = _range("folds of networks and filters, spread evenly; 0: all", 0, 10_000)
+    null_models: str = _some("decoders refitted on permuted sessions; empty: none", names.MODELS, or_none=True)
+    null_folds: int = _range("folds the null is refitted on, spread evenly; 0: all", 0, 10_000)
 
 
-class Shap(Training):
+class WindowsAndLags(Events):
+    past_frames: int = _range("frames of a window before the labelled one", 1, 300)
+    future_frames: int = _range("frames of a window after the labelled one", 1, 300)
+    model: str = _one("decoder of windows", names.MODELS)
+    half_lengths: str = _list("half lengths of windows, frames", r"\d{1,3}", "whole numbers of at most 3 digits")
+    shifts: str = _text("label shifts, frames, 0 among them", r"(-?\d{1,3},)*0(,-?\d{1,3})*",
+                        "whole numbers of at most 3 digits, also negative ones, 0 among them, comma between")
+    sweep_folds: int = _range("folds of each condition, spread evenly; 0: all", 0, 10_000)
+
+
+class Regions(Events):
+    model: str = _one("decoder of every set of ROIs", names.MODELS)
+    sweep_folds: int = _range("folds of every set of ROIs, spread evenly; 0: all", 0, 10_000)
+    null_models: str = _one("decoder refitted on permuted sessions; empty: none", names.MODELS, or_none=True)
+    null_folds: int = _range("folds the null is refitted on, spread evenly; 0: all", 0, 10_000)
+
+
+class Explaining(Events):
+    """Parameters of every chapter that asks what a decoder uses."""
+
+    model: str = _one("decoder to explain", names.EXPLAINED)
+    output: str = _one("output to explain", names.OUTPUTS)
+    explained: int = _range("test windows to explain in each fold, spread evenly; 0: all", 0, 10_000_000)
+    background: int = _range("test windows they are compared with, drawn by the seed", 1, 100_000)
+    folds: int = _range("folds, spread evenly; 0: all", 0, 10_000)
+    null_folds: int = _range("folds the null is refitted on, spread evenly; 0: all", 0, 10_000)
+
+
+class Shap(Explaining):
     """23_shap"""
 
-    model: str = Field(description=f"decoder to explain: {_listed(EXPLAINED)}", pattern=_one(EXPLAINED))
-    output: str = Field(description=f"output to explain: {_listed(OUTPUTS)}", pattern=_one(OUTPUTS))
-    explained: int = Field(description="test windows to explain in each fold, spread evenly; 0: all", ge=0,
-                           le=10_000_000)
-    background: int = Field(description="test windows they are compared with, drawn by the seed", ge=1, le=100_000)
-    folds: int = Field(description="folds, spread evenly; 0: all", ge=0, le=10_000)
-    null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
 
-
-_WORLDS = "|".join(TRUTH_OF)
-
-
-class MapTests(Training):
-    """24_do_the_maps_mean_anything"""
-
-    model: str = Field(description=f"decoder to explain: {_listed(EXPLAINED)}", pattern=_one(EXPLAINED))
-    output: str = Field(description=f"output to explain: {_listed(OUTPUTS)}", pattern=_one(OUTPUTS))
-    explained: int = Field(description="test windows to explain in each fold, spread evenly", ge=1, le=100_000)
-    background: int = Field(description="test windows they are compared with, drawn by the seed", ge=1, le=100_000)
-    folds: int = Field(description="folds, spread evenly; 0: all", ge=0, le=10_000)
-    null_folds: int = Field(description="folds the null is refitted on, of those above; 0: all", ge=0, le=10_000)
-    repeats: int = Field(description="folds done again: with another validation animal, from other initial weights, "
-                                     "time-reversed", ge=1, le=10_000)
-    random_maps: int = Field(description="random maps for the curves of each method, none of which are drawn at 0",
-                             ge=0, le=1000)
-    worlds: str = Field(description=f"worlds, comma between; none if empty: {_listed(TRUTH_OF)}",
-                        pattern=f"^(({_WORLDS})(,({_WORLDS}))*)?$")
-    world_frames: int = Field(description="frames of each of nine sessions of a world", ge=600, le=100_000)
-
-
-_SPEED = "|".join(SPEED_MODELS)
-_SMOOTHING = r"(none|(moving_mean|causal)_[1-9]\d{0,3})"
+class MapTests(Explaining):
+    explained: int = _range("test windows to explain in each fold, spread evenly", 1, 100_000)
+    null_folds: int = _range("folds the null is refitted on, of those above; 0: all", 0, 10_000)
+    repeats: int = _range("folds done again: with another validation animal, from other initial weights, time-reversed",
+                          1, 10_000)
+    random_maps: int = _range("random maps for the curves of each method, none of which are drawn at 0", 0, 1000)
+    worlds: str = _some("worlds, none if empty", TRUTH_OF, or_none=True)
+    world_frames: int = _range("frames of each of nine sessions of a world", 600, 100_000)
 
 
 class SpeedRegression(Training):
-    """30_speed_regression"""
-
     target: str = Field(description="what is decoded: speed, or the name of a behaviour", min_length=1)
-    smoothings: str = Field(description="smoothings of the speed, comma between: the first for all but one section; "
-                                        "none, moving_mean_30, causal_30, or other numbers of frames",
-                            pattern=f"^{_SMOOTHING}(,{_SMOOTHING})*$")
-    models: str = Field(description="decoders, comma between; the first for intervals, the second for areas and "
-                                    f"smoothings; {', '.join(SPEED_MODELS)}",
-                        pattern=f"^({_SPEED})(,({_SPEED}))*$")
-    folds: int = Field(description="folds of every comparison, spread evenly; 0: all", ge=0, le=10_000)
+    smoothings: str = _list("smoothings of the speed, the first for all but one section",
+                            r"(none|(moving_mean|causal)_[1-9]\d{0,3})",
+                            "none, moving_mean_30, causal_30, or other numbers of frames of at most 4 digits")
+    models: str = _some("decoders, the first for intervals, the second for areas and smoothings", names.SPEED_MODELS)
+    folds: int = _range("folds of every comparison, spread evenly; 0: all", 0, 10_000)
 
 
 class Images(Testing):
     """Parameters of every chapter that decodes from movies."""
 
-    weights: str = Field(description=f"initial weights of the CNN: {_listed(WEIGHTS)}", pattern=_one(WEIGHTS))
-    bin_px: int = Field(description="pixels a side that are averaged; 1: the movie as it is", ge=1, le=64)
+    weights: str = _one("initial weights of the CNN", names.WEIGHTS)
+    bin_px: int = _range("pixels a side that are averaged; 1: the movie as it is", 1, 64)
     norm_momentum: float = Field(description="weight of a step in running statistics of batch norms", gt=0, le=1)
-    cnn_every: int = Field(description="train and validate on one image in so many", ge=1, le=1000)
-    cnn_epochs: int = Field(description="epochs over the training images", ge=1, le=1000)
-    cnn_batch: int = Field(description="images a step", ge=1, le=100_000)
+    cnn_every: int = _range("train and validate on one image in so many", 1, 1000)
+    cnn_epochs: int = _range("epochs over the training images", 1, 1000)
+    cnn_batch: int = _range("images a step", 1, 100_000)
     cnn_rate: float = Field(description="highest learning rate on images", gt=0, le=1)
-    folds: int = Field(description="folds of every comparison, spread evenly; 0: all", ge=0, le=10_000)
-    null_folds: int = Field(description="folds the null is refitted on, spread evenly; 0: all", ge=0, le=10_000)
+    folds: int = _range("folds of every comparison, spread evenly; 0: all", 0, 10_000)
+    null_folds: int = _range("folds the null is refitted on, spread evenly; 0: all", 0, 10_000)
 
 
 class Cnn(Images, Traces):
     """20_cnn"""
 
 
-_SEQUENCES = "|".join(name for name in IMAGE_MODELS if name != "cnn")
-
-
 class Sequences(Images):
     """Parameters of every chapter that trains recurrent networks on the features of images."""
 
-    images_each_side: int = Field(description="images before and after the labelled one in a window", ge=0, le=300)
+    images_each_side: int = _range("images before and after the labelled one in a window", 0, 300)
     frozen: bool = Field(description="leave the network on images as it is under recurrent ones")
-    rnn_every: int = Field(description="train and validate on one window in so many", ge=1, le=1000)
-    rnn_epochs: int = Field(description="epochs over the training windows", ge=1, le=1000)
-    rnn_batch: int = Field(description="windows a step", ge=1, le=100_000)
+    rnn_every: int = _range("train and validate on one window in so many", 1, 1000)
+    rnn_epochs: int = _range("epochs over the training windows", 1, 1000)
+    rnn_batch: int = _range("windows a step", 1, 100_000)
     rnn_rate: float = Field(description="highest learning rate on windows", gt=0, le=1)
-    consecutive: int = Field(description="windows in a row that share images; 1: any windows", ge=1, le=100_000)
+    consecutive: int = _range("windows in a row that share images; 1: any windows", 1, 100_000)
 
 
 class CnnRnn(Sequences):
-    """21_cnn_rnn"""
-
-    networks: str = Field(description="recurrent networks on images, comma between, the first for all sections; "
-                                      f"{_SEQUENCES.replace('|', ', ')}",
-                          pattern=f"^({_SEQUENCES})(,({_SEQUENCES}))*$")
-    windows: str = Field(description="images each side in the sweep, comma between", pattern=r"^\d{1,3}(,\d{1,3})*$")
+    networks: str = _some("recurrent networks on images, the first for all sections",
+                          [name for name in names.IMAGE_MODELS if name != "cnn"])
+    windows: str = _list("images each side in the sweep", r"\d{1,3}", "whole numbers of at most 3 digits")
     frozen: bool = Field(description="leave the network on images as it is in networks and sweep")
-    other_folds: int = Field(description="folds of the first network trained the other way; 0: all", ge=0, le=10_000)
+    other_folds: int = _range("folds of the first network trained the other way; 0: all", 0, 10_000)
 
 
 class CutOut(Sequences):
-    """22_cut_out"""
-
-    model: str = Field(description=f"decoder of images: {_listed(IMAGE_MODELS)}", pattern=_one(IMAGE_MODELS))
-    test_every: int = Field(description="test on one window in so many; 1: all", ge=1, le=1000)
-    disc_folds: int = Field(description="folds in which discs are occluded too, spread evenly; 0: all", ge=0, le=10_000)
+    model: str = _one("decoder of images", names.IMAGE_MODELS)
+    test_every: int = _range("test on one window in so many; 1: all", 1, 1000)
+    disc_folds: int = _range("folds in which discs are occluded too, spread evenly; 0: all", 0, 10_000)
 
 
-_FOOTSTEPS, _FEET_NETWORKS = "|".join(FOOTSTEP_MODELS), "|".join(FOOTSTEP_NETWORKS)
-_NUMBERS = r"\d+(\.\d+)?(,\d+(\.\d+)?)*"
+class Footsteps(Parameters):
+    """Parameters of both chapters that decode footsteps."""
 
-
-class BilateralM1(Parameters):
-    """40_bilateral_m1"""
-
-    animals: int = Field(description="animals that are used; 0: all", ge=0, le=1000)
-    sessions: int = Field(description="sessions of each animal that are used; 0: all", ge=0, le=1000)
-    cells: int = Field(description="cells of each animal that are used, drawn at random; 0: all", ge=0, le=100_000)
-    size: str = Field(description=f"size of the networks: {_listed(FOOTSTEP_SIZES)}", pattern=_one(FOOTSTEP_SIZES))
-    window_frames: int = Field(description="frames of a window, the last of which is decoded", ge=1, le=300)
-    lstm_frames: int = Field(description="frames of a window of the LSTM", ge=1, le=300)
-    models: str = Field(description=f"decoders, hybrid first, comma between; {_listed(FOOTSTEP_MODELS)}",
-                        pattern=f"^hybrid(,({_FOOTSTEPS}))*$")
-    ablations: str = Field(description="ablated networks; empty: none; trained with the first seed only",
-                           pattern=f"^(({_FEET_NETWORKS})(,({_FEET_NETWORKS}))*)?$")
-    places: int = Field(description="places that the test block can have in a recording", ge=2, le=20)
-    blocks: int = Field(description="places of the test block that are used, spread evenly", ge=1, le=20)
-    seeds: int = Field(description="times that a network is trained", ge=1, le=100)
-    epochs: int = Field(description="epochs over the training windows at most", ge=1, le=1000)
-    patience: int = Field(description="epochs without a better validation loss until training stops", ge=1, le=1000)
-    batch_size: int = Field(description="windows a step", ge=2, le=100_000)
+    size: str = _one("size of the networks", names.FOOTSTEP_SIZES)
+    window_frames: int = _range("frames of a window, the last of which is decoded", 1, 300)
+    epochs: int = _range("epochs over the training windows at most", 1, 1000)
+    batch_size: int = _range("windows a step", 2, 100_000)
     learning_rate: float = Field(description="highest step size of AdamW", gt=0, le=1)
-    every_frames: int = Field(description="train on one window in so many", ge=1, le=1000)
-    mixup: float = Field(description="alpha of mixup; 0: none", ge=0, le=10)
+    device: str = _one("cpu, cuda, or auto", DEVICES)
+    jobs: int = _range("folds at a time; 0: one a processor", 0, 1024)
+
+
+class BilateralM1(Footsteps):
+    jobs: int = _range("trainings at a time; 0: one a processor", 0, 1024)
+    animals: int = _range("animals that are used; 0: all", 0, 1000)
+    sessions: int = _range("sessions of each animal that are used; 0: all", 0, 1000)
+    cells: int = _range("cells of each animal that are used, drawn at random; 0: all", 0, 100_000)
+    lstm_frames: int = _range("frames of a window of the LSTM", 1, 300)
+    models: str = _text("decoders, hybrid first", f"hybrid(,({'|'.join(names.FOOTSTEP_MODELS)}))*",
+                        f"hybrid, then none or more of {', '.join(names.FOOTSTEP_MODELS)}, comma between")
+    ablations: str = _some("ablated networks; empty: none; trained with the first seed only", names.FOOTSTEP_NETWORKS,
+                           or_none=True)
+    places: int = _range("places that the test block can have in a recording", 2, 20)
+    blocks: int = _range("places of the test block that are used, spread evenly", 1, 20)
+    seeds: int = _range("times that a network is trained", 1, 100)
+    patience: int = _range("epochs without a better validation loss until training stops", 1, 1000)
+    every_frames: int = _range("train on one window in so many", 1, 1000)
+    mixup: float = _range("alpha of mixup; 0: none", 0, 10)
     activity: bool = Field(description="train the published head of activity too")
-    snrs: str = Field(description="signal-to-noise ratios to simulate anew, comma between", pattern=f"^{_NUMBERS}$")
-    noises: str = Field(description="noise added to recorded data, SD of the cell, comma between",
-                        pattern=f"^{_NUMBERS}$")
-    cell_counts: str = Field(description="cells in the sweep, comma between", pattern=r"^[1-9]\d*(,[1-9]\d*)*$")
-    training_shares: str = Field(description="shares of the training frames in the sweep, comma between",
-                                 pattern=f"^{_NUMBERS}$")
-    sweep_models: str = Field(description="decoders in the sweeps, comma between",
-                              pattern=f"^({_FOOTSTEPS})(,({_FOOTSTEPS}))*$")
-    sweep_animals: int = Field(description="animals in the sweeps; 0: all", ge=0, le=1000)
-    minutes: str = Field(description="labelled minutes of a new animal; 0: all", pattern=f"^{_NUMBERS}$")
-    read_in_width: int = Field(description="channels of an animal's read-in", ge=2, le=1000)
-    null_model: str = Field(description="decoder refitted on shifted behaviour; empty: none",
-                            pattern=f"^({_FOOTSTEPS})?$")
-    device: str = Field(description="cpu, cuda, or auto", pattern="^(cpu|cuda|auto)$")
-    jobs: int = Field(description="trainings at a time; 0: one a processor", ge=0, le=1024)
+    snrs: str = _numbers("signal-to-noise ratios to simulate anew")
+    noises: str = _numbers("noise added to recorded data, SD of the cell")
+    cell_counts: str = _list("cells in the sweep", r"[1-9]\d*", "whole numbers above 0")
+    training_shares: str = _numbers("shares of the training frames in the sweep")
+    sweep_models: str = _some("decoders in the sweeps", names.FOOTSTEP_MODELS)
+    sweep_animals: int = _range("animals in the sweeps; 0: all", 0, 1000)
+    minutes: str = _numbers("labelled minutes of a new animal; 0: all")
+    read_in_width: int = _range("channels of an animal's read-in", 2, 1000)
+    null_model: str = _one("decoder refitted on shifted behaviour; empty: none", names.FOOTSTEP_MODELS, or_none=True)
 
 
-class M1SplitAudit(Parameters):
-    """41_m1_split_audit"""
-
-    window_frames: int = Field(description="frames of a window, the last of which is decoded", ge=1, le=300)
-    within: int = Field(description="recordings for splits within a recording, spread evenly; 0: all", ge=0, le=1000)
-    places: int = Field(description="places of the test block in a recording", ge=1, le=20)
-    components: int = Field(description="principal components that quick decoders see", ge=1, le=1000)
-    networks: str = Field(description="networks under both splits, comma between",
-                          pattern=f"^({_FEET_NETWORKS})(,({_FEET_NETWORKS}))*$")
-    size: str = Field(description=f"size of the hybrid network: {_listed(FOOTSTEP_SIZES)}",
-                      pattern=_one(FOOTSTEP_SIZES))
-    network_places: int = Field(description="places of the test block for networks", ge=1, le=20)
-    epochs: int = Field(description="epochs over the training windows at most", ge=1, le=1000)
-    batch_size: int = Field(description="windows a step", ge=2, le=100_000)
-    learning_rate: float = Field(description="highest step size of AdamW", gt=0, le=1)
-    lengths: str = Field(description="window lengths in the sweep, frames, comma between",
-                         pattern=r"^[1-9]\d{0,2}(,[1-9]\d{0,2})*$")
-    length_recordings: int = Field(description="recordings in the sweep of window lengths, spread evenly; 0: all", ge=0,
-                                   le=1000)
-    decays_s: str = Field(description="decay times of simulated indicators, s, comma between", pattern=f"^{_NUMBERS}$")
-    decay_draws: int = Field(description="animals simulated for each of them", ge=1, le=100)
-    decay_frames: int = Field(description="frames of each of them", ge=300, le=100_000)
-    device: str = Field(description="cpu, cuda, or auto", pattern="^(cpu|cuda|auto)$")
-    jobs: int = Field(description="folds at a time; 0: one a processor", ge=0, le=1024)
+class M1SplitAudit(Footsteps):
+    size: str = _one("size of the hybrid network", names.FOOTSTEP_SIZES)
+    within: int = _range("recordings for splits within a recording, spread evenly; 0: all", 0, 1000)
+    places: int = _range("places of the test block in a recording", 1, 20)
+    components: int = _range("principal components that quick decoders see", 1, 1000)
+    networks: str = _some("networks under both splits", names.FOOTSTEP_NETWORKS)
+    network_places: int = _range("places of the test block for networks", 1, 20)
+    lengths: str = _list("window lengths in the sweep, frames", r"[1-9]\d{0,2}",
+                         "whole numbers above 0 of at most 3 digits")
+    length_recordings: int = _range("recordings in the sweep of window lengths, spread evenly; 0: all", 0, 1000)
+    decays_s: str = _numbers("decay times of simulated indicators, s")
+    decay_draws: int = _range("animals simulated for each of them", 1, 100)
+    decay_frames: int = _range("frames of each of them", 300, 100_000)
 
 
 CHAPTERS = {"01_data_tour": DataTour, "02_splits_and_leakage": SplitsAndLeakage, "03_chance_and_nulls": ChanceAndNulls,

@@ -30,14 +30,12 @@ _HEAD = """\
 
 
 def make(names=None, folder=None):
-    """Remake references: smoke profile, only the rounded result card kept as output.
+    """Remake references of some chapters, or of all: smoke profile, only the rounded result card kept as output.
 
     Each chapter is executed with every arithmetic of :data:`ARITHMETIC`, all folds anew. What its card prints comes
-    from the first; what could be printed otherwise is listed in ``varying.cfg``.
-
-    ``names`` (sequence of str): chapters; all of them if left out. ``folder``: ``tests/reference`` if left out. Yields
-    ``path`` (Path); ``varying`` (list of (Score, list of str)): as
-    :meth:`calcium_decoding.evaluation.cards.ResultCard.varying` has it; ``n_scores``: how many the card prints.
+    from the first; what could be printed otherwise is listed in ``varying.cfg``. ``folder``: ``tests/reference`` if
+    left out. Yields the path, what varies as :meth:`calcium_decoding.evaluation.cards.ResultCard.varying` has it, and
+    how many scores the card prints.
     """
     folder = Path(folder) if folder else catalog.project_root() / "tests" / "reference"
     for chapter in names or CHAPTERS:

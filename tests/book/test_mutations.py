@@ -42,8 +42,8 @@ MUTATIONS = {
         (QUICKEST, "10_roi_rnn", "04_simulated_truth")),
     # Behind the audit, which sees the split: windows of the test animal are trained on all the same.
     "fold leak": Mutation(
-        "experiments/folds.py", "ranges = fold.ranges(role)\n",
-        "ranges = fold.ranges(role) | (fold.ranges('test') if role == 'train' else {})\n"),
+        "experiments/folds.py", "ranges = self.fold.ranges(role)\n",
+        "ranges = self.fold.ranges(role) | (self.fold.ranges('test') if role == 'train' else {})\n"),
     "last epoch in place of the best": Mutation(
         "models/loop.py", "    network.load_state_dict(state.best)\n", ""),
     # The area under a curve of one threshold, as when decisions are scored in place of probabilities.

@@ -1,10 +1,8 @@
 """Pages that are made: quotes, results, execution, glossary, descriptions of figures, faults of rendered pages."""
 
 import copy
-import re
 import subprocess
 import sys
-from urllib.parse import urlsplit
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -19,7 +17,6 @@ from calcium_decoding.plotting import alt_text, brain, interactive, script
 from calcium_decoding.plotting.style import simulated_mark
 from decoding_book import build
 from decoding_book.pages import glossary, results
-from tests.conftest import ROOT
 
 
 def card(name, simulated, scores):
@@ -84,16 +81,6 @@ def test_a_chapter_s_page_has_descriptions_links_and_no_copy_of_the_plotting_lib
     assert "files/10_a.ipynb" in page.cells[1].source and "files/10_a.py" in page.cells[1].source
     assert page.cells[2].metadata["mystnb"]["image"]["alt"] == "Dots."
     assert page.cells[2].outputs[1].data["text/html"] == '<p><script src="scripts/bokeh.min.js"></script>drawn</p>'
-
-
-def test_a_page_opens_in_the_jupyterlab_that_make_starts():
-    lab = re.search(r"jupyter lab .*", (ROOT / "Makefile").read_text()).group(0)
-    address = urlsplit(results.in_jupyterlab("10_a"))
-    assert f"--ServerApp.port={address.port} " in lab and "--ServerApp.root_dir=. " in lab
-    assert address.hostname == "localhost" and address.path == "/lab/tree/book/10_a.ipynb"
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# The AUC?")])
-    page = results.chapter_page(notebook, "10_a", "demo", {"AUC": "AUC"})
-    assert "{button-link} http://localhost:8990/lab/tree/book/10_a.ipynb\n" in page.cells[1].source
 
 
 @pytest.mark.parametrize("profile, said", [("smoke", True), ("paper", True), ("demo", False)])

@@ -1,4 +1,4 @@
-"""What stands around the book: workflow, versions, citation, licence, and checklists that hold for what there is."""
+"""What stands around the book: versions, lists that a reader looks in, and checklists that hold for what there is."""
 
 import re
 import subprocess
@@ -6,60 +6,19 @@ import sys
 import tomllib
 
 import pytest
-import torch
-import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
 from calcium_decoding import models
 from calcium_decoding.data import catalog, readers
-from decoding_book import claims, execute
 from decoding_book.parameters import CHAPTERS
-from decoding_book.validation import schema_of
 from tests.conftest import ROOT
 
-WORKFLOW = ROOT / ".github" / "workflows" / "book.yml"
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MANIFEST = catalog.load_manifest()
 DATA_SETS = [name for name in MANIFEST.names() if MANIFEST.entry(name).kind != "weights"]
-
-
-def steps():
-    jobs = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))["jobs"]
-    return {name: job["steps"] for name, job in jobs.items()}
-
-
-def commands(job):
-    return "\n".join(step.get("run", "") for step in steps()[job])
-
-
-def test_the_workflow_tests_builds_and_publishes_what_the_makefile_makes():
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
-    for job in ("test", "build"):
-        assert set(re.findall(r"make (\w+)", commands(job))) == {job if job == "test" else "book"} <= targets
-        assert "-c versions.txt -e '.[book,test]'" in commands(job)
-    content = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))
-    publish = content["jobs"]["publish"]
-    assert publish["needs"] == ["test", "build"] and "refs/heads/main" in publish["if"]
-    assert content["permissions"] == {"contents": "read"}
-    assert all(re.search(r"@v\d+$", step["uses"]) for mine in steps().values() for step in mine if "uses" in step)
-    profile = content["jobs"]["build"]["env"]["PROFILE"]
-    assert {"demo", "smoke"} == set(re.findall(r"'(demo|smoke|paper)'", profile)) <= set(execute.PROFILES)
-
-
-def test_the_workflow_publishes_the_folder_of_the_pages_and_keeps_what_a_build_may_take_up():
-    paths = {step.get("uses", "").split("@")[0]: step.get("with", {}).get("path") for step in steps()["build"]}
-    assert paths["actions/upload-pages-artifact"] == "_build/html"
-    kept = set(paths["actions/cache"].split())
-    assert kept == {"_build/executed", "_build/folds", "_build/simulated"}
-    source = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "lib").rglob("*.py"))
-    for name in ("html", *(path.split("/")[1] for path in kept)):
-        assert f'"_build" / "{name}"' in source  # a folder that was renamed would be kept, or published, no more
-    hashed = next(s["with"]["key"] for s in steps()["build"] if "cache@" in s.get("uses", ""))
-    for pattern in re.findall(r"'([^']+)'", hashed):
-        assert list(ROOT.glob(pattern)), pattern
 
 
 def test_every_declared_package_is_pinned_to_a_version_it_allows():
@@ -79,45 +38,14 @@ def _canonical(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def test_the_citation_file_has_what_the_format_requires_and_agrees_with_the_project():
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert citation["cff-version"] == "1.2.0" and citation["message"] and citation["title"] and citation["authors"]
-    assert citation["version"] == PROJECT["version"] and citation["license"] == PROJECT["license"]["text"] == "MIT"
-    for entry in citation["references"]:
-        assert {"type", "title", "authors"} <= set(entry)
-        for author in entry["authors"]:
-            assert set(author) == {"family-names", "given-names"}
-    bibliography = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
-    ajioka, mirzaee = citation["references"]
-    assert f"doi = {{{ajioka['doi']}}}" in bibliography
-    assert mirzaee["identifiers"][0]["value"].removeprefix("arXiv:") in bibliography
-    for entry in (ajioka, mirzaee):
-        first = entry["authors"][0]["family-names"]
-        title = re.search(rf"author = {{{first}.*?title = {{(.+?)}},\n", bibliography, re.S).group(1)
-        assert entry["title"] == re.sub(r"[{}]", "", title)
-
-
-def test_the_licence_is_mit():
-    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
-    assert text.startswith("MIT License") and "the calcium-decoding contributors" in text
-    assert "WITHOUT WARRANTY OF ANY KIND" in text
-
-
-def test_the_readme_leads_to_all_of_it():
-    for name in ("CONTRIBUTING.md", "CITATION.cff", "LICENSE", "book/recipes.md", "book/parameters.md",
-                 ".github/workflows/book.yml"):
-        assert (ROOT / name).is_file() and name in README, name
-
-
-@pytest.mark.parametrize("path", [WORKFLOW, ROOT / "CITATION.cff", ROOT / "CONTRIBUTING.md", ROOT / "versions.txt",
-                                  ROOT / "book" / "recipes.md", ROOT / "book" / "parameters.md"], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [".github/workflows/book.yml", "CITATION.cff", "CONTRIBUTING.md", "versions.txt",
+                                  "book/recipes.md", "book/parameters.md"])
 def test_no_path_of_a_machine_and_no_index_of_packages(path):
     assert not re.search(r"/(home|root|work|Users|tmp|opt)/|pypi|anaconda\.org|--(extra-)?index-url|file://",
-                         path.read_text(encoding="utf-8"))
+                         (ROOT / path).read_text(encoding="utf-8"))
 
 
-def test_contributing_is_one_page_and_names_files_that_exist():
-    assert len(CONTRIBUTING.splitlines()) <= 80
+def test_contributing_names_files_that_exist():
     for name in re.findall(r"`([\w./-]+(?:/|\.)[\w./-]+)`", CONTRIBUTING):
         places = [name.replace("NN_name", chapter) for chapter in CHAPTERS]
         assert all((ROOT / place).exists() for place in places), name
@@ -140,30 +68,10 @@ def test_the_script_in_the_readme_runs():
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_chapter_is_named_wherever_a_reader_looks_for_it(name):
-    assert execute.notebook_of(name).cells[0].source.splitlines()[0].endswith("?")
-    assert all(field.description for field in schema_of(name).model_fields.values())
-    assert f"]({name})" in (ROOT / "book" / "parameters.md").read_text(encoding="utf-8")
-    assert all(execute.merged_parameters(name, profile) for profile in execute.PROFILES)
-    assert f"- file: {name}\n" in (ROOT / "_toc.yml").read_text(encoding="utf-8")
+    assert all(field.description for field in CHAPTERS[name].model_fields.values())
     assert re.search(rf"^\| \[.*?\]\({name}\) \|", (ROOT / "book" / "intro.md").read_text(encoding="utf-8"), re.M)
     assert re.search(rf"^\| `{name}` \|", README, re.M)
     assert (ROOT / "tests" / "reference" / f"{name}.ipynb").is_file()
-
-
-def test_claims_name_chapters_that_there_are():
-    named = {chapter for study in claims.load().studies for group in study.groups for claim in group.claims
-             for side in (claim.ours, claim.sound) if side for chapter in side.chapters}
-    assert named <= set(CHAPTERS)
-
-
-@pytest.mark.parametrize("name", [*models.MODELS, *models.SPEED_MODELS])
-def test_a_decoder_of_traces_takes_windows_and_gives_a_number_each(name):
-    decoder = models.build(name, 3, 5, seed=1)
-    assert decoder.head.size == 1
-    if isinstance(decoder, torch.nn.Module):
-        assert decoder(torch.zeros(2, 11, 3)).shape == (2,)
-    else:
-        assert callable(decoder.fit) and callable(decoder.output)
 
 
 @pytest.mark.parametrize("name", [*models.MODELS, *models.SPEED_MODELS, *models.IMAGE_MODELS])

@@ -106,9 +106,9 @@ def test_it_says_what_it_does_not_show_and_ends_with_the_card(notebook):
     assert [c for c in code_of(notebook) if references.CARD_TAG in c.metadata.get("tags", [])] == [last]
 
 
-def test_pairing_leaves_the_source_as_it_is_and_takes_edits_back(name, checkout):
+def test_pairing_leaves_the_source_as_it_is_and_takes_edits_back(checkout):
     """What `make lab` does: sync makes the notebook; an edit saved there comes back into the source, and only that."""
-    source, paired = checkout / "book" / f"{name}.py", checkout / "book" / f"{name}.ipynb"
+    source, paired = (checkout / "book" / f"10_roi_rnn.{ending}" for ending in ("py", "ipynb"))
     before = source.read_text()
     sync = [sys.executable, "-m", "jupytext", "--sync", str(source)]
     subprocess.run(sync, cwd=checkout, check=True, capture_output=True)

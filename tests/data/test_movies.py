@@ -4,17 +4,23 @@ What happens to damaged files is tested in ``test_stacks.py``.
 """
 
 import hashlib
+import itertools
 import pickle
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from calcium_decoding.data.movies import Movie, write_movie
+from calcium_decoding.data import movies
+from calcium_decoding.data.movies import Movie, mappable, write_movie
+from calcium_decoding.data.stacks import Stack
 from calcium_decoding.errors import DataError
+from calcium_decoding.preprocessing.exposure import check_exposure
+from calcium_decoding.preprocessing.movie_frames import MovieScaling
 
 FRAMES = np.random.default_rng(1).integers(0, 60_000, size=(300, 12, 16)).astype(np.uint16)
 
@@ -212,12 +218,38 @@ def test_first_frames_are_a_movie_too(tmp_path, write):
     np.testing.assert_array_equal(movie[-3:], FRAMES[17:20])
 
 
-@pytest.mark.parametrize("n_bytes", [1, 1000, 384 * 7, 10**9])
-def test_stretches_are_the_movie_in_its_order(tmp_path, n_bytes):
+@pytest.mark.parametrize("n_pixels", [1, 500, 192 * 7, 10**9])
+def test_stretches_are_the_movie_in_its_order(tmp_path, n_pixels, monkeypatch):
+    monkeypatch.setattr(movies, "STRETCH_PIXELS", n_pixels)
     compressed(tmp_path / "m.tif", FRAMES)
-    stretches = list(Movie(tmp_path / "m.tif", 70).stretches(n_bytes))
-    np.testing.assert_array_equal(np.concatenate(stretches), FRAMES[:70])
-    assert all(len(s) == 1 or s.nbytes <= n_bytes for s in stretches)
+    stretches = list(Movie(tmp_path / "m.tif", 270).stretches())
+    np.testing.assert_array_equal(np.concatenate(stretches), FRAMES[:270])
+    assert all(len(s) == 1 or (s.size <= n_pixels and len(s) <= 256) for s in stretches)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["hash", "exposure", "scaling"])))
+@pytest.mark.parametrize("write", [contiguous, compressed])
+def test_each_frame_is_read_once_for_hash_exposure_and_scaling(tmp_path, write, order, monkeypatch):
+    """In whatever order they are asked for, of a movie as it lies and of one that is converted."""
+    write(tmp_path / "m.tif", FRAMES)
+    read, counts = Stack.read, np.zeros(len(FRAMES), int)
+
+    def counted(stack, start, stop):
+        counts[start:stop] += 1
+        return read(stack, start, stop)
+
+    monkeypatch.setattr(Stack, "read", counted)
+    movie, _ = mappable(Movie(tmp_path / "m.tif"), tmp_path / "copies", show_progress=False)
+    ways = {"hash": movie.content_hash, "exposure": partial(check_exposure, movie),
+            "scaling": partial(MovieScaling.of, movie)}
+    found = {name: ways[name]() for name in order}
+    assert (counts == 1).all()
+    expected = hashlib.sha256(f"{FRAMES.shape}"[:-1].encode() + b", '<u2')" + FRAMES.tobytes()).hexdigest()
+    assert found["hash"] == expected and found["exposure"] == ()
+    assert found["scaling"].sd == pytest.approx(FRAMES.std(), rel=1e-10)
+    whole = MovieScaling.of(movie, [(0, len(FRAMES))])  # the same numbers to the last digit, from a pass of its own
+    assert whole.sd == found["scaling"].sd and np.array_equal(whole.mean, found["scaling"].mean)
+    assert pickle.loads(pickle.dumps(movie)).content_hash() == found["hash"] and (counts == 2).all()
 
 
 def test_content_hash_is_that_of_shape_type_and_pixels(tmp_path):

@@ -71,6 +71,15 @@ def test_every_condition_gets_its_own_folds_in_order(tiny_dataset, tmp_path):
     assert len(list(tmp_path.glob("*.npz"))) == 3 * 6  # a and d are the same
 
 
+def test_labels_bring_value_and_published_key_and_decoders_take_the_place_of_others(tiny_dataset):
+    asked = {"a": plan(tiny_dataset, n_folds=1), "b": plan(tiny_dataset, WindowSpec(1, 1), n_folds=1)}
+    key = ("roi_linear", "LogisticRegression", "preprocessed")
+    found = compare.compare(asked, ["logistic"], {"a": key}, {"b": 0.5}, jobs=1)
+    assert [(r.name, r.condition.model, r.condition.published, r.condition.value) for r in found] == [
+        ("a", "logistic", key, None), ("b", "logistic", None, 0.5)]
+    assert [r.condition.experiment for r in found] == list(asked.values()) and found[0].simulated
+
+
 def test_names_have_to_differ(tiny_dataset):
     with pytest.raises(ParameterError, match="more than one called a"):
         compare.run([Condition("a", plan(tiny_dataset), "logistic")] * 2)
@@ -165,7 +174,7 @@ def _close():
 
 def test_strip_shows_every_fold_the_means_and_published_ones(published_lengths):
     _, ax = plt.subplots()
-    assert comparisons.strip(published_lengths, ax, simulated=True, nulls=published_lengths[0].folds) is ax
+    assert comparisons.strip(published_lengths, ax, nulls=published_lengths[0].folds) is ax
     dots = np.concatenate([c.get_offsets()[:, 1] for c in ax.collections if len(c.get_offsets()) > 1])
     aucs = [auc for r in published_lengths for auc in r.values().values()]
     assert sorted(dots) == pytest.approx(sorted(aucs))

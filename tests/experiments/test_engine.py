@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from calcium_decoding import models, preprocessing, splits
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError, LeakError, ParameterError
+from calcium_decoding.evaluation import nulls
 from calcium_decoding.experiments import engine, folds, tasks
 from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.experiments.tasks import Continuous
@@ -115,7 +116,7 @@ def test_a_damaged_stored_fold_is_trained_again(tiny_dataset, tmp_path, damage):
     path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
     again = engine.run(one, ["logistic"], store=tmp_path, jobs=1)[0]
     assert again.scores == first.scores
-    assert engine._load(path).scores == first.scores  # and the store is whole again
+    assert folds.FoldResult.load(path).scores == first.scores  # and the store is whole again
 
 
 @pytest.mark.parametrize("change", ["spec", "recipe", "training", "data", "model"])
@@ -230,7 +231,7 @@ def test_a_run_that_is_interrupted_stops_cleanly_and_keeps_what_it_has(tmp_path,
 def test_two_runs_at_once_on_one_store_agree_and_leave_whole_files(tmp_path, uninterrupted):
     together = [started(tmp_path), started(tmp_path)]
     assert [finished(process) for process in together] == [uninterrupted] * 2
-    assert len(stored_folds(tmp_path)) == 6 and all(engine._load(path) for path in stored_folds(tmp_path))
+    assert len(stored_folds(tmp_path)) == 6 and all(folds.FoldResult.load(path) for path in stored_folds(tmp_path))
     left = {p.name for p in tmp_path.iterdir() if p not in stored_folds(tmp_path)}
     weights = {f"{p.stem}.weights.safetensors" for p in stored_folds(tmp_path)}
     assert left == {"frames"} | weights  # no checkpoint, nothing half written
@@ -497,3 +498,17 @@ def test_target_and_smoothing_are_part_of_the_key():
     targets = Continuous("speed"), Continuous("speed_cm_s"), Continuous("speed", smoothing="causal_30")
     variants = [e, *(e.with_(task=task) for task in targets)]
     assert len({one.key(fold, "linear") for one in variants}) == 4
+
+
+def test_a_null_is_the_same_experiment_on_behaviour_of_other_sessions(tiny_dataset):
+    e = engine.Experiment(tiny_dataset, decoders=("logistic",))
+    null = e.null(seed=3)
+    assert null.split.regime == e.split.regime and null.decoders == e.decoders and null.input == e.input
+    expected = nulls.null_of("repairing")(tiny_dataset, 3)
+    assert [r.content_hash() for r in null.dataset.recordings] == [r.content_hash() for r in expected.recordings]
+    (one, *_), (other, *_) = (x.with_folds(2).run(jobs=1) for x in (e, null))
+    assert other.scores["auc"] < one.scores["auc"] and e.key(e.split.folds[0], "logistic") != null.key(
+        null.split.folds[0], "logistic")
+    single = replace(tiny_dataset, recordings=tuple({r.animal: r for r in tiny_dataset.recordings}.values()))
+    with pytest.raises(DataError, match="session"):
+        engine.Experiment(single, "animal_pairs", decoders=("logistic",)).null()

@@ -30,16 +30,21 @@ def make_dataset(animals=4, effect=1.0, seed=0, shift=0.0, n_frames=400):
     return Dataset("d", tuple(recordings))
 
 
-def candidate(model="logistic", recipe=SCALED, name=""):
-    return nested.Candidate(model, SPEC, recipe, SETTINGS, name)
+def candidate(model="logistic", recipe=SCALED, spec=SPEC):
+    return model, Traces(recipe, spec)
+
+
+def run(data, candidates):
+    return nested.run(data, candidates, SETTINGS, jobs=1).set_index("tested on")
 
 
 def test_the_candidate_that_sees_the_signal_is_chosen_over_the_clock():
-    scores = nested.run(make_dataset(), [candidate("time_only"), candidate("logistic")], jobs=1)
-    assert [s.test_animal for s in scores] == ["a0", "a1", "a2", "a3"]
-    for s in scores:
-        assert s.chosen == "logistic" and s.inner["logistic"] > 0.7 and len(s.runs) == 3
-        assert s.inner["logistic"] > s.inner["time_only"] + 0.1 and s.scores["auc"] > 0.7
+    data = make_dataset()
+    scores = run(data, {"clock": candidate("time_only"), "signal": candidate()})
+    alone = run(data, {"clock": candidate("time_only")})
+    assert list(scores.index) == ["a0", "a1", "a2", "a3"] and set(scores["chosen on the others"]) == {"signal"}
+    assert (scores["their AUC"] > 0.7).all() and (scores["their AUC"] > alone["their AUC"] + 0.1).all()
+    assert (scores["AUC"] > 0.7).all() and "reason" not in scores
 
 
 def test_scores_are_the_averages_over_inner_runs_of_the_published_pairs():
@@ -47,41 +52,36 @@ def test_scores_are_the_averages_over_inner_runs_of_the_published_pairs():
     e = engine.Experiment(data, splits.animal_pairs(data), Traces(SCALED, SPEC), training=SETTINGS)
     pairs = {(f.test_animal, f.tags["valid_animal"]): r for f, r in
              zip(e.split.folds, engine.run(e, ["logistic"], jobs=1), strict=True)}
-    for s in nested.run(data, [candidate()], jobs=1):
-        runs = [r for (test, _), r in pairs.items() if test == s.test_animal]
+    for animal, row in run(data, {"one": candidate()}).iterrows():
+        runs = [r for (test, _), r in pairs.items() if test == animal]
         assert len(runs) == 3
-        assert s.scores["auc"] == pytest.approx(np.mean([roc_auc_score(r.labels, r.p_run) for r in runs]))
-        assert s.inner["logistic"] == pytest.approx(np.mean([roc_auc_score(r.valid_labels, r.valid_p_run)
-                                                             for r in runs]))
-        assert s.scores["balanced_accuracy"] == pytest.approx(
-            np.mean([balanced_accuracy_score(r.labels, r.p_run > s.threshold) for r in runs]))
+        assert row["AUC"] == pytest.approx(np.mean([roc_auc_score(r.labels, r.p_run) for r in runs]))
+        assert row["their AUC"] == pytest.approx(np.mean([roc_auc_score(r.valid_labels, r.valid_p_run) for r in runs]))
+        assert row["balanced accuracy"] == pytest.approx(
+            np.mean([balanced_accuracy_score(r.labels, r.p_run > row["threshold"]) for r in runs]))
 
 
 def test_the_choice_does_not_depend_on_the_test_animal():
     # Whatever the labels of the tested animal are, decoder and threshold stay, since others chose them.
-    data = make_dataset(animals=3, shift=0.3)
-    first = nested.run(data, [candidate(recipe=SCALED, name="scaled"), candidate(recipe=RAW, name="raw")], jobs=1)
+    data, both = make_dataset(animals=3, shift=0.3), {"scaled": candidate(), "raw": candidate(recipe=RAW)}
+    first, chosen = run(data, both), ["chosen on the others", "threshold", "their AUC"]
     for animal in ("a0", "a2"):
         rng = np.random.default_rng(1)
         recordings = [r if r.animal != animal else replace(r, behaviour={"run": rng.permutation(r.run)})
                       for r in data.recordings]
-        changed = nested.run(Dataset("d", tuple(recordings)),
-                             [candidate(recipe=SCALED, name="scaled"), candidate(recipe=RAW, name="raw")], jobs=1)
-        one, two = (next(s for s in scores if s.test_animal == animal) for scores in (first, changed))
-        assert (one.chosen, one.threshold, one.inner) == (two.chosen, two.threshold, two.inner)
-        assert one.scores != two.scores
+        changed = run(Dataset("d", tuple(recordings)), both)
+        assert first.loc[animal, chosen].tolist() == changed.loc[animal, chosen].tolist()
+        assert first.loc[animal, "AUC"] != changed.loc[animal, "AUC"]
 
 
 def test_choosing_inside_is_not_better_than_chance_where_nothing_is_to_be_found():
     # The best of two decoders on the test itself would be above 0.5 on average; the choice of other animals is not.
     means, best_on_test = [], []
+    both = {"frame": candidate(), "window": candidate("logistic_window", spec=WindowSpec(6, 6))}
     for seed in range(6):
         data = make_dataset(effect=0.0, seed=seed, animals=3)
-        both = [candidate(), nested.Candidate("logistic_window", WindowSpec(6, 6), SCALED, SETTINGS)]
-        scores = nested.run(data, both, jobs=1)
-        means.append(np.mean([s.scores["auc"] for s in scores]))
-        alone = [[t.scores["auc"] for t in nested.run(data, [c], jobs=1)] for c in both]
-        best_on_test.append(np.mean(np.max(alone, axis=0)))
+        means.append(run(data, both)["AUC"].mean())
+        best_on_test.append(np.mean(np.max([run(data, {name: one})["AUC"] for name, one in both.items()], axis=0)))
     error = np.std(means, ddof=1) / np.sqrt(len(means))
     assert abs(np.mean(means) - 0.5) < 3.5 * error and error < 0.02
     assert np.mean(best_on_test) > np.mean(means)
@@ -108,26 +108,22 @@ def test_best_threshold_agrees_with_trying_each():
 def test_an_animal_that_never_runs_has_a_reason_and_no_score():
     data = make_dataset()
     recordings = [replace(r, behaviour={"run": np.zeros(400)}) if r.animal == "a1" else r for r in data.recordings]
-    scores = nested.run(Dataset("d", tuple(recordings)), [candidate()], jobs=1)
-    assert [bool(s.scores) for s in scores] == [True, False, True, True]
-    assert scores[1].reason == "test frames: only rest"
-    found = nested.table(scores)
-    assert found["reason"].tolist() == ["", "test frames: only rest", "", ""] and found["AUC"].isna().tolist()[1]
-    card = nested.card_scores(scores)
+    found = nested.run(Dataset("d", tuple(recordings)), {"one": candidate()}, SETTINGS, jobs=1)
+    assert found["reason"].tolist() == ["", "test frames: only rest", "", ""]
+    assert found["AUC"].isna().tolist() == [False, True, False, False]
+    card = nested.card_scores(found)
     assert card[0].scope == "mean of 3 animals, across animals" and card[0].model == "chosen inside"
-    assert card[0].value == pytest.approx(np.mean([s.scores["auc"] for s in scores if s.scores]))
+    assert card[0].value == pytest.approx(found["AUC"].dropna().mean())
 
 
-def test_candidates_need_names_apart():
-    with pytest.raises(ParameterError, match="own name"):
-        nested.run(make_dataset(), [candidate(), candidate(recipe=RAW)])
-    with pytest.raises(ParameterError, match="at least one"):
-        nested.run(make_dataset(), [])
+def test_without_a_candidate_nothing_is_run():
+    with pytest.raises(ParameterError, match="none"):
+        run(make_dataset(), {})
 
 
 def test_where_the_data_do_not_allow_it_the_reason_is_given():
-    scores, statement = nested.attempt(make_dataset(animals=2), [candidate()], jobs=1)
-    assert scores == [] and "2 animal(s)" in statement and "at least 3" in statement
-    assert nested.table(scores).empty and nested.card_scores(scores) == []
-    scores, statement = nested.attempt(make_dataset(animals=3), [candidate()], jobs=1)
-    assert len(scores) == 3 and statement == "each of 3 animals tested by what the others chose among logistic"
+    scores, statement = nested.attempt(make_dataset(animals=2), {"one": candidate()}, SETTINGS, jobs=1)
+    assert scores.empty and "2 animal(s)" in statement and "at least 3" in statement
+    assert nested.card_scores(scores) == []
+    scores, statement = nested.attempt(make_dataset(animals=3), {"one": candidate()}, SETTINGS, jobs=1)
+    assert len(scores) == 3 and statement == "each of 3 animals tested by what the others chose among one"

@@ -8,7 +8,6 @@ from calcium_decoding import models
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import metrics
 from calcium_decoding.explain import attribution, deep_shap
-from calcium_decoding.explain.attribution import measures, methods
 from calcium_decoding.explain.deep_shap import sampling
 from tests.explain.test_deep_shap import shapley_by_enumeration, trained_decoder, windows_of
 
@@ -55,7 +54,7 @@ def test_on_a_linear_world_precision_at_k_is_one_for_every_method():
     windows = np.stack([frames[i : i + 5] for i in range(0, 1100, 50)])
     found = attribution.of_network(decoder, windows, windows[::3], output="logit")
     weights = np.array([0, 0, 1.0, 0, 1.0, 0])
-    found |= methods.of_weights(weights, frames)
+    found |= attribution.of_weights(weights, frames)
     assert set(found) == set(attribution.METHODS)
     for one in found.values():
         assert attribution.precision_at(one.by_roi, [0, 0, 1, 0, 1, 0], 2) == 1
@@ -65,7 +64,7 @@ def test_weights_cancel_noise_and_patterns_do_not():
     """Haufe's example: the second ROI holds the noise of the first and no signal; its weight is -1, its pattern 0."""
     rng = np.random.default_rng(3)
     signal, noise = rng.normal(size=(2, 200_000))
-    found = methods.of_weights(np.array([1.0, -1.0]), np.column_stack([signal + noise, noise]))
+    found = attribution.of_weights(np.array([1.0, -1.0]), np.column_stack([signal + noise, noise]))
     np.testing.assert_allclose(found["weights"].by_roi, [1, 1])
     np.testing.assert_allclose(found["patterns"].by_roi, [1, 0], atol=0.01)
 
@@ -107,11 +106,11 @@ def test_surrogates_have_the_values_and_the_smoothness_of_the_map_and_nothing_el
     for by_roi in (smooth_map, rough_map):
         found = attribution.surrogates(by_roi, likeness, 40, seed=1)
         np.testing.assert_array_equal(np.sort(found, axis=1), np.tile(np.sort(by_roi), (40, 1)))
-        smoothness = [measures.morans_i(one, weights) for one in found]
-        assert np.mean(smoothness) == pytest.approx(measures.morans_i(by_roi, weights), abs=0.15)
+        smoothness = [attribution.morans_i(one, weights) for one in found]
+        assert np.mean(smoothness) == pytest.approx(attribution.morans_i(by_roi, weights), abs=0.15)
         assert abs(np.mean([attribution.rank_agreement(one, by_roi) for one in found])) < 0.25
-    shuffled = [measures.morans_i(np.random.default_rng(i).permutation(smooth_map), weights) for i in range(40)]
-    assert np.mean(shuffled) < measures.morans_i(smooth_map, weights) - 0.5
+    shuffled = [attribution.morans_i(np.random.default_rng(i).permutation(smooth_map), weights) for i in range(40)]
+    assert np.mean(shuffled) < attribution.morans_i(smooth_map, weights) - 0.5
 
 
 def test_morans_i_is_that_of_its_definition():
@@ -119,7 +118,7 @@ def test_morans_i_is_that_of_its_definition():
     x, w = rng.normal(size=7), rng.random((7, 7))
     z = x - x.mean()
     wanted = 7 / w.sum() * sum(w[i, j] * z[i] * z[j] for i in range(7) for j in range(7)) / (z**2).sum()
-    assert measures.morans_i(x, w) == pytest.approx(wanted)
+    assert attribution.morans_i(x, w) == pytest.approx(wanted)
 
 
 def test_curves_fall_and_rise_with_the_roi_that_carries_the_label():
@@ -172,5 +171,3 @@ def test_what_they_refuse():
         sampling.sampled(nearly_linear_decoder(), windows, windows, players[:5])
     with pytest.raises(DataError, match="gaps"):
         sampling.sampled(nearly_linear_decoder(), windows, windows, players * 2)
-    with pytest.raises(ParameterError, match="weights"):
-        attribution.of_network(nearly_linear_decoder(), windows, windows, ["weights"])

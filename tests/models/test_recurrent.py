@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from calcium_decoding import models
-from calcium_decoding.models.recurrent import initialise
+from calcium_decoding.models.recurrent import KerasGRU, KerasLSTM, initialise
 
 TORCH_CELLS = ["gru", "lstm", "rnn", "bigru", "bilstm", "birnn"]
 KERAS_CELLS = ["gru_keras", "lstm_keras"]
@@ -113,7 +113,7 @@ def test_the_cells_of_the_study_equal_their_formulas(name):
     np.testing.assert_allclose(found(network, x), read_out(network, states), atol=2e-5)
 
 
-@pytest.mark.parametrize("cell", [models.KerasGRU, models.KerasLSTM])
+@pytest.mark.parametrize("cell", [KerasGRU, KerasLSTM])
 def test_gradients_of_the_cells_of_the_study_equal_differences(cell):
     layer = cell(3, 4).double()
     x = torch.tensor(windows(2, 5), requires_grad=True)

@@ -73,7 +73,7 @@ def test_ridge_chooses_the_penalty_that_refitting_without_each_block_chooses(noi
             total += np.sum((Ridge(alpha=alpha).fit(x[train], y[train]).predict(x[test]) - y[test]) ** 2)
         return total
 
-    decoder = models.RidgeSpeed(SPEC.past_frames, every_frames=5)
+    decoder = linear.RidgeSpeed(SPEC.past_frames, every_frames=5)
     decoder.fit(windows)
     assert decoder.penalty == min(decoder.PENALTIES, key=error)
 
@@ -84,7 +84,7 @@ def test_the_more_noise_the_larger_the_penalty():
         clean = window_set(n_frames=300, n_roi=30)
         speed = np.zeros(300)
         speed[clean.centre] = clean.labels + noise * np.random.default_rng(8).normal(size=len(clean))
-        decoder = models.RidgeSpeed(SPEC.past_frames, every_frames=5)
+        decoder = linear.RidgeSpeed(SPEC.past_frames, every_frames=5)
         decoder.fit(window_set(n_frames=300, n_roi=30, speed=speed))
         chosen.append(decoder.penalty)
     assert chosen[0] < chosen[1]
@@ -127,9 +127,9 @@ def test_ridge_refuses_a_dead_signal_and_too_few_windows():
     dead = window_set()
     dead.frames[:] = 3.3
     with pytest.raises(DataError, match="never changes"):
-        models.RidgeSpeed(6, 5).fit(dead)
+        linear.RidgeSpeed(6, 5).fit(dead)
     with pytest.raises(DataError, match="5 or more"):
-        models.RidgeSpeed(6, 5).fit(window_set(n_frames=14))
+        linear.RidgeSpeed(6, 5).fit(window_set(n_frames=14))
 
 
 def test_the_speed_network_has_the_published_layers():

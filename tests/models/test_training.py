@@ -82,7 +82,7 @@ def test_a_seed_repeats_bit_by_bit_and_another_differs():
 def test_resumed_training_equals_uninterrupted(tmp_path, monkeypatch):
     history, weights = weights_after(SETTINGS)
     checkpoint = tmp_path / "fold.safetensors"
-    original, calls = training._train_epoch, []
+    original, calls = TrainingSettings.steps, []
 
     def interrupted(*args):
         calls.append(1)
@@ -90,7 +90,7 @@ def test_resumed_training_equals_uninterrupted(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return original(*args)
 
-    monkeypatch.setattr(training, "_train_epoch", interrupted)
+    monkeypatch.setattr(TrainingSettings, "steps", interrupted)
     with pytest.raises(KeyboardInterrupt):
         weights_after(SETTINGS, checkpoint=checkpoint)
     assert checkpoint.exists()
@@ -124,7 +124,7 @@ def test_a_speed_is_trained_by_its_squared_error_and_predicted_in_its_unit():
 
 def test_resumed_training_with_dropout_equals_uninterrupted(tmp_path, monkeypatch):
     _, history, weights = speed_weights()
-    original, calls = training._train_epoch, []
+    original, calls = TrainingSettings.steps, []
 
     def interrupted(*args):
         calls.append(1)
@@ -132,7 +132,7 @@ def test_resumed_training_with_dropout_equals_uninterrupted(tmp_path, monkeypatc
             raise KeyboardInterrupt
         return original(*args)
 
-    monkeypatch.setattr(training, "_train_epoch", interrupted)
+    monkeypatch.setattr(TrainingSettings, "steps", interrupted)
     with pytest.raises(KeyboardInterrupt):
         speed_weights(checkpoint=tmp_path / "fold.safetensors")
     torch.rand(7)  # somebody draws between
@@ -150,8 +150,8 @@ def test_epochs_are_reported_also_those_that_were_done_before(tmp_path, monkeypa
     seen = []
     weights_after(SETTINGS, report=lambda *at: seen.append(at))
     assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
-    original = training._train_epoch
-    monkeypatch.setattr(training, "_train_epoch", lambda *a: original(*a) if len(seen) < 7 else pytest.fail("stop"))
+    original = TrainingSettings.steps
+    monkeypatch.setattr(TrainingSettings, "steps", lambda *a: original(*a) if len(seen) < 7 else pytest.fail("stop"))
     with pytest.raises(pytest.fail.Exception):
         weights_after(SETTINGS, checkpoint=tmp_path / "c", report=lambda *at: seen.append(at))
     monkeypatch.undo()

@@ -106,13 +106,13 @@ def test_only_weights_decay():
 
 def test_batches_hold_runs_of_neighbours_once_each_and_no_incomplete_one():
     generator = torch.Generator().manual_seed(0)
-    plain = training_images.batches(103, Stage(batch_size=20), generator)
+    plain = Stage(batch_size=20).steps(103, generator)
     assert [len(b) for b in plain] == [20] * 5 and len(set(torch.cat(plain).tolist())) == 100
     assert torch.cat(plain).tolist() != sorted(torch.cat(plain).tolist())
-    runs = training_images.batches(103, Stage(batch_size=20, consecutive=5), generator)
+    runs = Stage(batch_size=20, consecutive=5).steps(103, generator)
     together = torch.cat(runs).view(-1, 5)
     assert (together.diff(dim=1) == 1).all() and (together[:, 0] % 5 == 0).all() and len(together.unique()) == 100
-    assert [len(b) for b in training_images.batches(7, Stage(batch_size=20), generator)] == [7]
+    assert [len(b) for b in Stage(batch_size=20).steps(7, generator)] == [7]
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
@@ -123,7 +123,7 @@ def test_shared_features_give_what_each_window_by_itself_gives(cell):
     trained.eval()
     with torch.inference_mode():
         shared = samples.all_logits(trained)
-        frames = torch.from_numpy(samples.windows.gather(np.arange(len(samples))))
+        frames = torch.from_numpy(samples.of.gather(np.arange(len(samples))))
         alone = torch.cat([trained(w[None].unfold(1, 3, 1).movedim(-1, 2)) for w in frames])
     assert len(shared) == 2 * (120 - 8) and float(shared.std()) > 0.1
     assert float((shared - alone).abs().max() / alone.std()) < 1e-4
@@ -176,8 +176,8 @@ def test_training_learns_repeats_and_goes_on_where_it_stopped(tmp_path, monkeypa
     again, twin = trained()
     assert history == again and torch.equal(flat(decoder), flat(twin))
     p = training_images.predict(decoder, test)
-    assert np.mean((p > 0.5) == test.windows.labels) > 0.9 and history.best_epoch == np.argmin(history.valid_loss)
-    original, calls = training_images._train_epoch, []
+    assert np.mean((p > 0.5) == test.of.labels) > 0.9 and history.best_epoch == np.argmin(history.valid_loss)
+    original, calls = Stage.steps, []
 
     def interrupted(*args):
         calls.append(1)
@@ -185,7 +185,7 @@ def test_training_learns_repeats_and_goes_on_where_it_stopped(tmp_path, monkeypa
             raise KeyboardInterrupt
         return original(*args)
 
-    monkeypatch.setattr(training_images, "_train_epoch", interrupted)
+    monkeypatch.setattr(Stage, "steps", interrupted)
     with pytest.raises(KeyboardInterrupt):
         trained(checkpoint=tmp_path / "c.safetensors")
     torch.rand(5)
@@ -212,4 +212,4 @@ def test_on_cuda_in_mixed_precision_it_learns_too():
     training_images.fit(decoder, ImageSequences(windows(k=2), "cuda"), ImageSequences(windows(k=2, seed=5), "cuda"),
                         STAGE, 1, "cuda")
     test = ImageSequences(windows(k=2, seed=9), "cuda")
-    assert np.mean((training_images.predict(decoder, test) > 0.5) == test.windows.labels) > 0.85
+    assert np.mean((training_images.predict(decoder, test) > 0.5) == test.of.labels) > 0.85

@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import pearsonr
-from sklearn.metrics import auc
+from sklearn.metrics import auc, roc_curve
 
 from calcium_decoding import models, preprocessing, splits
 from calcium_decoding.data import published
 from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.evaluation import cards
-from calcium_decoding.experiments import engine
+from calcium_decoding.evaluation import cards, metrics
+from calcium_decoding.experiments import compare, engine, tasks
 from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models import names
 from calcium_decoding.models.training import TrainingSettings
-from calcium_decoding.plotting import style
+from calcium_decoding.plotting import comparisons, interactive, style
 from calcium_decoding.preprocessing import moving_mean
 from calcium_decoding.preprocessing.windows import WindowSpec
 from decoding_book.chapters import data_tour, tables
@@ -52,12 +52,12 @@ def test_every_plot_returns_its_axes_and_says_simulated(tiny_dataset, folds):
         lambda ax: style.behaviour_trace(recording, "run", 0, 5, ax),
         lambda ax: style.run_shares(tiny_dataset, ax),
         lambda ax: style.correlation_with_running(tiny_dataset, correlations, ax),
-        lambda ax: style.learning_curves(results, ax, True),
-        lambda ax: style.roc_by_group(results, ax, True),
-        lambda ax: style.roc_by_role(results, ax, True),
+        lambda ax: style.learning_curves(results, ax),
+        lambda ax: style.roc_by_group(results, ax),
+        lambda ax: style.roc_by_role(results, ax),
         lambda ax: style.decoded_trace(tables.folds_testing(results, recording)[0], recording, 0, 5, ax),
-        lambda ax: style.fold_scores(results, [], ax, None, True),
-        lambda ax: style.histogram(np.arange(9), "x", ax, True),
+        lambda ax: style.fold_scores(results, [], ax),
+        lambda ax: style.histogram(np.arange(9), "x", ax, tiny_dataset),
     ]
     for plot in plots:
         ax = plt.figure().add_subplot()
@@ -65,9 +65,26 @@ def test_every_plot_returns_its_axes_and_says_simulated(tiny_dataset, folds):
         assert ax.get_xlabel() or ax.get_ylabel()
 
 
-def test_recorded_data_are_not_called_simulated(tiny_dataset):
+def test_recorded_data_are_not_called_simulated(tiny_dataset, folds):
     ax = style.traces(replace(tiny_dataset.recordings[0], simulated=False), [0], 0, 5, plt.figure().add_subplot())
     assert "simulated" not in words_on(ax)
+    recorded = [replace(fold, simulated=False) for fold in folds[0]]
+    assert "simulated" not in words_on(style.roc_by_role(recorded, plt.figure().add_subplot()))
+    mixed = [*recorded[:-1], folds[0][-1]]
+    assert "simulated" in words_on(style.fold_scores(mixed, [], plt.figure().add_subplot()))
+
+
+def test_what_is_drawn_says_whether_it_is_simulated(tiny_dataset, folds):
+    recorded = replace(folds[0][0], simulated=False)
+    table = pd.DataFrame({"x": [1.0, 2.0], "simulated": [False, True]})
+    for one in (tiny_dataset, tiny_dataset.recordings[0], folds[0], [recorded, folds[0][1]], table,
+                {"a": recorded, "b": tiny_dataset}, [[], table], True):
+        assert style.is_simulated(one) is True
+    for none in (recorded, [recorded], table[:1], [], {}, False):
+        assert style.is_simulated(none) is False
+    for silent in (table[["x"]], "a", [recorded, 3.0], [True, table[["x"]]]):
+        with pytest.raises(TypeError):
+            style.is_simulated(silent)
 
 
 def test_running_is_shaded_where_the_animal_runs():
@@ -99,8 +116,8 @@ def test_roc_by_role_tells_apart_what_was_trained_on_from_what_was_not(folds):
 
 def test_every_model_has_a_name_and_a_colour():
     known = {**models.MODELS, **models.IMAGE_MODELS}
-    assert set(known) | set(models.SPEED_MODELS) == set(names._SHOWN)
-    assert set(names._SHOWN) <= set(names.COLOURS) == set(names.LABELS)  # a session may have added its own
+    assert set(known) | set(models.SPEED_MODELS) == set(names.DECODERS)
+    assert set(names.DECODERS) <= set(names.COLOURS) == set(names.LABELS)  # a session may have added its own
     assert len({names.COLOURS[name] for name in known}) == len(known)
 
 
@@ -119,8 +136,11 @@ def test_score_table_has_means_and_published_only_where_they_belong(folds, tiny_
     assert table["published AUC, real mice"][0] == "0.974 ± 0.014"
     recorded = Dataset("r", tuple(replace(r, simulated=False) for r in tiny_dataset.recordings))
     assert "published AUC, real mice" not in tables.score_table(results, [], recorded)
-    assert tables.published_scores(tiny_dataset) == {}
-    assert tables.published_scores(replace(recorded, compare_with_study=True))["gru"] == (0.974, 0.014)
+    assert tables.published_scores(SimpleNamespace(dataset=tiny_dataset, task=tasks.Binary("run"))) == {}
+    of_study = SimpleNamespace(dataset=replace(recorded, compare_with_study=True), task=tasks.Binary("run"))
+    assert tables.published_scores(of_study)["gru"] == (0.974, 0.014)
+    of_study.task = tasks.Binary("lick")  # nothing is published of licking
+    assert tables.published_scores(of_study) == {}
 
 
 def test_group_table_is_the_mean_over_the_folds_of_a_group(folds):
@@ -219,3 +239,47 @@ def test_what_a_panel_shows_says_whether_it_is_simulated(of, expected):
 def test_what_cannot_say_whether_it_is_simulated_is_refused():
     with pytest.raises(TypeError):
         style.is_simulated([object()])
+
+
+@pytest.fixture(scope="module")
+def of_classes(tiny_dataset):
+    """Folds of four classes, decoded from recordings that have no run label."""
+    def pace(recording):
+        return recording.run * (1 + np.arange(recording.n_frames) // 40 % 3)
+
+    dataset = replace(tiny_dataset, recordings=tuple(replace(r, behaviour={"pace": pace(r)})
+                                                     for r in tiny_dataset.recordings))
+    e = engine.Experiment(dataset, task=tasks.Classes("pace"), decoders=("logistic", "time_only"),
+                          training=TrainingSettings(epochs=1)).with_folds(3)
+    return dataset, e, e.run(jobs=1)
+
+
+def test_classes_are_drawn_by_their_main_score_against_their_chance(of_classes):
+    dataset, e, results = of_classes
+    found = compare.compare({"all": e}, ["logistic"], jobs=1)
+    shown = results[0].recordings[0]
+    recording = next(r for r in dataset.recordings if r.id == shown)
+    fig, axes = plt.subplots(2, 4)
+    style.traces(recording, [0, 1], 0, 5, axes[0, 0])
+    style.decoded_trace(results[0], recording, 0, 10, axes[0, 1])
+    assert [t.get_text() for t in axes[0, 1].get_yticklabels()] == ["0", "1", "2", "3"]
+    for draw, ax in ((style.roc_by_role, axes[0, 2]), (style.roc_by_group, axes[0, 3])):
+        draw(results.of("logistic"), ax)
+    assert axes[0, 2].get_legend().get_title().get_text() == "mean balanced accuracy"
+    style.fold_scores(results, [], axes[1, 0])
+    comparisons.strip(found, axes[1, 1])
+    for ax in axes[1, :2]:
+        assert "balanced accuracy" in ax.get_ylabel()
+        assert any(np.allclose(line.get_ydata(), 0.25) for line in ax.lines)  # chance of four classes
+    mean = np.mean([fold.scores["balanced_accuracy"] for fold in results.of("logistic")])
+    assert compare.table(found)["mean"][0] == pytest.approx(mean)
+    assert "balanced_accuracy" in {score.metric for score in compare.card_scores(found)}
+    assert interactive.recording(recording, [0, 1], results[:1], 0).says.count("class of pace") == 1
+    plt.close(fig)
+
+
+def test_the_roc_of_classes_is_the_mean_over_each_against_the_rest(of_classes):
+    fold = of_classes[2][0]
+    grid, curve = metrics.roc(fold.labels, fold.predicted)
+    each = [np.interp(grid, *roc_curve(fold.labels == i, fold.predicted[:, i])[:2]) for i in np.unique(fold.labels)]
+    np.testing.assert_allclose(curve, np.mean(each, axis=0))

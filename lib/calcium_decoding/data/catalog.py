@@ -1,7 +1,6 @@
 """What data exist, what their files should be and where they lie: the typed form of manifest and lock file.
 
-:mod:`calcium_decoding.data.download` compares with what is here and gets what is missing. Nothing here reaches for the
-network or writes a file.
+Nothing here reaches for the network or writes a file; :mod:`calcium_decoding.data.download` does.
 """
 
 import difflib
@@ -36,10 +35,7 @@ def check_relative(path):
 
 
 def inside(base, relative, where):
-    """Path of ``relative`` under ``base``, after following symbolic links to see that it stays there.
-
-    Raises DataError: the path leads out of ``base``.
-    """
+    """Path of ``relative`` under ``base``; DataError if it leads out, after following symbolic links."""
     base = Path(base)
     try:
         path = base / check_relative(relative)
@@ -280,7 +276,7 @@ def validated(model, content, where, remedy="mend this field"):
 
 
 def read_lock(path):
-    """The :class:`Lock` in a lock file, without a pin if there is no such file. Raises DataError: it is damaged."""
+    """The :class:`Lock` in a lock file, without a pin if there is none. DataError: it is damaged."""
     remedy = "delete the file and fetch again"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -305,10 +301,7 @@ def pins(entry):
 
 
 def project_root():
-    """Nearest folder at or above the working directory, or else above this file, that holds the manifest.
-
-    Raises DataError: there is none.
-    """
+    """Nearest folder at or above the working directory, or else above this file, that holds the manifest."""
     for start in (Path.cwd(), Path(__file__).resolve().parent):
         for place in (start, *start.parents):
             if (place / MANIFEST_NAME).is_file():
@@ -332,10 +325,8 @@ def data_dir(option=None):
 def folder(entry, data_dir=None):
     """Folder of an entry's files, or None for weights that the hub's own cache keeps.
 
-    Simulated sets lie in the project's ``_build``, whatever the data directory: they are remade from their seed, under
-    a name that changes with their settings and with the simulator, and a data directory may be read-only.
-
-    Raises DataError: the folder is a link that leads out of the data directory.
+    Simulated sets lie in the project's ``_build``, whatever the data directory, under a name that changes with their
+    settings and with the simulator. DataError: the folder is a link that leads out of the data directory.
     """
     if entry.kind == "simulated":
         words = {"title", "citation", "licence", "role", "caution", "regime", "compare_with_study"}

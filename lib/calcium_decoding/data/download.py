@@ -1,7 +1,6 @@
 """Which files of the catalogue are here and as they should be, and how to get the others.
 
-Files are fetched one after the other, each whole and checked before it is put in place. One that is there and intact is
-not fetched again, so an interrupted fetch goes on where it stopped.
+Files are fetched one by one, each checked before it is put in place. One that is there and intact is not fetched again.
 """
 
 import shutil
@@ -51,10 +50,7 @@ class Finding(NamedTuple):
 
 
 def files_of(entry, data_dir=None):
-    """Every file whose bytes and checksum are known, as a list of :class:`~calcium_decoding.data.catalog.PinnedFile`.
-
-    Members of an archive that a DOI record delivered count once the archive is there.
-    """
+    """Every file whose bytes and checksum are known, list of PinnedFile; with members of an archive that is there."""
     if entry.kind == "doi":
         place = folder(entry, data_dir)
         return [file for pin in catalog.pins(entry) for file in (pin, *members(place / pin.target))]
@@ -65,10 +61,10 @@ def files_of(entry, data_dir=None):
 
 
 def verify(entry, data_dir=None, read=True):
-    """Compare every file with what is expected; with ``read=False`` by name and size alone.
+    """Compare every file with what is expected, list of Finding; with ``read=False`` by name and size alone.
 
-    Returns a list of Finding: one a file. ``unpinned`` is a file of your own, or one of a DOI record that was put in
-    place by hand and never compared with the record; fetching the entry compares it.
+    ``unpinned`` is a file of your own, or one of a DOI record that was put in place by hand and never compared with the
+    record; fetching the entry compares it.
     """
     place = folder(entry, data_dir)
     if place is None:
@@ -175,10 +171,10 @@ def _in_hub_cache(hub):
 
 
 def members(archive):
-    """What a zip or tar archive unpacks to, as a list of PinnedFile; empty of a file that is missing or no archive.
+    """What a zip or tar archive unpacks to, list of PinnedFile relative to its folder; empty if it is missing or none.
 
-    Targets are relative to the folder of the archive. Members of a tar archive have no checksum: it is empty, and
-    sizes are compared. Raises DataError: the archive is broken, or a member is a link or its path leaves the folder.
+    Members of a tar archive have no checksum; sizes are compared. DataError: the archive is broken, or a member is a
+    link or its path leaves the folder.
     """
     if not archive.name.endswith(ARCHIVES) or not archive.is_file():
         return []
@@ -237,11 +233,9 @@ def _copy(opener, path):
 def fetch(entry, data_dir=None, hosts=None):
     """Bring the files of an entry into the data directory.
 
-    ``entry``: entry of a Manifest. ``data_dir``: as for :func:`calcium_decoding.data.catalog.data_dir`. ``hosts``:
-    Hosts. Returns Path or None: the entry's folder; None for weights in the hub's own cache. Raises DataError: no
-    network, a broken download, a checksum that differs, a record that changed or lacks a file, or an entry that is not
-    fetched but computed. Nothing partial is left. Raises WriteError: the data directory cannot be written or has too
-    little room.
+    Returns the entry's folder (Path); None for weights in the hub's own cache. DataError: no network, a broken
+    download, a checksum that differs, a record that changed or lacks a file, or an entry that is not fetched but
+    computed. WriteError: the data directory cannot be written or has too little room. Nothing partial is left.
     """
     where, place, hosts = f"data set '{entry.name}'", folder(entry, data_dir), hosts or Hosts()
     if entry.kind in ("simulated", "local"):

@@ -24,7 +24,70 @@ from calcium_decoding.utils.code import code_digest
 from calcium_decoding.utils.files import alone, hash_content, whole_file, write_npy
 from calcium_decoding.utils.progress import progress
 
-STRETCH_BYTES = 2**23  # 256 frames of 128 x 128 pixels, 16 bits: fits a processor's cache, few calls a movie
+STRETCH_FRAMES, STRETCH_PIXELS = 256, 2**22  # of 128 x 128 pixels, 16 bits: 8 MB, which fits a processor's cache
+
+
+class Seen:
+    """What one pass through a movie gives: each stretch of frames is added, in order, then :meth:`done` is called.
+
+    ``hash``: hexadecimal SHA-256 of shape, type and pixels. Exposure: ``top``, the highest value; ``n_top``,
+    ``n_frames_top`` and ``pixels_top`` (rows, columns): how many pixel values, how many frames and which pixels have
+    it; ``flat``: numbers of the frames of one value; ``bad``: number of the first frame with NaN or infinite pixels,
+    None if there is none (exposure is not followed beyond it). ``sums``: PixelSums.
+    """
+
+    def __init__(self, shape, dtype):
+        self._kind = dtype.newbyteorder("<")
+        self._digest = hashlib.sha256(str((*shape, self._kind.str)).encode())
+        self.top, self.n_top, self.n_frames_top, self.pixels_top = None, 0, 0, None
+        self.flat, self.bad, self.sums = [], None, PixelSums()
+
+    def add(self, frames):
+        """Take in a stretch of frames, ndarray, shape (n, rows, columns)."""
+        self._digest.update(np.ascontiguousarray(frames, self._kind).data)
+        if self.bad is None:
+            self._expose(frames)
+        self.sums.add(frames)
+
+    def done(self):
+        """No more frames come; returns itself, which can now travel to another process."""
+        self.hash = self._digest.hexdigest()
+        del self._digest
+        return self
+
+    def _expose(self, frames):
+        highest, lowest = frames.max(axis=(1, 2)), frames.min(axis=(1, 2))
+        finite = np.isfinite(highest) & np.isfinite(lowest)
+        if not finite.all():
+            self.bad = self.sums.n + int(np.argmin(finite))
+            return
+        self.flat += (self.sums.n + np.flatnonzero(highest == lowest)).tolist()
+        if self.top is None or highest.max() > self.top:
+            self.top, self.n_top, self.n_frames_top = highest.max(), 0, 0
+            self.pixels_top = np.zeros(frames.shape[1:], bool)
+        if (reach := highest == self.top).any():
+            hits = frames[reach] == self.top
+            self.n_top += int(np.count_nonzero(hits))
+            self.n_frames_top += len(hits)
+            self.pixels_top |= hits.any(axis=0)
+
+
+class PixelSums:
+    """Of frames less ``offset``: their number ``n``, sum ``total`` (rows, columns) and sum of squares, float64."""
+
+    def __init__(self):
+        self.n, self.offset, self.total, self.squares = 0, None, 0.0, 0.0
+
+    def add(self, frames):
+        """Take in a stretch of frames, ndarray, shape (n, rows, columns)."""
+        frames = frames.astype(np.float64)
+        if self.offset is None:  # squares of small numbers: a bright, steady movie loses no digits
+            self.offset = frames[0].mean()
+        with np.errstate(invalid="ignore", over="ignore"):  # of NaN or infinite pixels, which users of the sums refuse
+            frames -= self.offset
+            self.total = self.total + frames.sum(axis=0)
+            self.squares += float(np.vdot(frames, frames))
+        self.n += len(frames)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,22 +156,24 @@ class Movie:
                  for i in files]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def stretches(self, n_bytes=STRETCH_BYTES):
-        """All frames, one stretch of about ``n_bytes`` after the other; yields ndarray, shape (n, rows, columns)."""
-        n = max(1, n_bytes // (math.prod(self.shape[1:]) * self.dtype.itemsize))
+    def stretches(self):
+        """All frames, one stretch after the other, at most 256 frames and four million pixels; yields ndarray, shape
+        (n, rows, columns)."""
+        n = max(1, min(STRETCH_FRAMES, STRETCH_PIXELS // math.prod(self.shape[1:])))
         for start in range(0, len(self), n):
             yield self[start : start + n]
 
+    @cached_property
+    def seen(self):
+        """What one pass through all frames gives, a :class:`Seen`; the movie is read when this is first asked for."""
+        seen = Seen(self.shape, self.dtype)
+        for frames in self.stretches():
+            seen.add(frames)
+        return seen.done()
+
     def content_hash(self):
-        """Hexadecimal SHA-256 of shape, type and all pixels used, however they are stored; read in chunks, once, a
-        minute for a hundred gigabytes of fast disk."""
-        if "_hash" not in self.__dict__:
-            kind = self.dtype.newbyteorder("<")
-            digest = hashlib.sha256(str((*self.shape, kind.str)).encode())
-            for frames in self.stretches():
-                digest.update(np.ascontiguousarray(frames, kind).data)
-            self.__dict__["_hash"] = digest.hexdigest()
-        return self.__dict__["_hash"]
+        """Hexadecimal SHA-256 of shape, type and all pixels used, however they are stored."""
+        return self.seen.hash
 
     @cached_property
     def _stacks(self):
@@ -132,8 +197,7 @@ class Movie:
 def write_movie(path, chunks, shape, dtype=np.uint16):
     """Write a movie as multi-page TIFF, whole or not at all, without holding more than a chunk of it.
 
-    ``chunks`` (iterable of ndarray, shape (n, rows, columns)): one after the other, ``shape[0]`` frames in all.
-    ``shape`` ((int, int, int)): frames, rows, columns. ``dtype``: type of the pixels.
+    ``chunks``: arrays (n, rows, columns), one after the other. ``shape``: frames, rows, columns.
     """
     frames = (frame for chunk in chunks for frame in chunk)
     with whole_file(path) as temporary:
@@ -142,13 +206,11 @@ def write_movie(path, chunks, shape, dtype=np.uint16):
 
 
 def series_files(folder):
-    """TIFF files of a folder in the order of the number in their names.
+    """TIFF files of a folder in the order of the number in their names, list of Path.
 
     Names differ in one number (``frame_2.tif``, ``frame_10.tif``), which runs without gaps from any beginning. The
     first file may lack it, as of cameras that begin a new file when one is full (``run.tif``, ``run@0001.tif``).
-
-    Returns a list of Path. Raises DataError: no TIFF file; names that differ in more than one number; a number that is
-    missing or there twice.
+    DataError: no TIFF file; names that differ in more than one number; a number that is missing or there twice.
     """
     folder = Path(folder)
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".tif", ".tiff") and not p.name.startswith("."))
@@ -169,7 +231,6 @@ def series_files(folder):
 
 
 def _numbers(folder, paths):
-    """The number in which the names differ."""
     words = [re.split(r"([0-9]+)", p.stem) for p in paths]
     if len({tuple(word[::2]) for word in words}) == 1:
         columns = [[int(digits) for digits in column] for column in zip(*(word[1::2] for word in words), strict=True)]
@@ -187,14 +248,11 @@ def _numbers(folder, paths):
 
 
 def mappable(movie, folder, show_progress=True):
-    """The same movie, in one file that can be memory-mapped.
+    """The same movie, in one file that can be memory-mapped: itself if it maps, else a copy in ``folder``.
 
-    ``movie``: Movie. ``folder``: for copies; made if needed. Everything in it may be deleted while no run uses it.
-    ``show_progress``: while a movie is converted. Returns ``movie`` (Movie): the one given if it maps; else one of the
-    copy, with the same pixels, type and number of frames; ``note``: that and why there is a copy; empty if there is
-    none. The same in the run that made the copy and in later ones. Raises DataError: a frame that cannot be read.
-    Nothing is left behind. Raises WriteError: the folder cannot be written, or its disk has no room. Nothing partial is
-    left behind.
+    Returns the Movie, with the same pixels, type and number of frames, and a note that and why there is a copy; empty
+    if there is none. Everything in ``folder`` may be deleted while no run uses it. DataError: a frame that cannot be
+    read. WriteError: the folder cannot be written, or its disk has no room. Nothing partial is left behind.
     """
     if movie.maps:
         return movie, ""
@@ -245,12 +303,17 @@ def _convert(movie, path, show_progress):
         raise WriteError(path.parent, f"{free / 1e9:.1f} GB free", f"{needed / 1e9:.1f} GB for {movie.path.name}",
                          "free disk space, or name another folder")
 
+    seen = Seen(movie.shape, movie.dtype)
+
     def chunks():
         with progress(None, total=len(movie), desc=f"convert {movie.path.name} once", unit="frame",
                       disable=not show_progress) as bar:
             for frames in movie.stretches():
+                seen.add(frames)
                 yield frames
                 bar.update(len(frames))
 
     write_npy(path, chunks(), movie.shape, movie.dtype)
-    return Movie(path)
+    copy = Movie(path)
+    copy.__dict__["seen"] = seen.done()
+    return copy

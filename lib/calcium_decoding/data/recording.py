@@ -22,12 +22,11 @@ class Recording:
         their unit in their name (``"speed_cm_s"``) or are in the recording's own unit (``"velocity"``, ``"wheel"``).
     rate_hz : float
         Frames per second.
-    animal, session : str
-        Who, and which session of that animal.
-    part : str
-        Which part of the session (a trial), if a session has interruptions; windows never cross parts.
+    animal, session, part : str
+        Who, which session of that animal, and which part of it (a trial), if it has interruptions; windows never cross
+        parts.
     roi_names : tuple of str
-        One name a column of ``signal``; made from column numbers, counted from 1, if left empty.
+        One name a column of ``signal``; column numbers, counted from 1, if left empty.
     signal_unit : str
         Unit of ``signal``, for axis labels.
     simulated : bool
@@ -110,10 +109,8 @@ class Recording:
         return self.behaviour["run"]
 
     def content_hash(self):
-        """Hexadecimal SHA-256 of what a decoder of ROI traces could see: identity, rate, signal and behaviour.
-
-        The movie has a hash of its own, because reading it all takes long.
-        """
+        """Hexadecimal SHA-256 of what a decoder of ROI traces could see: identity, rate, signal, behaviour; not the
+        movie."""
         if "_hash" not in self.__dict__:  # computed once: the arrays are read-only
             digest = hashlib.sha256(f"{self.id}|{self.rate_hz}|{self.signal.shape}".encode())
             digest.update(self.signal.data)
@@ -192,8 +189,8 @@ class Dataset:
         return tuple(recording for recording in self.recordings if recording.animal == animal)
 
     def content_hash(self):
-        """Short hash (16 hexadecimal digits) of every recording's content, independent of their order; movies that are
-        attached are read for it, once."""
+        """Short hash (16 hexadecimal digits) of all recordings, independent of their order; attached movies are read
+        once."""
         parts = sorted(r.content_hash() + ("" if r.movie is None else r.movie.content_hash()) for r in self.recordings)
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 

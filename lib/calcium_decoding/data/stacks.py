@@ -1,8 +1,8 @@
 """The frames in one file, TIFF or ``.npy``: how many, where they lie, and how to read a stretch of them.
 
-tifffile reads what is left of a damaged file and says so in its log. A movie that lost frames is refused here instead,
-so the chain of pages is followed to its end. What the tags mean is left to tifffile. The form of the page table: TIFF
-6.0, Adobe 1992; BigTIFF: https://libtiff.gitlab.io/libtiff/specification/bigtiff.html.
+tifffile reads what is left of a damaged file and says so in its log. A movie that lost frames is refused here instead:
+the chain of pages is followed to its end. What tags mean is left to tifffile. The form of the page table: TIFF 6.0,
+Adobe 1992; BigTIFF: https://libtiff.gitlab.io/libtiff/specification/bigtiff.html.
 """
 
 import json
@@ -33,10 +33,10 @@ _TABLE_BYTES = 512  # read at once; more only for a page with more tags
 class Stack:
     """Frames of one file. Small, so it travels to other processes; no file is left open.
 
-    ``shape`` ((int, int, int)): frames, rows, columns. ``dtype``: of a pixel, in the byte order of the file. ``start``,
-    ``step``: first byte of the first frame and bytes from one frame to the next, where frames lie uncompressed at equal
-    distances. Such a file can be memory-mapped. ``offsets``, ``counts`` (ndarray, shape (T, segments), int64): first
-    byte and number of bytes of each strip or tile, where they do not.
+    ``shape``: frames, rows, columns. ``dtype``: in the byte order of the file. ``start``, ``step``: first byte of the
+    first frame and bytes from one to the next, where frames lie uncompressed at equal distances, so that the file can
+    be memory-mapped. ``offsets``, ``counts`` (T, segments): first byte and number of bytes of each strip or tile
+    elsewhere.
     """
 
     path: Path
@@ -53,9 +53,9 @@ class Stack:
         return self.step is not None
 
     def read(self, start, stop):
-        """Frames ``start`` to ``stop``, ndarray, shape (n, rows, columns), in the byte order of this machine.
+        """Frames ``start`` to ``stop``, (n, rows, columns), in the byte order of this machine.
 
-        Raises DataError: the file is gone or has become shorter, or its compressed pixels are damaged.
+        DataError: the file is gone or has become shorter, or its compressed pixels are damaged.
         """
         if not self.maps:
             return self._decoded(start, stop)
@@ -96,12 +96,11 @@ class Stack:
 
 
 def open_stack(path):
-    """Find the frames of a file.
+    """Find the frames of a TIFF file, or of ``.npy`` with an array (T, rows, columns), as a Stack.
 
-    ``path``: TIFF, or ``.npy`` with an array of shape (T, rows, columns). Returns Stack. Raises DataError: no such
-    file; colour, complex or other pixels than integers and floats; frames of different size; more axes than frames,
-    rows and columns; a compression that this installation cannot read; or a file that ends within its frames or its
-    page table.
+    DataError: no such file; colour, complex or other pixels than integers and floats; frames of different size; more
+    axes than these; a compression that this installation cannot read; a file that ends within its frames or its page
+    table.
     """
     path = Path(path)
     if path.suffix.lower() == ".npy":
@@ -204,7 +203,6 @@ def _n_frames(path, file, page, n_pages):
 
 
 def _describes_itself(page):
-    """Whether tifffile wrote this page by itself, with a description of it alone."""
     try:
         return json.loads(page.description)["shape"] == list(page.shape)
     except (ValueError, TypeError, KeyError):
@@ -212,13 +210,11 @@ def _describes_itself(page):
 
 
 def _unreadable(path, error):
-    """The refusal of a file that no reader takes for a TIFF file."""
     return DataError(path, f"no readable TIFF file ({error})", "a multi-page TIFF file",
                      "fetch or write the file again")
 
 
 def _cut(path, where):
-    """The refusal of a file that ends too early."""
     return DataError(path, f"a file that ends within {where}", "a whole file", "fetch or write the file again")
 
 

@@ -1,10 +1,8 @@
 """Prediction intervals of a decoded speed: split conformal, within one animal and from one animal to another.
 
-An interval calibrated on some frames holds the truth at the nominal rate, on average over draws, if new frames could
-as well have been among the calibrating ones. Frames of a session follow each other and animals differ, so that is not
-given here. Coverage on test frames is therefore measured, never taken for granted.
-
-Vovk, Gammerman, Shafer 2005, DOI 10.1007/b106715; Lei et al. 2018, DOI 10.1080/01621459.2017.1307116.
+The nominal rate holds, on average over draws, if new frames could as well have been among the calibrating ones, which
+is not so of frames of a session or of another animal. Coverage on test frames is therefore measured. Vovk, Gammerman,
+Shafer 2005, DOI 10.1007/b106715; Lei et al. 2018, DOI 10.1080/01621459.2017.1307116.
 """
 
 import math
@@ -21,24 +19,11 @@ SCORES = {"absolute": "one width for all frames", "scaled": "width grows with th
 
 
 def quantile(scores, level):
-    """The ``ceil((n + 1) level)``-th smallest of n calibration scores.
+    """The ``ceil((n + 1) level)``-th smallest of ``scores`` (n,), sizes of errors of 0 or more.
 
-    Of n + 1 exchangeable scores without ties the last is at most this with probability ``ceil((n + 1) level) /
-    (n + 1)``: at least ``level``, and less than ``level + 1 / (n + 1)``.
-
-    Parameters
-    ----------
-    scores : array_like, shape (n,)
-        Sizes of errors, 0 or more.
-    level : float
-        Nominal coverage, between 0 and 1.
-
-    Raises
-    ------
-    DataError
-        So few scores that no finite interval has this coverage; values that are negative or not finite.
-    ParameterError
-        ``level`` out of range.
+    Of n + 1 exchangeable scores without ties the last is at most this with probability at least ``level``, and less
+    than ``level + 1 / (n + 1)``. Raises DataError: so few scores that no finite interval has this coverage, or values
+    that are negative or not finite; ParameterError: ``level`` not between 0 and 1.
     """
     scores = np.asarray(scores, dtype=np.float64)
     if not 0 < level < 1:
@@ -59,9 +44,8 @@ def quantile(scores, level):
 class Band:
     """Prediction intervals ready for use: decoded speed plus and minus ``quantile``, times a size if scaled.
 
-    ``level``: nominal coverage. ``quantile``: in the unit of the speed; of scaled scores, a factor. ``offset``: of
-    scaled scores: the size of the error expected at speed 0, unit of the speed. None: absolute scores. ``least``: what
-    no true value is below: 0 for a speed, minus infinity for what can be negative.
+    ``quantile``: in the unit of the speed, or a factor. ``offset``: of scaled scores, the size of the error expected at
+    speed 0. ``least``: what no true value is below: 0 for a speed, minus infinity for what can be negative.
     """
 
     level: float
@@ -92,11 +76,10 @@ def calibrate(speed, predicted, level, score="absolute"):
     speed, predicted : ndarray, shape (n,)
         True and decoded, in one unit.
     level : float
-        Nominal coverage.
+        Nominal coverage, between 0 and 1.
     score : {"absolute", "scaled"}
-        ``|error|``, or ``|error|`` over (decoded speed, at least 0, plus an offset). The offset is the mean absolute
-        error of the calibrating frames; being taken from them it is no longer exactly fixed beforehand, which matters
-        for a handful of frames, not for thousands.
+        ``|error|``, or ``|error|`` over (decoded speed, at least 0, plus the mean absolute error of these frames). That
+        the latter is not fixed beforehand matters for a handful of frames, not for thousands.
 
     Returns
     -------
@@ -106,7 +89,7 @@ def calibrate(speed, predicted, level, score="absolute"):
     Raises
     ------
     DataError
-        As for :func:`quantile`; shapes that disagree.
+        Too few frames, values that are not finite, shapes that disagree.
     ParameterError
         Unknown score, or ``level`` out of range.
     """
@@ -131,19 +114,8 @@ def _size(predicted, offset):
 def halves(fold, gap_frames):
     """Test windows of a fold that calibrate and test windows that are then covered or not, as two bool arrays.
 
-    Of several test recordings the earlier half calibrates and the later half is tested; of a single one its earlier
-    and later half, with a gap between them.
-
-    Parameters
-    ----------
-    fold : FoldResult
-    gap_frames : int
-        Frames between the halves of a single recording that belong to neither.
-
-    Raises
-    ------
-    DataError
-        A recording so short that a half holds no window.
+    Of several test recordings the earlier half calibrates and the later half is tested; of a single one its earlier and
+    later half, with ``gap_frames`` between them that belong to neither. Raises DataError: a half holds no window.
     """
     n = len(fold.recordings)
     if n > 1:
@@ -162,12 +134,7 @@ def calibrations(fold, level, gap_frames, score="absolute"):
     """Both ways of calibrating one fold: way, :class:`Band`, and the test windows to be covered (bool).
 
     ``ACROSS``: on the validation windows, which also chose the epoch, for all test windows. ``WITHIN``: on the earlier
-    half of the test windows, for the later half; see :func:`halves`. The decoder is the same, never refitted.
-
-    Raises
-    ------
-    DataError
-        As for :func:`halves` and :func:`quantile`.
+    of the :func:`halves` of the test windows, for the later one. The decoder is never refitted.
     """
     first, last = halves(fold, gap_frames)
     across = calibrate(fold.valid_labels, fold.valid_predicted, level, score)
@@ -190,9 +157,9 @@ def coverage(folds, levels, gap_frames):
     Returns
     -------
     table : pandas.DataFrame
-        ``fold``, ``tested_on``, ``calibrated_on``, ``score``, ``level``, ``coverage`` (share of frames, 0 to 1),
-        ``running`` and ``rest`` (the same over frames of either kind; None where there are none or no run label) and
-        ``width`` (mean, unit of the speed).
+        ``fold``, ``tested_on``, ``simulated``, ``calibrated_on``, ``score``, ``level``, ``coverage`` (share of frames,
+        0 to 1), ``running`` and ``rest`` (the same over frames of either kind; None where there are none or no run
+        label) and ``width`` (mean, unit of the speed).
     notes : list of str
         Folds that cannot be calibrated, and why.
     """
@@ -202,8 +169,8 @@ def coverage(folds, levels, gap_frames):
             rows += [row for level in levels for score in SCORES for row in _measured(fold, level, gap_frames, score)]
         except DataError as error:
             notes.append(f"{fold.fold}: {error.where}, {error.found}")
-    names = ["fold", "tested_on", "calibrated_on", "score", "level", "coverage", "running", "rest", "width"]
-    return pd.DataFrame(rows, columns=names), notes
+    return pd.DataFrame(rows, columns=["fold", "tested_on", "simulated", "calibrated_on", "score", "level", "coverage",
+                                       "running", "rest", "width"]), notes
 
 
 def _measured(fold, level, gap_frames, score):
@@ -212,24 +179,13 @@ def _measured(fold, level, gap_frames, score):
         inside = band.covers(fold.labels[which], fold.predicted[which])
         running = fold.running[which] if len(fold.running) else np.full(len(inside), 2)
         by_kind = [float(inside[running == kind].mean()) if (running == kind).any() else None for kind in (1, 0)]
-        yield (fold.fold, fold.test_group, way, score, level, float(inside.mean()), *by_kind,
+        yield (fold.fold, fold.test_group, fold.simulated, way, score, level, float(inside.mean()), *by_kind,
                float(np.mean(high - low)))
 
 
 def coverage_table(table, level):
-    """Coverage at one level, for a page: a row a way of calibrating and score; means over animals, and the extremes.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Of :func:`coverage`.
-    level : float
-
-    Returns
-    -------
-    pandas.DataFrame
-        Percentages. A test group (an animal) counts once, with the mean of its folds.
-    """
+    """Coverage at one level, for a page: a row a way of calibrating and score; means over animals, and the extremes, in
+    percent. A test group (an animal) counts once, with the mean of its folds."""
     rows = []
     for (way, score), mine in table[np.isclose(table["level"], level)].groupby(["calibrated_on", "score"], sort=False):
         groups = mine.groupby("tested_on", sort=False)["coverage"].mean() * 100

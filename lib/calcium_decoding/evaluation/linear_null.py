@@ -1,8 +1,7 @@
 """A linear decoder tested on each session of one animal by leaving it out, refitted for a thousand nulls in a minute.
 
-Nothing is approximated. What least squares needs of a session is its sums of squares and products (a Gram matrix),
-which no session permutation changes, and its products with a label, of which there are only as many as pairs of
-sessions. Each refit is then a sum of small matrices and one small solution; scoring the frames costs more than fitting.
+Nothing is approximated: least squares needs of a session its sums of squares and products, which no session permutation
+changes, and its products with a label, of which there are only as many as pairs of sessions.
 """
 
 import math
@@ -25,15 +24,13 @@ DRAWS_AT_ONCE = 50  # scores of 50 draws of a session of 18,000 frames are 7 MB
 class Sessions:
     """Sessions of one animal, ready for refits with any pairing of signals and labels.
 
-    The decoder is ridge regression of the 0/1 label on standardised ROIs, frame by frame, with an intercept: linear
-    discriminant analysis by least squares, as ``make_pipeline(StandardScaler(), Ridge(penalty))`` of scikit-learn on
-    the frames of all other sessions. A signal and a label of different length are both cut to the shorter, from the
-    start, as in :func:`calcium_decoding.evaluation.nulls.repair_sessions`.
+    The decoder is ridge regression of the 0/1 label on standardised ROIs, frame by frame: linear discriminant analysis
+    by least squares, as ``make_pipeline(StandardScaler(), Ridge(penalty))`` of scikit-learn on the frames of all other
+    sessions. A signal and a label are both cut to the shorter, from the start.
 
-    ``signals`` (sequence of ndarray, shape (T_i, n_roi)): one a session, two or more, the same ROIs. ``labels``
-    (sequence of ndarray, shape (T_j,)): 0 rest, 1 run; as many as are to be paired with the signals. ``penalty``:
-    ``alpha`` of scikit-learn's ``Ridge``; more than 0, at most a million. Raises DataError: fewer than two sessions, or
-    different ROIs. Raises ParameterError: the penalty is out of range.
+    ``signals``: shape (T_i, n_roi), one a session, two or more, the same ROIs, else DataError. ``labels``: shape
+    (T_j,), 0 rest, 1 run; as many as are to be paired with the signals. ``penalty``: ``alpha`` of ``Ridge``, above 0,
+    at most a million, else ParameterError.
     """
 
     def __init__(self, signals, labels, penalty=1.0):
@@ -53,11 +50,10 @@ class Sessions:
     def auc(self, pairings, jobs=1, label="refits"):
         """Area under the ROC curve of each session, decoded by a decoder fitted on the others, for each pairing.
 
-        ``pairings`` (array_like, shape (n_pairings, n_sessions), int): which label each signal gets, in training and in
-        testing. ``jobs``: threads; all processors if None. Results do not depend on it. ``label``: what the progress
-        bar counts; empty for no bar. Returns ndarray, shape (n_pairings, n_sessions): NaN where a label, cut to its
-        signal, has one class only: there is no such area. Raises DataError: a frame is predicted as a million or more:
-        an outlier.
+        ``pairings``: shape (n_pairings, n_sessions), int: which label each signal gets, in training and in testing.
+        ``jobs``: threads; all processors if None. ``label``: what the progress bar counts; empty for no bar. Returns
+        the shape of ``pairings``: NaN where a label, cut to its signal, has one class only. Raises DataError: a frame
+        is predicted as a million or more: an outlier.
         """
         pairings, found = np.atleast_2d(pairings), []
         chunks = [pairings[i : i + DRAWS_AT_ONCE] for i in range(0, len(pairings), DRAWS_AT_ONCE)]
@@ -110,12 +106,11 @@ class Sessions:
 
 
 def _area(scores, label):
-    """Area under the ROC curve of each row of ``scores`` (n, T): the Mann-Whitney statistic, ties counted half;
-    NaN if ``label`` (T,) has one class only.
+    """Area under the ROC curve of each row of ``scores`` (n, T), ties counted half; NaN if ``label`` (T,) has one
+    class.
 
-    Scores that differ by less than 1e-12 are ties: they predict a label of 0 or 1, and products of matrices do not
-    round equal frames equally. So scores are whole numbers of 1e-12, with the label as lowest bit, and are sorted as
-    such, which is five times as fast as ranking them.
+    Scores that differ by less than 1e-12 are ties: products of matrices do not round equal frames equally. So scores
+    are whole numbers of 1e-12, with the label as lowest bit, and sorted as such, five times as fast as ranking them.
     """
     if not np.abs(scores).max() < 1e6:
         raise DataError("scores", f"a frame predicted as {np.abs(scores).max():.1e}", "predictions about 0 to 1",
@@ -135,11 +130,9 @@ def _area(scores, label):
 class LinearNull:
     """The observed score of an animal among scores of a null.
 
-    ``null``: name in :data:`calcium_decoding.evaluation.nulls.NULLS`. ``observed``: mean over sessions of the area
-    under the ROC curve (AUC). ``by_session`` (ndarray, shape (n_sessions,)): observed AUC of each session; NaN in a
-    session that has none. ``null_aucs`` (ndarray, shape (n_draws,)): the same mean for each draw. ``one_class`` (tuple
-    of str): sessions with only rest or only running. They train, but have no AUC and are left out of the mean, and so
-    is a session of a draw whose label has one class only.
+    ``null``: its name. ``observed``: mean AUC over sessions; ``by_session``: the AUC of each, NaN in a session that has
+    none; ``null_aucs``, shape (n_draws,): the same mean for each draw. ``one_class``: ids of sessions with only rest or
+    only running, which train but have no AUC and are left out of the mean, as in a draw.
     """
 
     null: str
@@ -149,9 +142,8 @@ class LinearNull:
     one_class: tuple
 
     def p_value(self, alternative="greater"):
-        """p-value of the animal: :func:`~calcium_decoding.evaluation.nulls.p_value`, or for a linear shift
-        :func:`~calcium_decoding.evaluation.nulls.shift_p_value`. It is never below one over the number of pairings
-        there are."""
+        """p-value of the animal by :func:`nulls.p_value`, of a linear shift :func:`nulls.shift_p_value`; at least
+        :attr:`smallest_p`."""
         count = nulls.shift_p_value if self.null == "linear_shift" else nulls.p_value
         return max(count(self.observed, self.null_aucs, alternative), self.smallest_p)
 
@@ -166,16 +158,13 @@ class LinearNull:
 
 def refit(dataset, animal, null="repairing", n_draws=1000, seed=0, recipe=None, penalty=1.0, jobs=None,
           label="refits"):
-    """Score one animal by leaving out each session, and refit the decoder for every draw of a null.
+    """Score one animal by leaving out each session, and refit the decoder for every draw of a null; a LinearNull.
 
-    ``animal``: whose sessions. ``null``: a name in :data:`calcium_decoding.evaluation.nulls.NULLS`. ``seed``: draw k is
-    ``NULLS[null](dataset of the animal, (seed, k))``; linear shifts are spread evenly. ``recipe``: arguments of
-    :func:`calcium_decoding.preprocessing.build`, applied to whole sessions before pairs are cut; none: signals as they
-    are. The decoder standardises by its training frames itself, so the recipe's own such step is left out. ``penalty``:
-    see :class:`Sessions`. ``jobs``: threads; all processors if left out. ``label``: what the progress bar counts; empty
-    for no bar. Returns LinearNull. Raises DataError: a single session, sessions in parts, or a draw in which every
-    session has one class only. Raises ParameterError: unknown null, more draws than there are, a preprocessing step
-    that has to be fitted on training frames.
+    ``seed``: draw k is ``NULLS[null](dataset of the animal, (seed, k))``; linear shifts are spread evenly. ``recipe``:
+    arguments of :func:`calcium_decoding.preprocessing.build`, applied to whole sessions before pairs are cut, without
+    its standardising, which the decoder does itself. ``penalty``, ``jobs``, ``label``: see :class:`Sessions`. Raises
+    DataError: a single session, sessions in parts, or a draw in which every session has one class only. Raises
+    ParameterError: unknown null, more draws than there are, a step that has to be fitted on training frames.
     """
     chosen, n_draws = nulls.null_of(null), whole_number("n_draws", n_draws, 1)
     recordings = dataset.of_animal(animal)
@@ -204,10 +193,7 @@ def refit(dataset, animal, null="repairing", n_draws=1000, seed=0, recipe=None, 
 
 def preprocessed(recording, recipe):
     """``recording`` with its signal transformed by ``recipe``, but for standardising by training frames.
-
-    Raises ParameterError: another step of the recipe has to be fitted on training frames, which differ from fold to
-    fold.
-    """
+    ParameterError: another step of it has to be fitted on training frames, which differ from fold to fold."""
     if recipe is None:
         return recording
     steps = preprocessing.build(**recipe).steps

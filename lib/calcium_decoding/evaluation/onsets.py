@@ -1,8 +1,4 @@
-"""Scores of onsets: how long after the animal starts to run the decoder says so, and how often it does so at rest.
-
-A score over frames does not tell a decoder that is late at every onset from one that misses a few bouts; for a closed
-loop the difference is all.
-"""
+"""Scores of onsets: how long after the animal starts to run the decoder says so, and how often it does so at rest."""
 
 from dataclasses import dataclass
 
@@ -56,9 +52,9 @@ class EventSettings:
 class EventScores:
     """Counts of one recording, or of several; ratios are refused where they do not exist.
 
-    ``n_onsets``: onsets of running. ``onset_delay_s`` (ndarray, shape (n_detected,)): from each detected onset to its
-    decoded onset, seconds; negative if decoded before. Missed onsets have none. ``n_false_alarms``: decoded onsets at
-    rest and away from every step from rest to run in the label. ``rest_s``: seconds of such rest.
+    ``onset_delay_s``, shape (n_detected,): from each detected onset to its decoded onset, seconds; negative if decoded
+    before. ``n_false_alarms``: decoded onsets at rest and away from every step from rest to run in the label.
+    ``rest_s``: seconds of such rest.
     """
 
     n_onsets: int
@@ -113,6 +109,8 @@ def event_scores(frames, labels, p_run, rate_hz, settings=None):
     Returns
     -------
     EventScores
+        False alarms are counted on rest frames outside [t - before_s, t + after_s) of *every* step t from rest to run,
+        also of those with too little rest or running to be an onset; ``rest_s`` is the time of the same frames.
 
     Raises
     ------
@@ -120,12 +118,6 @@ def event_scores(frames, labels, p_run, rate_hz, settings=None):
         No frames, lengths that disagree, frame numbers that do not increase, values that are not probabilities.
     ParameterError
         A rate that is not positive, or a search window of less than a frame.
-
-    Notes
-    -----
-    False alarms are counted on rest frames outside [t - before_s, t + after_s) of *every* step t from rest to run,
-    also of those with too little rest or running to be an onset: a decoder that answers to a short bout is right.
-    ``rest_s`` is the time of the same frames.
     """
     settings = settings or EventSettings()
     labels, p_run = checked_frames(labels, p_run)
@@ -163,21 +155,7 @@ def decoded_onsets(frames, p_run, rate_hz, settings):
 
 
 def pool(scores):
-    """Counts of several recordings as one, such as all sessions of a test animal.
-
-    Parameters
-    ----------
-    scores : sequence of EventScores
-
-    Returns
-    -------
-    EventScores
-
-    Raises
-    ------
-    DataError
-        There is nothing to pool.
-    """
+    """EventScores of several recordings as one, such as all sessions of a test animal; DataError if there are none."""
     scores = list(scores)
     if not scores:
         raise DataError("events", "nothing to pool", "one recording at least", "check which fold tests the animal")
@@ -186,27 +164,12 @@ def pool(scores):
 
 
 def by_fold(folds, rate_hz, settings=None):
-    """Onset scores of the test recordings of each fold, pooled.
+    """Onset scores of the test recordings of each fold, pooled: a row a fold that has scores, DataError if it decoded a
+    speed.
 
-    Parameters
-    ----------
-    folds : sequence of FoldResult
-        Of decoders of running; those without scores are left out.
-    rate_hz : float
-        Frames per second.
-    settings : EventSettings, optional
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a fold: ``model``, ``fold``, ``animal`` (the test group), ``onsets``, ``detected`` (share, 0 to 1),
-        ``delay (s)`` (median of the detected ones) and ``false alarms a minute``. What is undefined in a fold, as the
-        delay where nothing was detected, is NaN.
-
-    Raises
-    ------
-    DataError
-        A speed was decoded.
+    Columns ``model``, ``fold``, ``animal`` (the test group), ``onsets``, ``detected`` (share, 0 to 1), ``delay (s)``
+    (median of the detected ones) and ``false alarms a minute``. What is undefined, as the delay where nothing was
+    detected, is NaN.
     """
     rows = []
     for fold in folds:

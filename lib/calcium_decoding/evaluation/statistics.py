@@ -26,7 +26,7 @@ def by_animal(values, animals):
     values : array_like, shape (n,)
         Scores, or differences between two decoders on matched folds.
     animals : sequence of str or int, length n
-        Which animal each was measured on: the test animal of a fold.
+        The test animal of each.
 
     Returns
     -------
@@ -59,11 +59,8 @@ def checked_values(values, name, at_least=1, what="values"):
 
 @dataclass(frozen=True)
 class SignFlip:
-    """Result of :func:`sign_flip`; ``str()`` is a sentence for the page.
-
-    ``effect``: mean difference over animals. ``floor``: the smallest ``p`` that so few animals, or so many draws, can
-    give, whatever the effect.
-    """
+    """Result of :func:`sign_flip`; ``str()`` is a sentence for the page. ``effect``: mean difference over animals.
+    ``floor``: the smallest ``p`` that so few animals, or so many draws, can give, whatever the effect."""
 
     effect: float
     p: float
@@ -87,14 +84,15 @@ def sign_flip(differences, alternative="two-sided"):
     Parameters
     ----------
     differences : array_like, shape (n_animals,)
-        One difference an animal; see :func:`by_animal`.
+        One an animal; see :func:`by_animal`.
     alternative : {"two-sided", "greater", "less"}
         ``"greater"``: the mean is above 0.
 
     Returns
     -------
     SignFlip
-        Its ``floor`` is 2 / 2**n two-sided, 1 / 2**n one-sided: 1/16 and 1/32 for five animals.
+        Its ``floor`` is 2 / 2**n two-sided, 1 / 2**n one-sided: 1/16 and 1/32 for five animals, with which no effect
+        reaches 0.05 two-sided: report the effect and the single animals first.
 
     Raises
     ------
@@ -105,8 +103,7 @@ def sign_flip(differences, alternative="two-sided"):
 
     Notes
     -----
-    Assumes that differences are symmetric about 0 if nothing differs. Fisher 1935, The Design of Experiments,
-    section 21. With five animals no effect reaches 0.05 two-sided: report the effect and the single animals first.
+    Assumes differences symmetric about 0 if nothing differs. Fisher 1935, The Design of Experiments, section 21.
     """
     differences = checked_values(differences, "differences", at_least=2, what="animals")
     n = len(differences)
@@ -146,13 +143,13 @@ def rank_sum(a, b):
     Raises
     ------
     DataError
-        A group is empty or has values that are not finite; or all values are equal, so that there are no ranks.
+        An empty group, values that are not finite, or all equal, so that there are no ranks.
 
     Notes
     -----
-    Ajioka et al. 2024, DOI 10.1371/journal.pcbi.1011074. MATLAB's ``ranksum`` does the same from 10 values a group on;
-    below that it counts exactly, and the approximation here is coarse. Pairing of folds is not used. Folds that share
-    animals are not independent, so these p are too small as evidence about animals: show :func:`sign_flip` with them.
+    Ajioka et al. 2024, DOI 10.1371/journal.pcbi.1011074. MATLAB's ``ranksum`` counts exactly below 10 values a group,
+    where the approximation here is coarse. Folds that share animals are not independent, so these p are too small as
+    evidence about animals: show :func:`sign_flip` with them.
     """
     a, b = checked_values(a, "a"), checked_values(b, "b")
     if np.ptp(np.concatenate([a, b])) == 0:
@@ -161,32 +158,11 @@ def rank_sum(a, b):
 
 
 def rank_sum_family(pairs, groups):
-    """Rank-sum tests of one family, corrected for their number by the method of Holm.
+    """Rank-sum tests of ``pairs`` of names of ``groups`` (dict of name to values), corrected by the method of Holm.
 
-    Parameters
-    ----------
-    pairs : sequence of (str, str)
-        Names of the groups to compare.
-    groups : dict of str to array_like
-        Values by name of the group.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a pair: ``group_a``, ``group_b``, ``difference`` (mean of a less mean of b), ``family_size``,
-        ``p_two_sided``, ``p_holm`` and ``stars`` (``***`` below 0.001, ``**`` below 0.01, ``*`` below 0.05 of
-        ``p_holm``, else ``n.s.``).
-
-    Raises
-    ------
-    DataError
-        As :func:`rank_sum`.
-    ParameterError
-        No pairs, or a pair names a group that is not there.
-
-    Notes
-    -----
-    Holm 1979, Scandinavian Journal of Statistics 6: 65-70.
+    Returns a DataFrame, a row a pair: ``group_a``, ``group_b``, ``difference`` (mean of a less mean of b),
+    ``family_size``, ``p_two_sided``, ``p_holm`` and ``stars`` of the latter. Raises DataError as :func:`rank_sum`,
+    ParameterError: no pairs, or an unknown group. Holm 1979, Scandinavian Journal of Statistics 6: 65-70.
     """
     pairs = list(pairs)
     unknown = sorted({str(name) for pair in pairs for name in pair} - {str(name) for name in groups})
@@ -209,11 +185,8 @@ def _stars(p):
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its interval; ``str()`` says over how many animals.
-
-    ``level``: nominal coverage, such as 0.95. ``units`` (dict of str to int): how many units of each kind, ``{"animal":
-    5, "session": 64}``.
-    """
+    """An estimate with its interval at a nominal coverage ``level``; ``str()`` says over how many ``units``, such as
+    ``{"animal": 5, "session": 64}``."""
 
     estimate: float
     low: float
@@ -232,7 +205,7 @@ def t_interval(values, level=0.95):
     Parameters
     ----------
     values : array_like, shape (n_animals,)
-        One number an animal; see :func:`calcium_decoding.evaluation.statistics.by_animal`.
+        One number an animal; see :func:`by_animal`.
     level : float
         Nominal coverage.
 

@@ -9,7 +9,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "folds": ["FoldResult", "Results"],
     "inputs": ["Traces"],
     "movies": ["Features", "MovieTraining", "Movies"],
-    "nested": ["Candidate"],
     "stored": ["job_settings"],
     "tasks": ["Binary", "Classes", "Continuous"],
 })

@@ -14,7 +14,6 @@ from calcium_decoding.data import published
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import cards, nulls, statistics
 from calcium_decoding.experiments import engine
-from calcium_decoding.experiments.folds import Results
 from calcium_decoding.models.decoders import decoder_of, name_of
 
 
@@ -37,8 +36,9 @@ class Condition:
     @property
     def beside_published(self):
         """True if a published figure may be given too: there is one, and the data are the study's or imitate it."""
-        dataset = self.experiment.dataset
-        return self.published is not None and (dataset.compare_with_study or dataset.simulated)
+        dataset, decoded = self.experiment.dataset, self.experiment.task.name
+        return (self.published is not None and decoded in ("run", "speed")
+                and (dataset.compare_with_study or dataset.simulated))
 
     def published_score(self, metric="auc"):
         """Published mean and sample SD over folds, as the paper states them or else from its saved folds.
@@ -67,15 +67,25 @@ class ConditionResult:
         """The condition's name."""
         return self.condition.name
 
+    @property
+    def simulated(self):
+        """True if any recording of the data set is simulated."""
+        return self.condition.experiment.dataset.simulated
+
+    @property
+    def main_score(self):
+        """Name of the score that stands for the others."""
+        return self.condition.experiment.task.main_score
+
     def evaluable(self):
         """Folds that have scores."""
         return [fold for fold in self.folds if fold.scores]
 
-    def values(self, metric="auc"):
-        """Score by name of the fold, evaluable folds only."""
-        return {fold.fold: fold.scores[metric] for fold in self.evaluable()}
+    def values(self, metric=None):
+        """Score by name of the fold, evaluable folds only; the main score of the task without ``metric``."""
+        return {fold.fold: fold.scores[metric or self.main_score] for fold in self.evaluable()}
 
-    def by_animal(self, metric="auc"):
+    def by_animal(self, metric=None):
         """Mean score by test group (an animal), over its evaluable folds."""
         return _by_animal(self, self.values(metric))
 
@@ -83,31 +93,30 @@ class ConditionResult:
 class Comparison(list):
     """Conditions side by side: a list of ConditionResult. Without a metric, the main score of the task counts."""
 
-    @property
-    def main_score(self):
-        """Name of the score that stands for the others."""
-        return Results(fold for result in self for fold in result.folds).main_score
-
     def table(self, metric=None):
         """A row a condition; see :func:`table`."""
-        return table(self, metric or self.main_score)
+        return table(self, metric)
 
     def tests(self, against=None, metric=None):
         """A row a pair; see :func:`tests`."""
-        return tests(self, against, metric or self.main_score)
+        return tests(self, against, metric)
 
     def card_scores(self, metric=None):
         """As scores of a result card; see :func:`card_scores`."""
-        return card_scores(self, metric or self.main_score)
+        return card_scores(self, metric)
 
 
-def compare(experiments, **how):
+def compare(experiments, decoders=None, published=None, values=None, **how):
     """Run several experiments side by side.
 
     Parameters
     ----------
     experiments : dict of str to Experiment
         By label. Of one with several decoders, each makes a condition of its own, ``"label, decoder"``.
+    decoders : sequence, optional
+        In place of those of the experiments.
+    published, values : dict of str to tuple or float, optional
+        Those of :class:`Condition`, by label; a label without any has none.
     **how
         As for :func:`calcium_decoding.experiments.engine.run`.
 
@@ -117,9 +126,9 @@ def compare(experiments, **how):
     """
     conditions = []
     for label, experiment in experiments.items():
-        several = len(experiment.decoders) > 1
-        conditions += [Condition(f"{label}, {name_of(decoder)}" if several else label, experiment, decoder)
-                       for decoder in map(decoder_of, experiment.decoders)]
+        wanted = [decoder_of(decoder) for decoder in decoders or experiment.decoders]
+        conditions += [Condition(f"{label}, {name_of(decoder)}" if len(wanted) > 1 else label, experiment, decoder,
+                                 (values or {}).get(label), (published or {}).get(label)) for decoder in wanted]
     return run(conditions, **how)
 
 
@@ -205,13 +214,14 @@ def drawn(dataset, seed, way="repairing"):
         return None, f"none: {name} needs {error.expected}; {error.where} has {error.found}"
 
 
-def table(found, metric="auc"):
+def table(found, metric=None):
     """A row a condition: mean and sample SD over folds, then one column for each test animal, the mean of its folds.
 
     ``found``: sequence of ConditionResult. ``metric``: a key of ``FoldResult.scores``. Returns a DataFrame:
     ``condition``, ``folds``, ``mean``, ``SD``, the test animals, and ``published, real mice`` where a published figure
     may be given; see :attr:`Condition.beside_published`. None where there is no number.
     """
+    metric = metric or (found[0].main_score if found else "auc")
     animals = list(dict.fromkeys(fold.test_group for result in found for fold in result.folds))
     rows = []
     for result in found:
@@ -227,7 +237,7 @@ def table(found, metric="auc"):
     return pd.DataFrame(rows)
 
 
-def tests(found, against=None, metric="auc"):
+def tests(found, against=None, metric=None):
     """Is a difference between conditions more than chance? A row a pair, as the study tested and as we do.
 
     ``found`` (sequence of ConditionResult): two or more. ``against``: name of the condition to test each other one
@@ -244,6 +254,7 @@ def tests(found, against=None, metric="auc"):
     The rank-sum test takes folds as independent, which they are not (they share animals), so its p is too small as
     evidence about animals. The sign-flip p and its interval are not corrected for the number of pairs.
     """
+    metric = metric or (found[0].main_score if found else "auc")
     by_name = {result.name: result for result in found}
     pairs = (list(combinations(by_name, 2)) if against is None else
              [(name, against) for name in by_name if name != against])
@@ -256,13 +267,14 @@ def tests(found, against=None, metric="auc"):
     return pd.concat([family, pd.DataFrame(ours), pd.DataFrame(theirs)], axis=1)
 
 
-def short_tests(found, against=None, metric="auc"):
+def short_tests(found, against=None, metric=None):
     """:func:`tests` for a page: a row a pair; empty where there are not two conditions with scores.
 
     ``found``, ``against``, ``metric``: as for :func:`tests`. Conditions without a score, or an ``against`` that is not
     there, leave no row. Returns a DataFrame: difference of means over folds and its rank-sum p, then the mean
     difference over animals with its 95 % interval and the sign-flip p with the least that is possible.
     """
+    metric = metric or (found[0].main_score if found else "auc")
     found = [result for result in found if result.evaluable()]
     if len(found) < 2 or (against is not None and against not in [result.name for result in found]):
         return pd.DataFrame()
@@ -309,12 +321,13 @@ def paired(a, b, metric="auc"):
             "p_sign_flip": flip.p, "p_floor": flip.floor}
 
 
-def card_scores(found, metric="auc"):
+def card_scores(found, metric=None):
     """Scores for the result card: of each condition over folds, over test animals, and of each fold.
 
     Returns a list of Score: ``model`` is the name of the condition. A condition without scores has none here; the card
     names its folds elsewhere.
     """
+    metric = metric or (found[0].main_score if found else "auc")
     scores = []
     for result in found:
         values, animals = result.values(metric), result.by_animal(metric)

@@ -10,19 +10,17 @@ import platform
 import tempfile
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
-
-import numpy as np
 
 from calcium_decoding import splits
 from calcium_decoding.data.movies import Movie
 from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.evaluation import nulls
 from calcium_decoding.experiments import fitted, stored, tasks
 from calcium_decoding.experiments.folds import FITTED, FoldResult, Results
 from calcium_decoding.experiments.inputs import Traces
-from calcium_decoding.models import IMAGE_MODELS, loop, registry
+from calcium_decoding.models import IMAGE_MODELS, registry
 from calcium_decoding.models.decoders import decoder_of, name_of
 from calcium_decoding.preprocessing import shared_frames
 from calcium_decoding.splits import Split
@@ -152,21 +150,27 @@ class Experiment:
         ParameterError
             Movies, or features of them, are decoded: such a decoder cannot be applied to another recording yet.
         """
-        if self.input.beside_files:
-            raise ParameterError("input", type(self.input).__name__, "Traces", "use map() for what its folds hold")
-        self.audit(self.split.is_leaky)
-        store, _, _ = stored.settled(store)
-        one = fitted.fitted_fold(self.fold_task(self.split.folds[fold], decoder, store=store))
-        train, of = one.fold.ranges("train"), {r.id: r for r in recordings_of(self, [one.fold])}
-        pipeline = self.input.pipeline().fit([(of[name].signal, train[name]) for name in train], list(train))
-        first = next(iter(of.values()))
-        scores = self.task.scores(one.test.labels, one.predict(one.test), {})[0]
-        return fitted.FittedDecoder(
-            one.decoder, registry.resolve(decoder), self.input, self.task, pipeline, first.rate_hz, first.roi_names,
-            first.signal_unit, {"dataset": self.dataset.name, "simulated": self.dataset.simulated,
-                                "data_hash": self.dataset.content_hash(), "split_hash": self.split.hash(),
-                                "fold": one.fold.name, "trained_on": sorted(train), "scores": scores,
-                                "training": asdict(self.training), "versions": identity()})
+        return fitted.of_fold(self, decoder, fold, stored.settled(store)[0])
+
+    def null(self, seed=0, way="repairing"):
+        """The same on a draw of a null: behaviour of another session, which a decoder cannot know.
+
+        Parameters
+        ----------
+        seed : int
+        way : str
+            A name in :data:`calcium_decoding.evaluation.nulls.NULLS`.
+
+        Returns
+        -------
+        Experiment
+
+        Raises
+        ------
+        DataError
+            The data do not allow this null, such as one session an animal.
+        """
+        return self.with_(dataset=nulls.null_of(way)(self.dataset, seed))
 
     def audit(self, allow_leak=False):
         """Refuse a split that leaks under everything this experiment does; see
@@ -256,24 +260,9 @@ def run(experiment, model_names, store=None, jobs=None, label="folds", allow_lea
 def run_many(plans, store=None, jobs=None, label="folds", allow_leak=False, scheduler=None):
     """Train and test decoders on every fold of several experiments, in one go with one progress bar.
 
-    Parameters
-    ----------
-    plans : sequence of (Experiment, sequence of str)
-        Experiments with the names of their models. A fold that two of them share is trained once.
-    store, jobs, label, allow_leak, scheduler
-        As for :func:`run`.
-
-    Returns
-    -------
-    list of Results
-        For each plan what :func:`run` returns.
-
-    Raises
-    ------
-    LeakError
-        A split leaks; nothing was trained then.
-    ParameterError
-        A model that is unknown or decodes something else than the experiment's target.
+    ``plans`` (sequence of (Experiment, sequence of str)): experiments with their decoders; a fold that two of them
+    share is trained once. The rest as for :func:`run`. Returns a list of Results. Raises LeakError: a split leaks;
+    nothing was trained then. Raises ParameterError: a decoder that is unknown or cannot decode this.
     """
     store, jobs, scheduler = stored.settled(store, jobs, scheduler)
     plans = [(experiment, tuple(names)) for experiment, names in plans]
@@ -293,7 +282,7 @@ def run_many(plans, store=None, jobs=None, label="folds", allow_leak=False, sche
         asked = {key: wanted[key] for key in missing}
         return _on_cluster(asked, paths, store, scheduler) if scheduler else _here(asked, paths, store, jobs, bar)
 
-    found = stored.run(paths, _load, work, label, "fold")
+    found = stored.run(paths, FoldResult.load, work, label, "fold")
     return [Results(found[key] for key in of_plan) for of_plan in keys]
 
 
@@ -308,7 +297,7 @@ def _here(missing, paths, store, jobs, bar):
             calls.append((key, experiment.fold_task(fold, model, shared[id(experiment)], store), paths[key]))
         for task in () if jobs == 1 else {task.model: task for _, task, _ in calls}.values():
             registry.require_travels(task.decoder)
-        yield from parallel.run(calls, _save, jobs, bar)
+        yield from parallel.run(calls, FoldResult.save, jobs, bar)
 
 
 def _on_cluster(missing, paths, store, scheduler):
@@ -318,9 +307,9 @@ def _on_cluster(missing, paths, store, scheduler):
     with contextlib.ExitStack() as stack:
         for run_there, calls, pieces in ((_run_remotely, *_traces_to_send(traces)),
                                          (_run_beside_files, _movies_to_send(of_movies, store, stack), {})):
-            for key, result in parallel.on_cluster(run_there, calls, pieces, scheduler, identity):
+            for key, result in parallel.on_cluster(run_there, calls, pieces, scheduler, stored.identity):
                 if paths[key] is not None:
-                    _save(result, paths[key])
+                    result.save(paths[key])
                 yield key, result
 
 
@@ -379,26 +368,3 @@ def recordings_of(experiment, folds):
     """Recordings that some folds touch, in the order of the data set."""
     names = {s.recording for fold in folds for s in (*fold.train, *fold.valid, *fold.test)}
     return tuple(r for r in experiment.dataset.recordings if r.id in names)
-
-
-def identity():
-    """What the result of a fold depends on besides the experiment: code and versions, as a dict of str."""
-    packages = ("numba", "numpy", "scipy", "scikit-learn", "torch")
-    return {"calcium-decoding": code_digest(*FOLD_ROOMS), "Python": platform.python_version().rpartition(".")[0],
-            **{name: version(name).partition("+")[0] for name in packages}}
-
-
-def _save(result, path):
-    content = asdict(result)
-    arrays = {k: v for k, v in content.items() if isinstance(v, np.ndarray)}
-    stored.save(stored.Outcome({k: v for k, v in content.items() if k not in arrays}, arrays), path)
-
-
-def _load(path):
-    """The stored fold, or None if it is not there or damaged: it is then trained again."""
-    if (outcome := stored.load(path)) is None:
-        return None
-    facts = outcome.facts
-    facts |= {"history": loop.History(**facts["history"])}
-    facts |= {name: tuple(facts[name]) for name in ("recordings", "notes", "classes")}
-    return FoldResult(**facts, **outcome.arrays)

@@ -119,6 +119,25 @@ def fitted_fold(job):
     return FittedFold(job, job.trained(train, valid)[0], train, valid, test)
 
 
+def of_fold(experiment, decoder, number, store):
+    """The FittedDecoder of a fold; see :meth:`calcium_decoding.experiments.engine.Experiment.fitted`."""
+    if experiment.input.beside_files:
+        raise ParameterError("input", type(experiment.input).__name__, "Traces", "use map() for what its folds hold")
+    experiment.audit(experiment.split.is_leaky)
+    fold, dataset = experiment.split.folds[number], experiment.dataset
+    one = fitted_fold(experiment.fold_task(fold, decoder, store=store))
+    train, of = fold.ranges("train"), {r.id: r for r in dataset.recordings}
+    pipeline = experiment.input.pipeline().fit([(of[name].signal, train[name]) for name in train], list(train))
+    first = of[next(iter(train))]
+    return FittedDecoder(
+        one.decoder, registry.resolve(decoder), experiment.input, experiment.task, pipeline, first.rate_hz,
+        first.roi_names, first.signal_unit, {
+            "dataset": dataset.name, "simulated": dataset.simulated, "data_hash": dataset.content_hash(),
+            "split_hash": experiment.split.hash(), "fold": fold.name, "trained_on": sorted(train),
+            "scores": experiment.task.scores(one.test.labels, one.predict(one.test), {})[0],
+            "training": asdict(experiment.training), "versions": stored.identity()})
+
+
 @threadpool_limits.wrap(limits=1)  # sums in the same order as in :mod:`calcium_decoding.experiments.folds`
 def _run_and_save(key, work, job, asked, path):
     (fold,) = job.split.folds

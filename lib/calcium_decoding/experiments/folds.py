@@ -1,7 +1,7 @@
 """One decoder on one fold: what it needs, what it does, what it gives; results of many as a list that gives tables."""
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import nn
 from calcium_decoding import models
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import cards, metrics
+from calcium_decoding.experiments import stored
 from calcium_decoding.models import loop, training
 from calcium_decoding.models.decoders import name_of
 from calcium_decoding.splits import Split
@@ -97,6 +98,16 @@ class FoldResult:
         return ", ".join(dict.fromkeys(name.split("/")[0] for name in self.recordings))
 
     @property
+    def main_score(self):
+        """Name of the score that stands for the others."""
+        return cards.SUMMARISED[self.kind][0]
+
+    @property
+    def chance(self):
+        """Main score of a decoder that knows nothing."""
+        return {"binary": 0.5, "classes": 1 / max(len(self.classes), 1), "continuous": 0.0}[self.kind]
+
+    @property
     def p_run(self):
         """Decoded probabilities of an event, such as running; DataError if none was decoded."""
         return self._of_run(self.predicted)
@@ -111,6 +122,21 @@ class FoldResult:
             raise DataError(f"fold {self.fold}", f"decoded {self.target} ({self.kind})", "decoded probabilities of an "
                             "event", "use predicted and valid_predicted, in the unit of the labels")
         return predicted
+
+    def save(self, path):
+        """Write to a file, whole or not at all."""
+        content = asdict(self)
+        arrays = {k: v for k, v in content.items() if isinstance(v, np.ndarray)}
+        stored.save(stored.Outcome({k: v for k, v in content.items() if k not in arrays}, arrays), path)
+
+    @classmethod
+    def load(cls, path):
+        """What was written; None if it is not there or damaged: the fold is then trained again."""
+        if (outcome := stored.load(path)) is None:
+            return None
+        facts = outcome.facts | {"history": loop.History(**outcome.facts["history"])}
+        facts |= {name: tuple(facts[name]) for name in ("recordings", "notes", "classes")}
+        return cls(**facts, **outcome.arrays)
 
     def trace(self, recording):
         """Labelled frames, labels and what was decoded of one test recording, in time order."""
@@ -175,7 +201,7 @@ class Results(list):
     @property
     def main_score(self):
         """Name of the score that stands for the others."""
-        return cards.SUMMARISED[self[0].kind][0] if self else ""
+        return self[0].main_score if self else ""
 
     def card_scores(self):
         """As scores of a result card; see :func:`calcium_decoding.evaluation.cards.fold_scores`."""
@@ -298,9 +324,9 @@ class FoldTask:
         for role, labels, decoded in (("train", train.labels, on_train),
                                       ("valid", result.valid_labels, result.valid_predicted)):
             scores |= {f"{name}_{role}": value for name, value in self.task.short_scores(labels, decoded).items()}
-        if self.task.kind == "binary":
+        if self.task.kind != "continuous":
             result = replace(result, train_roc=metrics.roc(train.labels, on_train)[1])
-        elif self.task.kind == "continuous" and not self.task.head.shape:
+        elif not self.task.head.shape:
             notes += self._still(result)
         return replace(result, scores=scores, notes=notes)
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import platform
 import zipfile
 from dataclasses import dataclass, field
 from functools import cache
@@ -139,6 +140,13 @@ def load_json(path):
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def identity():
+    """What the result of a fold depends on besides the experiment: code and versions, as a dict of str."""
+    packages = ("numba", "numpy", "scipy", "scikit-learn", "torch")
+    return {"calcium-decoding": code_digest(*FOLD_ROOMS), "Python": platform.python_version().rpartition(".")[0],
+            **{name: version(name).partition("+")[0] for name in packages}}
 
 
 @cache

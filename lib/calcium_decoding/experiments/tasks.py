@@ -284,6 +284,14 @@ def task_of(name, smoothing="none"):
     return Continuous(*(part.strip() for part in name.split(",")), smoothing=smoothing)
 
 
+def event_of(name, dataset):
+    """The task of a behaviour that names what is going on: Binary if it is 0 and 1 in the data, Classes otherwise."""
+    if ":" in name:
+        return task_of(name)
+    binary = all(np.isin(_behaviour(recording, name), (0, 1)).all() for recording in dataset.recordings)
+    return Binary(name) if binary else Classes(name)
+
+
 def speed_name(recording):
     """Name of the behaviour that says how fast an animal was; empty if none does."""
     return next((name for name in SPEEDS if name in recording.behaviour), "")

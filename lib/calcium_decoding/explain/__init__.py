@@ -3,7 +3,6 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
-    "cell_importance": ["deletion_curve", "tuning"],
     "patches": ["discs", "pairs", "squares"],
     "occlusion": ["FoldOcclusion", "mask_rois"],
     "shap_maps": ["FoldMap", "mean_map", "warning"],

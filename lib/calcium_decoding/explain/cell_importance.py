@@ -1,18 +1,18 @@
 """Where the information sits: tuning of each cell to each foot, what a decoder loses without some, recovered truth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import spearmanr
 
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation.metrics import footsteps
 from calcium_decoding.experiments.footstep_folds import DecodeTask
 from calcium_decoding.experiments.stored import Outcome
+from calcium_decoding.explain.attribution import precision_at, rank_agreement
 from calcium_decoding.models import loop
-from calcium_decoding.preprocessing.windows import CLASSES, Windows
+from calcium_decoding.preprocessing.windows import CLASSES
 
 FEET = CLASSES[1:]
 # Cells may lead the movement, and the indicator follows it: lags of the label at which activity is explained.
@@ -20,29 +20,12 @@ LAGS = (-3, 8)
 
 
 def tuning(signal, footstep, rows, lags=LAGS):
-    """How much of each cell's variance each foot explains beyond the other, and the sign of it.
+    """How much of each cell's variance each foot explains beyond the other: a DataFrame with a row a cell.
 
-    A linear encoding model of each cell from indicators of both feet at several lags; the share of variance of a foot
-    is what is lost when its indicators are left out. Fitted to training frames only.
-
-    Parameters
-    ----------
-    signal : ndarray, shape (T, n_cells)
-    footstep : ndarray, shape (T,)
-    rows : ndarray of int
-        Frames that may be used, away from the ends of the recording by the lags.
-    lags : (int, int)
-        First and last lag of the indicator, frames; at a positive lag activity follows the step.
-
-    Returns
-    -------
-    DataFrame
-        A row a cell: ``contralateral`` and ``ipsilateral`` (shares of variance), ``either`` (of both together).
-
-    Raises
-    ------
-    DataError
-        Fewer frames than the model needs.
+    ``contralateral`` and ``ipsilateral`` are shares of variance, ``either`` that of both together. A linear encoding
+    model of each cell, ``signal`` (T, n_cells), from indicators of both feet, ``footstep`` (T,), at several ``lags``
+    (first and last, frames; at a positive one activity follows the step); the share of a foot is what is lost when its
+    indicators are left out. ``rows``: training frames. Raises DataError: fewer frames than the model needs.
     """
     steps = np.arange(lags[0], lags[1] + 1)
     rows = np.asarray(rows)
@@ -63,11 +46,10 @@ def tuning(signal, footstep, rows, lags=LAGS):
 
 
 def relevance(network, windows, batch=256):
-    """How much each cell moves a network's decision: mean over windows and frames of |gradient times input|.
+    """How much each cell moves a network's decision, shape (n_cells,), float64.
 
-    The gradient is that of the logit of the labelled class less the mean of the others.
-
-    ``network``: torch.nn.Module. ``windows``: Windows. Returns ndarray, shape (n_cells,), float64.
+    Mean over windows and frames of |gradient times input|, the gradient of the logit of the labelled class less the
+    mean of the others.
     """
     total = np.zeros(windows.frames.shape[1])
     network.cpu().eval()
@@ -81,45 +63,32 @@ def relevance(network, windows, batch=256):
     return total / (len(windows) * windows.length)
 
 
-def silenced(windows, cells):
-    """Windows with some cells set to their training mean, which is 0."""
-    frames = windows.frames.copy()
-    frames[:, cells] = 0
-    return Windows(frames, windows.last, windows.length, windows.labels, windows.targets)
-
-
 def deletion_curve(predict, windows, order, counts):
-    """Scores of a trained decoder with more and more cells set to their training mean.
+    """Scores of a trained decoder with the first ``counts`` cells of an order set to their training mean, which is 0.
 
-    ``predict``: of a decoder. ``windows``: test windows. ``order`` (ndarray of int, shape (n_cells,)): cells, the first
-    to go first. ``counts`` (sequence of int): how many are gone. Returns a DataFrame: ``cells`` gone,
-    ``balanced_accuracy``, ``auc_contralateral``, ``auc_ipsilateral``.
+    A DataFrame: ``cells`` gone, ``balanced_accuracy``, ``auc_contralateral``, ``auc_ipsilateral``.
     """
-    rows = []
+    rows, scores = [], ("balanced_accuracy", "auc_contralateral", "auc_ipsilateral")
     for count in counts:
         if not 0 <= count <= len(order):
             raise ParameterError("counts", count, f"0 to {len(order)} cells", "change the numbers of cells")
-        found, _ = footsteps.footstep_scores(windows.labels, predict(silenced(windows, order[:count]))["footstep"])
-        rows.append({"cells": int(count), **{m: found[m] for m in ("balanced_accuracy", "auc_contralateral",
-                                                                   "auc_ipsilateral")}})
+        frames = windows.frames.copy()
+        frames[:, order[:count]] = 0
+        found, _ = footsteps.footstep_scores(windows.labels, predict(replace(windows, frames=frames))["footstep"])
+        rows.append({"cells": int(count), **{m: found[m] for m in scores}})
     return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True, eq=False)
 class InformationTask:
-    """Train a decoder, rank its cells, and test it without more and more of them.
-
-    ``decode``: with a network that has attention, or any other network. ``shares`` (tuple of float): shares of the
-    cells that are gone. ``n_shown``: test windows of each class whose attention is averaged.
-    """
+    """Train a network, rank its cells, and test it without more and more of them: ``shares`` of the cells."""
 
     decode: DecodeTask
     shares: tuple = (0.0, 0.05, 0.1, 0.2, 0.4, 0.7)
-    n_shown: int = 200
 
     def key(self):
         """All that determines the outcome."""
-        return ["information", self.decode.key(), self.shares, self.n_shown]
+        return ["information", self.decode.key(), self.shares]
 
     def run(self, checkpoint=None, report=None):
         """Outcome of the decoder, with ``deletion`` (rows by order), ``tuning``, ``relevance`` and ``attention``."""
@@ -138,7 +107,7 @@ class InformationTask:
         facts = {**found.facts, "deletion": pd.concat(curves).to_dict("list")}
         arrays = {**found.arrays, "tuning": table.to_numpy(), "relevance": by_decoder}
         if getattr(decoder.network, "attention", None) is not None:
-            arrays["attention"] = attention_by_class(decoder.network, windows["test"], self.n_shown)
+            arrays["attention"] = attention_by_class(decoder.network, windows["test"])
         return Outcome(facts, arrays)
 
 
@@ -158,27 +127,23 @@ def attention_by_class(network, windows, n_shown=200):
 
 
 def recovered(ranking, is_informative):
-    """How well a ranking of cells finds those that were made informative.
+    """How well a ranking of cells (the largest first) finds those that were made informative, both (n_cells,).
 
-    ``ranking`` (ndarray, shape (n_cells,)): larger: more informative. ``is_informative``: ndarray of bool, shape
-    (n_cells,). Returns dict of str to float: ``precision``: share of truly informative cells among as many first ones
-    as there are; ``by_chance``: what any ranking gets on average. Raises DataError: no cell is informative, or all are.
+    ``precision``: share of truly informative cells among as many first ones as there are; ``by_chance``: what any
+    ranking gets on average. Raises DataError: no cell is informative, or all are.
     """
     is_informative = np.asarray(is_informative, bool)
     k = int(is_informative.sum())
     if not 0 < k < len(is_informative):
         raise DataError("truth", f"{k} of {len(is_informative)} cells informative", "some, but not all",
                         "there is nothing to find in such a simulation")
-    first = np.argsort(-np.asarray(ranking), kind="stable")[:k]
-    return {"precision": float(is_informative[first].mean()), "by_chance": k / len(is_informative)}
+    return {"precision": precision_at(ranking, is_informative, k), "by_chance": k / len(is_informative)}
 
 
 def rank_correlation(ranking, strength):
-    """Spearman's correlation of a ranking of cells with the strength that was simulated.
-
-    Raises DataError: one of the two does not change.
+    """Spearman's correlation of a ranking of cells with the strength that was simulated; DataError if one is constant.
     """
     if np.ptp(ranking) == 0 or np.ptp(strength) == 0:
         raise DataError("rank correlation", "values that are all the same", "values that differ",
                         "there is nothing to rank")
-    return float(spearmanr(ranking, strength).statistic)
+    return rank_agreement(ranking, strength)

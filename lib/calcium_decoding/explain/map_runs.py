@@ -3,34 +3,26 @@
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
+import torch
 
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.evaluation import metrics
 from calcium_decoding.experiments import compare
 from calcium_decoding.explain import attribution, deep_shap
-from calcium_decoding.explain.shap_maps import explained
+from calcium_decoding.explain.shap_maps import background_rows, explained, spread
 
 LOGISTIC_WINDOWS, CURVE_WINDOWS = 10_000, 300
-STATES = {"trained": "as trained", "readout": "read-out shuffled", "all": "all weights shuffled"}
+STATES = "trained", "readout", "all"  # as trained; with what shuffled, see attribution.randomised
 
 
 @dataclass(frozen=True)
 class MapSettings:
     """How the decoder of a fold is mapped.
 
-    Parameters
-    ----------
-    n_windows, n_background : int
-        Test windows to explain, spread evenly, and background windows, drawn by the seed.
-    output : {"probability", "logit"}
-    n_samples : int
-        Of expected gradients, for each window.
-    shuffle : bool
-        Maps of the decoder with its weights shuffled, too; see :func:`calcium_decoding.explain.attribution.randomised`.
-    n_random : int
-        Random maps, plain and smooth, for the curves of deletion and insertion; 0: no curves.
-    keep : bool
-        Keep the Deep SHAP values of each window, summed over frames, to be shown one by one.
+    ``n_windows``, ``n_background``: test windows to explain, spread evenly, and background windows, drawn by the seed.
+    ``output``: "probability" or "logit". ``n_samples``: of expected gradients, for each window. ``shuffle``: map the
+    decoder with its weights shuffled, too. ``n_random``: random maps, plain and smooth, for the curves of deletion and
+    insertion; 0: no curves. ``keep``: keep the Deep SHAP values of each window, summed over frames.
     """
 
     n_windows: int = 60
@@ -51,8 +43,8 @@ class MapSettings:
 class Examined:
     """The decoders of one fold and their maps.
 
-    ``fold``, ``animal``: ``animal`` is the test group. ``auc``, ``auc_logistic``: of the network, and of logistic
-    regression on the labelled frame, over all test windows. ``maps``: of state (:data:`STATES`), of method
+    ``animal``: the test group. ``auc``, ``auc_logistic``: of the network, and of logistic regression on the labelled
+    frame, over all test windows. ``maps``: of state (:data:`STATES`), of method
     (:data:`calcium_decoding.explain.attribution.METHODS`): ``by_roi`` and ``by_frame``, lists. ``curves``: ``"whole"``:
     AUC with all ROIs. Of method, ``"random"`` and ``"smooth METHOD"``: AUC by step of deletion and of insertion, see
     :func:`calcium_decoding.explain.attribution.curve_areas`; mean over random maps. ``kept``: ``values``, Deep SHAP by
@@ -81,30 +73,9 @@ class Examined:
 
 
 def run(experiment, model="gru", asked=MapSettings(), store=None, jobs=None, label="maps"):
-    """Train the network and logistic regression on every fold and map what they use.
+    """Train the network and logistic regression on every fold and map what they use: list of Examined.
 
-    Parameters
-    ----------
-    experiment : Experiment
-    model : str
-        A name in :data:`calcium_decoding.models.names.EXPLAINED`.
-    asked : MapSettings
-    store, jobs, label
-        As for :meth:`calcium_decoding.experiments.engine.Experiment.map`.
-
-    Returns
-    -------
-    list of Examined
-        In the order of the split.
-
-    Raises
-    ------
-    LeakError
-        The split leaks.
-    ParameterError
-        A network without rules for Deep SHAP.
-    DataError
-        No fold has a decoder.
+    ``store``, ``jobs``, ``label``, and what is raised: as for :func:`calcium_decoding.explain.shap_maps.run`.
     """
     found = explained(_examined, experiment, model, "maps", store, jobs, label, asked=asdict(asked))
     return [Examined(**one, simulated=experiment.dataset.simulated) for one in found]
@@ -113,10 +84,8 @@ def run(experiment, model="gru", asked=MapSettings(), store=None, jobs=None, lab
 def run_null(plan, dataset, seed, model, asked, n_folds=0, n=0, store=None, jobs=None):
     """The same where labels are those of other sessions: what maps of decoders look like that found nothing.
 
-    ``plan``: gives the experiment on a data set: ``chapter.plan``. ``model``, ``asked``: as for :func:`run`.
-    ``n_folds``: as for ``plan``, so that folds are those of the chapter. ``n``: keep the first ``n`` of them; 0: all.
-    ``store``, ``jobs``: as for :func:`run`. Returns ``found`` (list of Examined): empty where there is no such null;
-    ``statement``: which null it is, or why there is none.
+    ``plan``: ``chapter.plan``, which gives the experiment on a data set, with ``n_folds``; the first ``n`` folds are
+    run, 0: all. Returns the list of Examined, empty where there is no such null, and which null it is, or why not.
     """
     def work(experiment):
         return run(_first(experiment, n or None), model, _plain(asked), store, jobs, "labels of other sessions")
@@ -157,72 +126,58 @@ def _plain(asked):
 
 
 def _examined(fitted, asked):
-    network, test, some = fitted.decoder, fitted.test, _some(fitted.train, LOGISTIC_WINDOWS)
-    logistic = fitted.refit("logistic", some)
-    aucs = {name: float(metrics.auc(test.labels, fitted.predict(test, decoder)))
-            for name, decoder in (("auc", network), ("auc_logistic", logistic))}
-    return aucs | _mapped(network.cpu(), logistic, some, test, MapSettings(**asked), fitted.seed)
-
-
-def _mapped(network, logistic, train, test, asked, seed):
-    """Maps in every state, curves, and kept values."""
-    n = len(test)
-    windows = _laid(_some(test, asked.n_windows))
-    background = test.gather(np.random.default_rng(seed).choice(n, min(asked.n_background, n), replace=False))
+    """AUCs, maps in every state, curves, and kept values, as JSON can hold them."""
+    asked, seed = MapSettings(**asked), fitted.seed
+    test, train = fitted.test, fitted.train.some(spread(len(fitted.train), LOGISTIC_WINDOWS))
+    logistic = fitted.refit("logistic", train)
+    found = {name: float(metrics.auc(test.labels, fitted.predict(test, decoder)))
+             for name, decoder in (("auc", fitted.decoder), ("auc_logistic", logistic))}
+    network, weights = fitted.decoder.cpu(), logistic.estimator.coef_[0]
+    windows = test.gather(spread(len(test), asked.n_windows))
+    background = test.gather(background_rows(len(test), asked.n_background, seed))
     labelled = train.frames[train.starts + train.spec.past_frames]
-    weights, maps = logistic.estimator.coef_[0], {}
-    for state in STATES if asked.shuffle else ("trained",):
+    maps = found["maps"] = {}
+    for state in STATES if asked.shuffle else STATES[:1]:
         same = state == "trained"
         of = network if same else attribution.randomised(network, state, seed)
         shown = weights if same else np.random.default_rng(seed).permutation(weights)
-        found = attribution.of_network(of, windows, background, output=asked.output, n_samples=asked.n_samples,
-                                       seed=seed) | attribution.of_weights(shown, labelled)
+        both = attribution.of_network(of, windows, background, asked.output, asked.n_samples, seed)
+        both |= attribution.of_weights(shown, labelled)
         maps[state] = {name: {"by_roi": one.by_roi.tolist(),
                               "by_frame": None if one.by_frame is None else one.by_frame.tolist()}
-                       for name, one in found.items()}
-    rest = {"maps": maps}
+                       for name, one in both.items()}
     if asked.n_random:
-        rest["curves"] = _curves(network, test, background, maps["trained"], labelled, asked.n_random, seed)
+        found["curves"] = _curves(network, test, background, maps["trained"], labelled, asked.n_random, seed)
     if asked.keep:
         values = deep_shap.values(network, windows, background, asked.output).values.sum(axis=1)
-        rest["kept"] = {"values": values.tolist(), "inputs": windows.mean(axis=1, dtype=float).tolist()}
-    return rest
+        found["kept"] = {"values": values.tolist(), "inputs": windows.mean(axis=1, dtype=float).tolist()}
+    return found
 
 
 def _curves(network, test, background, maps, frames, n_random, seed):
     """Curves of each method's map, of random maps, and of maps as smooth as each method's."""
-    some = _some(test, CURVE_WINDOWS)
-    if len(np.unique(some.labels)) < 2:
+    which = spread(len(test), CURVE_WINDOWS)
+    windows, labels = test.gather(which), test.labels[which]
+    if len(np.unique(labels)) < 2:
         return {}
-    windows, fill, rng = _laid(some), background.mean(axis=(0, 1)), np.random.default_rng(seed)
-    predict = attribution.predictor(network)
+    fill, rng, n_roi = background.mean(axis=(0, 1)), np.random.default_rng(seed), windows.shape[2]
+
+    def predict(some):
+        with torch.inference_mode():
+            return network(torch.from_numpy(some)).double().numpy()
 
     def curve(of_maps):
-        return np.mean([attribution.curve_areas(predict, windows, some.labels, fill, one) for one in of_maps],
+        return np.mean([attribution.curve_areas(predict, windows, labels, fill, one) for one in of_maps],
                        axis=0).tolist()
 
-    n_roi = windows.shape[2]
-    likeness = np.nan_to_num(_correlation(frames))
-    found = {"whole": float(metrics.auc(some.labels, predict(windows))),
+    z = frames - frames.mean(axis=0, dtype=float)
+    sd = z.std(axis=0)
+    z = np.divide(z, sd, out=np.zeros_like(z), where=sd > 0)
+    likeness = np.nan_to_num(z.T @ z / len(z))  # correlation of ROIs
+    found = {"whole": float(metrics.auc(labels, predict(windows))),
              "random": curve([rng.permutation(n_roi) for _ in range(n_random)])}
     for name, one in maps.items():
         by_roi = np.array(one["by_roi"])
         found[name] = curve([by_roi])
         found[f"smooth {name}"] = curve(attribution.surrogates(by_roi, likeness, n_random, seed))
     return found
-
-
-def _correlation(frames):
-    z = frames - frames.mean(axis=0, dtype=float)
-    spread = z.std(axis=0)
-    z = np.divide(z, spread, out=np.zeros_like(z), where=spread > 0)
-    return z.T @ z / len(z)
-
-
-def _some(windows, n):
-    """At most ``n`` windows, spread evenly."""
-    return windows.some(np.linspace(0, len(windows), min(n, len(windows)), endpoint=False, dtype=int))
-
-
-def _laid(windows):
-    return windows.gather(np.arange(len(windows)))

@@ -34,12 +34,12 @@ WINDOWS_AT_A_TIME = 2**13  # of several patches that go through the network toge
 class FoldOcclusion:
     """What the decoder of one fold loses without each patch.
 
-    ``fold``, ``animal``, ``model``: ``animal`` is the test group. ``auc``: of whole images, over all test windows
-    that were used, sessions pooled. ``pooled`` (ndarray, shape (n_patches,), float64): ``auc`` less the same without
-    the patch. ``base`` (dict of str to float): AUC of whole images by test session; sessions that have one.
-    ``by_session`` (dict of str to ndarray, shape (n_patches,), float64): the drop in each of them. ``undefined`` (dict
-    of str to str): test sessions without an AUC, and why; they are in no mean. ``reason``: why there is nothing of this
-    fold; empty if there is. ``simulated``: of the data set.
+    ``animal``: the test group. ``auc``: of whole images, over all test windows that were used, sessions pooled.
+    ``pooled`` (ndarray, shape (n_patches,), float64): ``auc`` less the same without the patch. ``base`` (dict of str to
+    float): AUC of whole images by test session; sessions that have one. ``by_session`` (dict of str to ndarray, shape
+    (n_patches,), float64): the drop in each of them. ``undefined`` (dict of str to str): test sessions without an AUC,
+    and why; they are in no mean. ``reason``: why there is nothing of this fold; empty if there is. ``simulated``: of
+    the data set.
     """
 
     fold: str
@@ -60,38 +60,13 @@ class FoldOcclusion:
 
 
 def run(experiment, model, patches, store, every=1, jobs=None, label="occlusion"):
-    """Test the decoder of every fold without each patch; decoders that are not trained yet are trained first.
+    """Test the decoder of every fold without each patch, list of FoldOcclusion; decoders are trained where needed.
 
-    Parameters
-    ----------
-    experiment : Experiment
-        Of :class:`~calcium_decoding.experiments.Movies`.
-    model : str
-        A name in :data:`calcium_decoding.models.IMAGE_MODELS`.
-    patches : sequence of Patch
-        For images of the size that the decoder sees, the movie's over ``bin_px``.
-    store : str or Path
-        Folder of finished folds, their weights, and a file for each patch and fold: an interrupted run goes on.
-    every : int
-        Test on every n-th window; windows of several images are taken 64 in a row. 1: all, as published.
-    jobs : int, optional
-        Processes; all processors if left out. Results do not depend on it.
-    label : str
-        What the progress bar counts.
-
-    Returns
-    -------
-    list of FoldOcclusion
-        In the order of the split.
-
-    Raises
-    ------
-    LeakError
-        The split leaks.
-    ParameterError
-        A model that does not decode images, ``every`` below 1, or patches for images of another size.
-    DataError
-        A movie cannot be read or normalised.
+    ``experiment``: of :class:`~calcium_decoding.experiments.Movies`. ``patches``: for images as the decoder sees them.
+    ``store``: folder of finished folds, their weights, and a file for each patch and fold: an interrupted run goes on.
+    ``every``: test on every n-th window; windows of several images are taken 64 in a row; 1: all, as published.
+    Raises LeakError: the split leaks. Raises ParameterError: a model that does not decode images, ``every`` below 1, or
+    patches for images of another size. Raises DataError: a movie cannot be read or normalised.
     """
     if every < 1:
         raise ParameterError("every", every, "1 or more", "test on every n-th window")
@@ -108,10 +83,11 @@ def run(experiment, model, patches, store, every=1, jobs=None, label="occlusion"
     def work(missing, bar):
         missing = set(missing)
         with experiment.shared(store) as shared:
-            calls = [(experiment.fold_task(fold, model, shared, store), every, some)
-                     for fold in experiment.split.folds
-                     for some in _grouped([pair for pair in zip(paths[fold.name], patches, strict=True)
-                                           if pair[0] in missing])]
+            calls = []
+            for fold in experiment.split.folds:
+                named = [pair for pair in zip(paths[fold.name], patches, strict=True) if pair[0] in missing]
+                calls += [(experiment.fold_task(fold, model, shared, store), every, named[i : i + PATCHES_A_CALL])
+                          for i in range(0, len(named), PATCHES_A_CALL)]
             for found in parallel.in_processes(_test, calls, jobs):
                 yield from found.items()
 
@@ -122,11 +98,8 @@ def run(experiment, model, patches, store, every=1, jobs=None, label="occlusion"
 
 
 def decoded(task, patches, every=1):
-    """Decoded probabilities of the test windows of a fold without each patch.
-
-    ``task``: its decoder is trained, or is trained now. ``patches``: sequence of Patch. ``every``: as for :func:`run`.
-    Yields ``windows`` (WindowSet): the test windows that are used, the same each time; frames are those of the whole
-    image; ``p_run`` (ndarray, shape (n,), float64).
+    """Yield test windows of a fold (WindowSet of whole images, the same each time) and ``p_run``, shape (n,), float64,
+    without each patch. ``every``: as for :func:`run`.
     """
     network, windows, patches = task.trained(*task.windows()[:2])[0], _windows(task, every), tuple(patches)
     samples, device = Images if task.model == "cnn" else ImageSequences, next(network.parameters()).device
@@ -184,19 +157,14 @@ def _fold_occlusion(result, contents, simulated):
     if not result.scores:
         return found
     whole, *without = contents
-    undefined = whole["undefined"]
+    found = replace(found, undefined=whole["undefined"])
     if whole["pooled"] is None or not whole["sessions"]:
-        return replace(found, undefined=undefined, reason="no test session has an AUC: " + "; ".join(
-            f"{name} {why}" for name, why in undefined.items()))
+        return replace(found, reason="no test session has an AUC: " + "; ".join(
+            f"{name} {why}" for name, why in found.undefined.items()))
     drops = {name: np.array([auc - content["sessions"][name] for content in without])
              for name, auc in whole["sessions"].items()}
-    return replace(found, auc=whole["pooled"], pooled=np.array([whole["pooled"] - content["pooled"]
-                                                                for content in without]),
-                   base=whole["sessions"], by_session=drops, undefined=undefined)
-
-
-def _grouped(pairs):
-    return [pairs[i : i + PATCHES_A_CALL] for i in range(0, len(pairs), PATCHES_A_CALL)]
+    pooled = np.array([whole["pooled"] - content["pooled"] for content in without])
+    return replace(found, auc=whole["pooled"], pooled=pooled, base=whole["sessions"], by_session=drops)
 
 
 def _paths(store, key, patches, every):
@@ -215,7 +183,7 @@ def mask_rois(experiment, groups, model="gru", store=None, jobs=None, label="mas
     Parameters
     ----------
     experiment : Experiment
-        On all ROIs; its split is audited where its folds are run, see :func:`calcium_decoding.experiments.engine.run`.
+        On all ROIs.
     groups : dict of str to sequence of int
         Numbers of the ROIs of each group, counted from 1.
     model : str

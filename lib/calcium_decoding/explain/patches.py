@@ -16,10 +16,9 @@ LIMB_ROWS, LIMB_COLUMNS = (3, 5), (1, 6)  # of the two patches, in steps: two ro
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A patch that is occluded in every frame.
+    """A patch that is occluded in every frame: where ``mask``, shape (rows, columns), is True.
 
-    ``name``: says where it lies, in pixels counted from 0, ends included. ``mask`` (ndarray, shape (rows, columns),
-    bool): True where pixels are occluded. ``wraps``: it goes over the edge of the image and on at the other side.
+    ``name``: where it lies, in pixels counted from 0, ends included. ``wraps``: over the edge, on at the other side.
     """
 
     name: str
@@ -31,10 +30,8 @@ class Patch:
 class OccludedFrames:
     """Normalised frames without each of several patches: all frames without the first, then all without the second.
 
-    Pixels of a patch are set to 0, which is each pixel's own mean. Frames are read lazily.
-
-    ``frames``: MovieFrames or ndarray, shape (N, rows, columns), float32. ``patches``: sequence of Patch. Raises
-    ParameterError: a patch was made for images of another size.
+    Pixels of a patch are set to 0, which is each pixel's own mean. ``frames``: MovieFrames, read lazily, or ndarray,
+    shape (N, rows, columns), float32.
     """
 
     frames: object
@@ -116,31 +113,31 @@ def discs(shape):
 
 
 def limb_pair(shape, shift=0):
-    """Two patches at once, as in S3 Fig, which lie over the limb areas in the study's images.
+    """Two patches at once, as in S3 Fig, which lie over the limb areas in the study's images; as large as a square.
 
-    ``shape``: (int, int). ``shift``: steps of the grid by which both are moved down, over the edge and on from the top;
-    0: as published. Returns Patch: together as large as a square. Raises ParameterError: as :func:`squares`.
+    ``shift``: steps of the grid by which both are moved down, over the edge and on from the top; 0: as published.
     """
     shape = _checked(shape)
     step, wide = (n // GRID for n in shape)
     rows = (np.arange(LIMB_ROWS[0] * step, LIMB_ROWS[1] * step) + shift * step) % shape[0]
     columns = np.concatenate([np.arange(c * wide, (c + 1) * wide) for c in LIMB_COLUMNS])
-    mask = np.zeros(shape, bool)
-    mask[np.ix_(rows, columns)] = True
     sides = " and ".join(f"{c * wide}-{(c + 1) * wide - 1}" for c in LIMB_COLUMNS)
-    return Patch(f"pair, rows {rows[0]}-{rows[-1]}, columns {sides}", mask, bool(rows[-1] < rows[0]))
+    return Patch(f"pair, rows {rows[0]}-{rows[-1]}, columns {sides}", _mask(shape, rows, columns),
+                 bool(rows[-1] < rows[0]))
 
 
 def pairs(shape):
-    """:func:`limb_pair` as published, then moved down step by step: eight positions of one shape and size."""
+    """:func:`limb_pair` as published, then moved down step by step: eight positions of one shape and size.
+
+    ``shape`` and errors as of :func:`squares`.
+    """
     return [limb_pair(shape, shift) for shift in range(GRID)]
 
 
 def cell_map(values):
-    """Map of 8 x 8 cells from the values of the 64 squares: each cell is the mean of the four that hold it.
+    """Map of 8 x 8 cells, shape (..., 8, 8), float64, from values of the 64 squares, (..., 64), in their order.
 
-    ``values`` (array_like, shape (..., 64)): in the order of :func:`squares`. Returns ndarray, shape (..., 8, 8),
-    float64: rows and columns of the image. Raises ParameterError: not 64 values.
+    Each cell is the mean of the four squares that hold it.
     """
     values = np.asarray(values, np.float64)
     if values.shape[-1:] != (GRID**2,):
@@ -155,9 +152,14 @@ def cell_map(values):
 
 def _square(shape, a, b):
     rows, columns = ((np.arange(2 * n // GRID) + i * (n // GRID)) % n for i, n in zip((a, b), shape, strict=True))
+    return Patch(f"rows {rows[0]}-{rows[-1]}, columns {columns[0]}-{columns[-1]}", _mask(shape, rows, columns),
+                 GRID - 1 in (a, b))
+
+
+def _mask(shape, rows, columns):
     mask = np.zeros(shape, bool)
     mask[np.ix_(rows, columns)] = True
-    return Patch(f"rows {rows[0]}-{rows[-1]}, columns {columns[0]}-{columns[-1]}", mask, GRID - 1 in (a, b))
+    return mask
 
 
 def _checked(shape):

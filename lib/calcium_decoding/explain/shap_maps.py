@@ -14,15 +14,17 @@ from calcium_decoding.experiments import compare, stored
 from calcium_decoding.explain import deep_shap
 from calcium_decoding.models import names
 
+AT_A_TIME = 2000  # windows in memory
+
 
 @dataclass(frozen=True, eq=False)
 class FoldMap:
     """What the decoder of one fold uses.
 
-    ``fold``, ``animal``: ``animal`` is the test group. ``mean_abs`` (ndarray, shape (length, n_roi), float64): absolute
-    Deep SHAP values, mean over the explained test windows, in units of the output. Empty where the fold has no score.
-    ``auc``: over all test windows. ``base``, ``error``: see :class:`calcium_decoding.explain.deep_shap.Explanation`.
-    ``reason``: why there is no map; empty if there is. ``simulated``: of the data set.
+    ``animal``: the test group. ``mean_abs`` (ndarray, shape (length, n_roi), float64): absolute Deep SHAP values, mean
+    over the explained test windows, in units of the output. Empty where the fold has no score. ``auc``: over all test
+    windows. ``base``, ``error``: see :class:`calcium_decoding.explain.deep_shap.Explanation`. ``reason``: why there is
+    no map; empty if there is. ``simulated``: of the data set.
     """
 
     fold: str
@@ -47,35 +49,15 @@ class FoldMap:
 
 def run(experiment, model="gru", n_windows=200, n_background=100, output="probability", store=None, jobs=None,
         label="Deep SHAP"):
-    """Train a decoder on every fold and explain what it says about test windows.
+    """Train a decoder on every fold and explain what it says about test windows: list of FoldMap.
 
-    Parameters
-    ----------
-    experiment : Experiment
-    model : str
-        A name in :data:`calcium_decoding.models.names.EXPLAINED`.
-    n_windows : int
-        Test windows to explain in each fold, spread evenly; 0: all of them, as published.
-    n_background : int
-        Test windows they are compared with, drawn without replacement by the seed of the training; 10,000 in the
-        study. All of them if there are fewer.
-    output : {"probability", "logit"}
-    store, jobs, label
-        As for :meth:`calcium_decoding.experiments.engine.Experiment.map`.
-
-    Returns
-    -------
-    list of FoldMap
-        In the order of the split.
-
-    Raises
-    ------
-    LeakError
-        The split leaks.
-    ParameterError
-        A model without rules, or a negative number of windows.
-    DataError
-        The values of a fold do not add up to its output, or no fold has a decoder.
+    ``model``: a name in :data:`calcium_decoding.models.names.EXPLAINED`. ``n_windows``: test windows to explain in each
+    fold, spread evenly; 0: all of them, as published. ``n_background``: test windows they are compared with, drawn
+    without replacement by the seed of the training, or all if there are fewer; 10,000 in the study. ``output``:
+    "probability" or "logit". ``store``, ``jobs``, ``label``: as for
+    :meth:`calcium_decoding.experiments.engine.Experiment.map`. Raises LeakError: the split leaks. Raises
+    ParameterError: a model without rules, or a negative number of windows. Raises DataError: the values of a fold do
+    not add up to its output, or no fold has a decoder.
     """
     if n_windows < 0 or n_background < 1:
         raise ParameterError("n_windows, n_background", f"{n_windows}, {n_background}", "0 or more, and 1 or more",
@@ -87,10 +69,7 @@ def run(experiment, model="gru", n_windows=200, n_background=100, output="probab
 
 
 def explained(work, experiment, model, name, store=None, jobs=None, label="maps", **asked):
-    """:meth:`calcium_decoding.experiments.engine.Experiment.map` for a network that Deep SHAP has rules for.
-
-    Raises what :func:`run` raises.
-    """
+    """``experiment.map`` for a network that Deep SHAP has rules for. Raises as :func:`run`."""
     if model not in names.EXPLAINED:
         raise ParameterError("model", repr(model), f"one of {', '.join(names.EXPLAINED)}", "name one of these")
     experiment.audit()
@@ -102,31 +81,33 @@ def explained(work, experiment, model, name, store=None, jobs=None, label="maps"
 def run_null(plan, dataset, seed, *asked, **how):
     """The same on one draw of the null of sessions, whose decoders have nothing to find.
 
-    ``plan``: gives the experiment on a data set: ``chapter.plan``. ``asked``, ``how``: as for :func:`run` after
-    ``experiment``; ``how`` may also have ``n_folds``. Returns ``maps`` (list of FoldMap): empty where there is no such
-    null; ``statement``: which null it is, or why there is none.
+    ``plan``: ``chapter.plan``, which gives the experiment on a data set. ``asked``, ``how``: as for :func:`run` after
+    ``experiment``; ``how`` may also have ``n_folds``. Returns the list of FoldMap, empty where there is no such null,
+    and which null it is, or why there is none.
     """
     return compare.refitted(lambda experiment: run(experiment, *asked, label="null", **how), plan, dataset, seed,
                             n_folds=how.pop("n_folds", 0))
 
 
+def spread(n_windows, n):
+    """Rows of at most ``n`` of so many windows, spread evenly."""
+    return np.linspace(0, n_windows, min(n, n_windows), endpoint=False, dtype=int)
+
+
+def background_rows(n_windows, n, seed):
+    """Rows of at most ``n`` of so many windows, drawn."""
+    return np.random.default_rng(seed).choice(n_windows, min(n, n_windows), replace=False)
+
+
 def _explained(fitted, n_windows, n_background, output):
-    test, n = fitted.test, len(fitted.test)
+    test, n, total, error = fitted.test, len(fitted.test), 0.0, 0.0
     auc = metrics.auc(test.labels, fitted.predict(test))
-    which = np.linspace(0, n, min(n_windows or n, n), endpoint=False, dtype=int)
-    background = np.random.default_rng(fitted.seed).choice(n, min(n_background, n), replace=False)
-    mean_abs, base, error = _mean_abs(fitted.decoder, test, which, background, output, fitted.device)
-    return {"mean_abs": mean_abs.tolist(), "auc": float(auc), "base": base, "error": error}
-
-
-def _mean_abs(decoder, test, which, background, output, device, at_a_time=2000):
-    """Mean of absolute values over windows, the base, and the largest error; few windows in memory at a time."""
-    against, total, error = test.gather(background), 0.0, 0.0
-    for first in range(0, len(which), at_a_time):
-        some = test.gather(which[first : first + at_a_time])
-        found = deep_shap.values(decoder, some, against, output, device=device)
+    which, background = spread(n, n_windows or n), test.gather(background_rows(n, n_background, fitted.seed))
+    for first in range(0, len(which), AT_A_TIME):
+        some = test.gather(which[first : first + AT_A_TIME])
+        found = deep_shap.values(fitted.decoder, some, background, output, device=fitted.device)
         total, error = total + np.abs(found.values).sum(axis=0), max(error, found.error)
-    return total / len(which), found.base, error
+    return {"mean_abs": (total / len(which)).tolist(), "auc": float(auc), "base": found.base, "error": error}
 
 
 def mean_map(maps):
@@ -144,8 +125,11 @@ def warning(maps, nulls=()):
     Parameters
     ----------
     maps : sequence of FoldMap, Examined or FoldOcclusion
-        With ``reason``, ``auc`` and ``animal``.
     nulls : sequence of FoldResult
+
+    Returns
+    -------
+    str
     """
     known = [m for m in maps if not m.reason]
     if not known:

@@ -6,10 +6,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "images.cnn_rnn": ["ImageDecoder", "SequenceDecoder", "build_image"],
     "decoders": ["Estimator", "Network"],
     "heads": ["Head"],
-    "linear": ["LinearSpeed", "LogisticDecoder", "RidgeSpeed", "TimeDecoder"],
     "names": ["IMAGE_MODELS", "MODELS", "SPEED_MODELS"],
     "online": ["Online"],
-    "recurrent": ["KerasDecoder", "KerasGRU", "KerasLSTM", "RecurrentDecoder", "SpeedDecoder"],
+    "recurrent": ["KerasDecoder", "KerasGRU", "RecurrentDecoder"],
     "registry": ["build", "register"],
     "training": ["TrainingSettings", "fit", "predict"],
 })

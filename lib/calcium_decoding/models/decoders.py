@@ -73,13 +73,7 @@ class Network:
         class.
         """
         size = dict(zip(("n_rows", "n_columns"), n_roi, strict=True)) if isinstance(n_roi, tuple) else {"n_roi": n_roi}
-        about = size | {"n_frames": n_frames, "n_outputs": head.size}
-        try:
-            known = inspect.signature(self.make).parameters
-        except (TypeError, ValueError):
-            known = {}
-        anything = any(p.kind is p.VAR_KEYWORD for p in known.values())
-        given = {name: value for name, value in about.items() if name in known or anything} | dict(self.options)
+        given = accepted(self.make, size | {"n_frames": n_frames, "n_outputs": head.size}) | dict(self.options)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             try:
@@ -95,6 +89,16 @@ class Network:
             network = OwnNetwork(module, head, self.name)
             network.check((n_frames, *size.values()))
         return network
+
+
+def accepted(make, about):
+    """Those of some arguments, a dict, that a class or function takes by name."""
+    try:
+        known = inspect.signature(make).parameters
+    except (TypeError, ValueError):
+        return {}
+    anything = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    return {name: value for name, value in about.items() if name in known or anything}
 
 
 class OwnNetwork(InUnits):

@@ -9,9 +9,8 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
 from calcium_decoding.errors import ParameterError
+from calcium_decoding.models.names import KINDS
 from calcium_decoding.preprocessing.windows import Scaling
-
-KINDS = {"binary": "a logit", "classes": "a logit a class", "continuous": "a value a quantity"}
 
 
 @dataclass(frozen=True)
@@ -21,6 +20,7 @@ class Head:
     Parameters
     ----------
     kind : {"binary", "classes", "continuous"}
+        A logit, a logit a class, or a value a quantity.
     size : int
         Number of classes or of quantities; 1 for ``"binary"``.
     balanced : bool

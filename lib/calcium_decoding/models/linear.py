@@ -49,37 +49,31 @@ class FrameDecoder:
 
 
 class LogisticDecoder(FrameDecoder):
-    """Logistic regression on one frame or on a thinned window, multinomial of several classes.
-
-    Parameters
-    ----------
-    past_frames : int
-        Frames of the window before the labelled one: says where the labelled frame is.
-    every_frames : int or None
-        None: the labelled frame alone, as in the study. Otherwise each such frame of the window, counted from the
-        labelled one, side by side.
-    head : Head
-        Two or several classes.
-    """
+    """Logistic regression on one frame or on a thinned window, multinomial of several classes."""
 
     def __init__(self, past_frames, every_frames=None, head=BINARY):
         super().__init__(past_frames, every_frames)
-        weight = "balanced" if head.kind == "classes" and head.balanced else None
-        self.head = head
-        self.estimator = LogisticRegression(C=1.0, solver="lbfgs", max_iter=1000, class_weight=weight)
+        self.head, self.estimator = head, _logistic(head)
 
     def fit(self, windows):
-        """Fit on all windows of a :class:`~calcium_decoding.preprocessing.windows.WindowSet`."""
+        """Fit on all windows of a WindowSet."""
         self.estimator.fit(self.features(windows), windows.labels)
 
     def _of_features(self, features):
-        if self.head.kind == "binary":
-            return self.estimator.decision_function(features)
-        found = np.full((len(features), self.head.size), -np.inf)  # a class that training windows lack
-        found[:, self.estimator.classes_.astype(int)] = self.estimator.predict_log_proba(features)
-        return found
+        return _logits(self.estimator, features, self.head)
 
-    logits = FrameDecoder.output
+
+def _logistic(head):
+    weight = "balanced" if head.kind == "classes" and head.balanced else None
+    return LogisticRegression(C=1.0, solver="lbfgs", max_iter=1000, class_weight=weight)
+
+
+def _logits(estimator, features, head):
+    if head.kind == "binary":
+        return estimator.decision_function(features)
+    found = np.full((len(features), head.size), -np.inf)  # a class that training windows lack
+    found[:, estimator.classes_.astype(int)] = estimator.predict_log_proba(features)
+    return found
 
 
 class TimeDecoder:
@@ -88,38 +82,32 @@ class TimeDecoder:
     Where brain and behaviour drift together within a session, a decoder can score by reading the clock. What this one
     scores takes no brain. The time is in frames: knots lie at quantiles of the training times, so its unit cancels.
     Beyond the training times the nearest one counts. Of a session with parts it sees the time within the part.
-
-    Parameters
-    ----------
-    n_knots : int
-        Of cubic splines: how fast the drift may turn.
     """
 
-    head = BINARY
+    n_knots = 5  # of cubic splines: how fast the drift may turn
 
-    def __init__(self, n_knots=5):
-        self.n_knots = n_knots
+    def __init__(self, head=BINARY):
+        self.head = head
 
     def features(self, windows):
         """Centre frame of each window, shape (n, 1), float64."""
         return windows.centre[:, None].astype(np.float64)
 
     def fit(self, windows):
-        """Fit on all windows of a :class:`~calcium_decoding.preprocessing.windows.WindowSet`."""
+        """Fit on all windows of a WindowSet."""
         times = self.features(windows)
         knots = np.unique(np.quantile(times, np.linspace(0, 1, self.n_knots)))[:, None]
         if len(knots) < 2:
             raise DataError("training windows", "all at one time of their recordings", "windows at different times",
                             "train on longer stretches")
         splines = SplineTransformer(degree=3, knots=knots, extrapolation="constant")
-        self.estimator = make_pipeline(splines, LogisticRegression(C=1.0, solver="lbfgs", max_iter=1000))
+        self.estimator = make_pipeline(splines, _logistic(self.head))
         self.estimator.fit(times, windows.labels)
 
     def output(self, windows):
-        """Logits, shape (n,), float64."""
-        return self.estimator.decision_function(self.features(windows)).astype(np.float64)
+        """Logits, shape (n, *head.shape), float64."""
+        return _logits(self.estimator, self.features(windows), self.head).astype(np.float64)
 
-    logits = output
 
 # Penalties a linear decoder chooses from: inverse strength of the logistic, as multiples for the ridge regression.
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
@@ -183,26 +171,14 @@ class MajorityDecoder:
 
 
 class LinearSpeed(FrameDecoder):
-    """Least squares on the labelled frame (Ajioka et al. 2024, the baseline of speed decoding).
-
-    Parameters
-    ----------
-    past_frames : int
-        Frames of the window before the labelled one: says where the labelled frame is.
-    """
+    """Least squares on the labelled frame (Ajioka et al. 2024, the baseline of speed decoding)."""
 
     def __init__(self, past_frames, head=QUANTITY):
         super().__init__(past_frames)
         self.head, self.estimator = head, LinearRegression()
 
     def fit(self, windows):
-        """Fit on all windows of a :class:`~calcium_decoding.preprocessing.windows.WindowSet`.
-
-        Raises
-        ------
-        DataError
-            A speed is NaN or infinite.
-        """
+        """Fit on all windows of a WindowSet. Raises DataError: a speed is NaN or infinite."""
         self.estimator.fit(self.features(windows).astype(np.float64), finite_speed(windows))
 
     def _of_features(self, features):
@@ -216,23 +192,10 @@ class RidgeSpeed(FrameDecoder):
     :attr:`PENALTIES` with the least squared error on the blocks left out. Leaving out single frames would not do:
     the neighbours of a frame are nearly its copies, and no penalty would be the best.
 
-    Parameters
-    ----------
-    past_frames, every_frames : int
-        As for :class:`LogisticDecoder`.
-
-    Attributes
-    ----------
-    penalty : float
-        The chosen one, in units of the number of windows times the mean variance of a feature.
-    weights : ndarray, shape (n_features,), float64
-    intercept : float
-        In the unit of the speed; not penalised.
-
-    Notes
-    -----
-    Everything needed is in the sums of products of each block, so memory holds a few thousand rows of features at a
-    time. The same as ``sklearn.linear_model.Ridge`` with the penalty in its unit.
+    ``penalty``: the chosen one, in units of the number of windows times the mean variance of a feature; ``weights``,
+    (n_features,), float64; ``intercept``, not penalised. Everything needed is in the sums of products of each block, so
+    memory holds a few thousand rows of features at a time. The same as ``sklearn.linear_model.Ridge`` with the penalty
+    in its unit.
     """
 
     head = QUANTITY

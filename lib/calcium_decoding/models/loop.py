@@ -29,40 +29,14 @@ class History:
 
 def run(network, optimiser, n_epochs, train_epoch, validate, seed, checkpoint=None, identity="", show_progress=False,
         report=None, patience=0):
-    """Train a network epoch by epoch and leave it with the weights of its best validation epoch.
+    """Train a network epoch by epoch, in place, and leave it with the weights of its best validation epoch: a History.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        On the device where it is trained; changed in place.
-    optimiser : torch.optim.Optimizer
-        Of its parameters.
-    n_epochs : int
-    train_epoch : callable
-        ``train_epoch(epoch, generator)`` goes through the training samples once, shuffled by the generator, and gives
-        their mean loss.
-    validate : callable
-        Loss over the validation samples, without arguments.
-    seed : int
-        Of shuffling and dropout.
-    checkpoint : str or Path, optional
-        File to go on from if training was interrupted. Written after each epoch, removed at the end.
-    identity : str
-        Hash of all that determines the training; a checkpoint of another one is not used.
-    show_progress : bool
-    report : callable, optional
-        Called with the numbers of epochs done and planned, before the first epoch and after each.
-    patience : int
-        Stop after so many epochs without a better validation loss; 0: never.
-
-    Returns
-    -------
-    History
-
-    Raises
-    ------
-    DataError
-        A loss became NaN or infinite.
+    ``train_epoch(epoch, generator)`` goes through the training samples once, shuffled by the generator, and gives their
+    mean loss; ``validate()`` that of the validation samples. ``seed``: of shuffling and dropout. ``checkpoint``: file
+    to go on from if training was interrupted, written after each epoch, removed at the end; not used if it is of
+    another ``identity``, a hash of all that determines the training. ``report``: called with the numbers of epochs done
+    and planned, before the first epoch and after each. ``patience``: stop after so many epochs without a better
+    validation loss; 0: never. Raises DataError: a loss became NaN or infinite.
     """
     device = next(network.parameters()).device
     report = report or _nobody
@@ -99,10 +73,7 @@ def _nobody(done, planned):
 
 
 def save_weights(path, network, history):
-    """Write a trained network as safetensors, whole or not at all, with how its training went.
-
-    ``network``: torch.nn.Module. ``history``: History.
-    """
+    """Write a trained network as safetensors, whole or not at all, with the History of its training."""
     with whole_file(path) as temporary:
         # Copies, because layers may share weights.
         save_file({name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()},

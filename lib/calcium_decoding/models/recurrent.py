@@ -120,12 +120,7 @@ class _KerasLayer(nn.Module):
 
 
 class KerasGRU(_KerasLayer):
-    """Gated recurrent unit, gates in the order update, reset, candidate.
-
-    Parameters
-    ----------
-    n_inputs, units : int
-    """
+    """Gated recurrent unit, gates in the order update, reset, candidate."""
 
     def __init__(self, n_inputs, units):
         super().__init__(n_inputs, units, gates=3)
@@ -143,12 +138,7 @@ class KerasGRU(_KerasLayer):
 
 
 class KerasLSTM(_KerasLayer):
-    """Long short-term memory, gates in the order input, forget, candidate, output; forget bias 1 at first.
-
-    Parameters
-    ----------
-    n_inputs, units : int
-    """
+    """Long short-term memory, gates in the order input, forget, candidate, output; forget bias 1 at first."""
 
     def __init__(self, n_inputs, units):
         super().__init__(n_inputs, units, gates=4)
@@ -197,22 +187,12 @@ class SpeedDecoder(nn.Module):
 
     GRU of 64 units, every step; GRU of 32, last step; then normalisation, dropout 0.3, 16 ReLU units; normalisation,
     dropout 0.2, 8 ReLU units; normalisation, dropout 0.1, one linear unit (Ajioka et al. 2024, speed decoding).
+    ``scaled`` is ours, not published: the output is in units of the SD of the training speed about its mean, set by
+    :meth:`prepare`, so a short training need not first learn the unit of the speed.
 
-    Parameters
-    ----------
-    n_roi : int
-        Number of input columns.
-    scaled : bool
-        Ours, not published: the network's output is in units of the SD of the training speed about its mean, set by
-        :meth:`prepare`, so a short training need not first learn the unit of the speed.
-    head : Head
-        One quantity or several.
-
-    Notes
-    -----
     Batch normalisation as in Keras: epsilon 1e-3, and running means that keep 0.99 of themselves a step, which PyTorch
     calls momentum 0.01. The running variance is PyTorch's, with n - 1 in the divisor, Keras' with n: at batch 256 they
-    differ by 0.4 %. Gates and initial weights as in :class:`~calcium_decoding.models.recurrent.RecurrentDecoder`.
+    differ by 0.4 %. Gates and initial weights as in :class:`RecurrentDecoder`.
     """
 
     def __init__(self, n_roi, scaled=False, head=QUANTITY):
@@ -238,17 +218,9 @@ class SpeedDecoder(nn.Module):
         return f"scaled={self.scaled}"
 
     def prepare(self, windows):
-        """Take mean and SD of the training speed, if ``scaled``; to be called once before training.
+        """Take mean and SD of the training speed, if ``scaled``, before training; one that never changes is left as is.
 
-        Parameters
-        ----------
-        windows : WindowSet
-            Training windows, labels in the unit of the output. Speed that never changes is not scaled.
-
-        Raises
-        ------
-        DataError
-            A label is NaN or infinite.
+        Raises DataError: a label is NaN or infinite.
         """
         speed = finite_speed(windows)
         if self.scaled:

@@ -3,48 +3,20 @@
 A decoder takes windows of shape ``(batch, length, n_roi)``, time first, and gives what its
 :class:`~calcium_decoding.models.heads.Head` says: a logit, a logit a class, or a value a quantity. Networks are
 ``torch.nn.Module``; others have ``fit(windows)`` and ``output(windows)``. Decoders of images (names in
-:data:`IMAGE_MODELS`, made by :func:`build_image`) take movie frames with their neighbours, or windows of them, in place
-of ROIs.
+:data:`IMAGE_MODELS`, made by :func:`build_image`) take movie frames with their neighbours, or windows of them.
 """
 
+import importlib
 from dataclasses import replace
 
 import torch
 
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.models import names
-from calcium_decoding.models.decoders import Estimator, Network, OwnNetwork, decoder_of, name_of
-from calcium_decoding.models.heads import BINARY, KINDS
-from calcium_decoding.models.linear import QUANTITY, LinearSpeed, LogisticDecoder, RidgeSpeed, TimeDecoder
-from calcium_decoding.models.recurrent import KerasDecoder, RecurrentDecoder, SpeedDecoder
+from calcium_decoding.models.decoders import Estimator, Network, OwnNetwork, accepted, decoder_of
+from calcium_decoding.models.heads import Head
 
-
-def _recurrent(kind, **options):
-    """A maker of recurrent decoders; those of quantities are put into the unit of the labels."""
-    def make(n, past, head):
-        network = kind(n, head=head, **options)
-        return OwnNetwork(network, head, "recurrent network") if head.kind == "continuous" else network
-    return make
-
-
-# How each is made from the number of ROIs, the frames before the labelled one, and the head.
-_MAKERS = {
-    "gru": _recurrent(RecurrentDecoder),
-    "lstm": _recurrent(RecurrentDecoder, cell="lstm"),
-    "rnn": _recurrent(RecurrentDecoder, cell="rnn"),
-    "bigru": _recurrent(RecurrentDecoder, cell="gru", bidirectional=True),
-    "bilstm": _recurrent(RecurrentDecoder, cell="lstm", bidirectional=True),
-    "birnn": _recurrent(RecurrentDecoder, cell="rnn", bidirectional=True),
-    "gru_keras": _recurrent(KerasDecoder),
-    "lstm_keras": _recurrent(KerasDecoder, cell="lstm"),
-    "logistic": lambda n, past, head: LogisticDecoder(past, head=head),
-    "logistic_window": lambda n, past, head: LogisticDecoder(past, every_frames=5, head=head),
-    "time_only": lambda n, past, head: TimeDecoder(),
-    "speed_gru": lambda n, past, head: SpeedDecoder(n, head=head),
-    "speed_gru_scaled": lambda n, past, head: SpeedDecoder(n, scaled=True, head=head),
-    "linear": lambda n, past, head: LinearSpeed(past, head),
-    "ridge_window": lambda n, past, head: RidgeSpeed(past, every_frames=5),
-}
+OF_TRACES = names.MODELS | names.SPEED_MODELS
 _own = {}
 
 
@@ -63,7 +35,7 @@ def register(name, decoder, label="", colour=""):
     ParameterError
         A name of this library.
     """
-    if name in _MAKERS or name in names.IMAGE_MODELS:
+    if name in names.DECODERS:
         raise ParameterError("name", repr(name), "a name that is not taken by this library", "choose another name")
     decoder = decoder_of(decoder)
     if isinstance(decoder, str):
@@ -80,8 +52,8 @@ def resolve(decoder):
     decoder = decoder_of(decoder)
     if isinstance(decoder, str) and decoder in _own:
         return _own[decoder]
-    if isinstance(decoder, str) and decoder not in _MAKERS:
-        raise ParameterError("model", repr(decoder), f"one of {', '.join([*_MAKERS, *_own])}", "name one of these")
+    if isinstance(decoder, str) and decoder not in OF_TRACES:
+        raise ParameterError("model", repr(decoder), f"one of {', '.join([*OF_TRACES, *_own])}", "name one of these")
     if not isinstance(decoder, str):
         names.show(decoder.name, decoder.label, decoder.colour)
     return decoder
@@ -98,11 +70,11 @@ def require(decoder, head):
     if isinstance(decoder, Estimator):
         decoder.build(1, 0, 1, head, 0)
     if isinstance(decoder, str) and not fits(decoder, head):
-        kinds, most = names.DECODES[decoder]
-        says = " or ".join(kinds) + (f", {most} at a time" if most else "")
+        row = names.DECODERS[decoder]
+        says = " or ".join(row.decodes) + (f", {row.most} at a time" if row.most else "")
         raise ParameterError("model", f"'{decoder}', which decodes {says}",
                              f"one that decodes {head.kind}, {head.size} at a time: "
-                             f"{', '.join(name for name in _MAKERS if fits(name, head))}",
+                             f"{', '.join(name for name in OF_TRACES if fits(name, head))}",
                              "name another model or another target")
 
 
@@ -114,8 +86,8 @@ def require_travels(decoder):
 
 def fits(name, head):
     """True if a decoder of this library can give what a head asks for."""
-    kinds, most = names.DECODES.get(name, (KINDS, None))
-    return head.kind in kinds and not (most and head.size > most)
+    row = names.DECODERS[name]
+    return head.kind in row.decodes and not (row.most and head.size > row.most)
 
 
 def digest(decoder):
@@ -137,7 +109,7 @@ def build(decoder, n_roi, past_frames, seed, head=None, n_frames=None):
     seed : int
         Seed of the initial weights.
     head : Head, optional
-        What it has to give; what the name decodes if left out.
+        What it has to give; what the name decodes if left out, two classes of a decoder of your own.
     n_frames : int, optional
         Frames of the window, for a network of your own; twice ``past_frames`` and one if left out.
 
@@ -154,15 +126,17 @@ def build(decoder, n_roi, past_frames, seed, head=None, n_frames=None):
         A network of your own that cannot be made or used.
     """
     decoder = resolve(decoder)
-    head = head or default_head(decoder)
+    row = names.DECODERS[decoder] if isinstance(decoder, str) else None
+    head = head or Head(row.decodes[0] if row else "binary")
     require(decoder, head)
-    if not isinstance(decoder, str):
+    if row is None:
         return decoder.build(n_roi, past_frames, n_frames or 2 * past_frames + 1, head, seed)
+    module, _, kind = row.makes.rpartition(".")
+    kind = getattr(importlib.import_module(f"calcium_decoding.models.{module}"), kind)
+    about = accepted(kind, {"n_roi": n_roi, "past_frames": past_frames, "head": head})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _MAKERS[decoder](n_roi, past_frames, head)
-
-
-def default_head(decoder):
-    """What a decoder gives where nothing else is asked for: two classes, or one quantity."""
-    return QUANTITY if name_of(decoder) in names.SPEED_MODELS else BINARY
+        made = kind(**about, **row.options)
+    # One that mainly decodes events gives quantities in units of their SD.
+    in_sd = head.kind == "continuous" != row.decodes[0]
+    return OwnNetwork(made, head, "recurrent network") if in_sd else made

@@ -69,6 +69,17 @@ class TrainingSettings:
             if not good:
                 raise ParameterError(name, getattr(self, name), expected, "change this training setting")
 
+    def optimiser(self, network):
+        """Of the parameters of a network."""
+        return torch.optim.Adam(network.parameters(), lr=self.learning_rate, eps=1e-7, fused=True)
+
+    def steps(self, n_windows, generator):
+        """Indices of the windows of each step of an epoch, a list of Tensor."""
+        return torch.randperm(n_windows, generator=generator).split(self.batch_size)
+
+    def set_rate(self, optimiser, position):
+        """The learning rate stays as it is."""
+
     def epochs_for(self, n_windows):
         """Epochs that training on so many windows takes."""
         return max(self.epochs, math.ceil(self.min_updates / math.ceil(n_windows / self.batch_size)))
@@ -149,7 +160,7 @@ def predict(decoder, windows, device="cpu"):
     """
     if isinstance(decoder, nn.Module):
         with loop.deterministic():
-            output = _outputs(decoder.to(device), _Frames(windows, device)).cpu().numpy().astype(np.float64)
+            output = _Frames(windows, device).all_outputs(decoder.to(device)).cpu().numpy().astype(np.float64)
     elif hasattr(decoder, "decoded"):
         return decoder.decoded(windows)
     else:
@@ -158,12 +169,12 @@ def predict(decoder, windows, device="cpu"):
 
 
 class _Frames:
-    """The frames of a WindowSet on a device, from which batches of windows are gathered."""
+    """Windows on a device, gathered batch by batch from their frames."""
 
-    def __init__(self, windows, device, label_type=torch.float32):
+    def __init__(self, windows, device):
+        self.of = windows
         self.frames = torch.from_numpy(windows.frames).to(device)
         self.starts = torch.from_numpy(windows.starts).to(device)
-        self.labels = torch.from_numpy(np.asarray(windows.labels)).to(device, label_type)
         self.offsets = torch.arange(windows.spec.length, device=device)[:, None]
 
     def __len__(self):
@@ -183,45 +194,58 @@ class _Frames:
         return [self.frames[self.starts[a] : self.starts[b - 1] + len(self.offsets)] for a, b in pairwise(ends)]
 
 
-def _outputs(network, frames):
-    network.eval()
-    with torch.inference_mode():
-        shared = frames.stretches() if hasattr(network, "of_stretch") else ()
-        found = [network.of_stretch(stretch, len(frames.offsets)) for stretch in shared]
-        if found and found[0] is not None:
-            return torch.cat(found)
-        order = torch.arange(len(frames), device=frames.starts.device)
-        return torch.cat([network(frames.windows(which)) for which in order.split(INFERENCE_BATCH)])
+    def outputs(self, network, which):
+        return network(self.windows(which))
+
+    def all_outputs(self, network):
+        network.eval()
+        with torch.inference_mode():
+            shared = self.stretches() if hasattr(network, "of_stretch") else ()
+            found = [network.of_stretch(stretch, len(self.offsets)) for stretch in shared]
+            if found and found[0] is not None:
+                return torch.cat(found)
+            order = torch.arange(len(self), device=self.starts.device)
+            return torch.cat([self.outputs(network, which) for which in order.split(INFERENCE_BATCH)])
 
 
 def _fit_network(network, train, valid, settings, checkpoint, show_progress, report):
-    device, head = settings.torch_device(), head_of(network)
-    network.to(device)
-    train_frames, valid_frames = (_Frames(windows, device, head.label_type) for windows in (train, valid))
-    optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, eps=1e-7, fused=True)
-    weights = head.weights(train.labels)
-    loss_of = partial(head.loss, label_smoothing=settings.label_smoothing, scale=getattr(network, "scale", None),
-                      weights=None if weights is None else weights.to(device))
+    network.to(device := settings.torch_device())
     identity = "" if checkpoint is None else hash_content([asdict(settings), str(network), _digest(train),
                                                            _digest(valid)])
-    return loop.run(
-        network, optimiser, settings.epochs_for(len(train)),
-        lambda _, generator: _train_epoch(network, optimiser, train_frames, settings, loss_of, generator),
-        lambda: float(loss_of(_outputs(network, valid_frames), valid_frames.labels)),
-        settings.seed, checkpoint, identity, show_progress, report, settings.patience)
+    return fit_samples(network, _Frames(train, device), _Frames(valid, device), settings, settings.seed, checkpoint,
+                       identity, show_progress, report)
 
 
-def _train_epoch(network, optimiser, frames, settings, loss_of, generator):
-    network.train()
-    total = 0.0
-    order = torch.randperm(len(frames), generator=generator).to(frames.starts.device)
-    for which in order.split(settings.batch_size):
-        optimiser.zero_grad(set_to_none=True)
-        loss = loss_of(network(frames.windows(which)), frames.labels[which])
-        loss.backward()
-        optimiser.step()
-        total += float(loss.detach()) * len(which)
-    return total / len(frames)
+def fit_samples(network, train, valid, settings, seed, checkpoint=None, identity="", show_progress=False, report=None):
+    """Train a network on samples of any input; see :func:`fit`.
+
+    ``train``, ``valid``: have ``of`` (the WindowSet), ``outputs(network, which)`` and ``all_outputs(network)``.
+    ``settings``: TrainingSettings, or what has its ``optimiser``, ``steps``, ``set_rate``, ``epochs_for``, ``patience``
+    and ``label_smoothing``. The rest as for :func:`calcium_decoding.models.loop.run`. Returns History.
+    """
+    device, head = next(network.parameters()).device, head_of(network)
+    optimiser, weights = settings.optimiser(network), head.weights(train.of.labels)
+    loss_of = partial(head.loss, label_smoothing=settings.label_smoothing, scale=getattr(network, "scale", None),
+                      weights=None if weights is None else weights.to(device))
+    labels, valid_labels = (torch.from_numpy(np.asarray(samples.of.labels)).to(device, head.label_type)
+                            for samples in (train, valid))
+    n_epochs = settings.epochs_for(len(train))
+
+    def train_epoch(epoch, generator):
+        network.train()
+        total, steps = 0.0, settings.steps(len(train), generator)
+        for i, which in enumerate(torch.cat(steps).to(device).split([len(step) for step in steps])):
+            settings.set_rate(optimiser, (epoch + i / len(steps)) / n_epochs)
+            optimiser.zero_grad(set_to_none=True)
+            loss = loss_of(train.outputs(network, which), labels[which])
+            loss.backward()
+            optimiser.step()
+            total += float(loss.detach()) * len(which)
+        return total / sum(map(len, steps))
+
+    return loop.run(network, optimiser, n_epochs, train_epoch,
+                    lambda: float(loss_of(valid.all_outputs(network), valid_labels)), seed, checkpoint, identity,
+                    show_progress, report, settings.patience)
 
 
 def _digest(windows):

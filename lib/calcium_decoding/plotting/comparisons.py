@@ -9,11 +9,8 @@ import seaborn as sns
 from calcium_decoding.evaluation.metrics.frames import METRIC_LABELS
 from calcium_decoding.plotting.style import NULL_COLOUR, SIGNAL, legend_beside, simulated_mark
 
-# Chance level and its label; a mean absolute error has none. 0.5 for other metrics.
-_CHANCE = {"r2": (0.0, "mean of the test frames"), "mae": None}
 
-
-def strip(found, ax, published=None, simulated=False, nulls=None, metric="auc"):
+def strip(found, ax, published=None, nulls=(), metric=None):
     """Conditions side by side: a dot a fold, coloured by its test animal; the bar is mean and sample SD over folds.
 
     Parameters
@@ -22,37 +19,30 @@ def strip(found, ax, published=None, simulated=False, nulls=None, metric="auc"):
     published : bool, optional
         Draw published means and SDs as open diamonds: where the condition has one and the data are the study's or
         imitate its design if left out, never if False.
-    simulated : bool
-        Mark the panel as simulated.
     nulls : sequence of FoldResult, optional
         Folds refitted on a null, drawn as a grey band: mean and sample SD.
-    metric : str
-        A key of ``FoldResult.scores``; chance is 0.5, or 0 for ``"r2"``.
+    metric : str, optional
+        A key of ``FoldResult.scores``; the main score of the task if left out.
     """
+    metric = metric or (found[0].main_score if found else "auc")
     rows = pd.DataFrame([(place, fold.test_group, fold.scores[metric]) for place, result in enumerate(found)
                          for fold in result.evaluable()], columns=["place", "tested on", "score"])
     groups = list(dict.fromkeys(rows["tested on"]))
-    _chance_and_null(ax, nulls, metric)
-    few = len(groups) <= 8
-    sns.stripplot(rows, x="place", y="score", hue="tested on" if few else None, hue_order=groups if few else None,
-                  palette=_colours(groups) if few else None, color=None if few else SIGNAL, order=range(len(found)),
-                  jitter=0.13, size=4.5, alpha=0.8, ax=ax, zorder=2)
-    labelled = False
-    for place, result in enumerate(found):
-        values = list(result.values(metric).values())
-        if values:
-            sd = np.std(values, ddof=1) if len(values) > 1 else None
-            ax.errorbar(place + 0.26, np.mean(values), sd, fmt="_", color=SIGNAL, ms=10, capsize=3, lw=1.4,
-                        label=None if labelled else "mean, SD over folds")
-            labelled = True
+    _chance_and_null(ax, found, nulls, metric)
+    colours = {"hue": "tested on", "hue_order": groups, "palette": _colours(groups)}
+    sns.stripplot(rows, x="place", y="score", **(colours if len(groups) <= 8 else {"color": SIGNAL}),
+                  order=range(len(found)), jitter=0.13, size=4.5, alpha=0.8, ax=ax, zorder=2)
+    for place, values in rows.groupby("place")["score"]:
+        ax.errorbar(place + 0.26, values.mean(), values.std() if len(values) > 1 else None, fmt="_", color=SIGNAL,
+                    ms=10, capsize=3, lw=1.4, label="mean, SD over folds")
     _published(ax, found, [place + 0.42 for place in range(len(found))], published, metric)
     ax.set_xticks(range(len(found)), [textwrap.fill(result.name, 11) for result in found])
     ax.set(xlabel="", ylabel=f"{METRIC_LABELS.get(metric, metric)} (a dot is a fold)", xlim=(-0.5, len(found) - 0.4))
     legend_beside(ax)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, [*found, *nulls])
 
 
-def curve(found, ax, xlabel, published=None, simulated=False, nulls=None, metric="auc"):
+def curve(found, ax, xlabel, published=None, nulls=(), metric=None):
     """Conditions along a numeric axis: thin lines are test animals, the thick one is the mean over folds, with its SD.
 
     Parameters
@@ -61,12 +51,13 @@ def curve(found, ax, xlabel, published=None, simulated=False, nulls=None, metric
         Each with a ``value``.
     xlabel : str
         Says the unit of ``value``.
-    published, simulated, nulls, metric
+    published, nulls, metric
         As for :func:`strip`.
     """
+    metric = metric or (found[0].main_score if found else "auc")
     found = sorted((r for r in found if r.evaluable()), key=lambda result: result.condition.value)
     x = np.array([result.condition.value for result in found])
-    _chance_and_null(ax, nulls, metric)
+    _chance_and_null(ax, found, nulls, metric)
     groups = list(dict.fromkeys(fold.test_group for result in found for fold in result.evaluable()))
     colours = _colours(groups)
     for group in groups:
@@ -82,17 +73,19 @@ def curve(found, ax, xlabel, published=None, simulated=False, nulls=None, metric
     _published(ax, found, x, published, metric)
     ax.set(xlabel=xlabel, ylabel=METRIC_LABELS.get(metric, metric))
     legend_beside(ax)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, [*found, *nulls])
 
 
 def _colours(groups):
     return dict(zip(groups, sns.color_palette("viridis", len(groups)), strict=True))
 
 
-def _chance_and_null(ax, nulls, metric):
-    if chance := _CHANCE.get(metric, (0.5, "chance")):
-        ax.axhline(chance[0], color=NULL_COLOUR, ls="--", lw=1, label=chance[1], zorder=1)
-    values = [fold.scores[metric] for fold in nulls or () if fold.scores]
+def _chance_and_null(ax, found, nulls, metric):
+    chance = next((fold.chance for result in found for fold in result.folds if metric == fold.main_score), 0.5)
+    if metric != "mae":  # an error has no level of chance
+        ax.axhline(chance, color=NULL_COLOUR, ls="--", lw=1, zorder=1,
+                   label="mean of the test frames" if metric == "r2" else "chance")
+    values = [fold.scores[metric] for fold in nulls if fold.scores]
     if values:
         mean, sd = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0
         ax.axhspan(mean - sd, mean + sd, color=NULL_COLOUR, alpha=0.25, lw=0, label="null: mean, SD over folds",

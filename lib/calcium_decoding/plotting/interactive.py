@@ -45,9 +45,12 @@ def recording(of, rois, folds, start_s, length_s=20.0):
     shown = Range1d(max(start_s, 0), min(start_s + length_s, end_s), bounds=(0, end_s))
     top = _panel(300, shown, "ROI", "xpan,xwheel_zoom,xbox_zoom,reset", title=of.id)
     _simulated_mark(top, of)
-    middle = _panel(170, shown, "p(run)", y_range=(-0.03, 1.03))
+    one = folds[0] if folds else None
+    top_class = len(one.classes) - 1 if one is not None and one.classes else 0
+    what = "run" if one is None else one.target
+    middle = _panel(170, shown, what if top_class else f"p({what})", y_range=(-0.03, 1.03 * max(top_class, 1)))
     whole = _panel(80, Range1d(0, end_s), "", y_range=(0, 1))
-    start, stop = stretches(of.run).T / of.rate_hz
+    start, stop = stretches(of.behaviour.get("run" if top_class else what, np.zeros(of.n_frames))).T / of.rate_hz
     for panel in (top, middle, whole):
         panel.vstrip(x0=start, x1=stop, fill_color=RUN, fill_alpha=0.15, line_color=None)
     _traces(top, of, list(rois), frames)
@@ -59,9 +62,10 @@ def recording(of, rois, folds, start_s, length_s=20.0):
     whole.add_tools(RangeTool(x_range=shown))
     whole.yaxis.visible = False
     whole.xaxis.axis_label = "time (s)" + (f", every {step}th frame drawn" if step > 1 else "")
+    decoders = ", ".join(LABELS[fold.model] for fold in folds) or "nothing"
     says = (f"An interactive {'simulated ' * of.simulated}recording, {of.id}: traces of {len(rois)} ROIs and the "
-            f"probability of running decoded by {', '.join(LABELS[fold.model] for fold in folds) or 'nothing'}, over "
-            f"{end_s:.0f} s. Stretches in which the animal runs are shaded.")
+            f"{'class' if top_class else 'probability'} of {what} decoded by {decoders}, over {end_s:.0f} s. Stretches "
+            f"of {'running' if top_class or what == 'run' else what} are shaded.")
     return Browser(column(top, middle, whole, sizing_mode="stretch_width"), says)
 
 
@@ -182,11 +186,12 @@ def _traces(panel, of, rois, frames):
 
 
 def _probability(panel, fold, of):
-    frames, _, p_run = fold.trace(of.id)
+    frames, _, decoded = fold.trace(of.id)
+    decoded = decoded.argmax(axis=1) if fold.classes else decoded
     step = -(-len(frames) // MOST_FRAMES)
     name = LABELS[fold.model]
-    source = {"time_s": (frames[::step] / of.rate_hz).astype(np.float32), "p_run": p_run[::step].astype(np.float32)}
-    line = panel.line("time_s", "p_run", source=source, color=COLOURS[fold.model], line_width=1.5, name=name,
+    source = {"time_s": (frames[::step] / of.rate_hz).astype(np.float32), "decoded": decoded[::step].astype(np.float32)}
+    line = panel.line("time_s", "decoded", source=source, color=COLOURS[fold.model], line_width=1.5, name=name,
                       legend_label=name)
     panel.add_tools(HoverTool(renderers=[line], description=name, visible=False, tooltips=[
-        ("decoder", name), ("time", "@time_s{0.00} s"), ("p(run)", "@p_run{0.00}")]))
+        ("decoder", name), ("time", "@time_s{0.00} s"), (fold.target, "@decoded{0.00}")]))

@@ -8,6 +8,7 @@ import seaborn as sns
 
 from calcium_decoding.data.published import GROUPS
 from calcium_decoding.evaluation import metrics
+from calcium_decoding.evaluation.metrics.frames import METRIC_LABELS
 from calcium_decoding.models.names import COLOURS, LABELS
 from calcium_decoding.plotting import alt_text
 
@@ -31,13 +32,13 @@ def panels(n, width=9.0, height=3.2, **options):
 
 
 def stack(n, heights=None, width=9.0, height=1.4):
-    """``n`` panels above one another that share the time axis; returns the figure and an array of axes.
+    """``n`` panels above one another that share the time axis, as :func:`panels`.
 
-    ``heights`` (sequence of float): relative heights. ``height``: height of a panel, inches, times its relative height.
+    ``height``: of a panel, inches, times its relative height in ``heights``.
     """
     heights = heights or [1] * n
     figure, axes = plt.subplots(n, 1, figsize=(width, height * sum(heights)), squeeze=False, sharex=True,
-                                gridspec_kw={"height_ratios": heights})
+                                height_ratios=heights)
     return figure, axes[:, 0]
 
 
@@ -50,11 +51,16 @@ def simulated_mark(ax, of):
 
 
 def is_simulated(of):
-    """True if any of some results is: anything with ``simulated``, a table with such a column, or several of these."""
+    """True if any of some results is: anything with ``simulated``, a table with such a column, or several of these.
+
+    Raises TypeError: something that does not say it.
+    """
     of = getattr(of, "simulated", of)
     if isinstance(of, bool | np.bool_):
         return bool(of)
-    return any(map(is_simulated, of.values() if isinstance(of, Mapping) else iter(of)))
+    if isinstance(of, str):
+        raise TypeError(f"nothing says whether this is simulated; a table has a column 'simulated', not only '{of}'")
+    return any([is_simulated(each) for each in (of.values() if isinstance(of, Mapping) else iter(of))])
 
 
 def time_axis(ax, time_s):
@@ -66,12 +72,12 @@ def time_axis(ax, time_s):
     return ax
 
 
-def running_spans(ax, time_s, run):
+def running_spans(ax, time_s, run, label="running"):
     """Shade the stretches in which the animal runs."""
     step = time_s[1] - time_s[0] if len(time_s) > 1 else 1.0
     for i, (start, stop) in enumerate(stretches(run)):
         ax.axvspan(time_s[start], time_s[stop - 1] + step, color=RUN, alpha=0.15, lw=0,
-                   label=None if i else "running")
+                   label=None if i else label)
     return ax
 
 
@@ -80,17 +86,15 @@ def stretches(run):
     return np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(run, int), [0]]))).reshape(-1, 2)
 
 
-def legend_beside(ax):
-    """Legend to the right of the panel, each label once."""
-    _legend(ax, loc="center left", bbox_to_anchor=(1.0, 0.5))
-
-
-def _legend(ax, **place):
+def legend_beside(ax, **place):
+    """Legend to the right of the panel, or where ``place`` says, each label once; none without labels."""
     handles, labels = ax.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     if ax.get_legend() is not None:
         ax.get_legend().remove()
-    ax.legend(unique.values(), unique.keys(), fontsize=8, **place)
+    if unique:
+        place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} | place
+        ax.legend(unique.values(), unique.keys(), fontsize=8, **place)
 
 
 def traces(recording, rois, start_s, length_s, ax):
@@ -104,47 +108,46 @@ def traces(recording, rois, start_s, length_s, ax):
     start_s, length_s : float
         The stretch to show, seconds.
     """
-    frames = slice(round(start_s * recording.rate_hz), round((start_s + length_s) * recording.rate_hz))
-    signal = recording.signal[frames]
-    time_s = start_s + np.arange(len(signal)) / recording.rate_hz
+    time_s, signal, run = _stretch(recording, recording.signal, start_s, length_s)
     step = 1.2 * np.percentile(np.ptp(signal[:, list(rois)], axis=0), 90) or 1.0
     for height, roi in enumerate(reversed(list(rois))):
         ax.plot(time_s, signal[:, roi] - signal[:, roi].mean() + height * step, color=SIGNAL, lw=0.7)
-    running_spans(ax, time_s, recording.run[frames])
+    running_spans(ax, time_s, run)
     ax.set_yticks([i * step for i in range(len(rois))], [recording.roi_names[r] for r in reversed(list(rois))])
     time_axis(ax, time_s).set_ylabel("ROI")
-    return simulated_mark(ax, recording.simulated)
+    return simulated_mark(ax, recording)
 
 
 def behaviour_trace(recording, name, start_s, length_s, ax):
     """One behavioural variable over time with running shaded; its name gives its unit."""
-    frames = slice(round(start_s * recording.rate_hz), round((start_s + length_s) * recording.rate_hz))
-    values = recording.behaviour[name][frames]
-    time_s = start_s + np.arange(len(values)) / recording.rate_hz
+    time_s, values, run = _stretch(recording, recording.behaviour[name], start_s, length_s)
     ax.plot(time_s, values, color=SIGNAL, lw=0.9)
-    running_spans(ax, time_s, recording.run[frames])
-    label = "speed (cm/s)" if name == "speed_cm_s" else f"{name} (own unit)"
-    time_axis(ax, time_s).set_ylabel(label)
-    return simulated_mark(ax, recording.simulated)
+    running_spans(ax, time_s, run)
+    time_axis(ax, time_s).set_ylabel("speed (cm/s)" if name == "speed_cm_s" else f"{name} (own unit)")
+    return simulated_mark(ax, recording)
+
+
+def _stretch(recording, values, start_s, length_s):
+    """Times, values and run label of a stretch of a recording."""
+    frames = slice(round(start_s * recording.rate_hz), round((start_s + length_s) * recording.rate_hz))
+    run = recording.behaviour.get("run", np.zeros(recording.n_frames))  # not every recording has it
+    return start_s + np.arange(len(values[frames])) / recording.rate_hz, values[frames], run[frames]
 
 
 def run_shares(dataset, ax):
     """Share of running frames: each dot one recording, grouped by animal."""
-    animals = [r.animal for r in dataset.recordings]
-    shares = [100 * r.run.mean() for r in dataset.recordings]
-    sns.stripplot(x=animals, y=shares, order=dataset.animals, ax=ax, color=RUN, alpha=0.8, size=6, jitter=0.15)
-    for i, animal in enumerate(dataset.animals):
-        mean = np.mean([s for a, s in zip(animals, shares, strict=True) if a == animal])
-        ax.hlines(mean, i - 0.3, i + 0.3, color=SIGNAL, lw=2)
+    shares = {animal: [100 * r.run.mean() for r in dataset.of_animal(animal)] for animal in dataset.animals}
+    sns.stripplot(shares, ax=ax, color=RUN, alpha=0.8, size=6, jitter=0.15)
+    for i, mine in enumerate(shares.values()):
+        ax.hlines(np.mean(mine), i - 0.3, i + 0.3, color=SIGNAL, lw=2)
     ax.set(xlabel="", ylabel="running frames (%)", ylim=(0, 100))
-    return simulated_mark(ax, dataset.simulated)
+    return simulated_mark(ax, dataset)
 
 
 def correlation_with_running(dataset, correlations, ax, groups=None):
-    """Correlation of each ROI with running: dots are animals, the line is their mean.
+    """Correlation of each ROI with running, shape (n_animals, n_roi): dots are animals, the line is their mean.
 
-    ``correlations``: ndarray, shape (n_animals, n_roi). ``groups`` (sequence of str): group of each ROI, to colour the
-    dots by.
+    ``groups`` (sequence of str): group of each ROI, to colour the dots by.
     """
     groups = np.array(["ROI"] * correlations.shape[1] if groups is None else groups)
     order = [g for g in (*GROUPS, "other") if g in groups] or ["ROI"]
@@ -159,10 +162,10 @@ def correlation_with_running(dataset, correlations, ax, groups=None):
     ax.set(xlabel="ROI", ylabel="correlation with running (r)")
     if len(order) > 1:
         ax.legend(ncols=3, fontsize=8)
-    return simulated_mark(ax, dataset.simulated)
+    return simulated_mark(ax, dataset)
 
 
-def learning_curves(results, ax, simulated=False):
+def learning_curves(results, ax):
     """Training and validation loss of the first network: thin lines folds, thick their mean, dots the kept epochs."""
     trained = [r for r in results if r.history.valid_loss]
     if not trained:
@@ -170,115 +173,125 @@ def learning_curves(results, ax, simulated=False):
         return ax
     model = trained[0].model
     histories = [r.history for r in trained if r.model == model]
-    for name, colour in (("train_loss", NULL_COLOUR), ("valid_loss", COLOURS[model])):
+    for name, label, colour in (("train_loss", "training", NULL_COLOUR),
+                                ("valid_loss", "validation", COLOURS[model])):
         losses = [getattr(h, name) for h in histories]
         for loss in losses:
             ax.plot(np.arange(1, len(loss) + 1), loss, color=colour, lw=0.5, alpha=0.35)
         shortest = min(map(len, losses))  # folds of different size may train for different numbers of epochs
         mean = np.mean([loss[:shortest] for loss in losses], axis=0)
-        label = "training" if name == "train_loss" else "validation"
         ax.plot(np.arange(1, shortest + 1), mean, color=colour, lw=2.2, label=label)
     best = [h.best_epoch for h in histories]
     ax.plot([b + 1 for b in best], [h.valid_loss[b] for h, b in zip(histories, best, strict=True)], "o", ms=4,
             color=COLOURS[model], label="kept epoch")
-    ax.axhline(np.log(2), color=NULL_COLOUR, ls=":", lw=1)
+    if trained[0].kind != "continuous":
+        ax.axhline(np.log(len(trained[0].classes) or 2), color=NULL_COLOUR, ls=":", lw=1)
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="epoch", ylabel="loss (nats a frame)", title=f"{LABELS[model]}: learning")
     ax.legend(fontsize=8)
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, results)
 
 
 def decoded_trace(result, recording, start_s, length_s, ax):
-    """Label and decoded probability of one test recording over time."""
-    centre, labels, p_run = result.trace(recording.id)
+    """Label and decoded probability of one test recording over time; of several classes, the true and the likeliest."""
+    centre, labels, predicted = result.trace(recording.id)
     time_s = centre / recording.rate_hz
     here = (time_s >= start_s) & (time_s <= start_s + length_s)
-    running_spans(ax, time_s[here], labels[here])
-    ax.plot(time_s[here], p_run[here], color=COLOURS[result.model], lw=1.2, label=LABELS[result.model])
-    ax.axhline(0.5, color=NULL_COLOUR, ls=":", lw=1)
-    time_axis(ax, time_s[here]).set(ylabel="p(run)", ylim=(-0.03, 1.03))
+    how = {"color": COLOURS[result.model], "label": LABELS[result.model]}
+    time_axis(ax, time_s[here])
+    if result.kind == "binary":
+        running_spans(ax, time_s[here], labels[here], "running" if result.target == "run" else result.target)
+        ax.plot(time_s[here], predicted[here], lw=1.2, **how)
+        ax.axhline(0.5, color=NULL_COLOUR, ls=":", lw=1)
+        ax.set(ylabel=f"p({result.target})", ylim=(-0.03, 1.03))
+    else:
+        ax.step(time_s[here], labels[here], color=SIGNAL, lw=1.2, where="mid", label="true")
+        ax.plot(time_s[here], predicted[here].argmax(axis=1), ".", ms=3, **how)
+        ax.set(ylabel=result.target)
+        ax.set_yticks(range(len(result.classes)), result.classes)
     if ax.get_subplotspec().is_first_row():
         ax.set_title(f"{recording.id} ({result.fold})")
     legend_beside(ax)
-    return simulated_mark(ax, recording.simulated)
+    return simulated_mark(ax, recording)
 
 
-def roc_by_group(results, ax, simulated=False):
-    """Mean ROC curve of each test group (an animal) for the first model; a legend only where there are few."""
-    model, groups = results[0].model, {}
-    for result in results:
-        if result.model == model and result.scores:
-            groups.setdefault(result.test_group, []).append(metrics.roc(result.labels, result.p_run)[1])
-    colours = sns.color_palette("viridis", len(groups))
-    grid = np.linspace(0, 1, 200)
-    for colour, (group, curves) in zip(colours, groups.items(), strict=True):
-        ax.plot(grid, np.mean(curves, axis=0), color=colour, lw=1.5, label=group)
-    _roc_axes(ax, f"{LABELS[model]}: ROC by test group")
-    if len(groups) <= 6:
-        ax.legend(fontsize=8, loc="lower right", title="tested on")
-    return simulated_mark(ax, simulated)
+def roc_by_group(results, ax):
+    """Mean ROC curve of each test group (an animal) for the first model; a legend only where there are few.
+
+    Of several classes, each against the rest.
+    """
+    groups = {}
+    for result in _scored(results, results[0].model):
+        groups.setdefault(result.test_group, []).append(metrics.roc(result.labels, result.predicted)[1])
+    for colour, (group, curves) in zip(sns.color_palette("viridis", len(groups)), groups.items(), strict=True):
+        ax.plot(np.linspace(0, 1, 200), np.mean(curves, axis=0), color=colour, lw=1.5, label=group)
+    return _roc_axes(ax, results, "test group", "tested on" if len(groups) <= 6 else None)
 
 
-def roc_by_role(results, ax, simulated=False):
-    """Mean ROC curve of the first model over training, validation and test windows, with the mean AUC of each."""
-    mine = [r for r in results if r.model == results[0].model and r.scores]
-    grid = np.linspace(0, 1, 200)
-    curves = {"training": ("auc_train", [r.train_roc for r in mine]),
-              "validation": ("auc_valid", [metrics.roc(r.valid_labels, r.valid_p_run)[1] for r in mine
-                                           if "auc_valid" in r.scores]),
-              "test": ("auc", [metrics.roc(r.labels, r.p_run)[1] for r in mine])}
+def roc_by_role(results, ax):
+    """Mean ROC curve of the first model over training, validation and test windows, with the mean score of each.
+
+    Of several classes, each against the rest.
+    """
+    mine, main = _scored(results, results[0].model), results[0].main_score
+    curves = {"training": (f"{main}_train", [r.train_roc for r in mine]),
+              "validation": (f"{main}_valid", [metrics.roc(r.valid_labels, r.valid_predicted)[1] for r in mine
+                                               if f"{main}_valid" in r.scores]),
+              "test": (main, [metrics.roc(r.labels, r.predicted)[1] for r in mine])}
     for (role, (score, of_folds)), colour in zip(curves.items(), (NULL_COLOUR, "#E69F00", SIGNAL), strict=True):
         values = [r.scores[score] for r in mine if score in r.scores]
         if values:
-            ax.plot(grid, np.mean(of_folds, axis=0), color=colour, lw=1.8, label=f"{role} {np.mean(values):.3f}")
-    _roc_axes(ax, f"{LABELS[results[0].model]}: ROC by role")
-    ax.legend(fontsize=8, loc="lower right", title="mean AUC")
-    return simulated_mark(ax, simulated)
+            ax.plot(np.linspace(0, 1, 200), np.mean(of_folds, axis=0), color=colour, lw=1.8,
+                    label=f"{role} {np.mean(values):.3f}")
+    return _roc_axes(ax, results, "role", f"mean {METRIC_LABELS[main]}")
 
 
-def _roc_axes(ax, title):
+def _scored(results, model):
+    return [r for r in results if r.model == model and r.scores]
+
+
+def _roc_axes(ax, results, by, legend):
     ax.plot([0, 1], [0, 1], color=NULL_COLOUR, ls=":", lw=1)
     ax.set(xlabel="false-positive rate", ylabel="true-positive rate", aspect="equal", xlim=(-0.01, 1), ylim=(0, 1.01),
-           title=title)
+           title=f"{LABELS[results[0].model]}: ROC by {by}")
+    if legend:
+        ax.legend(fontsize=8, loc="lower right", title=legend)
+    return simulated_mark(ax, results)
 
 
-def fold_scores(results, nulls, ax, published=None, simulated=False):
-    """AUC of each fold by model, next to the null; bars are mean and SD over folds.
+def fold_scores(results, nulls, ax, published=None):
+    """Main score of each fold by model, next to the null; bars are mean and SD over folds.
 
-    ``results``, ``nulls``: list of FoldResult. ``published`` (dict of str to (float, float)): published mean and SD by
-    model, drawn open next to ours.
+    ``published`` (dict of str to (float, float)): published mean and SD by model, drawn open next to ours.
     """
     names = list(dict.fromkeys(r.model for r in results))
-    ticks = []
     for x, model in enumerate(names):
-        ticks.append(LABELS[model])
-        _column(ax, x - 0.17, [r for r in results if r.model == model], COLOURS[model])
-        _column(ax, x + 0.17, [r for r in nulls if r.model == model], NULL_COLOUR)
+        _column(ax, x - 0.17, _scored(results, model), COLOURS[model])
+        _column(ax, x + 0.17, _scored(nulls, model), NULL_COLOUR)
         if published and model in published:
             mean, sd = published[model]
             ax.errorbar(x + 0.36, mean, sd, fmt="D", mfc="white", color=SIGNAL, ms=6, capsize=3,
-                        label="published, other data" if simulated else "published")
+                        label="published, other data" if is_simulated(results) else "published")
     if nulls:
         ax.plot([], [], "o", color=NULL_COLOUR, label="null: sessions re-paired")
-    ax.axhline(0.5, color=NULL_COLOUR, ls=":", lw=1, label="chance")
-    ax.set_xticks(range(len(names)), ticks)
-    ax.set(ylabel="AUC (a dot is a fold)", xlim=(-0.6, len(names) - 0.3), title="Score by fold")
-    _legend(ax, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3)
-    return simulated_mark(ax, simulated)
+    ax.axhline(results[0].chance, color=NULL_COLOUR, ls=":", lw=1, label="chance")
+    ax.set_xticks(range(len(names)), [LABELS[model] for model in names])
+    ax.set(ylabel=f"{METRIC_LABELS[results[0].main_score]} (a dot is a fold)", xlim=(-0.6, len(names) - 0.3),
+           title="Score by fold")
+    legend_beside(ax, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3)
+    return simulated_mark(ax, results)
 
 
 def _column(ax, x, results, colour):
-    values = [r.scores["auc"] for r in results if r.scores]
-    if not values:
-        return
-    spread = np.linspace(-0.07, 0.07, len(values))
-    ax.plot(x + spread, values, "o", color=colour, alpha=0.5, ms=4)
+    values = [r.scores[r.main_score] for r in results]
+    if values:
+        ax.plot(x + np.linspace(-0.07, 0.07, len(values)), values, "o", color=colour, alpha=0.5, ms=4)
     if len(values) > 1:
         ax.errorbar(x, np.mean(values), np.std(values, ddof=1), fmt="_", color=SIGNAL, ms=14, capsize=4, lw=1.5)
 
 
-def histogram(values, label, ax, simulated=False):
-    """How values are spread, each ROI of each animal one count."""
+def histogram(values, label, ax, of):
+    """How values are spread, each ROI of each animal one count; ``of``: what they were measured on."""
     sns.histplot(np.asarray(values), bins=20, ax=ax, color=DECODED, edgecolor="white")
     ax.set(xlabel=label, ylabel="ROIs")
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, of)

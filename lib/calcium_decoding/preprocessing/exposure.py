@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from calcium_decoding.errors import DataError
-from calcium_decoding.utils.progress import progress
 
 # One percent of a frame of 128 x 128 is 164 pixels, as much as one of fifty areas of the cortex (175 on average in the
 # simulated atlas): with more, a whole area may show nothing all session long. One percent of frames without an image
@@ -15,7 +14,7 @@ _BIT_DEPTHS = range(8, 17)  # of cameras; their files are often of 16 bits whate
 _NAMED = 5  # frames listed by number
 
 
-def check_exposure(movie, show_progress=False):
+def check_exposure(movie):
     """Look through a movie for saturated pixels and for frames that are all of one value.
 
     The ceiling is the movie's highest value, if that is the highest one of its type or of 8 to 16 bits (4095 of a
@@ -27,46 +26,23 @@ def check_exposure(movie, show_progress=False):
     there is nothing. Raises DataError: more than 1 % of all pixel values lie at the ceiling, more than 1 % of frames
     are of one value, or a value is NaN or infinite.
     """
-    n, n_pixels = len(movie), math.prod(movie.shape[1:])
-    top, values, at_top, pixels, flat = _look(movie, show_progress)
+    n, n_pixels, seen = len(movie), math.prod(movie.shape[1:]), movie.seen
+    if seen.bad is not None:
+        raise DataError(movie.path, f"NaN or infinite pixels in frame {seen.bad}", "finite pixels",
+                        "write the movie again without them, for example with 0 outside the brain")
     notes = []
-    if flat:
+    if flat := seen.flat:
         numbers = ", ".join(map(str, flat[:_NAMED])) + ("..." if len(flat) > _NAMED else "")
         notes.append(f"{len(flat)} of {n} frames of one value in all pixels: {numbers}")
         _refuse_many(movie, len(flat) / n, notes[-1], "at most 1 % of frames without an image",
                      "look at the movie there: leave out the part where the camera or the light was off")
-    if _is_ceiling(top, movie.dtype):
-        share = values / (n * n_pixels)
-        notes.append(f"{values} pixel values ({100 * share:.2g} %) at {int(top)}, the ceiling, in {at_top} of {n} "
-                     f"frames and {np.count_nonzero(pixels)} of {n_pixels} pixels")
+    if _is_ceiling(seen.top, movie.dtype):
+        share = seen.n_top / (n * n_pixels)
+        notes.append(f"{seen.n_top} pixel values ({100 * share:.2g} %) at {int(seen.top)}, the ceiling, in "
+                     f"{seen.n_frames_top} of {n} frames and {np.count_nonzero(seen.pixels_top)} of {n_pixels} pixels")
         _refuse_many(movie, share, notes[-1], "at most 1 % of pixel values at the ceiling",
                      "record with less light or gain; or crop the saturated part if it is none of the brain")
     return tuple(notes)
-
-
-def _look(movie, show_progress):
-    """Highest value, number of pixel values and of frames that have it, which pixels do, and frames of one value."""
-    top, values, at_top, pixels, flat, start = None, 0, 0, None, [], 0
-    with progress(None, total=len(movie), desc=f"exposure of {movie.path.name}", unit="frame", leave=False,
-                  disable=not show_progress) as bar:
-        for frames in movie.stretches():
-            highest, lowest = frames.max(axis=(1, 2)), frames.min(axis=(1, 2))
-            finite = np.isfinite(highest) & np.isfinite(lowest)
-            if not finite.all():
-                raise DataError(movie.path, f"NaN or infinite pixels in frame {start + int(np.argmin(finite))}",
-                                "finite pixels", "write the movie again without them, for example with 0 outside the "
-                                "brain")
-            flat += (start + np.flatnonzero(highest == lowest)).tolist()
-            if top is None or highest.max() > top:
-                top, values, at_top, pixels = highest.max(), 0, 0, np.zeros(movie.shape[1:], bool)
-            if (reach := highest == top).any():
-                hits = frames[reach] == top
-                values += int(np.count_nonzero(hits))
-                at_top += len(hits)
-                pixels |= hits.any(axis=0)
-            start += len(frames)
-            bar.update(len(frames))
-    return top, values, at_top, pixels, flat
 
 
 def _is_ceiling(top, kind):

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from calcium_decoding.data.movies import PixelSums
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.preprocessing.transforms import Transform
 from calcium_decoding.preprocessing.windows import WindowSpec
@@ -69,32 +70,25 @@ class MovieScaling:
 
     @classmethod
     def of(cls, movie, ranges=None, name="movie"):
-        """Mean image and standard deviation in one pass through the file, a stretch of frames at a time.
+        """Mean image and standard deviation, of the one pass through a movie that its hash takes too, or of a part.
 
         ``movie``: Movie. ``ranges`` (list of (int, int)): half-open ranges of frames; all if left out. ``name``: for
         error messages. Raises DataError: NaN or infinite pixels, or a movie without any variation.
         """
-        n, total, squares = 0, np.zeros(movie.shape[1:]), 0.0
-        offset = None
-        for start, stop in ranges or [(0, len(movie))]:
+        sums = PixelSums() if ranges else movie.seen.sums
+        for start, stop in ranges or ():
             for first in range(start, stop, CHUNK_FRAMES):
-                frames = movie[first : min(first + CHUNK_FRAMES, stop)].astype(np.float64)
-                if offset is None:  # squares of small numbers: a bright, steady movie loses no digits
-                    offset = frames[0].mean()
-                frames -= offset
-                total += frames.sum(axis=0)
-                squares += float(np.vdot(frames, frames))
-                n += len(frames)
-        mean = total / n
+                sums.add(movie[first : min(first + CHUNK_FRAMES, stop)])
+        mean = sums.total / sums.n
         overall = mean.mean()
-        variance = squares / (n * mean.size) - overall**2
+        variance = sums.squares / (sums.n * mean.size) - overall**2
         if not math.isfinite(variance):
             raise DataError(f"recording {name}", "NaN or infinite pixels", "finite pixel values",
                             "repair the movie, or leave the recording out")
         if variance <= 0:
             raise DataError(f"recording {name}", "one value in all pixels of all frames", "a movie of something",
                             "leave the recording out, or write its movie again")
-        return cls((mean + offset).astype(np.float32), math.sqrt(variance))
+        return cls((mean + sums.offset).astype(np.float32), math.sqrt(variance))
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,14 +20,12 @@ def load_dataset(name, data_dir=None, **options):
     Returns
     -------
     Dataset
-        Called ``name``, with the entry's regime and caution; its recordings are marked as simulated if the
-        entry is.
+        Called ``name``; its recordings are marked as simulated if the entry is.
 
     Raises
     ------
     DataError
-        No such entry, files that are not there and not simulated (the message gives the command that gets them),
-        nothing usable.
+        No such entry, files that are not there and not simulated (the message says how to get them), nothing usable.
     ParameterError
         The entry is not a data set that can be read here: pretrained weights, say.
     """

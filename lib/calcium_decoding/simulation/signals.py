@@ -14,9 +14,9 @@ def generator(seed, animal, session, part):
 
 
 def autoregressive(shocks, tau_frames):
-    """First-order autoregressive noise of unit variance from standard normal shocks, along the first axis.
+    """First-order autoregressive noise from standard normal shocks, along the first axis; ``shocks`` are changed.
 
-    ``tau_frames``: its time constant. Each frame has unit variance, the first included. ``shocks`` are changed.
+    Each frame has unit variance, the first included.
     """
     keep = np.exp(-1.0 / tau_frames)
     shocks[1:] *= np.sqrt(1.0 - keep**2)
@@ -29,9 +29,8 @@ def rise_and_decay(t_s, rise_s, decay_s, begun_s=0.0):
 
 
 def indicator_kernel(rate_hz, rise_s=RISE_S, decay_s=DECAY_S):
-    """What one spike looks like: exponential rise and decay, of unit area, shape (n,), over six decay times.
+    """What one spike looks like: rise and decay (s), of unit area, shape (n,), over six decay times.
 
-    ``rate_hz``: frames per second. ``rise_s``, ``decay_s``: time constants, seconds; those of GCaMP6f if left out.
     Raises ParameterError: a value that is not positive.
     """
     if not min(rate_hz, rise_s, decay_s) > 0:

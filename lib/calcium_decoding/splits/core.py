@@ -88,6 +88,11 @@ class Split:
     of_centres : bool
         The segments hold the centre frames of windows, not all frames that the windows touch: neighbours of different
         roles then share frames, so only a leaky split can be of this kind.
+
+    Raises
+    ------
+    ParameterError
+        Unknown claim, no folds, two of one name, or centres with a claim.
     """
 
     regime: str
@@ -158,14 +163,7 @@ class Split:
         return replace(self, folds=tuple(self.folds[i] for i in which))
 
     def samples_of(self, fold, role, windows):
-        """Indices of the windows that lie in the segments of one role, shape (k,), int64.
-
-        Parameters
-        ----------
-        fold : Fold
-        role : {"train", "valid", "test"}
-        windows : WindowSet
-        """
+        """Indices of the windows (a WindowSet) that lie in the segments of one role of a fold, shape (k,), int64."""
         back, ahead = (0, 0) if self.of_centres else (windows.spec.reach_back, windows.spec.reach_ahead)
         is_inside = np.zeros(len(windows), bool)
         for name, ranges in fold.ranges(role).items():
@@ -223,9 +221,7 @@ def load(path):
 
 def random_parts(rows, shares, rng):
     """Rows assigned at random to parts of these shares, a list of arrays; the last part takes what is left.
-
-    Neighbouring windows share frames: between parts made so, training leaks into the test.
-    """
+    Neighbouring windows share frames: between parts made so, training leaks into the test."""
     shuffled = rng.permutation(rows)
     return np.split(shuffled, np.round(np.cumsum(shares[:-1]) * len(shuffled)).astype(int))
 

@@ -6,16 +6,15 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from calcium_decoding import preprocessing, splits
+from calcium_decoding import splits
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import cards, linear_null, nulls, statistics
 from calcium_decoding.experiments import engine
 from calcium_decoding.experiments.inputs import Traces
-from calcium_decoding.models import training
-from calcium_decoding.plotting.style import DECODED, NULL_COLOUR, RUN, SIGNAL, simulated_mark, time_axis
+from calcium_decoding.plotting import style
+from calcium_decoding.plotting.style import DECODED, NULL_COLOUR, RUN, SIGNAL, simulated_mark
 from calcium_decoding.preprocessing.windows import WindowSpec
-from calcium_decoding.splits import audit
 from decoding_book.chapters import null_level
 
 PAIRINGS = ("repairing", "permuting")
@@ -23,15 +22,12 @@ PAIRINGS = ("repairing", "permuting")
 
 @dataclass(frozen=True, eq=False)
 class AnimalChance:
-    """The linear decoder on one animal, session by session.
-
-    ``by_null`` (dict of str to LinearNull): its score among the scores of each null. ``time_only``: mean AUC over
-    sessions of the same decoder when all it sees is the time since the session began.
-    """
+    """The linear decoder on one animal: a LinearNull by name of the null, and its AUC when it sees time alone."""
 
     animal: str
     by_null: dict
     time_only: float
+    simulated: bool
 
     @property
     def observed(self):
@@ -40,16 +36,13 @@ class AnimalChance:
 
 
 def score_animals(dataset, n_draws, seed, recipe=None, names=PAIRINGS, jobs=None):
-    """Score every animal that has two sessions or more among draws of nulls; see :func:`linear_null.refit`.
-
-    Returns ``scored`` (list of AnimalChance); ``left_out`` (list of Refused): animals without a score, and why.
-    """
+    """Score every animal among draws of nulls: a list of AnimalChance, and one of Refused, without two sessions."""
     scored, left_out = [], []
     for animal in dataset.animals:
         try:
             by_null = {name: linear_null.refit(dataset, animal, name, n_draws, seed, recipe, jobs=jobs,
                                                label=f"{animal}, {name}") for name in names}
-            scored.append(AnimalChance(animal, by_null, time_only_auc(dataset, animal)))
+            scored.append(AnimalChance(animal, by_null, time_only_auc(dataset, animal), dataset.simulated))
         except DataError as error:
             left_out.append(cards.Refused(session=animal, reason=f"{error.found}; expected {error.expected}"))
     return scored, left_out
@@ -57,20 +50,9 @@ def score_animals(dataset, n_draws, seed, recipe=None, names=PAIRINGS, jobs=None
 
 def time_only_auc(dataset, animal):
     """Mean AUC over sessions of the linear decoder that sees no signal, only the time since the session began."""
-    clocks = tuple(_clock(r) for r in dataset.of_animal(animal))
+    clocks = tuple(Recording(np.arange(r.n_frames)[:, None] / r.rate_hz, r.behaviour, r.rate_hz, r.animal, r.session,
+                             r.part, simulated=r.simulated) for r in dataset.of_animal(animal))
     return linear_null.refit(replace(dataset, recordings=clocks), animal, n_draws=1, jobs=1, label="").observed
-
-
-def _clock(recording):
-    time_s = np.arange(recording.n_frames) / recording.rate_hz
-    return Recording(time_s[:, None], recording.behaviour, recording.rate_hz, recording.animal, recording.session,
-                     recording.part, simulated=recording.simulated)
-
-
-def null_table():
-    """The nulls by name: what each keeps, what it cuts, when it fails."""
-    return pd.DataFrame([{"null": null.title, "keeps": null.keeps, "cuts": null.cuts, "fails": null.fails}
-                         for null in nulls.NULLS.values()])
 
 
 def animal_table(scored):
@@ -86,29 +68,23 @@ def animal_table(scored):
     return pd.DataFrame(rows)
 
 
-def above_chance(scored, name="permuting"):
-    """Observed minus mean null AUC of each animal, shape (n_animals,)."""
-    return np.array([one.observed - one.by_null[name].null_aucs.mean() for one in scored])
-
-
-def over_animals(scored, name="permuting"):
+def over_animals(scored, name):
     """A sentence: the exact sign-flip test over animals of what they score above the mean of a null."""
     if len(scored) < 2:
         return f"{len(scored)} animals with a score: nothing can be said about animals"
-    return f"above the null: {statistics.sign_flip(above_chance(scored, name))}"
+    above = [one.observed - one.by_null[name].null_aucs.mean() for one in scored]
+    return f"above the null: {statistics.sign_flip(above)}"
 
 
 def card_scores(scored):
     """Scores for the result card: means over animals, and each animal."""
     if not scored:
         return []
-    scores = []
-    for label, values in (("linear", [one.observed for one in scored]),
-                          ("linear, time only", [one.time_only for one in scored])):
-        scores += cards.summarise(label, values, "auc", "animals")
     first = next(iter(scored[0].by_null))
-    null_means = [one.by_null[first].null_aucs.mean() for one in scored]
-    scores += cards.summarise(f"null {first}", null_means, "auc", "animals")
+    scores = [score for label, values in (
+        ("linear", [one.observed for one in scored]), ("linear, time only", [one.time_only for one in scored]),
+        (f"null {first}", [one.by_null[first].null_aucs.mean() for one in scored]))
+        for score in cards.summarise(label, values, "auc", "animals")]
     for name in scored[0].by_null:
         scores += [cards.Score(model="linear", metric=f"p, {name}", scope=f"animal {one.animal}",
                                value=one.by_null[name].p_value()) for one in scored]
@@ -117,18 +93,17 @@ def card_scores(scored):
 
 
 def plan(dataset, recipe):
-    """The audited split that the card names, or None where no animal has three sessions.
+    """The audited split that the card names, each session the test once; None where no animal has three sessions.
 
-    Each session of an animal is the test once. The audit keeps it apart from the sessions that train and from the one
-    that could validate; the linear decoder, which has nothing to choose, trains on both.
+    The linear decoder, which has nothing to choose, also trains on the session that could validate.
     """
     try:
         split = splits.leave_one_session_out(dataset)
     except ParameterError:
         return None
-    spec = WindowSpec(0, 0)
-    audit.audit(split, spec, preprocessing.build(**recipe), dataset)
-    return engine.Experiment(dataset, split, Traces(recipe, spec), training=training.TrainingSettings())
+    planned = engine.Experiment(dataset, split, Traces(recipe, WindowSpec(0, 0)))
+    planned.audit()
+    return planned
 
 
 def stored_level():
@@ -157,11 +132,7 @@ def level_table(level):
 
 
 def what_nulls_do(dataset, animal, names, seed, ax):
-    """Mean activity of a session, and below it when the animal runs: really, and by one draw of each null.
-
-    ``animal``: its first session is shown. ``names`` (sequence of str): names in
-    :data:`calcium_decoding.evaluation.nulls.NULLS`.
-    """
+    """Mean activity of an animal's first session, and below it when it runs: really, and by one draw of each null."""
     dataset = replace(dataset, recordings=dataset.of_animal(animal))
     first = dataset.recordings[0]
     time_s, trace = np.arange(first.n_frames) / first.rate_hz, first.signal.mean(axis=1)
@@ -175,22 +146,18 @@ def what_nulls_do(dataset, animal, names, seed, ax):
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.set_title(f"{first.id}: when it runs")
-    return simulated_mark(time_axis(ax, time_s), first.simulated)
+    return simulated_mark(style.time_axis(ax, time_s), first)
 
 
 def _bouts(ax, row, run, start, rate_hz, colour):
     """A strip, ``row`` below 0, with bars where ``run`` is 1; it begins at frame ``start``."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], run.astype(int), [0]])))
-    bars = [((start + a) / rate_hz, (b - a) / rate_hz) for a, b in edges.reshape(-1, 2)]
+    bars = [((start + a) / rate_hz, (b - a) / rate_hz) for a, b in style.stretches(run)]
     ax.broken_barh([(start / rate_hz, len(run) / rate_hz)], (-row - 0.8, 0.6), color=NULL_COLOUR, alpha=0.12, lw=0)
     ax.broken_barh(bars, (-row - 0.8, 0.6), color=colour, lw=0)
 
 
-def distribution(found, ax, simulated=False):
-    """One animal: AUC of each draw of a null as a histogram, the observed AUC as a line, and the p-value.
-
-    ``found``: LinearNull.
-    """
+def distribution(found, ax, of):
+    """AUC of each draw of a LinearNull as a histogram, the observed AUC as a line; ``of``: the data it is about."""
     sns.histplot(found.null_aucs, binwidth=0.01, ax=ax, color=NULL_COLOUR, edgecolor="white", lw=0.3)
     ax.axvline(found.observed, color=DECODED, lw=2.5)
     ax.axvline(0.5, color=SIGNAL, ls=":", lw=1)
@@ -198,14 +165,11 @@ def distribution(found, ax, simulated=False):
             transform=ax.get_xaxis_transform())
     ax.set(xlabel="AUC (mean over sessions)", ylabel="draws", title=f"{nulls.NULLS[found.null].title}\n"
                                                                     f"p = {found.p_value():.3f}")
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, of)
 
 
-def animals(scored, name, ax, simulated=False):
-    """Each animal: the observed AUC, the range of 95 % of a null's draws with their mean, and what time alone scores.
-
-    ``scored`` (list of AnimalChance): of :func:`decoding_book.chapters.chance.score_animals`. ``name``: which null.
-    """
+def animals(scored, name, ax):
+    """Each animal: the observed AUC, 95 % of a null's draws with their mean, and what time alone scores."""
     if not scored:
         ax.set_title("no animal has two whole sessions")
     for x, one in enumerate(scored):
@@ -218,17 +182,12 @@ def animals(scored, name, ax, simulated=False):
     ax.axhline(0.5, color=SIGNAL, ls=":", lw=1)
     ax.set_xticks(range(len(scored)), [one.animal for one in scored])
     ax.set(xlim=(-0.6, len(scored) - 0.4), ylabel="AUC (mean over sessions)")
-    handles, labels = ax.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    ax.legend(unique.values(), unique.keys(), fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    return simulated_mark(ax, simulated)
+    style.legend_beside(ax)
+    return simulated_mark(ax, scored)
 
 
 def level(measured, cells, ax):
-    """Measured share of data sets in which each null rejects at 5 %, with its exact 95 % interval.
-
-    ``measured``: NullLevel. ``cells`` (sequence of str): names of its cells, each a colour.
-    """
+    """Share of data sets of some cells of a NullLevel in which each null rejects at 5 %, with exact 95 % intervals."""
     tests = list(dict.fromkeys((r.null, r.test) for r in measured.rows))
     for k, (colour, cell) in enumerate(zip(sns.color_palette("colorblind", len(cells)), cells, strict=True)):
         y = [-i + 0.18 * ((len(cells) - 1) / 2 - k) for i in range(len(tests))]

@@ -18,10 +18,13 @@ def recording_at(dataset, number):
     return dataset.recordings[number]
 
 
-def interesting_start_s(recording, length_s):
-    """Start of the stretch of ``length_s`` seconds that is most evenly running and resting, seconds."""
+def interesting_start_s(recording, length_s, label=None):
+    """Start of the stretch of ``length_s`` seconds in which a label is most evenly 0 and something else, seconds.
+
+    ``label``: shape (T,); running if left out.
+    """
     n = min(round(length_s * recording.rate_hz), recording.n_frames)
-    running = np.concatenate([[0], np.cumsum(recording.run)])
+    running = np.concatenate([[0], np.cumsum((recording.run if label is None else label) > 0)])
     share = (running[n:] - running[:-n]) / n
     return float(np.argmin(np.abs(share - 0.5)) / recording.rate_hz)
 
@@ -32,11 +35,11 @@ def spread_of_rois(recording, n=8):
 
 
 def example_of_test(experiment):
-    """The first test recording of the first fold whose test holds both classes (the first fold if none does)."""
+    """The first test recording of the first fold whose test holds two classes (the first fold if none does)."""
     recordings = {r.id: r for r in experiment.dataset.recordings}
     for fold in experiment.split.folds:
         for s in fold.test:
-            if len(np.unique(recordings[s.recording].run[s.start : s.stop])) == 2:
+            if len(np.unique(experiment.task.target(recordings[s.recording])[s.start : s.stop])) > 1:
                 return recordings[s.recording]
     return recordings[experiment.split.folds[0].test[0].recording]
 

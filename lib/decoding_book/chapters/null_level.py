@@ -1,8 +1,6 @@
-"""Measured level of the nulls: how often each finds a link in simulated data that have none.
+"""Measured level of the nulls: how often a test at 5 % finds a link in simulated data that have none.
 
-A test at 5 % should reject in 5 % of such data sets. One data set is one simulated animal; the linear decoder of
-:mod:`calcium_decoding.evaluation.linear_null` is scored on it and refitted for some draws of each null. A stored
-measurement says what it was made with; Ctrl-C loses at most the data sets at hand.
+One data set is one simulated animal; the linear decoder is scored on it and refitted for some draws of each null.
 """
 
 import json
@@ -33,10 +31,7 @@ NULL_NAMES = ("repairing", "permuting", "linear_shift", "circular_shift", "frame
 
 @dataclass(frozen=True)
 class Cell:
-    """One kind of simulated data: what they are, in words, and the settings that differ from the simulator's own.
-
-    The decoder sees the traces without any baseline taken off: a baseline would hide the drift this is about.
-    """
+    """One kind of simulated data; no baseline is taken off, which would hide the drift this is about."""
 
     says: str
     world: str
@@ -60,13 +55,9 @@ class _Strict(BaseModel):
 
 
 class Row(_Strict):
-    """One null in one cell.
+    """One null in one cell, tested with ``p_value`` or ``shift_p_value``; the interval is Clopper and Pearson's, 95 %.
 
-    ``cell``, ``null``: names in :data:`CELLS` and :data:`calcium_decoding.evaluation.nulls.NULLS`. ``test``
-    ({"(b+1)/(n+1)", "(b+1)/(n/2+1)"}): p-value: :func:`~calcium_decoding.evaluation.nulls.p_value` or
-    :func:`~calcium_decoding.evaluation.nulls.shift_p_value`. ``datasets``, ``rejected``: data sets, and those with p of
-    at most 0.05. ``rate``, ``low``, ``high``: share rejected with its exact (Clopper-Pearson) 95 % interval. ``auc``,
-    ``null_auc``: mean over data sets of the observed AUC, and of the mean AUC of the draws.
+    ``auc``, ``null_auc``: mean over data sets of the observed AUC, and of the mean AUC of the draws.
     """
 
     cell: str
@@ -87,10 +78,7 @@ def simulated(cell, seed):
 
 
 def code_hash(make_dataset=simulated):
-    """Short hash of the source that decides a measurement: nulls, decoder, this module, and what makes the data.
-
-    Comments and docstrings do not count; see :func:`calcium_decoding.utils.code.code_digest`.
-    """
+    """Short hash of the code that decides a measurement: nulls, decoder, this module, and what makes the data."""
     maker = simulator_rooms("no_link") if make_dataset is simulated else [make_dataset]
     return code_digest("evaluation/nulls", "evaluation/linear_null.py", measure, *maker)
 
@@ -117,10 +105,7 @@ class NullLevel(cards.Stored):
         return next(r for r in self.rows if (r.cell, r.null, r.test) == (cell, null, test))
 
     def merged(self, other):
-        """This measurement with the rows of another one, which replace those of the same cell, null and test.
-
-        Raises DataError: other code, seed or number of draws.
-        """
+        """This measurement with the rows of another one, which replace its own; DataError if code or draws differ."""
         mine, theirs = ((level.draws, level.seed, level.code_hash, level.versions) for level in (self, other))
         if mine != theirs:
             raise DataError("measured levels", f"{mine} and {theirs}", "the same draws, seed, code and versions",
@@ -130,8 +115,7 @@ class NullLevel(cards.Stored):
 
 
 def settings_of(cell, seed):
-    """The :class:`~calcium_decoding.simulation.widefield.SimulationSettings` of one data set of a cell of
-    :data:`CELLS`."""
+    """The SimulationSettings of one data set of a cell of :data:`CELLS`."""
     c = CELLS[cell]
     return widefield.SimulationSettings(world=c.world, seed=seed, sessions_per_animal=c.sessions,
                                         frames_per_session=c.frames, animals=1, drive=c.drive, drift=c.drift)
@@ -139,16 +123,12 @@ def settings_of(cell, seed):
 
 def measure(n_datasets=400, n_draws=39, seed=1, jobs=None, store=None, cells=("no_link", "drift_only"),
             names=NULL_NAMES, make_dataset=simulated):
-    """Measure how often each null rejects at 5 %.
+    """Measure how often each null rejects at 5 %, a NullLevel; what ``store`` has is not measured again.
 
-    ``n_datasets`` (int or dict of str to int): data sets a cell, or of each cell by name; ``cells`` is then not needed.
-    ``n_draws``: draws of each null a data set; 39 is the fewest with which every test can reject. ``seed``: with the
-    cell and its number it seeds a data set and its draws. ``jobs``: processes; all processors if left out. Results do
-    not depend on it. ``store``: folder of finished data sets: an interrupted measurement, or one of more data sets,
-    goes on from there. ``cells`` (sequence of str): names in :data:`CELLS`, or whatever ``make_dataset`` knows.
-    ``names`` (sequence of str): names in :data:`calcium_decoding.evaluation.nulls.NULLS`. ``make_dataset``:
-    ``make_dataset(cell, seed) -> Dataset`` of one animal; a function of a module, so that processes find it. Returns
-    NullLevel. Raises ParameterError: too few draws to reject at all, or an unknown null.
+    ``n_datasets``: data sets a cell, or a dict by cell, in place of ``cells``. ``n_draws``: of each null a data set; 39
+    is the fewest with which every test can reject. ``make_dataset(cell, seed)``: a Dataset of one animal; a function of
+    a module, so that processes find it. Results do not depend on ``jobs``. Raises ParameterError: too few draws to
+    reject at all, or an unknown null.
     """
     counts = n_datasets if isinstance(n_datasets, dict) else dict.fromkeys(cells, n_datasets)
     counts = {cell: whole_number("n_datasets", count, 1) for cell, count in counts.items()}
@@ -189,7 +169,7 @@ def _key(task, code):
 
 
 def _load(path):
-    """Stored results of some data sets, or None if they are not there or damaged: they are then measured again."""
+    """Stored results of some data sets; None if they are not there or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

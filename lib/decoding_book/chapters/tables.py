@@ -9,14 +9,18 @@ from decoding_book.chapters import variants
 
 # Where the paper states the score of a model of ours: experiment, model and variant in its table.
 _PUBLISHED = {
-    "gru": ("roi_rnn_architecture", "GRU", "preprocessed"),
+    "gru": variants.NETWORKS["gru"],
     "logistic": ("roi_linear", "LogisticRegression", "preprocessed"),
     "gru null": ("roi_rnn_null", "GRU", "session_permuted_labels"), "cnn": variants.PUBLISHED["cnn"],
 }
 
 
 def show(table, decimals=3):
-    """A DataFrame as a page shows it: words for names, no index, numbers rounded, blanks for what does not exist."""
+    """A DataFrame as a page shows it: words for names, no index, numbers rounded, blanks for what does not exist.
+
+    The column ``simulated``, which is for figures, is left out.
+    """
+    table = table.drop(columns="simulated", errors="ignore")
     if table.empty:
         return pd.DataFrame(["none"]).style.hide(axis="index").hide(axis="columns")
     words = table.rename(columns=lambda name: str(name).replace("_percent", " (%)").replace("_", " "))
@@ -25,9 +29,9 @@ def show(table, decimals=3):
     return style.set_table_attributes('style="display: block; overflow-x: auto"')  # a wide table scrolls, the page not
 
 
-def published_scores(dataset):
-    """Published mean and SD of the AUC by model; empty unless the data are the study's own."""
-    if not dataset.compare_with_study:
+def published_scores(experiment):
+    """Published mean and SD of the AUC by model; empty unless running is decoded, from the study's own data."""
+    if not experiment.dataset.compare_with_study or experiment.task.name != "run":
         return {}
     return {name: published.reported(*key)[:2] for name, key in _PUBLISHED.items()}
 
@@ -35,19 +39,18 @@ def published_scores(dataset):
 def score_table(folds, nulls, dataset):
     """Mean and sample SD of AUC and balanced accuracy over folds, a row a model, nulls below.
 
-    The published figure stands in its own column where the data are the study's own or, being simulated, imitate its
-    design; the column's name says on what it was measured.
+    With a published column where the data are the study's own or, being simulated, imitate its design.
     """
     rows = []
     for suffix, results in (("", folds), (" null", nulls)):
-        for model in models_of(results):
+        for model in dict.fromkeys(r.model for r in results):
             scored = [r.scores for r in results if r.model == model and r.scores]
             row = {"decoder": LABELS[model] + (", null" if suffix else ""), "folds": len(scored)}
             for metric in ("auc", "balanced_accuracy"):
                 values = [s[metric] for s in scored]
                 row[f"{metric} mean"] = np.mean(values) if values else None
                 row[f"{metric} SD"] = np.std(values, ddof=1) if len(values) > 1 else None
-            if dataset.compare_with_study or dataset.simulated:
+            if results[0].target == "run" and (dataset.compare_with_study or dataset.simulated):
                 key = _PUBLISHED.get(model + suffix)
                 row["published AUC, real mice"] = "{:.3f} ± {:.3f}".format(*published.reported(*key)) if key else ""
             rows.append(row)
@@ -55,24 +58,16 @@ def score_table(folds, nulls, dataset):
 
 
 def group_table(folds):
-    """Mean AUC over the folds that test a group (an animal, a day), a row a group, a column a decoder."""
-    rows = {}
-    for r in folds:
-        if r.scores:
-            rows.setdefault(r.test_group, {}).setdefault(LABELS[r.model], []).append(r.scores["auc"])
-    table = pd.DataFrame({g: {m: np.mean(v) for m, v in by_model.items()} for g, by_model in rows.items()}).T
-    return table.rename_axis("tested on").reset_index()
+    """Mean of the main score over the folds that test a group (an animal, a day): a row a group, a column a decoder."""
+    rows = pd.DataFrame([(r.test_group, LABELS[r.model], r.scores[r.main_score]) for r in folds if r.scores],
+                        columns=["tested on", "decoder", "score"])
+    means = rows.pivot_table(index="tested on", columns="decoder", values="score", sort=False)
+    return means.reset_index().rename_axis(columns=None)
 
 
 def not_evaluable_table(folds):
     """Folds without a score, and why; each fold once."""
-    rows = {r.fold: {"fold": r.fold, "reason": r.reason} for r in folds if r.reason}
-    return pd.DataFrame(list(rows.values()))
-
-
-def models_of(folds):
-    """Names of the models among fold results, in order."""
-    return list(dict.fromkeys(r.model for r in folds))
+    return pd.DataFrame({r.fold: r.reason for r in folds if r.reason}.items(), columns=["fold", "reason"])
 
 
 def folds_testing(folds, recording):
@@ -85,17 +80,11 @@ def folds_testing(folds, recording):
 
 
 def stored_summary(card):
-    """Mean scores of a stored card with what training and testing a fold took; empty if there is no card.
-
-    ``card``: ResultCard or None. Returns a DataFrame: a row a decoder: ``folds``, AUC on test, training and
-    validation windows, ``minutes a fold``.
-    """
+    """AUC of each decoder of a stored card, with what a fold took; empty if there is no card."""
     if card is None:
         return pd.DataFrame()
-    found = card.table()
     rows = []
-    for model in dict.fromkeys(found["model"]):
-        mine = found[found["model"] == model]
+    for model, mine in card.table().groupby("model", sort=False):
         means = mine[mine["scope"].str.match(r"mean of \d+ folds")].set_index("metric")
         seconds = mine.loc[mine["metric"] == "seconds", "value"]
         row = {"decoder": model, "folds": int(means.loc["auc", "n"])}
@@ -107,6 +96,5 @@ def stored_summary(card):
 
 
 def stored_origin(card):
-    """What a stored card depends on (:meth:`~calcium_decoding.evaluation.cards.ResultCard.origin`); empty if there is
-    none."""
+    """What a stored card depends on; empty if there is none."""
     return pd.DataFrame() if card is None else card.origin()

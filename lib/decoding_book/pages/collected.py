@@ -1,6 +1,5 @@
 """Result cards of many runs, gathered into one table: what a sweep found."""
 
-import io
 from pathlib import Path
 
 import pandas as pd
@@ -11,29 +10,25 @@ from calcium_decoding.utils.files import write_text
 
 
 def table(folders, every=False):
-    """Scores of all result cards in some folders, a row a score.
+    """Scores of all result cards in some folders and below them, a row a score; a card found twice counts once.
 
-    ``folders`` (sequence of str or Path): searched with all that lies below them; a card found twice counts once.
-    ``every``: also medians and single folds, not only means. Returns a DataFrame: ``card`` (its file, without the
-    ending), ``chapter``, ``data set``, ``data`` ("simulated" or "real"), ``claim``; a column ``-p NAME`` for every
-    parameter that is not the same in all cards, empty where a chapter does not have it; ``model``, ``metric``,
-    ``over``, ``value``, ``SD``, ``n``; ``split``, ``code``. Raises DataError: there is no card, or one of them is
-    damaged.
+    ``every``: also medians and single folds, not only means. Columns: ``card`` (its file, without the ending),
+    ``chapter``, ``data set``, ``data`` ("simulated" or "real"), ``claim``; ``-p NAME`` for every parameter that is not
+    the same in all cards, empty where a chapter does not have it; ``model``, ``metric``, ``over``, ``value``, ``SD``,
+    ``n``; ``split``, ``code``. DataError: there is no card, or one of them is damaged.
     """
     paths = sorted({path.resolve(): path for folder in folders for path in Path(folder).rglob("*.card.json")}.values())
     if not paths:
         raise DataError(", ".join(map(str, folders)) or "no folder", "no result card", "files *.card.json",
                         "name the folder given to --out")
     cards = {path: ResultCard.load(path) for path in paths}
-    rows = [row for path, card in cards.items() for row in _rows(path, card, _differing(cards.values()), every)]
-    return pd.DataFrame(rows)
+    names = _differing(cards.values())
+    return pd.DataFrame([row for path, card in cards.items() for row in _rows(path, card, names, every)])
 
 
 def write(folders, path, every=False):
     """Write :func:`table` as CSV, whole or not at all, and return its path."""
-    text = io.StringIO()
-    table(folders, every).to_csv(text, index=False)
-    write_text(path, text.getvalue())
+    write_text(path, table(folders, every).to_csv(index=False))
     return Path(path)
 
 

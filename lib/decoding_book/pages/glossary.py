@@ -12,10 +12,7 @@ _KEPT = re.compile(r"```.*?```|:::.*?:::|<!--.*?-->|\{\w+\}`[^`]*`|`[^`]*`|\[[^\
 
 
 def terms(text):
-    """Names in a glossary written as definition list, each with the entry it stands in.
-
-    Returns dict of str to str: "Frozen, fine-tuned" is one entry with two names.
-    """
+    """Names in a glossary written as definition list, each with its entry: "Frozen, fine-tuned" has two names."""
     entries = re.findall(r"^(\S.*)\n: ", text, re.M)
     return {name: entry for entry in entries for name in entry.split(", ")}
 
@@ -27,10 +24,9 @@ def page(text):
 
 
 def linked(text, names, seen):
-    """Prose with the first mention of each term as a link.
+    """Markdown with the first mention of each term as a link.
 
-    ``text``: markdown. ``names`` (dict of str to str): as :func:`terms` gives it. ``seen`` (set of str): entries that
-    the page has linked to already; added to.
+    ``names``: as of :func:`terms`. ``seen`` (set of str): entries that the page has linked to already; added to.
     """
     by_lower = {name.lower(): entry for name, entry in names.items()}
     # The longest first: "blocked split" is not a split.
@@ -68,11 +64,10 @@ class _Page(HTMLParser):
 
 
 def faults(folder):
-    """Faults of the pages in a folder.
+    """Faults of the HTML pages at the top of a folder, a line each, which names the page.
 
-    ``folder``: with HTML files at its top. Returns a list of str: a line each, naming the page: a link to a file that
-    is not there, or to a name that its page does not have; an image without alternative text. Links to other sites are
-    not followed.
+    A link to a file that is not there, or to a name that its page does not have; an image without alternative text.
+    Links to other sites are not followed.
     """
     read = cache(_Page)
     found = []

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import tempfile
 from html import escape
+from itertools import accumulate
 from pathlib import Path
 
 import yaml
@@ -19,34 +20,25 @@ WAIT_MS = 10_000  # of the page's own time, for its scripts
 
 
 def browser():
-    """Path of the first known browser on this machine.
-
-    Raises DataError: there is none.
-    """
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
+    """Path of the first known browser on this machine; DataError if there is none."""
+    if (found := next(filter(None, map(shutil.which, BROWSERS)), None)) is None:
         raise DataError("book pdf", "no Chromium on this machine", f"one of {', '.join(BROWSERS)}",
                         "install Chromium, or print pages from your own browser: they have a style for paper")
     return found
 
 
 def contents():
-    """Pages in reading order.
-
-    Returns a list of (str, list of str): title of each part, the first one empty, and names of its pages without
-    ending.
-    """
+    """Pages in reading order: (title of the part, names of its pages), the first title empty."""
     toc = yaml.safe_load((catalog.project_root() / "_toc.yml").read_text(encoding="utf-8"))
     return [("", [toc["root"]])] + [(part["caption"], [page["file"] for page in part["chapters"]])
                                     for part in toc["parts"]]
 
 
 def write(html=None, path=None, parts=None):
-    """Print the rendered pages into one file.
+    """Print the rendered pages into one file and return its path.
 
-    ``html``: folder of rendered pages, ``_build/html`` if left out. ``path``: ``_build/book.pdf`` if left out.
-    ``parts`` (list of (str, list of str)): :func:`contents` if left out. Returns Path. Raises DataError: there is no
-    Chromium, or the book has not been rendered. Raises ChapterError: a page could not be printed.
+    If left out, ``html`` is ``_build/html``, ``path`` ``_build/book.pdf``, ``parts`` :func:`contents`. DataError: there
+    is no Chromium, or the book has not been rendered. ChapterError: a page could not be printed.
     """
     from pypdf import PdfReader, PdfWriter
 
@@ -63,10 +55,7 @@ def write(html=None, path=None, parts=None):
         titles = {name: _title(html / f"{name}.html") for name in names}
         # The table of contents takes as many sheets as it takes, whatever the numbers in it.
         first = len(PdfReader(_contents(program, parts, titles, dict.fromkeys(names, 0), scratch)).pages)
-        starts, sheet = {}, first
-        for name in names:
-            starts[name] = sheet
-            sheet += len(read[name].pages)
+        starts = dict(zip(names, accumulate((len(read[name].pages) for name in names), initial=first), strict=False))
         front = PdfReader(_contents(program, parts, titles, starts, scratch))
         book = PdfWriter()
         book.append(front, import_outline=False)

@@ -1,11 +1,10 @@
 """Pages of the book that are made, not written; and what each page is given before it is rendered."""
 
 import base64
-import io
 import json
 import re
 import shutil
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import nbformat
 import pandas as pd
@@ -36,13 +35,8 @@ _ALL_ROWS_ON_PAPER = """<script type="module">
 _QUOTE = re.compile(r"\[\[([^|\]]+)\|([^|\]]+)\|([^|\]]+)\]\]")
 
 
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """A result card with where it comes from.
-
-    ``name``: of its file, without the ending. ``source``: ``"this build"``, or ``"stored"``: measured before and
-    shipped in ``book/stored``.
-    """
+class Kept(NamedTuple):
+    """A result card, the name of its file without the ending, and whether it is of "this build" or "stored"."""
 
     name: str
     source: str
@@ -50,43 +44,37 @@ class Kept:
 
 
 def cards(executed, chapters):
-    """Cards of the executed chapters, then those that ship with the book.
+    """Cards (list of Kept) of the executed chapters, in a folder, then those that ship with the book.
 
-    ``executed``: folder with ``<chapter>.card.json``. ``chapters``: sequence of str. Returns a list of Kept. Raises
     DataError: a card is missing or damaged.
     """
     built = [Kept(name, "this build", ResultCard.load(executed / f"{name}.card.json")) for name in chapters]
-    stored = [Kept(path.name.removesuffix(".card.json"), "stored", ResultCard.load(path))
-              for path in sorted(stored_folder().glob("*.card.json"))]
-    return built + stored
+    return built + [Kept(path.name.removesuffix(".card.json"), "stored", ResultCard.load(path))
+                    for path in sorted(stored_folder().glob("*.card.json"))]
 
 
 def quote(text, known):
     """Prose with its numbers put in: ``[[card|model|metric]]`` becomes the mean in that card, two decimals.
 
-    A card stored with the book comes before one of this build, which may be of a quick profile.
-
-    Raises DataError: no card of that name, or no such mean in it.
+    A card stored with the book comes before one of this build, which may be of a quick profile. DataError: no card of
+    that name, or no such mean in it.
     """
-    by_name = {kept.name: kept.card for kept in known}  # a stored card stands later in the list
+    means = {}  # the first of a name in a card; a stored card stands later in the list
+    for kept in known:
+        means[kept.name] = {(s.model, s.metric): s.value for s in reversed(kept.card.summary())}
 
     def value(match):
-        name, model, metric = match.groups()
-        means = by_name[name].summary() if name in by_name else []
-        found = [s for s in means if (s.model, s.metric) == (model, metric)]
-        if not found:
+        name, *which = match.groups()
+        if tuple(which) not in means.get(name, ()):
             raise DataError("a page of the book", f"the quote {match.group(0)}", "a mean in a result card of that name",
                             "correct the quote, or store the card")
-        return f"{found[0].value:.2f}"
+        return f"{means[name][tuple(which)]:.2f}"
 
     return _QUOTE.sub(value, text)
 
 
 def results_table(known, every=False):
-    """Scores of all cards, a row a score.
-
-    ``known``: list of Kept. ``every``: also medians and single folds. Returns pandas.DataFrame.
-    """
+    """Scores of all cards, a row a score; ``every``: also medians and single folds."""
     return pd.DataFrame([{
         "chapter": kept.card.chapter, "what": s.model, "metric": s.metric, "value": s.value, "SD": s.sd,
         "over": s.scope, "data set": kept.card.dataset, "data": "simulated" if kept.card.simulated else "real",
@@ -140,17 +128,16 @@ folds stand in [all scores (CSV)](files/all_scores.csv), {len(results_table(know
 def execution_page(stamps, known, profile):
     """The page that says how this build was made: time, memory, versions, data.
 
-    ``stamps`` (dict of str to dict): by chapter: ``seconds``, ``peak_mb`` and ``made`` (the day), as
-    :func:`decoding_book.build.build` keeps them. ``known``: list of Kept.
+    ``stamps``: by chapter ``seconds``, ``peak_mb`` and ``made``, the day, as :func:`decoding_book.build.build` keeps
+    them.
     """
     built = {kept.name: kept.card for kept in known if kept.source == "this build"}
     rows = [(f"[{name}]({name})", built[name].dataset, f"{stamp['seconds']:.0f}", f"{stamp['peak_mb']:.0f}",
              stamp["made"]) for name, stamp in stamps.items()]
     total = sum(stamp["seconds"] for stamp in stamps.values())
     data = {(c.dataset, c.provenance.data_hash): c for c in built.values()}
-    entries = catalog.load_manifest()
-    sets = [(f"`{name}`", "**simulated**" if card.simulated else "real", f"`{digest}`", entries.entry(name).title)
-            for (name, digest), card in sorted(data.items())]
+    sets = [(f"`{name}`", "**simulated**" if card.simulated else "real", f"`{digest}`",
+             catalog.load_manifest().entry(name).title) for (name, digest), card in sorted(data.items())]
     versions = sorted({(what, version) for c in built.values() for what, version in c.provenance.versions.items()})
     code = sorted({c.provenance.code_version for c in built.values()})
     return f"""# How was this book made?
@@ -190,8 +177,7 @@ def in_jupyterlab(chapter):
 def chapter_page(notebook, chapter, profile, names):
     """An executed chapter as it is rendered: links to its files and to the glossary, figures with their descriptions.
 
-    ``notebook``: changed in place and returned. ``names`` (dict of str to str): terms of the glossary, as
-    :func:`decoding_book.pages.glossary.terms` gives them.
+    The notebook is changed in place and returned. ``names``: as of :func:`decoding_book.pages.glossary.terms`.
     """
     seen = set()
     for cell in notebook.cells:
@@ -217,11 +203,10 @@ def chapter_page(notebook, chapter, profile, names):
 
 
 def stage(root, executed, chapters, profile, pages):
-    """Everything that is rendered, laid into one folder.
+    """Lay everything that is rendered into the folder ``pages``, which is emptied first.
 
-    ``root``: the project. ``executed``: folder of executed chapters with cards and stamps. ``chapters``: sequence of
-    str. ``pages``: emptied first. Raises DataError: a card is missing, a quote is wrong, or the figure of the first
-    page is not in its chapter.
+    ``root``: the project. ``executed``: folder of executed chapters with cards and stamps. DataError: a card is
+    missing, a quote is wrong, or the figure of the first page is not in its chapter.
     """
     shutil.rmtree(pages, ignore_errors=True)
     (pages / "files").mkdir(parents=True)
@@ -238,9 +223,7 @@ def stage(root, executed, chapters, profile, pages):
     stamps = {name: json.loads((executed / f"{name}.key.json").read_text()) for name in chapters}
     write_text(pages / "execution.md", execution_page(stamps, known, profile))
     write_text(pages / "90_results.md", results_page(known, profile))
-    every = io.StringIO()
-    results_table(known, every=True).to_csv(every, index=False)
-    write_text(pages / "files" / "all_scores.csv", every.getvalue())
+    write_text(pages / "files" / "all_scores.csv", results_table(known, every=True).to_csv(index=False))
     write_text(pages / "extra" / script.LINKED, script.text())
     for name in chapters:
         shutil.copy(root / "book" / f"{name}.py", pages / "files")

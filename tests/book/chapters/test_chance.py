@@ -72,9 +72,9 @@ def test_the_table_has_score_clock_null_and_p_of_each_animal(scored):
 def test_three_animals_cannot_get_below_a_quarter(scored):
     sentence = chance.over_animals(scored, "repairing")
     assert "over 3 animals" in sentence and "p = 0.25" in sentence and "below 1/4" in sentence
-    assert "nothing can be said about animals" in chance.over_animals(scored[:1])
-    above = chance.above_chance(scored, "repairing")
-    np.testing.assert_allclose(above, [o.observed - o.by_null["repairing"].null_aucs.mean() for o in scored])
+    above = np.mean([o.observed - o.by_null["repairing"].null_aucs.mean() for o in scored])
+    assert f"{above:.3f}" in sentence or f"{above:.2f}" in sentence
+    assert "nothing can be said about animals" in chance.over_animals(scored[:1], "repairing")
 
 
 def test_the_card_has_means_over_animals_and_each_animal(scored):
@@ -84,11 +84,6 @@ def test_the_card_has_means_over_animals_and_each_animal(scored):
     assert scores["linear", "p, permuting", "animal mouse 2"].value == scored[1].by_null["permuting"].p_value()
     assert ("linear, time only", "auc", "mean of 3 animals") in scores
     assert chance.card_scores([]) == []
-
-
-def test_the_null_table_says_something_about_every_null():
-    table = chance.null_table()
-    assert len(table) == len(nulls.NULLS) and (table.map(len) > 8).all(axis=None)
 
 
 def made_up_level():
@@ -140,9 +135,9 @@ def test_figure_of_nulls_shows_the_bouts_as_recorded_and_the_shift_in_the_middle
     assert any(t.get_text() == "simulated" for t in ax.texts)
 
 
-def test_figure_of_a_distribution_counts_every_draw(scored, ax):
+def test_figure_of_a_distribution_counts_every_draw(dataset, scored, ax):
     found = scored[0].by_null["repairing"]
-    chance.distribution(found, ax, simulated=True)
+    chance.distribution(found, ax, dataset)
     assert sum(p.get_height() for p in ax.patches) == len(found.null_aucs)
     assert ax.lines[0].get_xdata()[0] == found.observed
     assert f"p = {found.p_value():.3f}" in ax.get_title(loc="left") + ax.get_title()
@@ -153,6 +148,7 @@ def test_figure_of_animals_shows_score_and_clock(scored, ax):
     drawn = [line.get_ydata()[0] for line in ax.lines]
     for one in scored:
         assert one.observed in drawn and one.time_only in drawn
+    assert "simulated" in [text.get_text() for text in ax.texts]
     figure, empty = plt.subplots()
     assert "no animal" in chance.animals([], "repairing", empty).get_title()
     plt.close(figure)

@@ -9,9 +9,10 @@ import pytest
 from calcium_decoding import preprocessing, splits
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.experiments import engine
+from calcium_decoding.experiments import compare, engine
 from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models.training import TrainingSettings
+from calcium_decoding.preprocessing.windows import WindowSpec
 from calcium_decoding.simulation.widefield.physiology import indicator
 from decoding_book.chapters import lags
 
@@ -36,6 +37,10 @@ def planted(lag_frames, seed=0, animals=4, n=2500):
         late = np.roll(signal, lag_frames, axis=0)
         recordings.append(Recording(late[keep], {"run": run[keep]}, RATE_HZ, f"mouse {animal}", "s", simulated=True))
     return Dataset(f"planted {lag_frames}", tuple(recordings))
+
+
+def words_on(ax):
+    return [text.get_text() for text in ax.texts]
 
 
 def plan(spec, dataset, say=False, n_folds=0):
@@ -129,15 +134,68 @@ def test_worlds_differ_by_their_planted_lag_alone():
 
 
 def test_figures_show_peaks_and_the_planted_lag(curves):
-    ax = lags.lag_curve(curves["lag"], plt.figure().add_subplot(), 0.4, simulated=True)
+    ax = lags.lag_curve(curves["lag"], plt.figure().add_subplot(), 0.4)
+    assert "simulated" in words_on(ax)
     lines = {line.get_label(): line for line in ax.lines}
     each = lags.peaks(curves["lag"])
     assert lines["peak of an animal"].get_xdata() == pytest.approx(each["peak_s"])
     alone = lines["indicator alone"].get_xdata()[0]
     assert alone == pytest.approx(each["indicator_s"].mean())
     assert lines["indicator and planted lag"].get_xdata()[0] == pytest.approx(alone - 0.4)
-    ax = lags.behaviour_alone(curves["lag"][0], 1.0, plt.figure().add_subplot(), True)
-    assert "simulated" in [text.get_text() for text in ax.texts]
+    ax = lags.behaviour_alone(curves["lag"][0], 1.0, plt.figure().add_subplot())
+    assert "simulated" in words_on(ax)
     itself = next(line for line in ax.lines if line.get_label() == "running with itself")
     assert itself.get_ydata()[30] == pytest.approx(1) and itself.get_xdata()[30] == 0
     plt.close("all")
+
+
+def traces_of(dataset, spec, recipe="published"):
+    recipe = {"name": recipe, "rate_hz": 30.0, "baseline_frames": 100}
+    split = splits.build("animal_pairs", dataset, spec, preprocessing.build(**recipe))
+    return engine.Experiment(dataset, replace(split, folds=split.folds[:1]), Traces(recipe, spec))
+
+
+def test_lengths_know_what_the_study_saved(tiny_dataset):
+    asked = {str(half): traces_of(tiny_dataset, WindowSpec(half, half)) for half in (5, 7, 30)}
+    assert lags.published_lengths(asked, "gru") == {
+        half: ("roi_rnn_window_length", "GRU", f"half_window_{half}_frames") for half in ("5", "30")}
+    assert lags.published_lengths(asked, "logistic_window") == {}
+
+
+def test_look_ahead_adds_window_and_filter(tiny_dataset):
+    shapes = {"both": WindowSpec(15, 15), "past": WindowSpec(30, 0), "later": WindowSpec(15, 15, label_shift_frames=10)}
+    asked = {name: traces_of(tiny_dataset, spec) for name, spec in shapes.items()}
+    asked |= {f"{name}, causal": traces_of(tiny_dataset, shapes[name], "causal") for name in ("both", "past")}
+    table = lags.look_ahead_table(compare.compare(asked, ["logistic"], jobs=1)).set_index("condition")
+    assert table["frames"].tolist() == [31] * 5
+    assert table["window (ms)"].to_dict() == {"both": "500", "past": "0", "later": "167", "both, causal": "500",
+                                              "past, causal": "0"}
+    assert table["total (ms)"].tolist() == ["whole session"] * 3 + ["500", "0"]
+    # A past-only window with the causal filter indeed does not see what comes later.
+    signal = tiny_dataset.recordings[0].signal
+    pipeline = asked["past, causal"].input.pipeline().fit([(signal, [(0, 300)])], ["a"])
+    changed = signal.copy()
+    changed[151:] += 7
+    np.testing.assert_array_equal(pipeline.transform(signal)[:151], pipeline.transform(changed)[:151])
+
+
+@pytest.mark.parametrize("half", [0, 4, 20])
+def test_shifted_labels_are_those_of_later_frames_and_windows_are_counted(tiny_dataset, half):
+    shifts = [-30, -20, -10, 0, 10, 30]
+
+    def plan(spec, say):
+        return traces_of(tiny_dataset, spec)
+
+    planned = lags.label_shifts(plan, half, half, shifts, "logistic", "x ")
+    assert [c.name for c in planned][2:5] == ["x -0.33 s", "x 0 s", "x +0.33 s"]
+    for shift, result in zip(shifts, compare.run(planned, jobs=1), strict=True):
+        fold = result.folds[0]
+        recordings = {r.id: r for r in result.condition.experiment.dataset.recordings}
+        for name in fold.recordings:
+            centres, labels, _ = fold.trace(name)
+            n = recordings[name].n_frames
+            possible = [t for t in range(n) if t - half >= 0 and t + half < n and 0 <= t + shift < n]
+            assert centres.tolist() == possible
+            assert len(possible) == n - half - max(half, abs(shift))
+            np.testing.assert_array_equal(labels, recordings[name].run[np.array(possible) + shift])
+        assert result.condition.value == shift / 30

@@ -380,7 +380,7 @@ def test_where_one_area_is_driven_only_that_is_found_and_only_that_is_missed():
     names = ("all 50", "FL&HL", "without FL&HL")
     whole, alone, rest = (scores[f"{name} (simulated, one driven area)"] for name in names)
     assert whole > alone + 0.05 and rest < 0.6 and len(scores) == 3
-    ax = figures.effects(table, plt.figure().subplots(), [ALONE], simulated=True)
+    ax = figures.effects(table, plt.figure().subplots(), [ALONE])
     assert "AUC" in ax.get_ylabel() and "simulated" in [text.get_text() for text in ax.texts]
     dots = sum(len(c.get_offsets()) for c in ax.collections if len(c.get_offsets()) == 3)
     assert dots == 15  # five groups of three animals
@@ -435,18 +435,17 @@ def test_price_of_choosing_by_hand():
         return ConditionResult(Condition(name, None), folds)
 
     found = [result("A", {"a": 0.9, "b": 0.6}), result("B", {"a": 0.7, "b": 0.9})]
-    scores = [nested.NestedScore("a", "B", {}, 0.5, {"auc": 0.7}, ()),
-              nested.NestedScore("b", "A", {}, 0.5, {"auc": 0.6}, ())]
+    scores = pd.DataFrame({"tested on": ["a", "b"], "chosen on the others": ["B", "A"], "AUC": [0.7, 0.6]})
     table = group_effects.cost_of_selection(scores, found)
     assert list(table["AUC"]) == pytest.approx([0.65, 0.8, 0.9]) and list(table["set"]) == ["B, A", "B", "A, B"]
-    assert group_effects.cost_of_selection([], found).empty
+    assert group_effects.cost_of_selection(pd.DataFrame(), found).empty
 
 
 def test_inner_animals_choose_the_driven_group():
     dataset = make_dataset([1.0, 1.0, 0.2, 0, 0, 0])
     asked = roi_sets.conditions_of(make_experiment(dataset), roi_sets.sets_of(dataset), "logistic", ["A", "B", "C"])
-    scores = nested.run(dataset, group_effects.candidates(asked), jobs=1)
-    assert {s.chosen for s in scores} == {"A"}
+    scores = nested.run(dataset, {c.name: (c.model, c.experiment.input) for c in asked}, TrainingSettings(), jobs=1)
+    assert set(scores["chosen on the others"]) == {"A"}
     table = group_effects.cost_of_selection(scores, compare.run(asked, jobs=1))
     assert table["AUC"].max() == pytest.approx(table["AUC"].min())  # one group far ahead: choosing costs nothing
 

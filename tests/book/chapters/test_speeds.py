@@ -70,10 +70,7 @@ def test_the_fence_is_tukeys_and_the_planted_jumps_are_flagged():
     assert fixed.recordings[1] is data.recordings[1]
 
 
-def test_kept_jumps_are_flagged_all_the_same_and_calm_speeds_are_not():
-    data = Dataset("one", (make_recording("a", "s", 1, jumps=(9,)),))
-    same, flagged, statement = speed_tables.repaired(data, outliers="keep")
-    assert same.recordings[0] is data.recordings[0] and flagged["flagged"].tolist() == [1] and "kept" in statement
+def test_calm_speeds_are_not_flagged():
     assert speed_tables.repaired(make_dataset())[1].empty
 
 
@@ -88,8 +85,6 @@ def test_refusals_and_other_behaviours():
     with pytest.raises(DataError, match="speed_cm_s or velocity"):
         speed_tables.repaired(data)
     assert speed_tables.repaired(data, "wheel")[0] is data
-    with pytest.raises(ParameterError, match="replace"):
-        speed_tables.repaired(make_dataset(), outliers="drop")
     assert Continuous("wheel").unit(data) == "the recording's own unit"
 
 
@@ -142,19 +137,15 @@ def test_negative_scores_stay_and_what_does_not_exist_is_said_in_words(found):
     gone = replace(found[0].folds[1], scores={}, reason="test frames: only speed 0")
     noted = replace(found[0].folds[2], notes=("a0/s1: never runs",))
     made = ConditionResult(found[0].condition, [worse, gone, noted, replace(noted, fold="another")])
-    page = speed_tables.score_table([made])
     mean = np.mean([-2.5, noted.scores["r2"], noted.scores["r2"]])
-    assert page["R2"][0].startswith(f"{mean:.2f}")
+    assert compare.table([made], "r2")["mean"][0] == pytest.approx(mean)
     alone = ConditionResult(found[0].condition, [worse])
     nothing = ConditionResult(found[1].condition, [gone])
-    for table in (page, speed_tables.score_table([alone, nothing]),
-                  speed_tables.parts_table(speed_tables.parts([alone, nothing])),
-                  speed_tables.group_table([alone, nothing]), speed_tables.notes_table([made])):
+    for table in (speed_tables.parts_table(speed_tables.parts([alone, nothing])), speed_tables.notes_table([made])):
         assert not table.isna().any(axis=None) and not (table.astype(str) == "nan").any(axis=None)
     assert set(speed_tables.parts_table(speed_tables.parts([alone]))["R2, running frames only"]) == {"none"}
     notes = speed_tables.notes_table([made])["note"].tolist()
     assert notes == ["no score: test frames: only speed 0", "a0/s1: never runs", "a0/s1: never runs"]
-    assert "-2.50" in speed_tables.group_table([alone]).iloc[0].tolist()
 
 
 def test_an_animal_that_never_moves_is_a_row_of_reasons_and_no_nan():
@@ -165,7 +156,7 @@ def test_an_animal_that_never_moves_is_a_row_of_reasons_and_no_nan():
     assert len(still) == 2 and still["note"].str.startswith("no score: test frames: only speed 0").all()
     alone = notes[notes["note"].str.startswith("no score: training frames: only speed 0")]
     assert len(alone) == 2  # where it is the only animal that trains
-    assert speed_tables.score_table(ours)["folds"].tolist() == [2]
+    assert compare.table(ours, "r2")["folds"].tolist() == [2]
     scores = speed_tables.card_scores(ours)
     assert all(np.isfinite(score.value) for score in scores)
     assert ("linear", "r2", "mean of 2 folds") in {(s.model, s.metric, s.scope) for s in scores}
@@ -191,14 +182,19 @@ def test_the_card_has_scores_by_the_decoders_own_name_and_measured_coverage(foun
 def test_figures_show_every_fold_and_the_truth(found):
     _, axes = plt.subplots(1, 3)
     made_of = speed_tables.parts(found)
-    figures.parts(made_of, axes[0], simulated=True)
+    figures.parts(made_of, axes[0])
     dots = sum(len(line.get_xdata()) for line in axes[0].lines if line.get_marker() in "ov" and line.get_label())
     assert dots == 4 * len(made_of)
     table, _ = conformal.coverage(found[0].folds, [0.5, 0.9], 30)
     figures.coverage(table, axes[1])
     figures.coverage_by_animal(table, 0.9, axes[2])
     assert sum(len(c.get_offsets()) for c in axes[2].collections) == 2 * len(found[0].folds)
-    assert [text.get_text() for text in axes[0].texts] == ["simulated"]
+    errors = speed_tables.by_speed(found[:1])
+    for what in ("decoded", "error"):
+        ax = figures.by_speed(errors, what, plt.figure().add_subplot(), "cm/s")
+        assert sum(len(line.get_xdata()) for line in ax.lines if line.get_marker() == ".") == len(errors)
+        assert what in ax.get_ylabel() and [text.get_text() for text in ax.texts] == ["simulated"]
+    assert all([text.get_text() for text in ax.texts] == ["simulated"] for ax in axes)
     plt.close("all")
 
 
@@ -206,7 +202,7 @@ def test_the_trace_shows_the_recorded_speed_and_the_intervals(found):
     place = figures.middle_session(found, 120)
     _, ax = plt.subplots()
     band = conformal.Band(0.9, 4.0)
-    figures.trace(found[:1], place, 120, 30.0, ax, "cm/s", (band, "90 %"), simulated=True)
+    figures.trace(found[0], place, 120, 30.0, ax, "cm/s", (band, "90 %"))
     true = next(line for line in ax.lines if line.get_label() == "true")
     fold = next(f for f in found[0].folds if f.fold == place[0])
     recording = next(r for r in found[0].condition.experiment.dataset.recordings if r.id == place[1])

@@ -233,6 +233,9 @@ def test_the_audit_refuses_the_published_way_by_itself(traces):
     assert refused["scaling and components"].to_dict() == {
         way: fitted == "everything" for way, (_, fitted, _) in compare.WAYS.items()}
     assert "23 frames apart" in said.loc["blocked", "windows"]
+    alone = Dataset("one", traces["deconvolved"].recordings[:1])
+    said = compare.verdicts(alone, 8).set_index("way")["windows"]
+    assert said["blocked"].startswith("passed") and said["other session"] == "cannot be made: there is no other one"
 
 
 def test_card_scores_name_the_leaky_way(scores):

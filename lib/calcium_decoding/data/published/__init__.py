@@ -75,10 +75,7 @@ def _rows(name, **where):
 
 
 def reported(experiment, model, variant, metric="auc"):
-    """Mean and SD that the paper states, as ``(mean, sd, n, figure)``.
-
-    Raises KeyError: the paper states no such figure.
-    """
+    """Mean and SD that the paper states, as ``(mean, sd, n, figure)``; KeyError if it states none."""
     row = _rows("paper_reported.csv", experiment=experiment, model=model, variant=variant, metric=metric)
     if len(row) != 1:
         raise KeyError(f"{experiment}, {model}, {variant}, {metric}")
@@ -92,11 +89,8 @@ def per_fold(experiment, model, variant, metric="auc"):
 
 
 def family(panel):
-    """Published AUCs of the conditions that one panel compares.
-
-    ``panel``: a name in :data:`FAMILIES`. Returns dict of str to pandas.Series: by ``"model|variant"``: 20 AUCs,
-    indexed by ``test_mouse`` and ``valid_mouse``, the same order in each. Raises KeyError: no such panel.
-    """
+    """Published AUCs of the conditions that one panel of :data:`FAMILIES` compares: dict by ``"model|variant"`` of
+    Series of 20 AUCs, indexed by ``test_mouse`` and ``valid_mouse``, the same order in each."""
     groups = {}
     for name in FAMILIES[panel]:
         experiment, _, model = name.partition(":")

@@ -22,28 +22,12 @@ METRIC_LABELS = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "accura
 
 
 def frame_scores(labels, p_run):
-    """Scores over frames.
+    """Scores over frames, a dict: ``labels`` (0 rest, 1 run) and decoded ``p_run``, both shape (n,).
 
-    Parameters
-    ----------
-    labels : ndarray, shape (n,)
-        0 rest, 1 run.
-    p_run : ndarray, shape (n,)
-        Decoded probability of running.
-
-    Returns
-    -------
-    dict of str to float
-        ``auc`` (area under the ROC curve); ``accuracy`` and ``balanced_accuracy`` at 0.5; ``average_precision`` (area
-        under the precision-recall curve; a decoder that knows nothing gets ``run_share``, not 0.5); ``brier`` (mean
-        squared difference of probability and label; 0 is best, always saying ``run_share`` gets
-        ``run_share * (1 - run_share)``); ``run_share`` (share of running frames, the prevalence).
-
-    Raises
-    ------
-    DataError
-        Only one class is present, so that the area under the ROC curve does not exist; a value is not a probability;
-        or labels are not 0 and 1, one a probability.
+    ``auc`` (area under the ROC curve); ``accuracy`` and ``balanced_accuracy`` at 0.5; ``average_precision`` (of a
+    decoder that knows nothing: ``run_share``, not 0.5); ``brier`` (mean squared difference of probability and label;
+    always saying ``run_share`` gets ``run_share * (1 - run_share)``); ``run_share`` (share of running frames). Raises
+    DataError: one class only, so that there is no AUC, or what :func:`checked_frames` refuses.
     """
     labels, p_run = checked_frames(labels, p_run)
     require_both_classes(labels, "test frames")
@@ -58,31 +42,13 @@ def frame_scores(labels, p_run):
 
 
 def speed_scores(speed, predicted, running=None, class_means=None):
-    """Scores of a decoded speed over frames.
+    """Scores of a decoded speed over frames, all of shape (n,), and notes: which scores do not exist here, and why.
 
-    Parameters
-    ----------
-    speed, predicted : ndarray, shape (n,)
-        In one unit.
-    running : ndarray, shape (n,), optional
-        0 rest, 1 run.
-    class_means : (float, float), optional
-        Mean speed of resting and of running training frames.
-
-    Returns
-    -------
-    scores : dict of str to float
-        ``r2`` (1 - squared error / variance; below 0 where the mean of these frames would do better) and ``mae`` (mean
-        absolute error, in the unit of the speed). ``r2_running`` and ``mae_running``: the same over running frames, by
-        their own mean. ``r2_class_mean`` and ``mae_class_mean``: of a decoder that knows run from rest without error
-        and nothing else, and says the class mean.
-    notes : tuple of str
-        Which of these do not exist here, and why.
-
-    Raises
-    ------
-    DataError
-        The speed never changes, so that R2 does not exist; values that are not finite; shapes that disagree.
+    ``r2`` (below 0 where the mean of these frames would do better) and ``mae`` (mean absolute error, in the unit of the
+    speed); over frames of ``running`` (0 rest, 1 run) ``r2_running``, by their own mean, and ``mae_running``;
+    ``r2_class_mean`` and ``mae_class_mean`` of a decoder that knows run from rest and nothing else, and says the
+    ``class_means``, the mean speed of resting and of running training frames. Raises DataError: a speed that never
+    changes, values that are not finite, shapes that disagree.
     """
     speed, predicted = np.asarray(speed, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     if speed.ndim != 1 or speed.shape != predicted.shape:
@@ -119,23 +85,11 @@ def correlation(true, predicted):
 
 
 def quantity_scores(true, predicted, period):
-    """Scores of several quantities, or of one that goes round.
+    """Scores of quantities, a column each of two tables with a row a window, and notes: which do not exist, and why.
 
-    Parameters
-    ----------
-    true, predicted : DataFrame
-        A column a quantity, a row a window.
-    period : dict of str to float
-        Of quantities that go round: the length of one round.
-
-    Returns
-    -------
-    scores : dict of str to float
-        ``r2_<name>``, ``mae_<name>``, ``correlation_<name>``; of what goes round ``r2_<name>``, with the squared
-        distance on the circle of radius 1 in place of the squared difference, and ``circular_error_<name>``, the mean
-        absolute distance along the round, in its unit. ``r2``: the mean over quantities.
-    notes : tuple of str
-        Which of these do not exist, and why.
+    ``r2_<name>``, ``mae_<name>``, ``correlation_<name>``; of what goes round in a ``period`` (dict by name)
+    ``r2_<name>`` by squared distances on the circle of radius 1, and ``circular_error_<name>``, the mean absolute
+    distance along the round, in its unit. ``r2``: the mean over quantities.
     """
     scores, notes, of_each = {}, (), []
     for name in true:
@@ -157,25 +111,11 @@ def quantity_scores(true, predicted, period):
 
 
 def class_scores(labels, probabilities, classes):
-    """Scores of several classes over frames.
+    """Scores of several classes over frames, and notes: classes that do not occur.
 
-    Parameters
-    ----------
-    labels : ndarray, shape (n,), int
-        Number of the class, counted from 0.
-    probabilities : ndarray, shape (n, n_classes)
-        The largest is the decision.
-    classes : tuple of str
-        Their names.
-
-    Returns
-    -------
-    scores : dict of str to float
-        Over the classes that occur: ``balanced_accuracy`` (mean recall), ``macro_f1``, ``accuracy``; ``auc`` (mean of
-        ``auc_<class>``, one class against the rest); ``recall_<class>``; ``chance`` (balanced accuracy of knowing
-        nothing).
-    notes : tuple of str
-        Classes that do not occur.
+    ``labels`` (n,) are numbers of classes, counted from 0; of ``probabilities`` (n, n_classes) the largest decides.
+    Over the classes that occur: ``balanced_accuracy`` (mean recall), ``macro_f1``, ``accuracy``; ``auc`` (mean of
+    ``auc_<class>``, one against the rest); ``recall_<class>``; ``chance`` (balanced accuracy of knowing nothing).
     """
     labels, decided = np.asarray(labels), np.asarray(probabilities).argmax(axis=1)
     present = np.unique(labels)
@@ -194,11 +134,7 @@ def class_scores(labels, probabilities, classes):
 
 
 def confusion(labels, probabilities):
-    """Share of the frames of each true class (row) that are given each class (column), shape (n_classes, n_classes).
-
-    A class without frames has a row of zeros. ``labels`` (ndarray, shape (n,), int), ``probabilities`` (ndarray, shape
-    (n, n_classes)).
-    """
+    """Share of the frames of each true class (row) given each class (column); zeros for a class without frames."""
     counts = confusion_matrix(labels, np.argmax(probabilities, axis=1), labels=range(probabilities.shape[1]))
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
@@ -243,12 +179,13 @@ def auc(labels, p_run):
 
 
 def roc(labels, p_run, n_points=200):
-    """ROC curve on an even grid of false-positive rates.
+    """False- and true-positive rates of the ROC curve on an even grid of the former, two of shape (n_points,).
 
-    Returns
-    -------
-    false_positive_rate, true_positive_rate : ndarray, shape (n_points,)
+    Of probabilities of several classes, shape (n, n_classes): mean over the classes that occur, each against the rest.
     """
     grid = np.linspace(0, 1, n_points)
+    if np.ndim(p_run) == 2:
+        of = [roc(labels == i, p_run[:, i], n_points)[1] for i in np.unique(labels)]
+        return grid, np.mean(of, axis=0)
     false_positive, true_positive, _ = roc_curve(labels, p_run)
     return grid, np.interp(grid, false_positive, true_positive)

@@ -24,19 +24,11 @@ from calcium_decoding.preprocessing.transforms import whole_number
 
 @dataclass(frozen=True)
 class Null:
-    """One way to cut the link.
+    """One way to cut the link, called as ``null(dataset, seed)``.
 
-    Attributes
-    ----------
-    title : str
-        For tables and figures.
-    keeps, cuts, fails : str
-        What survives, what is cut, and when a p-value from it cannot be believed.
-    draw : callable
-        ``draw(dataset, seed) -> Dataset``; calling the null does the same.
-    pairing : callable or None
-        ``pairing(n_sessions, rng)``, whose behaviour each session gets; None unless the null re-pairs sessions at
-        random.
+    ``title``: for tables and figures. ``keeps``, ``cuts``, ``fails``: what survives, what is cut, and when a p-value
+    from it cannot be believed. ``pairing``: ``pairing(n_sessions, rng)``, whose behaviour each session gets, if it
+    re-pairs sessions at random.
     """
 
     title: str
@@ -54,16 +46,9 @@ class Null:
         return shift_behaviour(dataset, 0) if self.draw is linear_shift else dataset
 
     def draws(self, dataset, n_draws, seed):
-        """Iterator over ``n_draws`` draws. Draw k has the seed ``(seed, k)``.
-
-        Linear shifts are spread evenly instead, half of them to each side, as
-        :func:`~calcium_decoding.evaluation.nulls.shift_p_value` asks.
-
-        Raises
-        ------
-        ParameterError
-            More draws than there are: shifts, or the one published permutation.
-        """
+        """Iterator over ``n_draws`` draws, of which draw k has the seed ``(seed, k)``. Linear shifts are spread evenly
+        instead, half of them to each side, as :func:`shift_p_value` asks. Raises ParameterError: more draws than there
+        are: shifts, or the one published permutation."""
         n_draws, most = whole_number("n_draws", n_draws, 1), math.inf
         if self.draw is linear_shift:
             sides = math.ceil(n_draws / 2), n_draws // 2
@@ -129,27 +114,12 @@ def null_of(name):
 
 
 def p_value(observed, null_values, alternative="greater"):
-    """Monte Carlo p-value, (b + 1) / (n + 1), where b of n null values are as extreme as the observed one.
+    """Monte Carlo p-value, (b + 1) / (n + 1), where b of n null values are as extreme as the observed one; never 0.
 
-    Parameters
-    ----------
-    observed : float
-    null_values : array_like, shape (n,)
-        A value that differs from the observed one by rounding only (1e-9) counts as extreme.
-    alternative : {"greater", "less", "two-sided"}
-        Two-sided: twice the smaller of the two, at most 1.
-
-    Returns
-    -------
-    float
-        Never 0: Phipson & Smyth 2010, DOI 10.2202/1544-6115.1585.
-
-    Raises
-    ------
-    DataError
-        No null values, or values that are not finite.
-    ParameterError
-        Unknown alternative.
+    ``null_values``: shape (n,); one that differs from the observed one by rounding only (1e-9) counts as extreme.
+    ``alternative``: ``"greater"``, ``"less"`` or ``"two-sided"``: twice the smaller of the two, at most 1. Raises
+    DataError: no null values, or not finite; ParameterError: unknown alternative. Phipson & Smyth 2010, DOI
+    10.2202/1544-6115.1585.
     """
     b, n = _count(observed, null_values, alternative)
     p = (b + 1) / (n + 1)
@@ -160,18 +130,9 @@ def shift_p_value(observed, null_values, alternative="greater"):
     """p-value of a linear shift that is never too small: (b + 1) / (n / 2 + 1), at most 1.
 
     Shifted scores depend on each other, and the unshifted one stands in their middle. If the behaviour is stationary,
-    the unshifted score is among the m highest with probability m / (N + 1) at most, N being the number of shifts to
-    each side (Harris, arXiv 2012.06862). :func:`p_value` is about half of this and right only where the scores forget
-    each other over many fewer shifts than there are.
-
-    Parameters
-    ----------
-    observed : float
-        On the central window.
-    null_values : array_like, shape (n,)
-        As from :meth:`~calcium_decoding.evaluation.nulls.Null.draws`: n // 2 or more shifts to each side, evenly
-        spread.
-    alternative : {"greater", "less", "two-sided"}
+    it is among the m highest with probability m / (N + 1) at most, N being the number of shifts to each side (Harris,
+    arXiv 2012.06862). :func:`p_value` is about half of this and right only where the scores forget each other over many
+    fewer shifts than there are. ``observed``: on the central window; ``null_values``: of :meth:`Null.draws`.
     """
     b, n = _count(observed, null_values, alternative)
     return min(1.0, (2 if alternative == "two-sided" else 1) * (b + 1) / (n // 2 + 1))

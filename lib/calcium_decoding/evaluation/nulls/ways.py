@@ -17,18 +17,7 @@ PUBLISHED_ORDER = (
 
 
 def derangement(n, rng):
-    """A random permutation of ``range(n)`` that moves every element, uniform among those.
-
-    Parameters
-    ----------
-    n : int
-        At least 2.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray, shape (n,), int64
-    """
+    """A random permutation of ``range(n)``, n at least 2, that moves every element, uniform among those; int64."""
     while True:
         order = rng.permutation(n)
         if not (order == np.arange(n)).any():
@@ -41,31 +30,12 @@ def permutation(n, rng):
 
 
 def repair_sessions(dataset, seed):
-    """Pair each recording's signal with the behaviour of another session of the same animal.
+    """Pair each recording's signal with the behaviour of another session of the same animal; none keeps its own.
 
-    No recording keeps its own behaviour. Both are cut to the shorter of the two, from the start, so time within the
-    session stays aligned: a drift that signal and behaviour share survives, which is what this null is for. Where a
-    session has parts, parts are permuted within their session; otherwise sessions within their animal.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    seed : int or sequence of int
-
-    Returns
-    -------
-    Dataset
-        Same names and order.
-
-    Raises
-    ------
-    DataError
-        An animal (or a session with parts) has one recording only: there is nothing to pair it with.
-
-    Notes
-    -----
-    The study permuted sessions once, with three of 64 left in place; here none is. The idea is discussed in
-    Harris 2020, DOI 10.1101/2020.11.29.402719.
+    Both are cut to the shorter of the two, from the start, so time within the session stays aligned: a drift that
+    signal and behaviour share survives, which is what this null is for. Parts of a session are permuted within it.
+    Raises DataError: nothing to pair a recording with. The study permuted sessions once, with three of 64 left in
+    place; the idea is discussed in Harris 2020, DOI 10.1101/2020.11.29.402719.
     """
     return _reorder(dataset, seed, derangement)
 
@@ -74,33 +44,18 @@ def permute_sessions(dataset, seed):
     """As :func:`repair_sessions`, but a session may, by chance, keep its own behaviour.
 
     The real pairing is then one of those drawn from, which makes :func:`~calcium_decoding.evaluation.nulls.p_value`
-    exact where
-    sessions are exchangeable: a permutation test has to draw from a group, and the permutations without fixed points
-    are none (Southworth et al. 2009; Hemerik & Goeman 2018, DOI 10.1007/s11749-017-0571-1).
+    exact where sessions are exchangeable: a permutation test has to draw from a group, and the permutations without
+    fixed points are none (Southworth et al. 2009; Hemerik & Goeman 2018, DOI 10.1007/s11749-017-0571-1).
     """
     return _reorder(dataset, seed, permutation)
 
 
 def published_permutation(dataset, seed=None):
-    """The one permutation of sessions that the study used.
+    """The one permutation of sessions that the study used; ``seed`` plays no part.
 
-    Three of 64 sessions keep their own behaviour: 1 of mouse 1, 10 of mouse 2 and 11 of mouse 5, counted from 1.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        With the study's numbers of sessions, 11, 12, 14, 15 and 12, in order.
-    seed : object
-        Not used: there is one such permutation.
-
-    Raises
-    ------
-    DataError
-        Other numbers of sessions.
-
-    Notes
-    -----
-    From the public code of Ajioka et al. 2024, DOI 10.1371/journal.pcbi.1011074, which drew it with seed 123.
+    Three of 64 sessions keep their own behaviour: 1 of mouse 1, 10 of mouse 2 and 11 of mouse 5, counted from 1. Raises
+    DataError: other numbers of sessions by animal than the study's 11, 12, 14, 15 and 12. From the public code of
+    Ajioka et al. 2024, DOI 10.1371/journal.pcbi.1011074, which drew it with seed 123.
     """
     found, wanted = [len(dataset.of_animal(a)) for a in dataset.animals], [len(order) for order in PUBLISHED_ORDER]
     if found != wanted or any(r.part for r in dataset.recordings):
@@ -119,21 +74,9 @@ def shift_behaviour(dataset, shift_frames):
     """Shift behaviour against signal without wrapping, within a window that is the same for every shift.
 
     Of each recording, the signal is cut to frames N .. T-N-1, N being :func:`shift_reach`, and gets the behaviour of
-    ``shift_frames`` frames later. Every shift, 0 included, so sees the same signal and equally many frames; a score
-    may only be compared with scores of the same window, ``shift_behaviour(dataset, 0)``.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    shift_frames : int
-        -N .. N; positive takes later behaviour. The same for every recording, as the test needs it.
-
-    Raises
-    ------
-    ParameterError
-        The shift reaches beyond N.
-    DataError
-        A recording has fewer than four frames.
+    ``shift_frames`` (-N .. N) frames later. A score may only be compared with scores of the same window,
+    ``shift_behaviour(dataset, 0)``. Raises ParameterError: a shift beyond N; DataError: a recording of fewer than four
+    frames.
     """
     reach = shift_reach(dataset)
     if not reach:
@@ -154,10 +97,7 @@ def shift_behaviour(dataset, shift_frames):
 def linear_shift(dataset, seed):
     """Shift behaviour by one random number of frames other than 0; see :func:`shift_behaviour`.
 
-    Notes
-    -----
-    Harris 2020, DOI 10.1101/2020.11.29.402719, and "A shift test for independence in generic time series",
-    arXiv 2012.06862, which proves what
+    Harris 2020, DOI 10.1101/2020.11.29.402719, and arXiv 2012.06862, which proves what
     :func:`~calcium_decoding.evaluation.nulls.shift_p_value` computes. One of the two has to be stationary.
     """
     reach = shift_reach(dataset)
@@ -168,8 +108,8 @@ def linear_shift(dataset, seed):
 def circular_shift(dataset, seed):
     """Rotate the behaviour of each recording by a random number of frames, its own for each recording.
 
-    The end of a session meets its start: where brain and behaviour both drift, the drift is torn apart, so that the
-    null is lower than a score without any link. Shown as a warning, not to be used where anything drifts.
+    Where brain and behaviour both drift, the seam tears the drift apart, so that the null is lower than a score without
+    any link. Shown as a warning, not to be used where anything drifts.
     """
     rng = np.random.default_rng(seed)
 
@@ -183,10 +123,8 @@ def circular_shift(dataset, seed):
 
 
 def frame_shuffle(dataset, seed):
-    """Put the behaviour of each recording in random order, frame by frame.
-
-    A counter-example: it destroys the smoothness of behaviour as well, so that any two slow signals look linked.
-    """
+    """Put the behaviour of each recording in random order, frame by frame. A counter-example: it destroys the
+    smoothness of behaviour as well, so that any two slow signals look linked."""
     rng = np.random.default_rng(seed)
 
     def shuffled(r):

@@ -16,17 +16,9 @@ from calcium_decoding.models import KerasDecoder, KerasGRU, RecurrentDecoder
 from calcium_decoding.models.names import EXPLAINED
 from calcium_decoding.models.recurrent import hard_sigmoid
 
-# Names of models that there are rules for.
-
 
 def cells_of(decoder):
-    """The cells of a decoder, one a direction.
-
-    Raises
-    ------
-    ParameterError
-        There are no rules for such a decoder.
-    """
+    """The cells of a decoder, one a direction. Raises ParameterError: there are no rules for such a decoder."""
     if isinstance(decoder, RecurrentDecoder):
         layer = decoder.recurrent
         return [_CELLS[type(layer)](*_pytorch_weights(layer, name), torch.sigmoid)
@@ -46,11 +38,8 @@ def _pytorch_weights(layer, direction):
 
 
 def slope(at, at_other, y, y_other, derivative):
-    """Rescale rule: (y - y') / (a - a').
-
-    Where the arguments nearly agree, rounding spoils this quotient; ``derivative``, between both points, is then as
-    good, with an error of the square of their distance.
-    """
+    """Rescale rule: (y - y') / (a - a'); where the arguments nearly agree and rounding spoils this quotient,
+    ``derivative``, between both points, whose error is the square of their distance."""
     difference = at - at_other
     near = difference.abs() < torch.finfo(at.dtype).eps ** 0.4
     return torch.where(near, derivative, (y - y_other) / torch.where(near, 1.0, difference))
@@ -123,8 +112,7 @@ class Rnn(_Cell):
         return {"at": at, "y": y}, (y,)
 
     def back(self, multipliers, pair):
-        """Multipliers of what the input adds, (explained, background, G), and of everything handed on by the frame
-        before."""
+        """Multipliers of what the input adds, (explained, background, G), and of all that the frame before hands on."""
         into = multipliers[0] * _through_tanh(pair["at"], pair["y"])
         return into, (into @ self.recurrent,)
 
@@ -184,8 +172,7 @@ class KerasGru(_Cell):
 
 
 class Lstm(_Cell):
-    """LSTM, which hands on its state and its memory; gates in the order input, forget, candidate, output, as in both
-    PyTorch and Keras."""
+    """LSTM, which hands on state and memory; gates in the order input, forget, candidate, output, as everywhere."""
 
     def _start(self, windows):
         return _Cell._start(self, windows) * 2

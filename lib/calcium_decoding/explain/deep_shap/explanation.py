@@ -32,8 +32,7 @@ def values(decoder, windows, background, output="probability", batch=None, devic
     output : {"probability", "logit"}
         Of running. The study explains the probability.
     batch : int, optional
-        Pairs of explained window and background window at a time; memory grows with it. As fits the device if left
-        out.
+        Pairs of explained and background window at a time, as fits the device if left out; memory grows with it.
     device : str or torch.device
     label : str, optional
         What a progress bar counts; no bar if left out.
@@ -47,8 +46,7 @@ def values(decoder, windows, background, output="probability", batch=None, devic
     ParameterError
         A decoder without rules, an unknown output, or a batch below 1.
     DataError
-        Windows of the wrong shape, none of them, or not finite; or the sum rule is violated by more than
-        :data:`TOLERANCE`.
+        Windows of the wrong shape, none, or not finite; or the sum rule is violated by more than :data:`TOLERANCE`.
 
     Notes
     -----

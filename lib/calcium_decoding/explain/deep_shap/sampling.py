@@ -18,14 +18,11 @@ ROWS = 4096  # mixed windows at a time
 def sampled(decoder, windows, background, players, n_pairs=2, seed=0, label=None):
     """Shapley values of players, each background window with orders of its own.
 
-    ``decoder``: gives logits, shape (n,), of windows. ``windows``, ``background``: ndarray, shape (n, length, n_roi)
-    and (m, length, n_roi), float32. ``players`` (ndarray, shape (length, n_roi), int): to which player each input
-    belongs, from 0. ``n_pairs``: orders drawn for each background window, each taken forwards and backwards; even.
-    ``label``: what a progress bar counts; no bar if left out. Returns dict of str to ndarray, shape (2, n, n_players),
-    float64: by output, ``"probability"`` and ``"logit"``: values from the first and from the second half of the orders.
-    They are independent, so they tell how much of the noise is left; their mean is the estimate. Each sums to the
-    output, less its mean over the background. Raises ParameterError: an odd number of orders, or none. Raises
-    DataError: windows and players of different shapes, or a number without a player.
+    ``windows``, ``background``: (n, length, n_roi) and (m, length, n_roi), float32. ``players``, (length, n_roi), int:
+    to which player each input belongs, from 0. ``n_pairs``: orders drawn for each background window; even. Returns by
+    output, ``"probability"`` and ``"logit"``, shape (2, n, n_players), float64: values from the first and from the
+    second half of the orders. They are independent, so they tell how much of the noise is left; their mean is the
+    estimate. Each sums to the output, less its mean over the background.
     """
     if n_pairs < 2 or n_pairs % 2:
         raise ParameterError("n_pairs", n_pairs, "an even number, 2 or more", "draw so many: halves are compared")

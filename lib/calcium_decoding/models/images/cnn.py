@@ -17,31 +17,26 @@ from calcium_decoding.models.names import WEIGHTS
 
 HUB_ENTRY, LITE0_ENTRY = "efficientnet-b0-imagenet", "efficientnet-lite0"
 HUB_TIMEOUT_S = 5.0
+SMALL = 16  # pixels; on larger images PyTorch's own convolution is the faster one
+# In training: share of the 1280 features left out; chance that the last block is skipped for an image, less of earlier
+# ones, in proportion to depth.
+RATES = {"drop_rate": 0.2, "drop_path_rate": 0.2}
 
 
-def build_cnn(weights, dropout=0.2, drop_connect=0.2, data_dir=None, n_outputs=1):
-    """EfficientNet with one logit or more; defaults are the study's (Ajioka et al. 2024; Tan, Le, arXiv 1905.11946).
+def build_cnn(weights, data_dir=None, n_outputs=1):
+    """EfficientNet with one logit or more, settings of the study (Ajioka et al. 2024; Tan, Le, arXiv 1905.11946).
 
-    ``weights``: a name in :data:`WEIGHTS`. The output layer is random in every case. ``dropout``: share of the 1280
-    features left out in training, before the output layer. ``drop_connect``: chance in training that the last block is
-    skipped for an image; earlier blocks less, in proportion to depth. ``data_dir``: where fetched weights lie, as for
-    :func:`calcium_decoding.data.catalog.data_dir`. Returns timm.models.EfficientNet: takes images, shape (n, 3, H, W),
-    float32. Batch normalisation has epsilon 1e-3 and momentum 0.01. Raises ParameterError: unknown weights, or a rate
-    outside of 0 to 1. Raises DataError: the hub is out of reach, or the file of the weights is not there or not intact.
-
-    Lite0 is not the B0 of the study: no squeeze-and-excitation, ReLU6 in place of SiLU. The weights of entry
-    ``efficientnet-b0-imagenet`` are not known to be the study's.
+    ``weights``: a name in :data:`WEIGHTS`; the output layer is random in every case. Takes images, shape (n, 3, H, W),
+    float32. Raises ParameterError: unknown weights. Raises DataError: the hub is out of reach, or the file of the
+    weights is not there or not intact. Lite0 is not the B0 of the study: no squeeze-and-excitation, ReLU6 in place of
+    SiLU. The weights of entry ``efficientnet-b0-imagenet`` are not known to be the study's.
     """
-    for name, rate in (("dropout", dropout), ("drop_connect", drop_connect)):
-        if not 0 <= rate < 1:
-            raise ParameterError(name, rate, "0 or more and below 1", "change this rate")
-    rates = {"drop_rate": dropout, "drop_path_rate": drop_connect}
     if weights == "none":
-        network = _create("efficientnet_b0", **rates)
+        network = _create("efficientnet_b0", **RATES)
     elif weights == "imagenet":
-        network = _from_hub(catalog.load_manifest().entry(HUB_ENTRY), **rates)
+        network = _from_hub(catalog.load_manifest().entry(HUB_ENTRY))
     elif weights == "lite0-offline":
-        network = lite0(data_dir, **rates)
+        network = lite0(data_dir, **RATES)
     else:
         raise ParameterError("weights", repr(weights), f"one of {', '.join(WEIGHTS)}", "name one of these")
     # Made with a thousand outputs and changed here: timm would draw the weights of a single one from -1 to 1, PyTorch
@@ -51,10 +46,9 @@ def build_cnn(weights, dropout=0.2, drop_connect=0.2, data_dir=None, n_outputs=1
 
 
 def lite0(data_dir=None, **options):
-    """EfficientNet-Lite0 as trained on ImageNet, with its thousand outputs.
+    """EfficientNet-Lite0 as trained on ImageNet, with its thousand outputs; options go to ``timm.create_model``.
 
-    **options: go to ``timm.create_model``. Raises DataError: the file of the weights is not there, not intact, or not
-    what this version of timm expects.
+    Raises DataError: the file of the weights is not there, not intact, or not what this version of timm expects.
     """
     entry = catalog.load_manifest().entry(LITE0_ENTRY)
     data_dir = data_dir or weights_dir(entry)
@@ -67,7 +61,11 @@ def lite0(data_dir=None, **options):
     ours = network.state_dict()
     # Both list the same layers from input to output, under other names.
     pairs = list(zip(saved.items(), ours.items(), strict=False))
-    if len(saved) != len(ours) or any(_part(a) != _part(b) or x.shape != y.shape for (a, x), (b, y) in pairs):
+
+    def part(name):
+        return name.rpartition(".")[2]  # weight, bias, running_mean ...
+
+    if len(saved) != len(ours) or any(part(a) != part(b) or x.shape != y.shape for (a, x), (b, y) in pairs):
         raise DataError(path, f"{len(saved)} arrays, not in the order of this timm", f"{len(ours)} as in timm 1.0",
                         "install timm 1.0.31, with which the weights were compared")
     network.load_state_dict({ours_name: value for (_, value), (ours_name, _) in pairs})
@@ -82,12 +80,10 @@ def weights_dir(entry):
 
 
 def fold_norms(cnn):
-    """Make each batch normalisation part of the convolution before it, in place; for inference only.
+    """Make each batch normalisation part of the convolution before it, in place: one pass over memory less.
 
-    In evaluation mode a normalisation multiplies each channel by a constant and adds another one, which the
-    convolution can do by itself: the same outputs but for rounding, with one pass over memory less.
-
-    ``cnn``: from :func:`build_cnn` or :func:`lite0`, in evaluation mode; not to be trained afterwards.
+    In evaluation mode a normalisation multiplies each channel by a constant and adds another one, which the convolution
+    can do by itself: the same outputs but for rounding. Not to be trained afterwards.
     """
     for block in list(cnn.modules()):
         # In timm's blocks layers are named in the order in which they work, and a normalisation holds its activation.
@@ -98,15 +94,11 @@ def fold_norms(cnn):
                 setattr(block, norm_name, norm.act)
 
 
-def _part(name):
-    return name.rpartition(".")[2]  # weight, bias, running_mean ...
-
-
-def _from_hub(entry, **rates):
+def _from_hub(entry):
     if download.status(entry) != "present":
         _require_answer(entry)
     try:
-        return _create(entry.hub, pretrained=True, **rates)
+        return _create(entry.hub, pretrained=True, **RATES)
     except Exception as error:  # timm and the hub's client raise many kinds, and some are private
         raise _not_had(entry, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
 
@@ -135,10 +127,8 @@ def _create(name, **options):
 
 
 def _timm():
-    """timm, also where a torchvision that was built for CUDA stands over a torch without it.
-
-    Such a torchvision cannot load its compiled operators and then fails at import for want of two names. Nothing here
-    calls them, so their names are enough.
+    """timm, also where a torchvision that was built for CUDA stands over a torch without it and fails at import for
+    want of two operators. Nothing here calls them, so their names are enough.
     """
     try:
         importlib.import_module("torchvision")
@@ -149,18 +139,13 @@ def _timm():
             torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     return importlib.import_module("timm")
 
-SMALL = 16  # pixels; on larger images PyTorch's own convolution is the faster one
-
 
 class Depthwise(nn.Conv2d):
     """A convolution of each channel by itself, which computes small images as products of pixels and weights.
 
-    The deep layers of a network see few pixels, and few of a kernel's weights meet a pixel at all: of 5 x 5 one, where
-    the image is a single pixel. On a CPU PyTorch 2.13 takes up to a hundred times as long for the gradient of such a
-    convolution as for these products: with them a step of training EfficientNet on images of 32 x 32 took 0.4 to 0.5
-    of the time, on 64 x 64 0.8. Outputs and gradients are those of the convolution but for rounding.
-
-    Made by :func:`use_products`, in place of a convolution whose weights it takes.
+    In deep layers few of a kernel's weights meet a pixel at all. On a CPU PyTorch 2.13 takes up to a hundred times as
+    long for the gradient of such a convolution: with these products a step of training EfficientNet on images of 32 x
+    32 took 0.4 to 0.5 of the time, on 64 x 64 0.8. Outputs and gradients are the same but for rounding.
     """
 
     same = False

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.models import loop
+from calcium_decoding.models import loop, training
 from calcium_decoding.models.decoders import head_of
 from calcium_decoding.models.images.cnn_rnn import for_inference
 from calcium_decoding.utils.files import hash_content
@@ -55,6 +55,12 @@ class OneCycle:
         one, other = (self.momentum[i] for i in moments)
         return rates[0] + weight * (rates[1] - rates[0]), one + weight * (other - one)
 
+    def set_rate(self, optimiser, position):
+        """Set learning rate and momentum of an optimiser; see :meth:`at`."""
+        rate, momentum = self.at(position)
+        for group in optimiser.param_groups:
+            group["lr"], group["betas"] = rate, (momentum, self.beta2)
+
     def optimiser(self, network):
         """Of the parameters of a network that are trained."""
         plain = {id(p) for module in network.modules() if isinstance(module, nn.modules.batchnorm._NormBase)
@@ -74,7 +80,8 @@ class Stage:
     ``epochs``, ``batch_size``: an incomplete last batch is left out, as published, unless it is the only one.
     ``every_frames``: train and validate on one image or window in so many; neighbours are nearly the same. 1: all, as
     published. ``consecutive``: take so many windows in a row at a time, so that they share the features of their
-    images; 1: any windows, as published. Of images alone it has no meaning. ``cycle``: OneCycle.
+    images; 1: any windows, as published. Of images alone it has no meaning. ``cycle``: OneCycle. ``patience``: stop
+    after so many epochs without a better validation loss; 0: never.
     """
 
     epochs: int = 3
@@ -82,6 +89,8 @@ class Stage:
     every_frames: int = 1
     consecutive: int = 1
     cycle: OneCycle = field(default_factory=OneCycle)
+    patience: int = 0
+    label_smoothing = 0.0
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "every_frames", "consecutive"):
@@ -91,15 +100,50 @@ class Stage:
             raise ParameterError("consecutive", self.consecutive, f"a divisor of the batch size {self.batch_size}",
                                  "change one of the two")
 
+    def optimiser(self, network):
+        """Of the parameters of a network that are trained."""
+        return self.cycle.optimiser(network)
+
+    def steps(self, n, generator):
+        """Indices of the samples of each step of an epoch, a list of Tensor.
+
+        Runs of ``consecutive`` samples in a row, in random order; what is left over at the end of the samples is
+        dropped, as is an incomplete last batch, unless it is the only one.
+        """
+        runs = max(n // self.consecutive, 1)
+        order = torch.randperm(runs, generator=generator)[:, None] * self.consecutive
+        order = (order + torch.arange(min(self.consecutive, n))).flatten()
+        found = list(order.split(self.batch_size))
+        return found[:-1] if len(found) > 1 and len(found[-1]) < self.batch_size else found
+
+    def set_rate(self, optimiser, position):
+        """Set learning rate and momentum for a position from 0, the first step, to 1, the end."""
+        self.cycle.set_rate(optimiser, position)
+
+    def epochs_for(self, n):
+        """Epochs of a training on so many samples."""
+        return self.epochs
+
 
 class _Samples:
-    """Windows on a device."""
+    """Windows on a device; each kind has ``logits`` of some of them and ``all_logits``, shape (n, *head.shape)."""
 
     def __init__(self, windows, device="cpu"):
-        self.windows, self.device = windows, device
+        self.of, self.device = windows, device
 
     def __len__(self):
-        return len(self.windows)
+        return len(self.of)
+
+    def outputs(self, network, which):
+        """What a network gives for some windows."""
+        with _half_precision(self.device):
+            return self.logits(network, which).float()
+
+    def all_outputs(self, network):
+        """What a network gives for all windows, without gradients."""
+        network.eval()
+        with torch.inference_mode(), _half_precision(self.device):
+            return self.all_logits(for_inference(network)).float()
 
 
 class Images(_Samples):
@@ -115,11 +159,11 @@ class Images(_Samples):
 
     def inputs(self, which):
         """Some images, shape (n, 3, rows, columns)."""
-        return torch.from_numpy(self.windows.gather(which.cpu().numpy())).to(self.device)
+        return torch.from_numpy(self.of.gather(which.cpu().numpy())).to(self.device)
 
     def all_logits(self, network):
         """Output of a network for all images, shape (n,)."""
-        batch = inference_batch(self.windows.frames, self.device)
+        batch = inference_batch(self.of.frames, self.device)
         return torch.cat([self.logits(network, which) for which in torch.arange(len(self)).split(batch)])
 
 
@@ -132,9 +176,9 @@ class ImageSequences(_Samples):
 
     def logits(self, network, which):
         """Output of a network for some windows, shape (n,); the features of an image are computed once."""
-        images, where = _rows(self.windows, which, self.windows.spec.length - 2)
+        images, where = _rows(self.of, which, self.of.spec.length - 2)
         # In training a batch is one piece, because batch normalisation looks at all of it.
-        batch = len(images) if network.training else inference_batch(self.windows.frames, self.device)
+        batch = len(images) if network.training else inference_batch(self.of.frames, self.device)
         features = torch.cat([network.image_decoder.features(self._images(some)) for some in
                               np.array_split(images, math.ceil(len(images) / batch))])
         return network.of_features(features[torch.from_numpy(where).to(features.device)])
@@ -144,7 +188,7 @@ class ImageSequences(_Samples):
         return torch.cat([self.logits(network, which) for which in torch.arange(len(self)).split(STRETCH)])
 
     def _images(self, first_rows):
-        frames = self.windows.frames[first_rows[:, None] + np.arange(3)]
+        frames = self.of.frames[first_rows[:, None] + np.arange(3)]
         return torch.from_numpy(frames).to(self.device)
 
 
@@ -156,8 +200,8 @@ class FeatureSequences(_Samples):
 
     def logits(self, network, which):
         """Output of the network's recurrent part for some windows, shape (n,)."""
-        images, where = _rows(self.windows, which, self.windows.spec.length)
-        features = torch.from_numpy(self.windows.frames[images].astype(np.float32)).to(self.device)
+        images, where = _rows(self.of, which, self.of.spec.length)
+        features = torch.from_numpy(self.of.frames[images].astype(np.float32)).to(self.device)
         return network.of_features(features[torch.from_numpy(where).to(self.device)])
 
     def all_logits(self, network):
@@ -197,28 +241,23 @@ def fit(network, train, valid, stage, seed, device="cpu", checkpoint=None, show_
     DataError
         The training samples hold one class only, or the loss became NaN or infinite.
     """
-    labels = train.windows.labels
+    labels = train.of.labels
     if (labels == labels[0]).all():
         raise DataError("training images", f"only label {labels[0]} in {len(train)} of them",
                         "labels that differ", "train on more sessions, or leave this fold out")
     if hasattr(network, "prepare"):
-        network.prepare(train.windows)
+        network.prepare(train.of)
     with loop.deterministic():
-        loss_of = _loss_of(network.to(device), labels, device)
-        optimiser = stage.cycle.optimiser(network)
+        network.to(device)
         identity = "" if checkpoint is None else hash_content(
             [asdict(stage), seed, type(train).__name__, weights_hash(network), _digest(train), _digest(valid)])
-        return loop.run(
-            network, optimiser, stage.epochs,
-            lambda epoch, generator: _train_epoch(network, optimiser, train, stage, loss_of, epoch, generator),
-            lambda: float(loss_of(_all_logits(network, valid), valid.windows.labels)),
-            seed, checkpoint, identity, show_progress, report)
+        return training.fit_samples(network, train, valid, stage, seed, checkpoint, identity, show_progress, report)
 
 
 def predict(network, samples):
     """What is decoded of each image or window, float64; see :func:`calcium_decoding.models.training.predict`."""
     with loop.deterministic():
-        return head_of(network).decoded(_all_logits(network.to(samples.device), samples).cpu().numpy())
+        return head_of(network).decoded(samples.all_outputs(network.to(samples.device)).cpu().numpy())
 
 
 def inference_batch(frames, device="cpu"):
@@ -239,53 +278,6 @@ def weights_hash(network):
     return digest.hexdigest()
 
 
-def batches(n, stage, generator):
-    """Indices of the samples of each step of an epoch.
-
-    ``n``: number of samples. ``stage``: Stage. ``generator``: torch.Generator. Returns a list of Tensor of int64: runs
-    of ``stage.consecutive`` samples in a row, in random order; what is left over at the end of the samples is dropped,
-    as is an incomplete last batch, unless it is the only one.
-    """
-    runs = max(n // stage.consecutive, 1)
-    order = torch.randperm(runs, generator=generator)[:, None] * stage.consecutive
-    order = (order + torch.arange(min(stage.consecutive, n))).flatten()
-    found = list(order.split(stage.batch_size))
-    return found[:-1] if len(found) > 1 and len(found[-1]) < stage.batch_size else found
-
-
-def _loss_of(network, labels, device):
-    """``loss(outputs, labels)`` of a network, for training labels like these."""
-    head = head_of(network)
-    weights = head.weights(labels)
-    options = {"scale": getattr(network, "scale", None), "weights": None if weights is None else weights.to(device)}
-    return lambda outputs, of: head.loss(
-        outputs, torch.from_numpy(np.asarray(of)).to(outputs.device, head.label_type), **options)
-
-
-def _train_epoch(network, optimiser, samples, stage, loss_of, epoch, generator):
-    network.train()
-    steps = batches(len(samples), stage, generator)
-    total = 0.0
-    for i, which in enumerate(steps):
-        rate, momentum = stage.cycle.at((epoch + i / len(steps)) / stage.epochs)
-        for group in optimiser.param_groups:
-            group["lr"], group["betas"] = rate, (momentum, stage.cycle.beta2)
-        optimiser.zero_grad(set_to_none=True)
-        with _half_precision(samples.device):
-            logits = samples.logits(network, which)
-        loss = loss_of(logits.float(), samples.windows.labels[which.numpy()])
-        loss.backward()
-        optimiser.step()
-        total += float(loss.detach()) * len(which)
-    return total / sum(map(len, steps))
-
-
-def _all_logits(network, samples):
-    network.eval()
-    with torch.inference_mode(), _half_precision(samples.device):
-        return samples.all_logits(for_inference(network)).float()
-
-
 def _half_precision(device):
     """Mixed precision where it pays: on CUDA, bfloat16, which needs no scaling of the loss."""
     kind = torch.device(device).type
@@ -293,6 +285,6 @@ def _half_precision(device):
 
 
 def _digest(samples):
-    windows = samples.windows
+    windows = samples.of
     arrays = [windows.starts, np.asarray(windows.labels), windows.frames[windows.starts[[0, len(windows) // 2, -1]]]]
     return [hashlib.sha256(np.ascontiguousarray(x).data).hexdigest() for x in arrays]

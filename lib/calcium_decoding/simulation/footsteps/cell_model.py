@@ -16,13 +16,12 @@ VELOCITY_MM_S, POSITION_MM = 40.0, 6.0  # of a usual step; what a weight of 1 re
 
 
 def draw_cells(n_cells, shares, snr, rng):
-    """What each cell of an animal is tuned to.
+    """What each cell of an animal is tuned to: DataFrame, a row a cell.
 
-    ``shares`` ((float, float, float)): of cells tuned to contralateral, ipsilateral and both kinds of steps. ``snr``:
-    peak of the transient of one event over the SD of the noise. ``rng``: numpy.random.Generator. Returns a DataFrame: a
-    row a cell: ``cell`` (from 1), ``tuning`` (:data:`TUNINGS`), a column for each of :data:`WEIGHTS` (those of a limb
-    sum to 1 where a cell is tuned to it, else 0), ``lag_frames`` (0 to 3: the movement follows the event so many frames
-    later), ``base_hz``, ``gain_hz`` (events a second at full drive), ``amplitude`` (dF/F of one event) and ``snr``.
+    Columns: ``cell`` (from 1), ``tuning`` (:data:`TUNINGS`), :data:`WEIGHTS` (those of a limb sum to 1 where a cell is
+    tuned to it, else 0), ``lag_frames`` (0 to 3: the movement follows the event so much later), ``base_hz``,
+    ``gain_hz`` (events a second at full drive), ``amplitude`` (dF/F of one event) and ``snr``: peak of one event over
+    the SD of the noise. ``shares``: of cells tuned to contralateral, ipsilateral and both kinds of steps.
     """
     counts = [round(share * n_cells) for share in shares]
     tuning = np.repeat(TUNINGS, [*counts, n_cells - sum(counts)])
@@ -41,10 +40,7 @@ def draw_cells(n_cells, shares, snr, rng):
 
 
 def drives(behaviour):
-    """What the weights of :func:`draw_cells` weigh, shape (T, 6), float64, in the order of :data:`WEIGHTS`.
-
-    ``behaviour`` (dict of str to ndarray, shape (T,)): ``"footstep"`` and the kinematics of both paws.
-    """
+    """What the weights of :func:`draw_cells` weigh, shape (T, 6), float64, in the order of :data:`WEIGHTS`."""
     columns = []
     for limb, label in zip(LIMBS, (1, 2), strict=True):
         position, velocity = (behaviour[name] for name in KINEMATICS if name.startswith(limb))
@@ -54,11 +50,8 @@ def drives(behaviour):
 
 
 def rates(cells, behaviour, gain=1.0):
-    """Events a second of each cell, shape (T, n_cells), float64: ``base_hz + gain_hz * weights . drive(t + lag)``.
-
-    ``cells``: of :func:`draw_cells`. ``behaviour``: dict of str to ndarray, shape (T,). ``gain`` (float or ndarray,
-    shape (n_cells,)): of the session.
-    """
+    """Events a second of each cell, shape (T, n_cells), float64: ``base_hz + gain * gain_hz * weights . drive(t +
+    lag)``, where ``gain`` (n_cells,) is that of the session."""
     drive = drives(behaviour) @ cells[list(WEIGHTS)].to_numpy().T
     # Cells lead movement: at t they fire for what comes ``lag_frames`` later; past the end the last frame goes on.
     later = np.minimum(np.arange(len(drive))[:, None] + cells["lag_frames"].to_numpy(), len(drive) - 1)
@@ -72,21 +65,19 @@ def kernel(rate_hz, rise_s=RISE_S, decay_s=DECAY_S, n_frames=150):
 
 
 def fluorescence(events, rate_hz, rise_s=RISE_S, decay_s=DECAY_S):
-    """Clean fluorescence of events, in transients of one event, shape (T, n_cells).
-
-    The kernel is the difference of two exponentials, so a filter of two poles gives its sum without cutting it.
-    """
+    """Clean fluorescence of events, in transients of one event, shape (T, n_cells): a kernel of two exponentials is a
+    filter of two poles, which sums it without cutting it."""
     slow, fast = np.exp(-1 / (decay_s * rate_hz)), np.exp(-(1 / decay_s + 1 / rise_s) / rate_hz)
     scale = kernel(rate_hz, rise_s, decay_s)[1] / (slow - fast)
     return scale * (lfilter([1.0], [1.0, -slow], events, axis=0) - lfilter([1.0], [1.0, -fast], events, axis=0))
 
 
 def deconvolve(dff, rate_hz, decay_s=DECAY_S):
-    """What of the fluorescence is new at each frame, negative values set to 0, shape (T, n_cells).
+    """First-order deconvolution, shape (T, n_cells): ``max(0, y(t) - exp(-1 / (decay * rate)) y(t - 1))``, first frame
+    0.
 
-    First-order deconvolution: ``max(0, y(t) - exp(-1 / (decay * rate)) y(t - 1))``. It looks one frame back and none
-    ahead, knows the decay, and leaves the rise of the indicator and the noise in. Which algorithm made the traces of
-    Mirzaee et al. 2025 is not known. The first frame is 0.
+    It looks one frame back and none ahead, knows the decay, and leaves the rise of the indicator and the noise in.
+    Which algorithm made the traces of Mirzaee et al. 2025 is not known.
     """
     keep = np.exp(-1 / (decay_s * rate_hz))
     found = np.zeros_like(dff)

@@ -18,14 +18,11 @@ GAP_SPREAD = 1.0  # of the log of the pauses: most are a few frames, some are se
 
 
 def walk(n_frames, rng):
-    """Steps of a session: which foot, first and last frame.
+    """Steps of a session, each (n,) int64: foot (1 contralateral, 2 ipsilateral), first and last frame, both inclusive.
 
     Contralateral and ipsilateral steps take turns, 3 to 8 frames each, with one frame or more between them. The share
-    of either class is drawn once, within the published ranges, and then kept to the frame.
-
-    ``n_frames``: 300 at least. ``rng``: numpy.random.Generator. Returns ``foot`` (ndarray, shape (n,), int64): 1
-    contralateral, 2 ipsilateral; ``first, last`` (ndarray, shape (n,), int64): frames, both inclusive, counted from 0.
-    Raises ParameterError: fewer than 300 frames.
+    of either class is drawn once, within the published ranges, and then kept to the frame. ParameterError: under 300
+    frames.
     """
     if n_frames < 300:
         raise ParameterError("frames", repr(n_frames), "300 or more", "simulate longer sessions")
@@ -48,14 +45,11 @@ def labels(foot, first, last, n_frames):
 
 
 def kinematics(foot, first, last, n_frames, rate_hz, rng):
-    """Position and velocity of both paws.
+    """Position (mm, forward of the shoulder) and velocity (mm/s) of both paws: dict by :data:`KINEMATICS`, (T,),
+    float32.
 
-    A step carries the paw from where it is to its landing place by a movement of least jerk; between steps the grid
-    takes it back, so that it is at the rear when the next step begins. Before the first step and after the last one it
-    stays. Velocity is the central difference of position.
-
-    ``foot``, ``first``, ``last`` (ndarray, shape (n,)): of :func:`walk`. ``rng``: numpy.random.Generator. Returns dict
-    of str to ndarray, shape (T,), float32: keys :data:`KINEMATICS`: mm, forward of the shoulder, and mm/s.
+    A step carries the paw to its landing place by a movement of least jerk; between steps the grid takes it back, so
+    that it is at the rear when the next step begins. Velocity is the central difference of position.
     """
     found = {}
     for limb, which in zip(LIMBS, (CONTRA, IPSI), strict=True):
@@ -74,7 +68,7 @@ def kinematics(foot, first, last, n_frames, rate_hz, rng):
 
 
 def _lengths(total, n, rng):
-    """``n`` lengths of steps within :data:`STEP_FRAMES` that sum to ``total``."""
+    """``n`` lengths of steps that sum to ``total``."""
     low, high = STEP_FRAMES
     lengths = rng.integers(low, high + 1, n)
     while (missing := total - lengths.sum()) != 0:

@@ -1,9 +1,7 @@
 """Simulated ensembles of one motor cortex, with known truth: settings, sessions, data sets.
 
-A head-fixed mouse steps with both forelimbs while several hundred cells of one motor cortex are imaged at 15 Hz, after
-what is known of the recordings of Mirzaee, Chang, Latifi 2025 (arXiv 2504.16917). It stands for the kind of problem,
-not for the study's numbers.
-"""
+A head-fixed mouse steps with both forelimbs while hundreds of its cells are imaged at 15 Hz, after what is known of the
+recordings of Mirzaee, Chang, Latifi 2025 (arXiv 2504.16917). It stands for the kind of problem, not for its numbers."""
 
 from dataclasses import dataclass, field
 
@@ -25,41 +23,20 @@ _WALK, _CELLS, _EVENTS, _NOISE, _SLOW, _ELSEWHERE, _SESSION = range(7)
 
 @dataclass(frozen=True)
 class World:
-    """Settings of a simulated data set; all else follows from them.
+    """Settings of a simulated data set; all else follows from them. Raises ParameterError: a value out of range.
 
-    Parameters
-    ----------
-    animals, sessions : int
-        Animals, and sessions of each. Sessions of an animal share its cells.
-    frames : int
-        Frames of a session, 300 or more; 3,000 in the study.
-    min_cells, max_cells : int
-        Number of cells of an animal, drawn between these, both inclusive.
-    snr : float
-        Peak of the transient of one event over the SD of the white noise.
-    contra_share, ipsi_share, both_share : float
-        Shares of cells tuned to contralateral steps, ipsilateral steps, both.
-    gain : float
-        Factor on every cell's tuned rate. 1: about 2 events a second at full drive.
-    session_sd : float
-        SD of the log of each cell's gain from session to session.
-    drift : float
-        SD of a slow baseline that all cells share, in transients of one event.
-    neuropil : float
-        Share of the mean fluorescence of all cells that leaks into each, times a factor of the cell (mean 1).
-    rise_s, decay_s : float
-        Of the indicator, s.
-    trace : {"deconvolved", "dff"}
-        What ``signal`` holds: :func:`calcium_decoding.simulation.footsteps.cell_model.deconvolve`, or fluorescence.
-    zero_tuning : bool
-        Negative control: the cells follow steps that were not recorded. Rates, rhythm and correlations between cells
-        are unchanged, but independent of the recorded behaviour.
-    seed : int
-
-    Raises
-    ------
-    ParameterError
-        A value out of range.
+    - ``animals``; ``sessions`` of each, which share its cells; ``frames`` of a session, at least 300 (study: 3,000).
+    - ``min_cells``, ``max_cells``: the number of cells of an animal is drawn between these, both inclusive.
+    - ``snr``: peak of the transient of one event over the SD of the white noise.
+    - ``contra_share``, ``ipsi_share``, ``both_share``: of cells tuned to contralateral steps, ipsilateral steps, both.
+    - ``gain``: factor on every cell's tuned rate; 1 is about 2 events a second at full drive.
+    - ``session_sd``: SD of the log of each cell's gain from session to session.
+    - ``drift``: SD of a slow baseline that all cells share, in transients of one event.
+    - ``neuropil``: share of the mean fluorescence of all cells that leaks into each, times a factor of mean 1.
+    - ``rise_s``, ``decay_s``: of the indicator, s. ``trace``: what ``signal`` holds, ``"deconvolved"`` (see
+      :func:`calcium_decoding.simulation.footsteps.cell_model.deconvolve`) or ``"dff"``.
+    - ``zero_tuning``: negative control, the cells follow steps that were not recorded. Rates, rhythm and correlations
+      between cells are unchanged, but independent of the recorded behaviour.
     """
 
     animals: int = 4
@@ -105,16 +82,9 @@ class World:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """One simulated session, all its parts.
-
-    ``behaviour`` (dict of str to ndarray, shape (T,), float32): ``"footstep"`` and the kinematics of both paws.
-    ``steps`` ((ndarray, ndarray, ndarray)): foot, first and last frame of each step; see
-    :func:`calcium_decoding.simulation.footsteps.gait.walk`. ``rates_hz`` (ndarray, shape (T, n_cells), float64):
-    expected events a second. ``events`` (ndarray, shape (T, n_cells), uint8): True events a frame. ``drift`` (ndarray,
-    shape (T,), float64): shared slow baseline, in transients of one event. ``dff``, ``deconvolved`` (ndarray, shape (T,
-    n_cells), float32): fluorescence (a share, not %), and what
-    :func:`calcium_decoding.simulation.footsteps.cell_model.deconvolve` makes of it.
-    """
+    """One simulated session: ``behaviour`` of (T,) float32, with ``"footstep"`` and the kinematics of both paws;
+    ``steps``, of :func:`gait.walk`; expected ``rates_hz``, true ``events`` a frame (uint8), ``dff`` (a share, not %)
+    and ``deconvolved``, all (T, n_cells); ``drift`` (T,), the shared slow baseline, in transients of one event."""
 
     behaviour: dict
     steps: tuple
@@ -127,13 +97,9 @@ class Session:
 
 @dataclass(frozen=True, eq=False)
 class AnimalTruth:
-    """What is known of one animal.
-
-    ``cells``: a row a cell; see :func:`calcium_decoding.simulation.footsteps.cell_model.draw_cells`. In a world of zero
-    tuning every cell's tuning is ``"none"`` and its weights are 0, since what it follows was not recorded. ``events``
-    (dict of str to ndarray, shape (T, n_cells), uint8): True events a frame, by session. ``steps`` (dict of str to
-    (ndarray, ndarray, ndarray)): foot, first and last frame of each step, by session.
-    """
+    """What is known of one animal: ``cells``, a row a cell (see :func:`cell_model.draw_cells`), and by session
+    ``events`` (T, n_cells) a frame and ``steps`` (foot, first, last frame). In a world of zero tuning every cell's
+    tuning is ``"none"`` and its weights are 0, since what it follows was not recorded."""
 
     cells: pd.DataFrame
     events: dict = field(default_factory=dict)
@@ -143,9 +109,8 @@ class AnimalTruth:
 def simulate(world):
     """A data set and the truth about it.
 
-    ``world``: World. Returns ``dataset`` (Dataset): recordings ``"animal 1/session 1"``... with
-    ``behaviour["footstep"]`` (0 none, 1 contralateral, 2 ipsilateral) and the kinematics of both paws; ``truth`` (dict
-    of str to AnimalTruth): by animal.
+    Returns a Dataset with recordings ``"animal 1/session 1"``... that have ``behaviour["footstep"]`` (0 none, 1
+    contralateral, 2 ipsilateral) and the kinematics of both paws; and dict of str to AnimalTruth, by animal.
     """
     recordings, truth = [], {}
     for animal in range(1, world.animals + 1):

@@ -33,18 +33,10 @@ FEET = {CONTRA: "R", IPSI: "L"}  # the left hemisphere is imaged
 
 
 def write(world, folder):
-    """Simulate all sessions and write them as the authors' files, with the truth beside.
+    """Simulate all sessions and write them as the authors' files (see ``read_footsteps``), with the truth beside.
 
-    Layout (read by :func:`calcium_decoding.data.readers.read_footsteps`):
-
-    - ``animal 1/session 1.mat``: ``DeconvMat_wanted`` and ``deltaf_cells_not_excluded``, both (T, n_cells), float32.
-    - ``animal 1/session 1.xlsx``: the steps; columns ``Foot`` (R: contralateral), ``Frame Start``, ``Frame End``.
-    - ``animal 1/session 1.kinematics.csv``: movement of both paws.
-    - ``truth.npz``: ``cells/animal 1/COLUMN`` (n_cells,) for each column of the table of cells,
-      ``events/animal 1/session 1`` (T, n_cells) uint8.
-    - ``truth.json``: settings; written last: it marks the set as complete.
-
-    ``world``: World. Raises WriteError: a file could not be written; no partial file is left.
+    ``truth.npz`` holds ``cells/animal 1/COLUMN`` (n_cells,) for each column of the table of cells and ``events/animal
+    1/session 1`` (T, n_cells) uint8; ``truth.json`` the settings: written last, it marks the set as complete.
     """
     folder, truth = Path(folder), {}
     sessions = [(a, s) for a in range(1, world.animals + 1) for s in range(1, world.sessions + 1)]
@@ -63,10 +55,7 @@ def write(world, folder):
 
 
 def read_truth(folder):
-    """What :func:`write` left about the animals.
-
-    Returns ``world`` (World); ``truth`` (dict of str to AnimalTruth): by animal; without ``steps``, which the
-    recordings hold as labels.
+    """World of a simulated set, and its AnimalTruth by animal, without ``steps``, which the recordings hold as labels.
     """
     folder = Path(folder)
     settings = json.loads((folder / catalog.DONE_FILES["footsteps"]).read_text(encoding="utf-8"))["settings"]
@@ -80,10 +69,7 @@ def read_truth(folder):
 
 
 def world_of(entry):
-    """The :class:`World` that a manifest entry asks for.
-
-    Raises ParameterError: a setting that is not known or out of range.
-    """
+    """The :class:`World` that a manifest entry asks for. ParameterError: a setting not known or out of range."""
     known = [field.name for field in fields(World)]
     if unknown := sorted(set(entry.settings) - set(known)):
         raise ParameterError(f"settings of data set '{entry.name}'", ", ".join(unknown),

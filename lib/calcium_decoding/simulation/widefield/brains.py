@@ -54,17 +54,10 @@ class Placement:
 class Anatomy:
     """Maps of one animal; arrays are float32 in the animal's own placement.
 
-    Attributes
-    ----------
-    placement : Placement
-    brain : ndarray, shape (128, 128)
-        1 inside the outline, 0 outside, soft between.
-    parcels : ndarray, shape (50, 128, 128)
-        Weight of each ROI in each pixel; their sum is ``brain``.
-    vessels : ndarray, shape (128, 128)
-        0 where there is none, up to 1 in the middle of a large one.
-    resting : ndarray, shape (128, 128), camera counts
-        Fluorescence at rest: light fall-off, outline and vessels.
+    - ``brain`` (128, 128): 1 inside the outline, 0 outside, soft between.
+    - ``parcels`` (50, 128, 128): weight of each ROI in each pixel; their sum is ``brain``.
+    - ``vessels`` (128, 128): 0 where there is none, up to 1 in the middle of a large one.
+    - ``resting`` (128, 128), camera counts: fluorescence at rest, light fall-off, outline and vessels.
     """
 
     placement: Placement

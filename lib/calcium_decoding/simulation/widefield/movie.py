@@ -15,21 +15,11 @@ STILL_PX = 0.002  # a smaller shift changes no count
 
 
 def render(session, start=0, stop=None):
-    """Frames of a session's movie.
+    """Frames ``start`` to ``stop`` (all if left out) of a session's movie, (n, 128, 128), uint16, camera counts.
 
-    Each pixel is the resting fluorescence times what its areas, its blood and their parcels do; the image is then
-    moved (exactly, in the Fourier domain), and photon and read noise are added. Photon noise is drawn from a normal
+    Each pixel is the resting fluorescence times what its areas, its blood and their parcels do; the image is then moved
+    (exactly, in the Fourier domain), and photon and read noise are added. Photon noise is drawn from a normal
     distribution of the Poisson's variance: counts are in the hundreds or thousands.
-
-    Parameters
-    ----------
-    session : SimulatedSession
-    start, stop : int
-        Half-open range of frames; all if left out.
-
-    Returns
-    -------
-    ndarray, shape (stop - start, 128, 128), uint16, camera counts
     """
     n = len(session.speed_cm_s)
     stop = n if stop is None else stop
@@ -41,10 +31,7 @@ def render(session, start=0, stop=None):
 
 
 def chunks(session, first=0, stop=None):
-    """Movie in chunks of at most 256 frames, one after the other: little memory however long it is.
-
-    Yields ndarray, shape (n, 128, 128), uint16.
-    """
+    """Movie in chunks of at most 256 frames, (n, 128, 128), uint16: little memory however long it is."""
     place = session.anatomy
     flat = place.parcels.reshape(len(place.parcels), -1) * place.resting.reshape(-1)
     maps = np.concatenate([flat, flat * -place.blood_weight().reshape(-1)]) / 100.0
@@ -63,19 +50,10 @@ def chunks(session, first=0, stop=None):
 
 
 def roi_traces(movie, masks, chunk_frames=CHUNK_FRAMES):
-    """Mean dF/F of each ROI of a movie, relative to its own mean over time.
+    """Mean dF/F (%) of each ROI of a movie (T, H, W), relative to its own mean over time; (T, n_roi), float32.
 
-    ``SimulatedSession.signal`` is relative to rest instead, before bleaching adds to it, and has no photon noise.
-
-    Parameters
-    ----------
-    movie : array, shape (T, H, W)
-        May be memory-mapped.
-    masks : ndarray, shape (n_roi, H, W), bool
-
-    Returns
-    -------
-    ndarray, shape (T, n_roi), float32, % dF/F
+    ``masks``: (n_roi, H, W), bool. ``SimulatedSession.signal`` is relative to rest instead, before bleaching adds to
+    it, and has no photon noise.
     """
     weights = (masks / masks.sum(axis=(1, 2), keepdims=True)).reshape(len(masks), -1).astype(np.float32)
     means = np.concatenate([movie[i : i + chunk_frames].reshape(-1, weights.shape[1]).astype(np.float32) @ weights.T

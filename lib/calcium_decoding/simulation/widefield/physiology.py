@@ -62,10 +62,8 @@ def area_gains():
 def area_drive(speed_cm_s, rng, lag_s=None):
     """What running drives in each ROI before the indicator, (T, 50), % dF/F.
 
-    Five kernels: sustained while running, transients at onset and at offset, one that follows speed, and a
-    fluctuation locked to the strides (2 to 6 Hz, faster when running faster). Each area has its own lag.
-
-    ``speed_cm_s``: ndarray, shape (T,). ``rng``: draws a spread of 5 % between ROIs. ``lag_s``: one lag for all areas.
+    Five kernels: sustained while running, transients at onset and at offset, one that follows speed, and a fluctuation
+    locked to the strides (2 to 6 Hz, faster when running faster). Each area has its own lag, or all have ``lag_s``.
     """
     running = speed_cm_s > RUN_THRESHOLD_CM_S
     edges = np.diff(running.astype(float), prepend=float(running[0]))
@@ -90,10 +88,7 @@ def area_drive(speed_cm_s, rng, lag_s=None):
 
 def limb_rhythm(amplitude, rate_hz):
     """Fluctuation locked to limb movement, (T, 50), of unit gain: limbs of the two sides move in turn, and each ROI of
-    a hemisphere has its own place in the cycle.
-
-    ``amplitude``, ``rate_hz`` (ndarray, shape (T,)): size, and cycles a second, at each frame.
-    """
+    a hemisphere has its own place in the cycle. ``rate_hz`` (T,): cycles a second at each frame."""
     phase = 2 * np.pi * np.cumsum(rate_hz) / RATE_HZ
     side = np.where(roi_table()["hemisphere"] == "left", 0.0, np.pi)
     place = 0.6 * (np.arange(len(side)) % 25)
@@ -101,11 +96,8 @@ def limb_rhythm(amplitude, rate_hz):
 
 
 def fidgets(n_frames, rng):
-    """Limb movements that are no running, (T, 50), % dF/F before the indicator: about a second long, now and then.
-
-    They have the rhythm and the areas of strides, and come whether or not the animal runs. Without them a decoder that
-    sees the rhythm would hardly ever be wrong.
-    """
+    """Limb movements that are no running, (T, 50), % dF/F before the indicator: about a second long, now and then, with
+    the rhythm and the areas of strides. Without them a decoder that sees the rhythm would hardly ever be wrong."""
     going = slow_noise(n_frames, 0.5, rng) > norm.isf(FIDGET_SHARE)
     smooth = uniform_filter1d(going.astype(float), round(0.2 * RATE_HZ))
     rate_hz = np.clip(3.5 + slow_noise(n_frames, 2.0, rng), 2.0, 6.0)
@@ -132,18 +124,13 @@ def spontaneous(n_frames, arousal, rng):
 
 
 def indicator(activity, rise_s=RISE_S, decay_s=DECAY_S):
-    """See activity through GCaMP6f: convolve each column with a causal rise-and-decay kernel of unit area.
-
-    ``activity``: ndarray, shape (T, n_roi). ``rise_s``, ``decay_s``: time constants in seconds.
-    """
+    """See activity (T, n_roi) through GCaMP6f: convolve with a causal rise-and-decay kernel of unit area."""
     return fftconvolve(activity, indicator_kernel(RATE_HZ, rise_s, decay_s)[:, None], axes=0)[: len(activity)]
 
 
 def blood_absorption(speed_cm_s, rng):
-    """Light that blood takes away, (T, 50), % of fluorescence: follows running late, and sways slowly by itself.
-
-    The response to running is a gamma function that peaks after 1.5 s; vasomotion is slow noise shared by all areas.
-    """
+    """Light that blood takes away, (T, 50), % of fluorescence: a response to running, a gamma function that peaks after
+    1.5 s, and vasomotion, slow noise shared by all areas."""
     t = np.arange(round(8 * BLOOD_DELAY_S * RATE_HZ)) / RATE_HZ
     response = (t / BLOOD_DELAY_S) ** 3 * np.exp(3 * (1 - t / BLOOD_DELAY_S))
     running = (speed_cm_s > RUN_THRESHOLD_CM_S).astype(float)
@@ -154,10 +141,7 @@ def blood_absorption(speed_cm_s, rng):
 
 def baseline_drift(n_frames, scale, rng, fall=0.0):
     """Slow drift of each ROI, (T, 50), % dF/F: bleaching shared by all, and a wander over minutes of which half is
-    shared. The wander is a sum of sines with periods of 1.5 to 10 minutes, so it has no fast part.
-
-    ``rng``: numpy.random.Generator. ``fall``: straight fall from the first to the last frame in all ROIs, % dF/F.
-    """
+    shared, a sum of sines with periods of 1.5 to 10 minutes. ``fall``: straight, from the first to the last frame."""
     t_s = np.arange(n_frames) / RATE_HZ
     n_roi, n_waves = len(roi_table()), 5
 
@@ -178,10 +162,9 @@ def delay(x, frames):
     return x[source]
 
 def wanted_run_share(animal, session):
-    """Share of running frames wanted in a session, 0 to 1.
+    """Share of running frames wanted in a session, 0 to 1: a quantile of the animal's published sessions.
 
-    A quantile of the animal's published sessions. The quantiles 1/2, 1/4, 3/4, 1/8 ... (van der Corput) spread
-    evenly however many sessions there are, so few sessions have about the mean of the animal as well.
+    The quantiles 1/2, 1/4, 3/4, 1/8 ... (van der Corput) spread evenly however many sessions there are.
     """
     quantile, step, rest = 0.0, 0.5, session + 1
     while rest:
@@ -190,13 +173,10 @@ def wanted_run_share(animal, session):
 
 
 def simulate_speed(n_frames, share, rng, share_drift=0.0):
-    """Running speed in cm/s: bouts of running and rest with a wanted share of running frames.
+    """Running speed, (T,), cm/s: bouts of running and rest with a wanted share of frames above 0.5 cm/s.
 
-    The best of some draws is kept, because a short session has few bouts and would often miss the share.
-
-    ``n_frames``: at 30 Hz. ``share``: wanted share of frames above 0.5 cm/s, 0 to 1. ``rng``: numpy.random.Generator.
-    ``share_drift``: fall of the share from the first to the last frame; the mean stays where it can. Returns ndarray,
-    shape (n_frames,), float64, cm/s: rest is jitter below 0.4 cm/s, so the threshold of the study cuts cleanly.
+    The best of some draws is kept, because a short session has few bouts. Rest is jitter below 0.4 cm/s.
+    ``share_drift``: fall of the share from the first to the last frame; the mean stays where it can.
     """
     draws = [_speed(n_frames, share, rng, share_drift) for _ in range(N_DRAWS)]
     return min(draws, key=lambda speed: abs(np.mean(speed > RUN_THRESHOLD_CM_S) - share))

@@ -32,23 +32,14 @@ POSTURE_SHIFT_PX = 0.04  # while a run lasts
 
 @dataclass(frozen=True, eq=False)
 class SimulatedSession:
-    """What happened in one session, before a camera or a ROI saw it.
+    """What happened in one session, before a camera or a ROI saw it; arrays are float64.
 
-    Attributes
-    ----------
-    settings : SimulationSettings
-    animal, session : int
-        Animal from 1, session from 0.
-    speed_cm_s : ndarray, shape (T,), float64
-    driven, spontaneous, drift, noise : ndarray, shape (T, 50), float64
-        Relative change of fluorescence of each area, % dF/F: caused by running (in a scenario without coupling by
-        another session's running); by the brain itself; slow; white.
-    blood : ndarray, shape (T, 50), float64
-        Light that blood takes away over tissue without large vessels, %.
-    shift_px : ndarray, shape (T, 2), float64
-        How far the brain lies from its place: down, and right.
-    gain : ndarray, shape (50,)
-        Gain of each area in this animal and session.
+    - ``animal`` counts from 1, ``session`` from 0. ``speed_cm_s``: (T,).
+    - ``driven``, ``spontaneous``, ``drift``, ``noise``: (T, 50), relative change of fluorescence of each area, % dF/F:
+      caused by running (without coupling: by another session's); by the brain itself; slow; white.
+    - ``blood``: (T, 50), light that blood takes away over tissue without large vessels, %.
+    - ``shift_px``: (T, 2), how far the brain lies from its place: down, and right.
+    - ``gain``: (50,), of each area in this animal and session.
     """
 
     settings: SimulationSettings
@@ -121,8 +112,7 @@ class SimulatedSession:
         return {name: (linked * m).reshape(place.brain.shape).astype(np.float32) for name, m in maps.items()}
 
     def movie(self):
-        """All frames at once, (T, 128, 128), uint16; :func:`~calcium_decoding.simulation.widefield.render` makes a
-        part of them."""
+        """All frames at once, (T, 128, 128), uint16."""
         return render(self)
 
     def recording(self):

@@ -27,18 +27,10 @@ BASELINE_FRAMES = 1000  # of the assembled, preprocessed traces; Ajioka et al. 2
 
 
 def write_dataset(settings, folder, jobs=1):
-    """Simulate all animals and write them as the study's files, with the truth beside.
+    """Simulate all animals and write them as the study's files (see ``read_study``), with the truth beside.
 
-    Layout (read by :func:`calcium_decoding.data.readers.read_study`):
-
-    - ``data_of_image_64_5mice/<Data_ID>.tif``: uint16 (T, 128, 128), if ``settings.movies``.
-    - ``data_of_behavior_64_5mice/<Data_ID>_behavior.mat``: ``runrest`` and ``speed_rs`` (1, T).
-    - ``data_of_signal_64_5mice/<Data_ID>.mat``: ``dat_roi`` (50, T), % dF/F.
-    - ``signal_5mice_raw.mat``, ``signal_5mice.mat`` (moving mean of 1,000 frames subtracted),
-      ``runrest_5mice.mat``, ``speed_5mice.mat``: cells of all sessions of a mouse.
-    - ``truth.npz`` and ``truth.json``: what was put in; see :func:`truth_of` for the arrays.
-    - ``data_64_5mice.csv``: the session table, written last: it marks the set as complete.
-
+    ``signal_5mice.mat`` has a moving mean of 1,000 frames subtracted. ``truth.npz`` and ``truth.json``: what was put
+    in; see :func:`truth_of`. ``data_64_5mice.csv``, the session table, is written last: it marks the set as complete.
     Sessions whose files are there already are not made again, so an interrupted simulation goes on.
 
     Parameters
@@ -78,17 +70,17 @@ def settings_of(entry):
 
 
 def truth_of(settings, sessions):
-    """The arrays of ``truth.npz``.
+    """The arrays of ``truth.npz``, by name:
 
-    Returns dict of str to ndarray: - ``sustained``, ``onset``, ``offset``, ``speed``, ``stride`` (50,): what the
-    animal's own running drives in each ROI, gain in % dF/F before the indicator; ``blood`` (50,), %; ``lag_s`` (50,),
-    s, negative: ahead. - ``parcels/mouse 1``... (50, 128, 128), float16: weight of each ROI in each pixel. -
-    ``map_driven/mouse 1``, ``map_blood/``, ``map_motion/`` (128, 128), float32: SD over time, % dF/F, of what the
-    animal's own running puts into each pixel by neurons, blood and movement; mean over sessions. Zero where nothing
-    links them. A map of a decoder can be held against these. - ``shift_px/<Data_ID>`` (T, 2): movement down and right.
-    ``gain/<Data_ID>`` (50,). - ``share_driven/<Data_ID>``, ``share_spontaneous/``, ``share_drift/``, ``share_noise/``,
-    ``share_blood/``, ``share_motion/`` (50,): share of a ROI's variance, by component. They need not add up to 1: what
-    follows running in two components is correlated.
+    - ``sustained``, ``onset``, ``offset``, ``speed``, ``stride`` (50,): what the animal's own running drives in each
+      ROI, gain in % dF/F before the indicator; ``blood`` (50,), %; ``lag_s`` (50,), negative: ahead.
+    - ``parcels/mouse 1``... (50, 128, 128), float16: weight of each ROI in each pixel.
+    - ``map_driven/mouse 1``, ``map_blood/``, ``map_motion/`` (128, 128): SD over time, % dF/F, of what the animal's own
+      running puts into each pixel by neurons, blood and movement; mean over sessions. Zero where nothing links them.
+    - ``shift_px/<Data_ID>`` (T, 2): movement down and right. ``gain/<Data_ID>`` (50,).
+    - ``share_driven/<Data_ID>``, ``share_spontaneous/``, ``share_drift/``, ``share_noise/``, ``share_blood/``,
+      ``share_motion/`` (50,): share of a ROI's variance, by component. They need not add up to 1: what follows running
+      in two components is correlated.
     """
     truth = {name: np.asarray(values) for name, values in informative_areas(settings).items()}
     for animal in range(1, settings.animals + 1):
@@ -161,7 +153,6 @@ def _description(settings):
 
 
 def _simulator():
-    """Hash of the code that simulates."""
     return code_digest(*catalog.simulator_rooms(""))
 
 

@@ -19,24 +19,14 @@ BYTES_PER_MOVIE_FRAME = FRAME_PX * FRAME_PX * 2
 class World:
     """Which parts of the simulation are switched on.
 
-    Parameters
-    ----------
-    says : str
-        One sentence on what holds in this world.
-    neural, haemodynamics, motion : float
-        Scale of what running does to neurons, to blood and to the position of the brain.
-    linked : bool
-        False: brain, blood and position follow the running of another, unrelated session.
-    share_drift : float
-        How much the probability of running falls from the beginning to the end of a session.
-    brain_drift : float
-        Fall of the signal from beginning to end of a session, the same in all, % dF/F.
-    only_group : str
-        ROI group that running drives; empty: all of them.
-    lag_s : float or None
-        One lag for all areas, in place of each area's own; negative: the brain leads.
-    odd_animal : int
-        Animal with another gain and placement; 0: none.
+    - ``says``: one sentence on what holds in this world.
+    - ``neural``, ``haemodynamics``, ``motion``: scale of what running does to neurons, blood and position of the brain.
+    - ``linked``: if not, brain, blood and position follow the running of another, unrelated session.
+    - ``share_drift``: how much the probability of running falls from the beginning to the end of a session.
+    - ``brain_drift``: fall of the signal from beginning to end of a session, the same in all, % dF/F.
+    - ``only_group``: ROI group that running drives; empty: all of them.
+    - ``lag_s``: one lag for all areas, in place of each area's own; negative: the brain leads.
+    - ``odd_animal``: animal with another gain and placement; 0: none.
     """
 
     says: str
@@ -72,27 +62,14 @@ WORLDS = {
 class SimulationSettings:
     """What to simulate; together with the code this determines every byte.
 
-    Parameters
-    ----------
-    world : str
-        A name in :data:`WORLDS`.
-    seed : int
-    sessions_per_animal : int
-        0: as many as in the study, 11 to 15, by animal.
-    frames_per_session : int
-        At 30 Hz. The study has 18,000.
-    animals : int
-        1 to 5; fewer than the study's five for tests.
-    drive : float
-        Scale of what running does to neurons; 1 is the calibrated world, more makes a clearer effect for tests.
-    noise : float
-        SD of white noise of an area, % dF/F, added after the indicator.
-    drift : float
-        Scale of bleaching and slow wander of the baseline, % dF/F.
-    arousal : float
-        Scale of the fluctuation shared by all areas, % dF/F.
-    movies : bool
-        Write the movies too: 32 KiB a frame, 590 MB for a session of 18,000 frames.
+    - ``world``: a name in :data:`WORLDS`. ``animals``: 1 to 5.
+    - ``sessions_per_animal``: 0: as many as in the study, 11 to 15, by animal.
+    - ``frames_per_session``: at 30 Hz. The study has 18,000.
+    - ``drive``: scale of what running does to neurons; 1 is the calibrated world.
+    - ``noise``: SD of white noise of an area, % dF/F, added after the indicator.
+    - ``drift``, ``arousal``: scale of bleaching and slow wander of the baseline, and of the fluctuation shared by all
+      areas, % dF/F.
+    - ``movies``: write the movies too: 32 KiB a frame, 590 MB for a session of 18,000 frames.
     """
 
     world: str = "paper_like"

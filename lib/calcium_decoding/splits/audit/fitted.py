@@ -62,11 +62,10 @@ def steps_of(pipeline):
 
 
 def refuse_fitted(step, fold, claim, test, recordings, pipeline):
-    """Raise LeakError if a step saw in this fold what the test must keep for itself.
+    """Raise LeakError if a step (FittedStep) saw in this fold what the test must keep for itself.
 
-    ``step``: FittedStep. ``fold``: Fold. ``claim``: of the split. ``test``: frames that the test samples touch.
-    ``recordings``: dict of str to Recording. ``pipeline``: the frames a step was fitted on were preprocessed: its reach
-    counts.
+    ``test``: Intervals that the test samples touch. ``recordings``: by name. ``pipeline``: the frames a step was fitted
+    on were preprocessed: its reach counts.
     """
     if step.fold not in ("", fold.name):
         return

@@ -63,16 +63,11 @@ class Intervals:
 
     @classmethod
     def around(cls, recording, centre, n_frames=None, **reach):
-        """Intervals around centre frames, each step adding what it looks back and ahead.
+        """Intervals around centre frames, each step adding what it looks back and ahead in frames.
 
-        Parameters
-        ----------
-        recording : str or array_like of str, shape (n,)
-        centre : array_like of int, shape (n,)
-        n_frames : int or array_like of int, optional
-            Length of the recordings: intervals are cut off at its ends. Needed for a reach that is infinite.
-        **reach : (float, float)
-            Frames that a step looks back and ahead, such as ``window=(31, 0), baseline=(500, 499)``.
+        ``recording``, ``centre``: shape (n,), or one recording for all. ``n_frames``: length of the recordings, at
+        whose ends intervals are cut off; needed for a reach that is infinite. ``reach``: by step, such as
+        ``window=(31, 0), baseline=(500, 499)``.
         """
         centre = np.atleast_1d(np.asarray(centre))
         back, ahead = (sum(pair[i] for pair in reach.values()) for i in (0, 1))

@@ -71,18 +71,9 @@ class Audit:
         }
 
     def intervals(self, fold, role):
-        """The interval of frames that each sample of a role touches.
+        """Intervals of frames that the samples of a role ("train", "valid" or "test") touch in a fold.
 
-        Parameters
-        ----------
-        fold : str
-            Name of a fold.
-        role : {"train", "valid", "test"}
-
-        Returns
-        -------
-        Intervals
-            One a window, in the order of the segments; ``intervals(...)[i]`` is (recording, start, stop).
+        One a window, in the order of the segments; ``intervals(...)[i]`` is (recording, start, stop).
         """
         split, spec, pipeline, n_frames = self._checked
         if role not in ROLES:
@@ -91,13 +82,7 @@ class Audit:
         return sample_intervals(segments, spec, pipeline, n_frames, self.label_smoothing_frames, split.of_centres)
 
     def fitted_on(self, fold):
-        """What each step was fitted on in a fold.
-
-        Returns
-        -------
-        dict of str to tuple of Segment
-            The frames by name of the step; empty for a step fitted on each recording by itself.
-        """
+        """Segments that each step was fitted on in a fold, by its name; none for one fitted on each recording."""
         return {step.name: step.segments(self._fold(fold)) for step in self.fitted if step.fold in ("", fold)}
 
     def _fold(self, name):

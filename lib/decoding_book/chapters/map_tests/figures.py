@@ -7,7 +7,7 @@ import seaborn as sns
 
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.explain import attribution
-from calcium_decoding.explain.attribution import METHODS, measures
+from calcium_decoding.explain.attribution import METHODS, STEPS
 from calcium_decoding.explain.shap_maps import warning
 from calcium_decoding.plotting.style import NULL_COLOUR, simulated_mark
 from decoding_book.chapters.map_tests.tests import DRIVEN, TESTS, usable
@@ -70,7 +70,7 @@ def curves(found, which, ax):
     if not known:
         return nothing("no curves were asked for", ax)
     index = ("deletion", "insertion").index(which)
-    steps = measures.STEPS[: len(known[0].curves["random"][index])]
+    steps = STEPS[: len(known[0].curves["random"][index])]
     mean = {name: np.mean([one.curves[name][index] for one in known], axis=0) for name in known[0].curves
             if name != "whole"}
     for name, label in METHODS.items():

@@ -1,8 +1,6 @@
 """What a group of ROIs is worth to a decoder: kept alone, left out with a refit, or set to a constant without one.
 
-A group kept alone shows what it holds; left out, what nobody else holds. Neither is the other's reverse where groups
-hold the same, or where one helps to read another. Setting a group to a constant under a decoder that was trained with
-it asks something else: how much that decoder leant on it.
+Alone it shows what it holds; left out, what nobody else holds; set to a constant, how much the decoder leant on it.
 """
 
 from dataclasses import replace
@@ -15,30 +13,22 @@ from calcium_decoding.data import catalog
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import statistics
 from calcium_decoding.evaluation.cards import Score, summarise
-from calcium_decoding.experiments import compare, nested
+from calcium_decoding.experiments import compare
 from calcium_decoding.experiments.engine import Experiment
 from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing.windows import WindowSpec
 from calcium_decoding.simulation import widefield
-from calcium_decoding.splits import animal_pairs
 from decoding_book.chapters.regions import roi_sets
 
 ALONE, REFIT = "kept alone", "left out, refitted"
 FILLS = {"zero": "set to 0, not refitted", "mean": "set to its mean, not refitted"}
-WORLD = {"world": "single_area", "animals": 3, "sessions_per_animal": 3}
-
-DRIVEN = widefield.WORLDS["single_area"].only_group
 
 
 def effects(found, sets, without_refit=None):
-    """What each group is worth on each test animal.
+    """What each group is worth on each test animal, mean over its folds; ``without_refit``: of ``occlusion.mask_rois``.
 
-    ``found`` (sequence of ConditionResult): of the conditions that
-    :func:`decoding_book.chapters.regions.roi_sets.conditions_of` makes. ``sets``: RoiSets. ``without_refit``: of
-    :func:`calcium_decoding.explain.occlusion.mask_rois`. Returns a DataFrame: ``group``, ``way``, ``animal`` and
-    ``value``: for :data:`ALONE` the AUC of the group by itself; for the other ways the AUC lost, on folds matched by
-    name. Mean over the folds that test the animal.
+    ``value`` is the AUC of the group by itself for :data:`ALONE`, the AUC lost on folds matched by name for other ways.
     """
     by_name = {result.name: result for result in found}
     whole, rows = by_name[sets.all].values(), []
@@ -50,15 +40,12 @@ def effects(found, sets, without_refit=None):
     table = pd.DataFrame(rows, columns=["group", "way", "fold", "value"])
     table["animal"] = table["fold"].map(group_of)
     if without_refit is not None and len(without_refit):
-        table = pd.concat([table, _losses(without_refit)])
-    return table.groupby(["group", "way", "animal"], sort=False)["value"].mean().reset_index()
-
-
-def _losses(without_refit):
-    is_whole = without_refit["group"] == ""
-    whole, rows = without_refit[is_whole].set_index("fold")["auc"], without_refit[~is_whole]
-    return rows.assign(way=rows["fill"].map(FILLS), value=rows["fold"].map(whole) - rows["auc"])[
-        ["group", "way", "fold", "value", "animal"]]
+        is_whole = without_refit["group"] == ""
+        unmasked, rows = without_refit[is_whole].set_index("fold")["auc"], without_refit[~is_whole]
+        rows = rows.assign(way=rows["fill"].map(FILLS), value=rows["fold"].map(unmasked) - rows["auc"])
+        table = pd.concat([table, rows[table.columns]])
+    table = table.groupby(["group", "way", "animal"], sort=False)["value"].mean().reset_index()
+    return table.assign(simulated=any(result.simulated for result in found))
 
 
 def effect_table(table):
@@ -78,15 +65,15 @@ def effect_table(table):
 
 
 def ground_truth(dataset, sets):
-    """What the simulation put into each group, where its truth can be had.
+    """What the simulation put into each group, empty where its truth cannot be had, and a statement that says so.
 
-    ``sets``: RoiSets. Returns ``table`` (DataFrame): ``group``; ``share_driven``, share of the variance of its
-    ROIs that running drives through neurons, mean over ROIs and sessions; ``sustained`` and ``stride``, mean gains in %
-    dF/F. Empty where there is no truth; ``statement``: where the truth comes from, or why there is none.
+    ``share_driven``: share of the variance of its ROIs that running drives through neurons, mean over ROIs and
+    sessions; ``sustained``, ``stride``: mean gains in % dF/F.
     """
-    if not dataset.simulated or not sets.groups:
-        return pd.DataFrame(), "no planted truth: " + ("the data are not simulated" if not dataset.simulated
-                                                       else "there are no groups")
+    if not dataset.simulated:
+        return pd.DataFrame(), "no planted truth: the data are not simulated"
+    if not sets.groups:
+        return pd.DataFrame(), "no planted truth: there are no groups"
     try:
         entry = catalog.load_manifest().entry(dataset.name)
         path = catalog.folder(entry) / "truth.npz"
@@ -97,26 +84,21 @@ def ground_truth(dataset, sets):
     with np.load(path, allow_pickle=False) as truth:
         shares = np.mean([truth[name] for name in truth.files if name.startswith("share_driven/")], axis=0)
         values = {"share_driven": shares, "sustained": truth["sustained"], "stride": truth["stride"]}
-    return _by_group(values, sets), f"planted truth of the world '{entry.world}', from the data set's own truth file"
-
-
-def _by_group(values, sets):
-    return pd.DataFrame([{"group": group} | {name: float(np.mean(value[np.array(rois) - 1]))
-                                             for name, value in values.items()}
-                         for group, rois in sets.groups.items()])
+    rows = [{"group": group, "simulated": True} | {name: float(np.mean(value[np.array(rois) - 1]))
+                                                   for name, value in values.items()}
+            for group, rois in sets.groups.items()]
+    return pd.DataFrame(rows), f"planted truth of the world '{entry.world}', from the data set's own truth file"
 
 
 def agreement(table, truth):
-    """Does the order of the groups agree with the ground truth?
+    """Spearman's rank correlation over groups of :func:`effects` and each quantity of :func:`ground_truth`.
 
-    ``table``: of :func:`effects`. ``truth``: of :func:`ground_truth`. Returns a DataFrame: a row a way, a column a
-    simulated quantity: Spearman's rank correlation over groups of the mean over animals. Empty without truth. Five
-    groups give no p worth printing.
+    Five groups give no p worth printing.
     """
     if truth.empty or table.empty:
         return pd.DataFrame()
     means = table.groupby(["way", "group"], sort=False)["value"].mean()
-    truth, rows = truth.set_index("group"), []
+    truth, rows = truth.set_index("group").drop(columns="simulated"), []
     for way in dict.fromkeys(table["way"]):
         mine = means[way].loc[truth.index]
         rows.append({"way": way} | {name: float(stats.spearmanr(mine, truth[name]).statistic) for name in truth})
@@ -124,47 +106,31 @@ def agreement(table, truth):
 
 
 def one_area_world(seed, frames=1200, store=None, jobs=None):
-    """A small world in which running drives the limb areas (``"FL&HL"``) alone, and what each group is worth in it.
+    """Results and :func:`effects` in a small world in which running drives the limb areas (``"FL&HL"``) alone.
 
     Three animals, three sessions each, in memory; logistic regression on one frame, which takes seconds.
-
-    ``frames``: of each session. ``store``, ``jobs``: as for :func:`calcium_decoding.experiments.engine.run`. Returns
-    ``found`` (list of ConditionResult); ``table`` (DataFrame): of :func:`effects`.
     """
-    settings = widefield.SimulationSettings(seed=seed, frames_per_session=frames, **WORLD)
-    dataset = widefield.dataset(settings)
+    dataset = widefield.dataset(widefield.SimulationSettings(
+        world="single_area", animals=3, sessions_per_animal=3, seed=seed, frames_per_session=frames))
     sets = replace(roi_sets.sets_of(dataset), limbs={}, sides={}, published={})
-    recipe = {"name": "published", "rate_hz": widefield.RATE_HZ}
-    experiment = Experiment(dataset, animal_pairs(dataset), Traces(recipe, WindowSpec(0, 0)),
+    experiment = Experiment(dataset, "animal_pairs", Traces("published", WindowSpec(0, 0)),
                             training=TrainingSettings(seed=seed))
-    asked = roi_sets.conditions_of(experiment, sets, "logistic")
-    found = compare.run(asked, store, jobs, label="one driven area")
+    found = compare.run(roi_sets.conditions_of(experiment, sets, "logistic"), store, jobs, label="one driven area")
     return found, effects(found, sets)
-
-
-def candidates(asked):
-    """Conditions as candidates among which inner animals choose, for
-    :func:`calcium_decoding.experiments.nested.run`."""
-    return [nested.Candidate(c.model, c.experiment.spec, c.experiment.recipe, c.experiment.training, c.name)
-            for c in asked]
 
 
 def cost_of_selection(scores, found):
     """What is lost by choosing on other animals, and what is feigned by choosing on the tested ones.
 
-    ``scores`` (sequence of NestedScore): of :func:`calcium_decoding.experiments.nested.run`; those without scores are
-    passed over. ``found`` (sequence of ConditionResult): the candidates on all folds, under the names they have in
-    ``scores``. Returns a DataFrame: ``choice``, ``set`` and ``AUC`` (mean over animals): chosen on the others; the
-    one set that is best in hindsight, on the mean over the tested animals; the best for each animal in hindsight. Empty
-    without scores.
+    ``scores``: of :func:`calcium_decoding.experiments.nested.run`. ``found``: its candidates on all folds.
     """
-    scores = [s for s in scores if s.scores]
-    if not scores:
+    scores = scores.dropna(subset="AUC") if len(scores) else scores
+    if scores.empty:
         return pd.DataFrame()
-    tested = pd.DataFrame({result.name: result.by_animal() for result in found}).loc[[s.test_animal for s in scores]]
+    tested = pd.DataFrame({result.name: result.by_animal() for result in found}).loc[scores["tested on"]]
     best = tested.mean().idxmax()
-    rows = [("on the other animals, for each tested one", ", ".join(dict.fromkeys(s.chosen for s in scores)),
-             np.mean([s.scores["auc"] for s in scores])),
+    rows = [("on the other animals, for each tested one", ", ".join(dict.fromkeys(scores["chosen on the others"])),
+             scores["AUC"].mean()),
             ("in hindsight, one for all", best, tested[best].mean()),
             ("in hindsight, one for each", ", ".join(dict.fromkeys(tested.idxmax(axis=1))), tested.max(axis=1).mean())]
     return pd.DataFrame(rows, columns=["choice", "set", "AUC"])
@@ -184,7 +150,7 @@ def card_scores(table):
 
 def world_scores(found):
     """All ROIs, the driven group, and all but that in :func:`one_area_world`, as scores of a result card."""
-    driven = DRIVEN.replace("_", "&")
+    driven = widefield.WORLDS["single_area"].only_group.replace("_", "&")
     return [summarise(f"{result.name} (simulated, one driven area)", result.values().values())[0]
             for result in found if result.name in (found[0].name, driven, roi_sets.left_out(driven))]
 

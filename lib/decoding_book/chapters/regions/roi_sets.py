@@ -1,6 +1,6 @@
-"""Sets of ROIs: which there are, decoders that are given one of them, and how ROIs go with running.
+"""Sets of ROIs, decoders that are given one of them, and how ROIs go with running.
 
-The sets are those of Ajioka et al. 2024, DOI 10.1371/journal.pcbi.1011074, Fig 6; the correlations those of its S6 Fig.
+As in Figs 6 and S6 of Ajioka et al. 2024, DOI 10.1371/journal.pcbi.1011074.
 """
 
 import re
@@ -22,13 +22,10 @@ MOST_GROUPS = 12  # of names: each costs two refits on every fold
 
 @dataclass(frozen=True)
 class RoiSets:
-    """Sets of ROIs that a data set allows; numbers are counted from 1.
+    """Sets of ROIs that a data set allows, tuples of numbers from 1 by name, and their keys in the published tables.
 
-    ``n_roi``: None where recordings differ in their ROIs. ``groups`` (dict of str to tuple of int): areas that do not
-    overlap, each to be kept alone and to be left out. ``limbs`` (dict of str to tuple of int): ``"FLa&HLa"`` and
-    ``"Other"``. ``sides`` (dict of str to tuple of int): ``"left"`` and ``"right"``. ``statement``: what the sets are,
-    or why there are none. ``published`` (dict of str to tuple): experiment, model and variant of a set in the published
-    tables.
+    ``n_roi``: None where recordings differ in their ROIs. ``groups``: areas that do not overlap. ``statement``: what
+    the sets are, or why there are none.
     """
 
     n_roi: int | None
@@ -59,13 +56,10 @@ def left_out(group):
 
 
 def sets_of(dataset):
-    """The sets of ROIs that a data set allows.
+    """The RoiSets of a data set: the study's five groups of eight, where it has the study's 50 ROIs.
 
-    Where the data have the study's 50 ROIs (its own recordings, or simulated ones) the groups are its five of eight.
-    Elsewhere they are read from names of ROIs such as ``"M1_left"`` or ``"V1-2"``: what stands before the first of
-    ``- _ . : /`` or a blank is the area. Recordings that have neither get no groups, and the statement says why.
-
-    Returns RoiSets.
+    Elsewhere groups are read from names of ROIs such as ``"M1_left"`` or ``"V1-2"``: what stands before the first of
+    ``- _ . : /`` or a blank is the area. Recordings that have neither get none.
     """
     names = {r.roi_names for r in dataset.recordings}
     if len(names) > 1:
@@ -111,22 +105,14 @@ def _groups_by_name(names):
 
 
 def restricted(experiment, rois):
-    """The same experiment with all other ROIs set to 0, in training, validation and test.
-
-    ``rois`` (sequence of int): counted from 1; empty: all stay, and it is the same experiment.
-    """
+    """The same experiment with all ROIs but some (all, if empty) set to 0, in training, validation and test."""
     if not len(rois):
         return experiment
     return experiment.with_(preprocessing={**experiment.recipe, "only_rois": list(rois)})
 
 
 def conditions_of(experiment, sets, model="gru", names=None):
-    """A condition for each set of ROIs; see :meth:`RoiSets.everything` for their names.
-
-    ``experiment``: on all ROIs. ``sets``: RoiSets. ``model``: a name in :data:`calcium_decoding.models.MODELS`.
-    Published figures are given next to a GRU alone. ``names`` (sequence of str): only these sets. Returns a list of
-    Condition.
-    """
+    """A Condition for each set of :meth:`RoiSets.everything`, or some; published figures stand beside a GRU alone."""
     return [Condition(name, restricted(experiment, rois), model,
                       published=sets.published.get(name) if model == "gru" else None)
             for name, rois in sets.everything().items() if names is None or name in names]
@@ -138,20 +124,19 @@ def pick(found, names):
     return [by_name[name] for name in names if name in by_name]
 
 
-def correlations(dataset, baseline_frames=1000):
-    """Pearson correlation of each ROI, baseline subtracted and not scaled, with the run label, in each recording.
+def correlations(dataset, baseline_frames=1000, target="run"):
+    """Pearson correlation of each ROI, baseline subtracted and not scaled, with a label of 0 and 1, in each recording.
 
-    Ajioka et al. 2024, S6 Fig. The baseline is the centred moving mean of the study.
-
-    Returns a DataFrame: ``animal``, ``recording``, ``roi`` (counted from 1) and ``r``. No row for a recording
-    without both classes and for a ROI that is silent in a recording: they have no correlation.
+    As in S6 Fig. ROIs are counted from 1. No row for a recording without both classes and for a ROI that is silent in
+    a recording: they have no correlation.
     """
     rows = []
     for recording in dataset.recordings:
-        if len(np.unique(recording.run)) < 2:
+        label = recording.behaviour[target]
+        if len(np.unique(label)) < 2:
             continue
         signal = MovingMeanBaseline(baseline_frames).transform(recording.signal).astype(np.float64)
-        r = pearson(signal, recording.run.astype(float))
+        r = pearson(signal, label.astype(float))
         active = np.flatnonzero(np.isfinite(r))
         rows.append(pd.DataFrame({"animal": recording.animal, "recording": recording.id, "roi": active + 1,
                                   "r": r[active]}))
@@ -159,13 +144,9 @@ def correlations(dataset, baseline_frames=1000):
 
 
 def correlation_table(table, sets, dataset):
-    """Correlation with running by ROI, as published (over sessions) and by animal.
+    """Correlation with running by ROI: over sessions (population SD, as published), and by animal (sample SD).
 
-    ``table``: of :func:`correlations`. ``sets``: RoiSets. Returns a DataFrame: a row a ROI: ``roi``, ``group``
-    (``"none"`` if in no group), ``sessions``, ``mean`` and ``sd_population`` over sessions (as published; no SD of a
-    single one), ``animals``, ``mean_of_animals`` and ``sd_animals`` (sample SD over the means of animals; none of a
-    single one), and ``published`` where the data are the study's or imitate its design. Empty where recordings differ
-    in their ROIs.
+    ``published`` where the data are the study's or imitate its design. Empty where recordings differ in their ROIs.
     """
     if sets.n_roi is None:
         return pd.DataFrame()
@@ -174,9 +155,9 @@ def correlation_table(table, sets, dataset):
     for roi, mine in table.groupby("roi"):
         animals = mine.groupby("animal", sort=False)["r"].mean()
         rows.append({"roi": int(roi), "group": group.get(roi, "none"), "sessions": len(mine), "mean": mine["r"].mean(),
-                     "sd_population": mine["r"].std(ddof=0) if len(mine) > 1 else None, "animals": len(animals),
+                     "sd_population": mine["r"].std(ddof=0) if len(mine) > 1 else np.nan, "animals": len(animals),
                      "mean_of_animals": animals.mean(),
-                     "sd_animals": animals.std(ddof=1) if len(animals) > 1 else None})
+                     "sd_animals": animals.std()})
     found = pd.DataFrame(rows)
     if sets.published and (dataset.compare_with_study or dataset.simulated):
         found["published"] = found["roi"].map(published.roi_run_correlation())
@@ -191,25 +172,18 @@ def correlation_summary(by_roi):
     last = groups.pop("none", None)  # after the groups: ROIs that are in none
     for name, mine in [*groups.items(), *([("none", last)] if last is not None and groups else []), ("all", by_roi)]:
         row = {"group": name, "ROIs": len(mine), "mean r": mine["mean"].mean(),
-               "SD over ROIs": mine["mean"].std(ddof=1) if len(mine) > 1 else None,
-               "SD over sessions, mean of ROIs": _mean_if_all(mine["sd_population"]),
+               "SD over ROIs": mine["mean"].std(),
+               "SD over sessions, mean of ROIs": mine["sd_population"].mean(skipna=False),
                "mean r of animals": mine["mean_of_animals"].mean(),
-               "SD over animals, mean of ROIs": _mean_if_all(mine["sd_animals"])}
+               "SD over animals, mean of ROIs": mine["sd_animals"].mean(skipna=False)}
         if "published" in mine:
             row["published mean r, real mice"] = mine["published"].mean()
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _mean_if_all(values):
-    return values.mean() if values.notna().all() else None
-
-
 def card_scores(table, by_roi):
-    """Correlation with running as scores of a result card: over ROIs, or over ROIs of all recordings if they differ.
-
-    The least of them too: the study says that all 50 are positive.
-    """
+    """Correlation with running, mean and least, as scores of a result card: the study says that all are positive."""
     values, unit = (table["r"], "ROIs of recordings") if by_roi.empty else (by_roi["mean"], "ROIs")
     if not len(values):
         return []

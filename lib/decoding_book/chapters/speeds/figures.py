@@ -5,93 +5,84 @@ import seaborn as sns
 
 from calcium_decoding.evaluation.conformal import ACROSS, WITHIN
 from calcium_decoding.models.names import COLOURS, LABELS
-from calcium_decoding.plotting.style import NULL_COLOUR, SIGNAL, running_spans, simulated_mark, time_axis
+from calcium_decoding.plotting.style import (
+    NULL_COLOUR,
+    SIGNAL,
+    legend_beside,
+    running_spans,
+    simulated_mark,
+    time_axis,
+)
 from decoding_book.chapters.speeds.speed_tables import PARTS
 
 WAY_COLOURS = {ACROSS: "#D55E00", WITHIN: "#0072B2"}
 
 
 def middle_session(found, n_frames):
-    """A stretch to show: of the fold with the median R2 of the first condition, where the animal runs about half.
+    """A stretch to show, of the fold with the median R2 of the first condition, where speed changes most.
 
-    ``found``: sequence of ConditionResult. ``n_frames``: length of the stretch. Returns ``fold``; ``recording``;
-    ``first``: centre of the first window shown. Raises ValueError: no fold has a score.
+    Returns names of fold and recording, and the centre of the first window. Raises ValueError: no fold has a score.
     """
     folds = sorted(found[0].evaluable(), key=lambda fold: fold.scores["r2"])
     if not folds:
         raise ValueError("no fold has a score")
     fold = folds[(len(folds) - 1) // 2]
-    best = None
+    stretches = []
     for name in fold.recordings:
         centre, speed, _ = fold.trace(name)
-        for start in range(0, max(1, len(speed) - n_frames), max(1, n_frames // 2)):
-            # Most changes of speed: rest by itself, and steady running by itself, show little.
-            change = np.std(speed[start:start + n_frames])
-            if best is None or change > best[0]:
-                best = (change, name, int(centre[start]))
-    return fold.fold, best[1], best[2]
+        stretches += [(np.std(speed[start:start + n_frames]), name, int(centre[start]))
+                      for start in range(0, max(1, len(speed) - n_frames), max(1, n_frames // 2))]
+    # Rest by itself, and steady running by itself, show little. Of equals the first.
+    return fold.fold, *max(stretches, key=lambda stretch: stretch[0])[1:]
 
 
-def trace(found, place, n_frames, rate_hz, ax, unit, band=None, simulated=False):
-    """True and decoded speed over a stretch of one test recording; running is shaded.
+def trace(result, place, n_frames, rate_hz, ax, unit, band=None):
+    """True and decoded speed over the stretch of one test recording that :func:`middle_session` gives; running shaded.
 
-    ``found``: sequence of ConditionResult. ``place`` ((str, str, int)): of :func:`middle_session`. ``unit``: of the
-    speed. ``band`` ((Band, str)): prediction intervals of the first condition, and what they are called.
+    ``band`` ((Band, str)): prediction intervals, and what they are called.
     """
     name, recording, first = place
-    for i, result in enumerate(found):
-        fold = next(fold for fold in result.folds if fold.fold == name)
-        centre, speed, decoded = fold.trace(recording)
-        here = (centre >= first) & (centre < first + n_frames)
-        time_s, colour = centre[here] / rate_hz, COLOURS[fold.model]
-        if i == 0:
-            if len(fold.running):
-                running_spans(ax, time_s, fold.running[fold.recording == fold.recordings.index(recording)][here])
-            ax.plot(time_s, speed[here], color=SIGNAL, lw=1.6, label="true")
-        if i == 0 and band is not None:
-            low, high = band[0].around(decoded[here])
-            ax.fill_between(time_s, low, high, color=colour, alpha=0.2, lw=0, label=band[1])
-        ax.plot(time_s, decoded[here], color=colour, lw=1.2, label=result.name)
+    fold = next(fold for fold in result.folds if fold.fold == name)
+    centre, speed, decoded = fold.trace(recording)
+    here = (centre >= first) & (centre < first + n_frames)
+    time_s, colour = centre[here] / rate_hz, COLOURS[fold.model]
+    if len(fold.running):
+        running_spans(ax, time_s, fold.running[fold.recording == fold.recordings.index(recording)][here])
+    ax.plot(time_s, speed[here], color=SIGNAL, lw=1.6, label="true")
+    if band is not None:
+        ax.fill_between(time_s, *band[0].around(decoded[here]), color=colour, alpha=0.2, lw=0, label=band[1])
+    ax.plot(time_s, decoded[here], color=colour, lw=1.2, label=result.name)
     time_axis(ax, time_s).set(ylabel=f"speed ({unit})")
     ax.set_title(f"{recording} ({name})", fontsize=10)
-    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return simulated_mark(ax, simulated)
+    legend_beside(ax)
+    return simulated_mark(ax, fold)
 
 
-def decoded_by_speed(table, ax, unit, simulated=False):
-    """Mean decoded speed at each true speed; thin lines are test groups (animals), dots their bins, thick the mean."""
-    _by_speed(table, "decoded", ax, simulated)
-    ends = [0, table["speed"].max()] if len(table) else [0, 1]
-    ax.plot(ends, ends, color=NULL_COLOUR, ls="--", lw=1, label="as true")
-    ax.set(xlabel=f"true speed ({unit})", ylabel=f"mean decoded speed ({unit})")
-    return ax
+def _colours():
+    return {LABELS[model]: colour for model, colour in COLOURS.items()}
 
 
-def error_by_speed(table, ax, unit, simulated=False):
-    """Mean absolute error at each true speed; thin lines are test groups (animals), dots their bins, thick the mean."""
-    _by_speed(table, "error", ax, simulated)
-    ax.set(xlabel=f"true speed ({unit})", ylabel=f"mean absolute error ({unit})", ylim=(0, None))
-    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return ax
-
-
-def _by_speed(table, what, ax, simulated):
-    colours = {LABELS[model]: colour for model, colour in COLOURS.items()}
+def by_speed(table, what, ax, unit):
+    """Mean ``"decoded"`` speed or absolute ``"error"`` at each true speed; thin lines: test groups, thick: the mean."""
     for decoder, mine in table.groupby("decoder", sort=False):
         for _, group in mine.groupby("tested_on", sort=False):
-            ax.plot(group["speed"], group[what], ".-", color=colours[decoder], lw=0.5, ms=3, alpha=0.4)
+            ax.plot(group["speed"], group[what], ".-", color=_colours()[decoder], lw=0.5, ms=3, alpha=0.4)
         mean = mine.groupby("speed")[what].mean()
-        ax.plot(mean.index, mean, color=colours[decoder], lw=2.4, label=decoder)
-    return simulated_mark(ax, simulated)
+        ax.plot(mean.index, mean, color=_colours()[decoder], lw=2.4, label=decoder)
+    if what == "decoded":
+        ends = [0, table["speed"].max()] if len(table) else [0, 1]
+        ax.plot(ends, ends, color=NULL_COLOUR, ls="--", lw=1, label="as true")
+        ax.set_ylabel(f"mean decoded speed ({unit})")
+    else:
+        ax.set(ylabel=f"mean absolute error ({unit})", ylim=(0, None))
+        legend_beside(ax)
+    ax.set_xlabel(f"true speed ({unit})")
+    return simulated_mark(ax, table)
 
 
-def parts(table, ax, simulated=False):
-    """What R2 is made of: a dot a fold, the bar their mean; what lies below the axis is a triangle at its edge.
-
-    ``table``: of :func:`decoding_book.chapters.speeds.speed_tables.parts`.
-    """
-    decoders, least = list(dict.fromkeys(table["decoder"])), -1.0
-    colours = {LABELS[model]: colour for model, colour in COLOURS.items()}
+def parts(table, ax):
+    """What R2 is made of: a dot a fold, the bar their mean; what lies below the axis is a triangle at its edge."""
+    decoders, least, colours = list(dict.fromkeys(table["decoder"])), -1.0, _colours()
     width = 0.8 / max(1, len(decoders))
     for x, key in enumerate(PARTS):
         for i, decoder in enumerate(decoders):
@@ -108,35 +99,29 @@ def parts(table, ax, simulated=False):
     ax.axhline(0, color=NULL_COLOUR, ls="--", lw=1, label="nothing explained", zorder=0)
     ax.set_xticks(range(len(PARTS)), [words.replace(", ", ",\n") for words in PARTS.values()])
     ax.set(ylabel="share of variance explained\n(a dot is a fold)", ylim=(least, 1.02))
-    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return simulated_mark(ax, simulated)
+    legend_beside(ax)
+    return simulated_mark(ax, table)
 
 
-def coverage(table, ax, score="absolute", simulated=False):
-    """Measured against nominal coverage: thin lines are test groups (animals), thick ones their mean.
-
-    ``table``: of :func:`calcium_decoding.evaluation.conformal.coverage`.
-    """
-    for way, mine in table[table["score"] == score].groupby("calibrated_on", sort=False):
+def coverage(table, ax):
+    """Measured against nominal coverage, absolute scores: thin lines are test groups (animals), thick the mean."""
+    for way, mine in table[table["score"] == "absolute"].groupby("calibrated_on", sort=False):
         groups = mine.groupby(["tested_on", "level"], sort=False)["coverage"].mean().unstack("level")
-        for _, row in groups.iterrows():
-            ax.plot(row.index, row, ".-", color=WAY_COLOURS[way], lw=0.6, ms=4, alpha=0.5)
+        ax.plot(groups.columns, groups.T, ".-", color=WAY_COLOURS[way], lw=0.6, ms=4, alpha=0.5)
         ax.plot(groups.columns, groups.mean(), color=WAY_COLOURS[way], lw=2.4, label=way)
     ax.plot([0, 1], [0, 1], color=NULL_COLOUR, ls="--", lw=1, label="as asked for")
     ax.set(xlabel="nominal coverage", ylabel="measured coverage", xlim=(0.4, 1), ylim=(0, 1.01),
-           title=f"{score} scores")
+           title="absolute scores")
     ax.legend(fontsize=8, loc="lower right", title="calibrated on")
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, table)
 
 
-def coverage_by_animal(table, level, ax, score="absolute", simulated=False):
-    """Coverage at one level: a dot a fold in each test group (an animal, a day)."""
-    mine = table[(table["score"] == score) & np.isclose(table["level"], level)]
+def coverage_by_animal(table, level, ax):
+    """Coverage at one level, absolute scores: a dot a fold in each test group (an animal, a day)."""
+    mine = table[(table["score"] == "absolute") & np.isclose(table["level"], level)]
     sns.stripplot(mine, x="coverage", y="tested_on", hue="calibrated_on", palette=WAY_COLOURS, dodge=True, jitter=0.12,
-                  size=5, alpha=0.8, ax=ax)
+                  size=5, alpha=0.8, ax=ax, legend=False)
     ax.axvline(level, color=NULL_COLOUR, ls="--", lw=1)
     ax.set(xlabel=f"measured coverage (a dot is a fold; dashed: {level:g}, as asked for)", ylabel="",
            xlim=(min(0.5, mine["coverage"].min() - 0.02), 1.01))
-    if ax.get_legend() is not None:
-        ax.get_legend().remove()
-    return simulated_mark(ax, simulated)
+    return simulated_mark(ax, table)

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from calcium_decoding.errors import ParameterError
 from calcium_decoding.evaluation import cards, metrics
 from calcium_decoding.experiments.compare import Condition
 from calcium_decoding.experiments.tasks import SPEEDS, Continuous
@@ -19,12 +18,9 @@ SMOOTHING = "moving_mean_30"  # the published one
 
 
 def outer_fence(recording):
-    """The speed beyond which a frame is taken for a jump of the tracker, or None.
+    """The speed beyond which a frame is taken for a jump of the tracker; None with fewer than 20 running frames.
 
-    The upper quartile of the speed of running frames plus three times its interquartile range (Tukey 1977,
-    Exploratory Data Analysis). Quartiles do not move when a few frames jump. Each recording has its own.
-
-    Returns float or None: unit of the speed. None without a run label, or with fewer than 20 running frames.
+    The upper quartile over running frames plus three interquartile ranges (Tukey 1977, Exploratory Data Analysis).
     """
     running = Continuous("speed").target(recording)[recording.behaviour.get("run", np.zeros(recording.n_frames)) == 1]
     if len(running) < LEAST_RUNNING:
@@ -33,17 +29,12 @@ def outer_fence(recording):
     return float(upper + FENCE * (upper - lower))
 
 
-def repaired(dataset, target="speed", outliers="replace"):
-    """The data set with jumps of the tracker replaced in the speed, and what was flagged.
+def repaired(dataset, target="speed"):
+    """The data set with jumps of the tracker in its speed replaced, a table of sessions with jumps, and a statement.
 
-    ``target``: only ``"speed"`` is looked through; any other behaviour is left alone. ``outliers`` ({"replace",
-    "keep"}): a flagged frame gets the speed between its nearest neighbours that were not flagged (linear in time), or
-    stays. No frame is left out either way. Returns ``dataset`` (Dataset); ``flagged`` (DataFrame): a row a
-    session with flagged frames: ``session``, ``frames``, ``flagged``, ``fence`` and ``largest`` (unit of the speed);
-    ``statement``. Raises ParameterError: unknown ``outliers``. Raises DataError: a recording has no speed.
+    A flagged frame gets the speed between its nearest neighbours that were not flagged (linear in time); none is left
+    out. A target that is not ``"speed"`` is left alone. Raises DataError: a recording has no speed.
     """
-    if outliers not in ("replace", "keep"):
-        raise ParameterError("outliers", repr(outliers), "'replace' or 'keep'", "name one of these")
     if target != "speed":
         return dataset, pd.DataFrame(), f"{target} is taken as it is, without a search for outliers"
     rows, recordings = {}, []
@@ -55,11 +46,11 @@ def repaired(dataset, target="speed", outliers="replace"):
             row = rows.setdefault(name, {"session": name, "frames": 0, "flagged": 0, "fence": np.inf, "largest": 0.0})
             row |= {"frames": row["frames"] + len(speed), "flagged": row["flagged"] + int(jumps.sum()),
                     "fence": min(row["fence"], fence), "largest": max(row["largest"], float(speed.max()))}
-        recordings.append(_replaced(recording, speed, jumps) if outliers == "replace" and jumps.any() else recording)
+            recording = _replaced(recording, speed, jumps)
+        recordings.append(recording)
     n, total = sum(row["flagged"] for row in rows.values()), sum(r.n_frames for r in dataset.recordings)
-    done = "replaced by interpolation" if outliers == "replace" else "kept"
-    statement = (f"{n} of {total} frames lie beyond the outer fence of running speed and were {done}" if n else
-                 "no frame lies beyond the outer fence of running speed")
+    statement = (f"{n} of {total} frames lie beyond the outer fence of running speed and were replaced by interpolation"
+                 if n else "no frame lies beyond the outer fence of running speed")
     return replace(dataset, recordings=tuple(recordings)), pd.DataFrame(list(rows.values())), statement
 
 
@@ -73,55 +64,16 @@ def _replaced(recording, speed, jumps):
 
 
 def conditions_of(experiment, models, ending=""):
-    """A condition for each decoder of a speed.
-
-    ``models`` (sequence of str): names in :data:`calcium_decoding.models.SPEED_MODELS`. ``ending``: added to the name
-    of each, such as ``", causal"``. Returns a list of Condition: published figures are given next to the published
-    decoders, if the target is smoothed as published.
-    """
+    """A Condition for each decoder of a speed; a published figure beside, if the target is smoothed as published."""
     beside = PUBLISHED if experiment.task.smoothing == SMOOTHING else {}
     return [Condition(LABELS[model] + ending, experiment, model, published=beside.get(model))
             for model in models]
 
 
-def score_table(found):
-    """A row a condition: R2 and mean absolute error over folds, published figures beside where they may stand.
-
-    ``found``: sequence of ConditionResult. Returns a DataFrame: mean, sample SD and median over folds; "none"
-    where there is no number.
-    """
-    rows = []
-    beside = any(result.condition.beside_published for result in found)
-    for result in found:
-        row = {"decoder": result.name, "folds": len(result.evaluable())}
-        for metric, name in (("r2", "R2"), ("mae", "error")):
-            values = list(result.values(metric).values())
-            row[name] = _mean_sd(values)
-            row[f"median {name}"] = f"{np.median(values):.2f}" if values else "none"
-            if beside:
-                row[f"published {name}, real mice"] = (
-                    "{:.2f} ± {:.2f}".format(*result.condition.published_score(metric))
-                    if result.condition.beside_published else "")
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def group_table(found):
-    """R2 and mean absolute error of each test group (an animal, a day): a row a group, two columns a condition."""
-    rows = {}
-    for result in found:
-        for metric, name in (("r2", "R2"), ("mae", "error")):
-            for group, value in result.by_animal(metric).items():
-                rows.setdefault(group, {"tested on": group})[f"{name}, {result.name}"] = f"{value:.2f}"
-    return pd.DataFrame(list(rows.values())).fillna("none")
-
-
 def beyond_classes(scores):
     """Share of what the class means leave unexplained that a decoder explains; below 0 if it does worse than they.
 
-    ``scores`` (dict of str to float): with ``r2`` and ``r2_class_mean``; see
-    :func:`calcium_decoding.evaluation.metrics.speed_scores`. Returns float or None: None where the class means are not
-    known, or leave nothing.
+    None where the class means are not known, or leave nothing.
     """
     classes = scores.get("r2_class_mean")
     return None if classes is None or classes >= 1 else (scores["r2"] - classes) / (1 - classes)
@@ -134,11 +86,10 @@ PARTS = {"r2": "all frames", "r2_class_mean": "class mean, run known", "beyond_c
 
 def parts(found):
     """What R2 is made of: a row a fold and a column each of :data:`PARTS`; None where it does not exist."""
-    rows = [{"decoder": result.name, "fold": fold.fold, "tested on": fold.test_group, "r2": fold.scores["r2"],
-             "r2_class_mean": fold.scores.get("r2_class_mean"), "beyond_classes": beyond_classes(fold.scores),
-             "r2_running": fold.scores.get("r2_running"), "mae_running": fold.scores.get("mae_running")}
+    rows = [{"decoder": result.name, "fold": fold.fold, "tested on": fold.test_group, "simulated": result.simulated,
+             **fold.scores, "beyond_classes": beyond_classes(fold.scores)}
             for result in found for fold in result.evaluable()]
-    return pd.DataFrame(rows, columns=["decoder", "fold", "tested on", *PARTS, "mae_running"])
+    return pd.DataFrame(rows, columns=["decoder", "fold", "tested on", "simulated", *PARTS, "mae_running"])
 
 
 def parts_table(table):
@@ -158,16 +109,15 @@ def _mean_sd(values):
 
 
 def by_speed(found, n_bins=8):
-    """Error of a decoded speed at each true speed: a row a condition, test group and bin.
+    """Mean decoded speed and mean absolute error in bins of the true speed, a row a condition, test group and bin.
 
-    ``found``: sequence of ConditionResult. ``n_bins``: bins of equal width from 0 to the 99.5 % quantile of the true
-    speeds of all folds. The last holds all beyond. Returns a DataFrame: ``decoder``, ``tested_on``, ``speed``
-    (middle of the bin), ``decoded`` (mean), ``error`` (mean absolute), ``frames``. Bins of fewer than 30 frames have no
-    row.
+    Bins have equal width from 0 to the 99.5 % quantile of all true speeds; the last holds all beyond. Bins of fewer
+    than 30 frames have no row.
     """
+    columns = ["decoder", "tested_on", "simulated", "speed", "decoded", "error", "frames"]
     every = [fold.labels for result in found for fold in result.evaluable()]
     if not every:
-        return pd.DataFrame(columns=["decoder", "tested_on", "speed", "decoded", "error", "frames"])
+        return pd.DataFrame(columns=columns)
     edges = np.linspace(min(0.0, *(speed.min() for speed in every)), np.quantile(np.concatenate(every), 0.995),
                         n_bins + 1)
     rows = []
@@ -180,18 +130,13 @@ def by_speed(found, n_bins=8):
             for i in range(n_bins):
                 here = which == i
                 if np.count_nonzero(here) >= LEAST_IN_BIN:
-                    rows.append((result.name, group, (edges[i] + edges[i + 1]) / 2, decoded[here].mean(),
-                                 np.abs(decoded - speed)[here].mean(), np.count_nonzero(here)))
-    return pd.DataFrame(rows, columns=["decoder", "tested_on", "speed", "decoded", "error", "frames"])
+                    rows.append((result.name, group, result.simulated, (edges[i] + edges[i + 1]) / 2,
+                                 decoded[here].mean(), np.abs(decoded - speed)[here].mean(), np.count_nonzero(here)))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def against_recorded(found, dataset):
-    """The same predictions scored against the speed as it was recorded, jumps of the tracker included.
-
-    ``found`` (sequence of ConditionResult): decoded from the repaired data set. ``dataset``: as recorded. Returns
-    pandas.DataFrame: a row a fold whose test frames differ: ``decoder``, ``fold``, ``R2 as repaired``, ``R2 as
-    recorded``.
-    """
+    """Predictions from a repaired data set scored against the speed as recorded, a row a fold where the two differ."""
     of, rows = {r.id: r for r in dataset.recordings}, []
     for result in found:
         plan = result.condition.experiment
@@ -209,19 +154,13 @@ def against_recorded(found, dataset):
 
 def notes_table(found):
     """What does not exist in a fold, and why, and folds without any score: a row each, every note once."""
-    rows = {}
-    for result in found:
-        for fold in result.folds:
-            for note in (*fold.notes, *((f"no score: {fold.reason}",) if fold.reason else ())):
-                rows.setdefault((fold.fold, note), {"fold": fold.fold, "note": note})
-    return pd.DataFrame(list(rows.values()))
+    rows = [(fold.fold, note) for result in found for fold in result.folds
+            for note in (*fold.notes, f"no score: {fold.reason}" if fold.reason else "") if note]
+    return pd.DataFrame(rows, columns=["fold", "note"]).drop_duplicates()
 
 
 def card_scores(found, ending=""):
-    """Scores of the result card by the decoder's own name, with what lies beyond the class means.
-
-    ``found``: sequence of ConditionResult. ``ending``: added to the name, such as ``" causal_30"``.
-    """
+    """Scores of the result card by the decoder's own name and an ending, with what lies beyond the class means."""
     folds = [fold for result in found for fold in result.folds]
     scores = cards.fold_scores(folds, ending)
     for result in found:
@@ -233,8 +172,6 @@ def card_scores(found, ending=""):
 
 def coverage_scores(table, model):
     """Measured coverage of prediction intervals as scores of the result card, over folds."""
-    scores = []
-    for (way, score, level), mine in table.groupby(["calibrated_on", "score", "level"], sort=False):
-        name = f"coverage {100 * level:g} %, {score}, {way}"
-        scores += cards.summarise(model, mine["coverage"], name)[:1]
-    return scores
+    groups = table.groupby(["calibrated_on", "score", "level"], sort=False)["coverage"]
+    return [cards.summarise(model, values, f"coverage {100 * level:g} %, {score}, {way}")[0]
+            for (way, score, level), values in groups]

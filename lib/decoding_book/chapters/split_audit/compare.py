@@ -5,14 +5,15 @@ cells, fitted where the way of testing allows it.
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -24,8 +25,7 @@ from calcium_decoding.evaluation import cards
 from calcium_decoding.experiments import stored
 from calcium_decoding.preprocessing.windows import WindowSpec
 from calcium_decoding.simulation.footsteps.world import RATE_HZ, World, simulate
-from calcium_decoding.splits import Split, audit, autocorrelation_frames, footstep_samples
-from calcium_decoding.splits.audit import Audit
+from calcium_decoding.splits import audit, autocorrelation_frames, footstep_samples
 from calcium_decoding.splits.footstep_samples import Samples, split
 from calcium_decoding.utils.files import hash_bytes, hash_content
 
@@ -40,19 +40,17 @@ WAYS = {
     "blocked, population": ("blocked", "training", "population"),
     "other animal, population": ("other_animal", "training", "population"),
 }
-WITHIN = ("published", "blocked, fitted on everything", "blocked", "blocked, population")
-DECODERS = {"logistic_last": "logistic, last frame", "logistic_window": "logistic, window", "nearest": "1-NN, window"}
+DECODERS = {"logistic_window": "logistic, window", "nearest": "1-NN, window"}
 LABELS = {**DECODERS, "lstm": "LSTM", "dff": "fluorescence"}
 QUANTILES = (0.5, 0.75, 0.9, 0.95, 0.99)
-DECAYS_S = (0.1, 0.3, 0.6, 1.2, 2.4)
 
 
 @dataclass(frozen=True, eq=False)
 class Fold:
     """One training and test: which windows, and what it is called by.
 
-    ``samples``: Samples. ``rows``: Rows. ``fitted_on`` ({"everything", "training"}): frames from which scaling and
-    components are learnt. ``names`` (dict of str to str or int): columns of the table of scores.
+    ``fitted_on``: "everything" or "training", the frames from which scaling and components are learnt. ``names``:
+    columns of the table of scores.
     """
 
     samples: Samples
@@ -62,11 +60,10 @@ class Fold:
 
 
 def features(fold, components=COMPONENTS, seed=0):
-    """Scaled principal components of every frame.
+    """Principal components of every frame of a fold, shape (N, k), float32, k no more than there are cells.
 
-    ``fold``: Fold. ``components``: at most as many as there are cells. ``seed``: of the randomised decomposition.
-    Returns ndarray, shape (N, k), float32: each component divided by the fourth root of its variance on the frames it
-    was fitted on: large components weigh more for a nearest neighbour, but not all.
+    Each is divided by the fourth root of its variance on the frames it was fitted on: large components weigh more for
+    a nearest neighbour, but not all. ``seed``: of the randomised decomposition.
     """
     frames = fold.samples.frames
     seen = frames if fold.fitted_on == "everything" else frames[fold.samples.seen(fold.rows.train)]
@@ -78,54 +75,34 @@ def features(fold, components=COMPONENTS, seed=0):
     return (steps.transform(frames) / np.sqrt(np.where(sd > 0, sd, 1.0))).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class Audited:
-    """A split that the audit passed.
-
-    ``split``: Split. ``audit``: Audit.
-    """
-
-    split: Split
-    audit: Audit
-
-
 def audited(dataset, length, n_blocks):
-    """The blocked split of a data set, audited with scaling by training frames and the gap as embargo."""
+    """``split``, the blocked one of a data set, and its ``audit``: scaling by training frames, the gap as embargo."""
     blocked = footstep_samples.blocked_split(dataset, length, n_blocks)
     pipeline = preprocessing.build("scaled", rate_hz=dataset.recordings[0].rate_hz, baseline_frames=2)
     passed = audit.audit(blocked, WindowSpec(length - 1, 0), pipeline, dataset,
                          embargo_frames=length + footstep_samples.EXTRA_GAP_FRAMES)
-    return Audited(blocked, passed)
+    return SimpleNamespace(split=blocked, audit=passed)
 
 
-def score(fold, decoders=tuple(DECODERS), components=COMPONENTS, seed=0):
-    """Scores of some decoders on one fold.
-
-    Returns a list of dict: one a decoder: ``decoder``, ``accuracy``, ``balanced_accuracy``, ``majority`` (accuracy of
-    always giving the most frequent class of the training), ``train`` and ``test`` (windows).
-    """
+def score(fold, decoders, components, seed):
+    """``balanced_accuracy`` of some decoders on one fold, a dict each with its ``decoder``."""
     frames, labels = features(fold, components, seed), fold.samples.labels
     train, test = fold.rows.train, fold.rows.test
-    majority = float(np.mean(labels[test] == np.bincount(labels[train]).argmax()))
-    windows = {True: [fold.samples.flat(rows, frames) for rows in (train, test)],
-               False: [frames[train], frames[test]]}
-    rows = []
+    x, x_test = (fold.samples.flat(rows, frames) for rows in (train, test))
+    scores = []
     for name in decoders:
-        x, x_test = windows[name != "logistic_last"]
         decoder = KNeighborsClassifier(1, algorithm="brute") if name == "nearest" else \
             LogisticRegression(C=0.01, class_weight="balanced", max_iter=100, tol=1e-3)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # what is compared is splits, with equal effort
             found = decoder.fit(x, labels[train]).predict(x_test)
-        rows.append({"decoder": name, "accuracy": accuracy_score(labels[test], found),
-                     "balanced_accuracy": balanced_accuracy_score(labels[test], found), "majority": majority,
-                     "train": len(train), "test": len(test)})
-    return rows
+        scores.append({"decoder": name, "balanced_accuracy": balanced_accuracy_score(labels[test], found)})
+    return scores
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreTask:
-    """:func:`score` as a job; see :func:`calcium_decoding.experiments.stored.run_tasks`."""
+    """:func:`score` as a job of :func:`calcium_decoding.experiments.stored.run_tasks`."""
 
     fold: Fold
     decoders: tuple
@@ -144,12 +121,12 @@ class ScoreTask:
 
 
 def folds_of(dataset, ways, length, n_blocks, seed=0, within=0, trace=""):
-    """Folds of every way, with the true labels and with shifted ones.
+    """Folds (list of Fold) of every way, with the true labels and with shifted ones.
 
-    ``ways`` (sequence of str): names in :data:`WAYS`. ``length``: frames of a window. ``n_blocks``: places of the test
-    block in a recording; the published split is assigned as often. ``within``: recordings for ways within a recording,
-    spread evenly; 0: all. ``trace``: what the signal is, for the table. Returns a list of Fold: shifted labels are
-    moved on by a third of each recording, around its end: any relation is cut, rhythm and shares stay.
+    ``ways``: names in :data:`WAYS`. ``length``: frames of a window. ``n_blocks``: places of the test block in a
+    recording; the published split is assigned as often. ``within``: recordings for ways within a recording, spread
+    evenly; 0: all. ``trace``: what the signal is, for the table. Shifted labels are moved on by a third of each
+    recording, around its end: any relation is cut, rhythm and shares stay.
     """
     chosen = dataset.recordings
     if within and within < len(chosen):
@@ -158,47 +135,46 @@ def folds_of(dataset, ways, length, n_blocks, seed=0, within=0, trace=""):
     for way in ways:
         if way not in WAYS:
             raise ParameterError("way of testing", repr(way), f"one of {', '.join(WAYS)}", "name one of these")
-        kind, fitted_on, sees = WAYS[way]
-        if kind == "other_animal":
-            groups = [[_population(r) for a in dataset.animals for r in dataset.of_animal(a)]]
-        elif kind == "other_session":
-            groups = [dataset.of_animal(animal) for animal in dataset.animals]
-        else:
-            groups = [[_population(r) if sees == "population" else r] for r in chosen]
-        for group in groups:
+        for group in _groups(dataset, way, chosen):
             made = Samples.of(group, length)
             for labels, these in (("true", made), ("shifted", made.shifted(min(made.lengths) // 3))):
-                names = {"trace": trace, "way": way, "labels": labels}
-                folds += list(_of_group(these, kind, fitted_on, names, n_blocks, seed))
+                names = {"trace": trace, "way": way, "labels": labels, "simulated": group[0].simulated}
+                folds += _of_group(these, way, names, n_blocks, seed)
     return folds
+
+
+def _groups(dataset, way, chosen):
+    """Recordings that are split together."""
+    kind, _, sees = WAYS[way]
+    if kind == "other_animal":
+        return [[_population(r) for animal in dataset.animals for r in dataset.of_animal(animal)]]
+    if kind == "other_session":
+        return [dataset.of_animal(animal) for animal in dataset.animals]
+    return [[_population(r) if sees == "population" else r] for r in chosen]
 
 
 def compare(datasets, length, ways=tuple(WAYS), decoders=tuple(DECODERS), n_blocks=3, seed=0, within=0, jobs=None,
             components=COMPONENTS, store=None):
     """Score decoders under every way of testing, with true and with shifted labels.
 
-    ``datasets`` (dict of str to Dataset): the same recordings by kind of trace. ``length``, ``ways``, ``n_blocks``,
-    ``seed``, ``within``: as for :func:`folds_of`. ``decoders`` (sequence of str): names in :data:`DECODERS`. ``jobs``:
-    processes; all processors if left out. Scores do not depend on it. ``store``: where finished scores are kept.
-    Returns a DataFrame: a row a fold and decoder: ``trace``, ``way``, ``labels``, ``unit`` (what is tested: a
-    recording, or an animal), ``block``, and what :func:`score` gives.
+    ``datasets``: the same recordings by kind of trace. ``length``, ``ways``, ``n_blocks``, ``seed``, ``within``: as for
+    :func:`folds_of`. ``store``: where finished scores are kept. Returns a DataFrame: a row a fold and decoder:
+    ``trace``, ``way``, ``labels``, ``simulated``, ``unit`` (what is tested: a recording, or an animal), ``block``,
+    ``decoder``, ``balanced_accuracy``.
     """
     folds = [fold for trace, dataset in datasets.items()
              for fold in folds_of(dataset, ways, length, n_blocks, seed, within, trace)]
     return _scored(folds, decoders, components, seed, jobs, store, "splits")
 
 
-def by_length(datasets, lengths, n_blocks=2, seed=0, within=0, jobs=None, store=None):
+def by_length(datasets, lengths, n_blocks, seed, within, jobs, store):
     """Nearest neighbour under the published and the blocked split, by length of the window; column ``length``."""
-    folds = []
-    for trace, dataset in datasets.items():
-        for length in lengths:
-            for fold in folds_of(dataset, ("published", "blocked"), length, n_blocks, seed, within, trace):
-                folds.append(Fold(fold.samples, fold.rows, fold.fitted_on, {**fold.names, "length": length}))
+    folds = [_named(fold, length=length) for trace, dataset in datasets.items() for length in lengths
+             for fold in folds_of(dataset, ("published", "blocked"), length, n_blocks, seed, within, trace)]
     return _scored(folds, ("nearest",), COMPONENTS, seed, jobs, store, "window lengths")
 
 
-def by_decay(length, decays_s=DECAYS_S, draws=3, seed=0, jobs=None, frames=3000, cells=100, store=None):
+def by_decay(length, decays_s, draws, seed=0, jobs=None, frames=3000, cells=100, store=None):
     """The same on simulated fluorescence of indicators with other decays; columns ``decay_s`` and ``memory_s``.
 
     The rise is a sixth of the decay, as in GCaMP6s; nothing drifts. ``memory_s`` is the time after which the
@@ -211,34 +187,33 @@ def by_decay(length, decays_s=DECAYS_S, draws=3, seed=0, jobs=None, frames=3000,
         made = folds_of(simulate(world)[0], ("published", "blocked"), length, 1, seed, trace="dff")
         whole = [f for f in made if (f.names["way"], f.names["labels"]) == ("published", "true")]
         memory_s = float(np.median([autocorrelation_frames(features(f)[:, 0]) for f in whole]) / RATE_HZ)
-        folds += [Fold(f.samples, f.rows, f.fitted_on, {**f.names, "decay_s": decay_s, "memory_s": memory_s})
-                  for f in made]
+        folds += [_named(fold, decay_s=decay_s, memory_s=memory_s) for fold in made]
     return _scored(folds, ("nearest",), COMPONENTS, seed, jobs, store, "decay times")
 
 
-def traces_of(name, data_dir=None, traces=("deconvolved", "dff")):
-    """The recordings of a data set by kind of trace: dict of str to Dataset; a recording without it is in ``refused``.
+def traces_of(name, data_dir=None):
+    """The recordings of a data set (Dataset) by kind of trace; a recording without it is in ``refused``.
 
     A ``.csv`` holds one kind of trace, which is read under either name.
     """
-    return {trace: simulation.load_dataset(name, data_dir, trace=trace) for trace in traces}
+    return {trace: simulation.load_dataset(name, data_dir, trace=trace) for trace in ("deconvolved", "dff")}
 
 
-def leakage_points(scores, by=("trace", "decoder", "labels"), metric="balanced_accuracy"):
-    """Published less blocked, in points (hundredths), each row a recording.
+def leakage_points(scores, by=("trace", "decoder", "labels")):
+    """Published less blocked in points, hundredths of balanced accuracy, each row a recording.
 
-    ``scores``: of :func:`compare`, :func:`by_length` or :func:`by_decay`. ``by`` (sequence of str): columns that tell
-    conditions apart. Returns a DataFrame: columns ``by``, ``unit`` and ``points``.
+    ``scores``: of :func:`compare`, :func:`by_length` or :func:`by_decay`. ``by``: columns that tell conditions apart.
+    Returns a DataFrame: columns ``by``, ``unit``, ``simulated`` and ``points``.
     """
-    keys = [*by, "unit"]
     both = scores[scores["way"].isin(("published", "blocked"))]
-    wide = both.pivot_table(index=keys, columns="way", values=metric, sort=False)
+    wide = both.pivot_table(index=[*by, "unit", "simulated"], columns="way", values="balanced_accuracy", sort=False)
     return (100 * (wide["published"] - wide["blocked"])).rename("points").reset_index()
 
 
-def table(scores, metric="balanced_accuracy"):
-    """Mean over what is tested, a row a way and kind of label, a column a trace and decoder."""
-    wide = scores.pivot_table(index=["way", "labels"], columns=["trace", "decoder"], values=metric, sort=False)
+def table(scores):
+    """Mean balanced accuracy over what is tested, a row a way and kind of label, a column a trace and decoder."""
+    wide = scores.pivot_table(index=["way", "labels"], columns=["trace", "decoder"], values="balanced_accuracy",
+                              sort=False)
     order = [(way, labels) for way in WAYS for labels in ("true", "shifted") if (way, labels) in wide.index]
     wide = wide.loc[order]
     wide.columns = [f"{LABELS.get(trace, trace)}: {LABELS.get(name, name)}" for trace, name in wide.columns]
@@ -246,45 +221,46 @@ def table(scores, metric="balanced_accuracy"):
 
 
 def verdicts(dataset, length, n_blocks=3, seed=0):
-    """What the audit says of each way on the first recordings, a row each.
+    """What the audit says of each way on the first recordings: DataFrame, a row each.
 
-    Returns a DataFrame: columns ``way``, ``windows`` (training and validation windows against test windows) and
-    ``scaling and components`` (the frames they were fitted on against test windows).
+    Columns ``way``, ``windows`` (training and validation windows against test windows) and ``scaling and components``
+    (the frames they were fitted on against test windows).
     """
     rows = []
-    for way, (kind, fitted_on, _) in WAYS.items():
-        if kind == "other_animal":
-            group = [_population(r) for r in dataset.recordings]
-        else:
-            first = dataset.of_animal(dataset.animals[0])
-            group = first if kind == "other_session" else first[:1]
-        made = Samples.of(group, length)
+    for way in WAYS:
+        made = Samples.of(_groups(dataset, way, dataset.of_animal(dataset.animals[0])[:1])[0], length)
         try:
-            fold = next(iter(_of_group(made, kind, fitted_on, {}, n_blocks, seed)))
+            fold = next(_of_group(made, way, {}, n_blocks, seed), None)
+            impossible = "" if fold else "there is no other one"
         except ParameterError as error:
-            rows.append({"way": way, "windows": f"cannot be made: {error.found}", "scaling and components": ""})
+            impossible = error.found
+        if impossible:
+            rows.append((way, f"cannot be made: {impossible}", ""))
             continue
         test = made.intervals(fold.rows.test)
-        seen = made.rows if fitted_on == "everything" else fold.rows.train
+        seen = made.rows if fold.fitted_on == "everything" else fold.rows.train
         chosen_on = made.intervals(np.union1d(fold.rows.train, fold.rows.valid))
-        rows.append({"way": way, "windows": _verdict(chosen_on, test, None),
-                     "scaling and components": _verdict(None, test, made.intervals(seen))})
-    return pd.DataFrame(rows)
+        rows.append((way, _verdict(chosen_on, test, None), _verdict(None, test, made.intervals(seen))))
+    return pd.DataFrame(rows, columns=["way", "windows", "scaling and components"])
 
 
-def card_scores(scores, metrics=("balanced_accuracy",)):
+def card_scores(scores):
     """Means over recordings or animals as scores of a result card, a score a trace, way, decoder and kind of label."""
     found = []
     for (trace, way, decoder, labels), part in scores.groupby(["trace", "way", "decoder", "labels"], sort=False):
         unit = "animals" if way.startswith("other animal") else "recordings"
         name = f"{decoder}, {trace}, {way}{' LEAKY' if way == 'published' else ''}{', shifted' * (labels == 'shifted')}"
-        for metric in metrics:
-            found += cards.summarise(name, part.groupby("unit")[metric].mean(), metric, unit)[:1]
+        found += cards.summarise(name, part.groupby("unit")["balanced_accuracy"].mean(), "balanced_accuracy", unit)[:1]
     return found
 
 
-def _of_group(made, kind, fitted_on, names, n_blocks, seed):
+def _named(fold, **names):
+    return replace(fold, names={**fold.names, **names})
+
+
+def _of_group(made, way, names, n_blocks, seed):
     """Folds over samples that lie end to end."""
+    kind, fitted_on, _ = WAYS[way]
     if kind == "other_animal":
         animals = tuple(dict.fromkeys(made.animals))
         lengths = [[n for n, own in zip(made.lengths, made.animals, strict=True) if own == a] for a in animals]

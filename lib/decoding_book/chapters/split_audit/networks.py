@@ -7,18 +7,13 @@ from calcium_decoding.experiments.footstep_folds import DecodeTask, Frames
 from decoding_book.chapters.split_audit.compare import folds_of
 
 
-def compare_networks(datasets, models, length, settings, n_blocks=1, seed=0, within=1, store=None, jobs=None,
-                     size="small"):
-    """Train networks under both splits.
+def compare_networks(datasets, models, length, settings, n_blocks, seed, within, store, jobs, size):
+    """Train networks under both splits; a DataFrame as of ``compare.compare``.
 
     Networks see the cells themselves, scaled on training frames under either split: the published scaling over
-    everything is left out here, so that the difference is that of the windows alone.
-
-    ``datasets`` (dict of str to Dataset): the same recordings by kind of trace. ``models`` (sequence of str): names in
-    :data:`calcium_decoding.models.names.FOOTSTEP_MODELS`. ``length``: frames of a window. ``settings``: FitSettings.
-    ``n_blocks``, ``seed``, ``within``: as for :func:`decoding_book.chapters.split_audit.compare.folds_of`. ``store``:
-    where finished trainings are kept. ``size``: a name in :data:`calcium_decoding.models.hybrid.SIZES`. Returns
-    DataFrame: columns as of :func:`decoding_book.chapters.split_audit.compare.compare`, without ``majority``.
+    everything is left out here, so that the difference is that of the windows alone. ``models``: names in
+    :data:`calcium_decoding.models.names.FOOTSTEP_MODELS`. ``length``: frames of a window. ``size``: a name in
+    :data:`calcium_decoding.models.hybrid.SIZES`.
     """
     folds = [fold for trace, dataset in datasets.items()
              for fold in folds_of(dataset, ("published", "blocked"), length, n_blocks, seed, within, trace)]
@@ -26,7 +21,5 @@ def compare_networks(datasets, models, length, settings, n_blocks=1, seed=0, wit
              for fold in folds for model in models]
     outcomes = stored.run_tasks(tasks, store, jobs, "networks")
     return pd.DataFrame([
-        {**fold.names, "decoder": model, "accuracy": outcome.facts["scores"]["accuracy"],
-         "balanced_accuracy": outcome.facts["scores"]["balanced_accuracy"], "train": len(fold.rows.train),
-         "test": len(fold.rows.test)}
+        {**fold.names, "decoder": model, "balanced_accuracy": outcome.facts["scores"]["balanced_accuracy"]}
         for (fold, model), outcome in zip(((f, m) for f in folds for m in models), outcomes, strict=True)])

@@ -12,10 +12,7 @@ CLASSES = ("none", "contralateral", "ipsilateral")
 
 
 def majority_accuracies():
-    """Accuracy of the most frequent answer in the stored test sets.
-
-    Returns a DataFrame: columns ``recording`` (``"recording_002"``...), ``task`` and ``majority``.
-    """
+    """``majority``, the accuracy of the most frequent answer, by ``recording`` ("recording_002") and ``task``."""
     rows = []
     for r in published.table("paper2_recordings").itertuples():
         counts = [r.n_test_none, r.n_test_contralateral, r.n_test_ipsilateral]
@@ -29,9 +26,8 @@ def majority_accuracies():
 def accuracies():
     """Stored accuracies of each run and task, with the majority's and the points above it.
 
-    Returns a DataFrame: columns ``model``, ``recording``, ``split``, ``task``, ``accuracy``, ``majority``,
-    ``points_above`` and ``balanced_accuracy`` (see :func:`balanced_accuracies`; missing where too little was stored).
-    Runs whose recording is not stated have no majority.
+    Columns ``model``, ``recording``, ``split``, ``task``, ``accuracy``, ``majority``, ``points_above`` and
+    ``balanced_accuracy`` (missing where too little was stored). Runs whose recording is not stated have no majority.
     """
     runs = published.table("paper2_author_runs")
     runs = runs[runs["task"].isin(TASKS) & (runs["metric"] == "accuracy")]
@@ -43,13 +39,11 @@ def accuracies():
 
 
 def balanced_accuracies():
-    """Balanced accuracies that follow from what was stored.
+    """``balanced_accuracy`` that follows from what was stored of a run and task.
 
     Three classes: mean of the recalls in a stored confusion matrix. One foot: from accuracy A, recall R of the foot and
     its share s of the test windows, the recall of the rest is (A - s R) / (1 - s). Recordings' shares stand in
     ``paper2_recordings``; all stored test sets of a recording have the same size.
-
-    Returns a DataFrame: columns ``model``, ``recording``, ``split``, ``task``, ``source``, ``balanced_accuracy``.
     """
     runs = published.table("paper2_author_runs")
     counts = published.table("paper2_recordings")
