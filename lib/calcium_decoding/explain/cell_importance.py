@@ -62,11 +62,9 @@ def tuning(signal, footstep, rows, lags=LAGS):
 
 
 def relevance(network, windows, batch=256):
-    """How much each cell moves a network's decision: mean over windows and frames of |gradient times input|.
+    """How much each cell moves a network's decision, shape (n_cells,), float64: mean of |gradient times input|.
 
     The gradient is that of the logit of the labelled class less the mean of the others.
-
-    ``network``: torch.nn.Module. ``windows``: WindowSet. Returns ndarray, shape (n_cells,), float64.
     """
     total = np.zeros(windows.frames.shape[1])
     network.cpu().eval()
@@ -80,13 +78,6 @@ def relevance(network, windows, batch=256):
     return total / (len(windows) * windows.spec.length)
 
 
-def silenced(windows, cells):
-    """Windows with some cells set to their training mean, which is 0."""
-    frames = windows.frames.copy()
-    frames[:, cells] = 0
-    return replace(windows, frames=frames)
-
-
 def deletion_curve(predict, windows, order, counts):
     """Scores of a trained decoder with more and more cells set to their training mean.
 
@@ -94,13 +85,14 @@ def deletion_curve(predict, windows, order, counts):
     to go first. ``counts`` (sequence of int): how many are gone. Returns a DataFrame: ``cells`` gone,
     ``balanced_accuracy``, ``auc_contralateral``, ``auc_ipsilateral``.
     """
-    rows = []
+    rows, kept = [], ("balanced_accuracy", *(f"auc_{foot}" for foot in FEET))
     for count in counts:
         if not 0 <= count <= len(order):
             raise ParameterError("counts", count, f"0 to {len(order)} cells", "change the numbers of cells")
-        found, _ = metrics.class_scores(windows.labels[MAIN], predict(silenced(windows, order[:count]))[MAIN], CLASSES)
-        rows.append({"cells": int(count), **{m: found[m] for m in ("balanced_accuracy", "auc_contralateral",
-                                                                   "auc_ipsilateral")}})
+        frames = windows.frames.copy()
+        frames[:, order[:count]] = 0
+        found, _ = metrics.class_scores(windows.labels[MAIN], predict(replace(windows, frames=frames))[MAIN], CLASSES)
+        rows.append({"cells": int(count), **{m: found[m] for m in kept}})
     return pd.DataFrame(rows)
 
 
@@ -145,9 +137,8 @@ def attention_by_class(network, windows, n_shown=200):
 def recovered(ranking, is_informative):
     """How well a ranking of cells finds those that were made informative.
 
-    ``ranking`` (ndarray, shape (n_cells,)): larger: more informative. ``is_informative``: ndarray of bool, shape
-    (n_cells,). Returns dict of str to float: ``precision``: share of truly informative cells among as many first ones
-    as there are; ``by_chance``: what any ranking gets on average. Raises DataError: no cell is informative, or all are.
+    Returns ``precision``, the share of truly informative cells among as many first ones as there are, and
+    ``by_chance``, what any ranking gets on average. Raises DataError: no cell is informative, or all are.
     """
     is_informative = np.asarray(is_informative, bool)
     k = int(is_informative.sum())
@@ -159,10 +150,7 @@ def recovered(ranking, is_informative):
 
 
 def rank_correlation(ranking, strength):
-    """Spearman's correlation of a ranking of cells with the strength that was simulated.
-
-    Raises DataError: one of the two does not change.
-    """
+    """Spearman's correlation of a ranking of cells with the strength that was simulated."""
     if np.ptp(ranking) == 0 or np.ptp(strength) == 0:
         raise DataError("rank correlation", "values that are all the same", "values that differ",
                         "there is nothing to rank")

@@ -6,6 +6,7 @@ cells, fitted where the way of testing allows it.
 
 import warnings
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -24,8 +25,7 @@ from calcium_decoding.evaluation import cards
 from calcium_decoding.experiments import stored
 from calcium_decoding.preprocessing.windows import WindowSpec
 from calcium_decoding.simulation.footsteps.world import RATE_HZ, World, simulate
-from calcium_decoding.splits import Split, audit, autocorrelation_frames, footstep_samples
-from calcium_decoding.splits.audit import Audit
+from calcium_decoding.splits import audit, autocorrelation_frames, footstep_samples
 from calcium_decoding.splits.footstep_samples import Samples, split
 from calcium_decoding.utils.files import hash_bytes, hash_content
 
@@ -62,11 +62,10 @@ class Fold:
 
 
 def features(fold, components=COMPONENTS, seed=0):
-    """Scaled principal components of every frame.
+    """Scaled principal components of every frame, shape (N, k), float32.
 
-    ``fold``: Fold. ``components``: at most as many as there are cells. ``seed``: of the randomised decomposition.
-    Returns ndarray, shape (N, k), float32: each component divided by the fourth root of its variance on the frames it
-    was fitted on: large components weigh more for a nearest neighbour, but not all.
+    Each is divided by the fourth root of its variance on the frames it was fitted on: large components weigh more for a
+    nearest neighbour, but not all.
     """
     frames = fold.samples.frames
     seen = frames if fold.fitted_on == "everything" else frames[fold.samples.seen(fold.rows.train)]
@@ -78,31 +77,19 @@ def features(fold, components=COMPONENTS, seed=0):
     return (steps.transform(frames) / np.sqrt(np.where(sd > 0, sd, 1.0))).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class Audited:
-    """A split that the audit passed.
-
-    ``split``: Split. ``audit``: Audit.
-    """
-
-    split: Split
-    audit: Audit
-
-
 def audited(dataset, length, n_blocks):
-    """The blocked split of a data set, audited with scaling by training frames and the gap as embargo."""
+    """The blocked split of a data set (``split``) and its ``audit``, with scaling by training frames and the gap as
+    embargo."""
     blocked = footstep_samples.blocked_split(dataset, length, n_blocks)
     pipeline = preprocessing.build("scaled", rate_hz=dataset.recordings[0].rate_hz, baseline_frames=2)
     passed = audit.audit(blocked, WindowSpec(length - 1, 0), pipeline, dataset,
                          embargo_frames=length + footstep_samples.EXTRA_GAP_FRAMES)
-    return Audited(blocked, passed)
+    return SimpleNamespace(split=blocked, audit=passed)
 
 
 def score(fold, decoders=tuple(DECODERS), components=COMPONENTS, seed=0):
-    """Scores of some decoders on one fold.
-
-    Returns a list of dict: one a decoder: ``decoder``, ``accuracy``, ``balanced_accuracy``, ``majority`` (accuracy of
-    always giving the most frequent class of the training), ``train`` and ``test`` (windows).
+    """Scores of some decoders on one fold, a list of dict: ``decoder``, ``accuracy``, ``balanced_accuracy``,
+    ``majority`` (accuracy of always giving the most frequent class of the training), ``train``, ``test`` (windows).
     """
     frames, labels = features(fold, components, seed), fold.samples.labels
     train, test = fold.rows.train, fold.rows.test
@@ -146,10 +133,10 @@ class ScoreTask:
 def folds_of(dataset, ways, length, n_blocks, seed=0, within=0, trace=""):
     """Folds of every way, with the true labels and with shifted ones.
 
-    ``ways`` (sequence of str): names in :data:`WAYS`. ``length``: frames of a window. ``n_blocks``: places of the test
-    block in a recording; the published split is assigned as often. ``within``: recordings for ways within a recording,
-    spread evenly; 0: all. ``trace``: what the signal is, for the table. Returns a list of Fold: shifted labels are
-    moved on by a third of each recording, around its end: any relation is cut, rhythm and shares stay.
+    ``ways``: in :data:`WAYS`. ``length``: frames of a window. ``n_blocks``: places of the test block in a recording;
+    the published split is assigned as often. ``within``: recordings for ways within a recording, spread evenly; 0: all.
+    ``trace``: what the signal is. Shifted labels are moved on by a third of each recording, around its end: any
+    relation is cut, rhythm and shares stay. Returns a list of Fold.
     """
     chosen = dataset.recordings
     if within and within < len(chosen):
@@ -177,10 +164,8 @@ def compare(datasets, length, ways=tuple(WAYS), decoders=tuple(DECODERS), n_bloc
             components=COMPONENTS, store=None):
     """Score decoders under every way of testing, with true and with shifted labels.
 
-    ``datasets`` (dict of str to Dataset): the same recordings by kind of trace. ``length``, ``ways``, ``n_blocks``,
-    ``seed``, ``within``: as for :func:`folds_of`. ``decoders`` (sequence of str): names in :data:`DECODERS`. ``jobs``:
-    processes; all processors if left out. Scores do not depend on it. ``store``: where finished scores are kept.
-    Returns a DataFrame: a row a fold and decoder: ``trace``, ``way``, ``labels``, ``unit`` (what is tested: a
+    ``datasets`` (dict of str to Dataset): the same recordings by kind of trace. The rest as for :func:`folds_of`.
+    Returns a DataFrame, a row a fold and decoder: ``trace``, ``way``, ``labels``, ``unit`` (what is tested: a
     recording, or an animal), ``block``, and what :func:`score` gives.
     """
     folds = [fold for trace, dataset in datasets.items()
@@ -225,11 +210,8 @@ def traces_of(name, data_dir=None, traces=("deconvolved", "dff")):
 
 
 def leakage_points(scores, by=("trace", "decoder", "labels"), metric="balanced_accuracy"):
-    """Published less blocked, in points (hundredths), each row a recording.
-
-    ``scores``: of :func:`compare`, :func:`by_length` or :func:`by_decay`. ``by`` (sequence of str): columns that tell
-    conditions apart. Returns a DataFrame: columns ``by``, ``unit`` and ``points``.
-    """
+    """Published less blocked, in ``points`` (hundredths), each row a recording; ``by``: columns that tell conditions
+    apart."""
     keys = [*by, "unit"]
     both = scores[scores["way"].isin(("published", "blocked"))]
     wide = both.pivot_table(index=keys, columns="way", values=metric, sort=False)
@@ -246,11 +228,8 @@ def table(scores, metric="balanced_accuracy"):
 
 
 def verdicts(dataset, length, n_blocks=3, seed=0):
-    """What the audit says of each way on the first recordings, a row each.
-
-    Returns a DataFrame: columns ``way``, ``windows`` (training and validation windows against test windows) and
-    ``scaling and components`` (the frames they were fitted on against test windows).
-    """
+    """What the audit says of each way on the first recordings, a row each: of ``windows`` (training and validation
+    against test) and of ``scaling and components`` (the frames they were fitted on against test windows)."""
     rows = []
     for way, (kind, fitted_on, _) in WAYS.items():
         if kind == "other_animal":
