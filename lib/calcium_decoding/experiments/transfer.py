@@ -33,11 +33,7 @@ WAYS = {
 
 
 class SharedTrunk(nn.Module):
-    """A linear read-in for each animal, and one network behind all of them.
-
-    ``n_cells`` (sequence of int): of each animal. ``head``: Heads. ``settings``: FootstepTraining, with the size of the
-    trunk. ``width``: channels that a read-in makes of the cells of a frame.
-    """
+    """A linear read-in of ``width`` channels for each animal, with so many cells each, and one network behind all."""
 
     def __init__(self, n_cells, head, settings, width=32):
         super().__init__()
@@ -113,10 +109,9 @@ class TrunkTask:
 
 @dataclass(frozen=True, eq=False)
 class AdaptFoldTask(TogetherFoldTask):
-    """Bring a trained trunk to a new animal with some of its labels, and test it there.
+    """Bring a trunk (of :class:`TrunkTask`) to a new animal by one of :data:`WAYS`, and test it there.
 
-    ``trunk``: of :class:`TrunkTask`. ``way``: {"aligned", "read-in", "all layers"}. The training and validation frames
-    of the fold are the labelled ones it may use.
+    The training and validation frames of the fold are the labelled ones it may use.
     """
 
     trunk: Outcome = None
@@ -167,9 +162,8 @@ def _last_rows(windows):
 def align(read_in, frames, conditions, train, valid, means):
     """Set a read-in to the ridge regression from frames to the mean latents of their conditions.
 
-    ``read_in``: changed in place. ``frames`` (ndarray, shape (T, n_cells), float32): scaled. ``conditions`` (ndarray,
-    shape (T,)): see :func:`condition_of`. ``train``, ``valid``: rows; the penalty is chosen on the latter. ``means``
-    (ndarray, shape (3 * PHASES, width)): of the trained animals.
+    ``frames``: scaled, shape (T, n_cells). ``conditions``: of :func:`condition_of`. ``train``, ``valid``: rows; the
+    penalty is chosen on the latter. ``means``: of the trained animals, shape (3 * PHASES, width).
     """
     wanted = means[conditions]
     # As many frames as cells and fewer: strong penalties, all of one order with the number of frames.

@@ -16,11 +16,8 @@ from calcium_decoding.models.names import FOOTSTEP_NETWORKS, FOOTSTEP_SIZES
 
 @dataclass(frozen=True)
 class HybridSize:
-    """Size of the hybrid network.
-
-    ``units``: units of a direction of the recurrent layers. ``attention_heads``: a divisor of twice ``units`` and,
-    without the recurrent part, of the last of ``channels``. ``channels`` (tuple of int): outputs of the three
-    convolutions; multiples of 8.
+    """Size of the hybrid network: units of a direction of the recurrent layers; attention heads, a divisor of twice
+    ``units`` and, without the recurrent part, of the last of ``channels``; outputs of the convolutions, multiples of 8.
     """
 
     units: int = 128
@@ -171,28 +168,10 @@ class LstmBaseline(nn.Module):
 
 
 def build(name, n_cells, heads, size="april_9", seed=0):
-    """A fresh network by name.
+    """A fresh network: a torch.nn.Module.
 
-    Parameters
-    ----------
-    name : str
-        A name in :data:`~calcium_decoding.models.names.FOOTSTEP_NETWORKS`.
-    n_cells : int
-    heads : dict of str to int
-        Outputs of each.
-    size : str or HybridSize
-        A name in :data:`SIZES`; the baseline has one size only.
-    seed : int
-        Of the initial weights.
-
-    Returns
-    -------
-    torch.nn.Module
-
-    Raises
-    ------
-    ParameterError
-        An unknown name, no heads, no cells.
+    ``name``: in :data:`~calcium_decoding.models.names.FOOTSTEP_NETWORKS`. ``heads`` (dict of str to int): outputs of
+    each. ``size``: HybridSize or a name in :data:`SIZES`; the baseline has one size only. ``seed``: of the weights.
     """
     if name not in FOOTSTEP_NETWORKS:
         raise ParameterError("network", repr(name), f"one of {', '.join(FOOTSTEP_NETWORKS)}", "name one of these")

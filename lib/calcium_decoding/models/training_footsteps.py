@@ -109,29 +109,11 @@ def build(decoder, n_roi, spec, head, settings):
 
 
 def fit(decoder, train, valid, settings, checkpoint=None, report=None, trained=None):
-    """Train a decoder and leave it with the weights of its best validation epoch.
+    """Train a decoder of :func:`build` and leave it with the weights of its best validation epoch; returns its History.
 
-    Parameters
-    ----------
-    decoder : ManyHeads or linear decoder
-        From :func:`build`; changed in place.
-    train, valid : WindowSet
-        Their labels are structured arrays, a field a head. Validation chooses the epoch, or the penalty.
-    settings : FootstepTraining
-    checkpoint, report
-        As for :func:`calcium_decoding.models.loop.run`.
-    trained : list of torch.nn.Parameter, optional
-        Change only these weights, and keep the rest, running statistics included; all if left out.
-
-    Returns
-    -------
-    loop.History
-        Empty for a linear decoder.
-
-    Raises
-    ------
-    DataError
-        A class is missing in training or validation, or the loss became NaN or infinite.
+    ``train``, ``valid``: WindowSet, whose labels have a field a head. ``checkpoint``, ``report``: as for
+    :func:`calcium_decoding.models.loop.run`. ``trained``: change only these parameters, and keep the rest, running
+    statistics included. Raises DataError: a class is missing in training or validation, or the loss became NaN.
     """
     if isinstance(decoder, torch.nn.Module):
         decoder.prepare(train)

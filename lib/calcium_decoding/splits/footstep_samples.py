@@ -30,22 +30,10 @@ LEAKY = ("random_windows",)
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Windows over the frames of some recordings that share their cells.
+    """Windows of ``length`` frames over some recordings that share their cells.
 
-    Attributes
-    ----------
-    frames : ndarray, shape (N, n_cells), float32
-        Recordings end to end, as recorded.
-    labels : ndarray, shape (N,), int64
-        0 none, 1 contralateral, 2 ipsilateral, of each frame.
-    lengths : tuple of int
-        Frames of each recording.
-    ids : tuple of str
-        Recordings.
-    animals : tuple of str
-        Animal of each recording.
-    length : int
-        Frames of a window.
+    ``frames`` (ndarray, shape (N, n_cells), float32): recordings end to end, as recorded. ``labels`` (ndarray, shape
+    (N,), int64): 0 none, 1 contralateral, 2 ipsilateral. ``lengths``, ``ids``, ``animals``: of each recording.
     """
 
     frames: np.ndarray
@@ -57,11 +45,7 @@ class Samples:
 
     @classmethod
     def of(cls, recordings, length):
-        """Samples of recordings with the same cells.
-
-        Raises DataError: a recording without footsteps, with classes beside 0, 1 and 2, with another number of cells,
-        or shorter than a window.
-        """
+        """Samples of recordings with the same cells; DataError if they have no footsteps, or are too short."""
         recordings = tuple(recordings)
         length = whole_number("window length", length, 1)
         for r in recordings:
@@ -94,11 +78,8 @@ class Samples:
         return last_rows(self.lengths, self.length)
 
     def view(self, frames=None):
-        """Windows as a read-only view, shape (N - L + 1, L, n_cells): the one that ends at ``row`` has index
-        ``row - L + 1``. It holds windows across recordings too, which :attr:`rows` leaves out.
-
-        ``frames`` (ndarray, shape (N, k)): other values of the same frames, such as scaled ones.
-        """
+        """Windows over these or other ``frames`` as a read-only view, shape (N - L + 1, L, n_cells): the one that ends
+        at ``row`` has index ``row - L + 1``. It holds windows across recordings too, which :attr:`rows` leaves out."""
         frames = self.frames if frames is None else frames
         return np.lib.stride_tricks.sliding_window_view(frames, self.length, axis=0).transpose(0, 2, 1)
 
@@ -142,15 +123,13 @@ def last_rows(lengths, length):
 
 
 def split(lengths, way, block=0, seed=0, length=32, labels=None, n_blocks=5, gap_frames=None):
-    """Deal out the windows of recordings that lie end to end.
+    """Deal out the windows of recordings that lie end to end; Rows.
 
-    ``lengths`` (sequence of int): frames of each recording; for ``"other_animal"`` a sequence of such sequences, one an
-    animal. ``way``: a name in :data:`WAYS`. ``block``: which block, session or animal is the test, counted from 0.
-    ``seed``: of random windows. ``length``: frames of a window. ``labels`` (ndarray, shape (N,)): class of each frame:
-    random windows are then assigned within class, as published. ``n_blocks``: in how many steps the test block goes
-    round a recording. ``gap_frames``: frames between parts of different roles that belong to none; ``length + 15`` if
-    left out. Returns Rows. Raises ParameterError: an unknown way, a block that is not there, or a role left without
-    windows.
+    ``lengths``: frames of each recording; for ``"other_animal"`` a sequence of them an animal. ``way``: in
+    :data:`WAYS`. ``block``: which block, session or animal is the test, counted from 0. ``labels`` (ndarray, shape
+    (N,)): random windows are assigned within these classes, as published. ``n_blocks``: in how many steps the test
+    block goes round a recording. ``gap_frames``: between parts of different roles; ``length + 15`` if left out. Raises
+    ParameterError: an unknown way, a block that is not there, or a role left without windows.
     """
     if way not in WAYS:
         raise ParameterError("way of splitting", repr(way), f"one of {', '.join(WAYS)}", "name one of these")
@@ -200,9 +179,6 @@ def block_ranges(n_frames, block, n_blocks, gap_frames, shares=SHARES):
 
 def blocked_split(dataset, length, n_blocks=5, gap_frames=None):
     """The blocked way as a :class:`Split` that the audit knows: a fold for each recording and place of the test block.
-
-    ``length``: frames of a window. ``gap_frames``: as for :func:`split`. Returns Split: its claim is ``"within
-    session"``.
     """
     gap = length + EXTRA_GAP_FRAMES if gap_frames is None else gap_frames
     folds = []

@@ -32,10 +32,7 @@ def step_spans(ax, time_s, labels):
 
 
 def activity(recording, cells, start_s, length_s, ax):
-    """Activity of some cells, each in units of its SD, one above another, with the steps shaded.
-
-    ``cells`` (sequence of int): columns of the signal.
-    """
+    """Activity of some cells (columns), each in units of its SD, one above another, with the steps shaded."""
     frames = slice(round(start_s * recording.rate_hz), round((start_s + length_s) * recording.rate_hz))
     signal = recording.signal[frames][:, list(cells)] / recording.signal[:, list(cells)].std(0)
     time_s = start_s + np.arange(len(signal)) / recording.rate_hz
@@ -61,10 +58,7 @@ def decoded_feet(result, rate_hz, start_s, length_s, ax):
 
 
 def decoded_kinematics(result, rate_hz, start_s, length_s, variable, ax):
-    """True and decoded movement over test frames.
-
-    ``variable``: a name in :data:`calcium_decoding.data.readers.footsteps.KINEMATICS`.
-    """
+    """True and decoded movement over test frames; ``variable``: one of KINEMATICS."""
     if _nothing([result], "r2", ax):
         return ax
     time_s, here = _stretch(result, rate_hz, start_s, length_s)
@@ -96,10 +90,7 @@ def confusions(results, model, ax):
 
 
 def strip(results, ax, metric="balanced_accuracy", nulls=()):
-    """A score by model: a dot is an animal, the bar is their mean with its SD; the null and chance beside.
-
-    ``results``, ``nulls``: sequence of Result.
-    """
+    """A score by model: a dot is an animal, the bar is their mean with its SD; the null and chance beside."""
     if _nothing(results, metric, ax):
         return ax
     wide = summaries.by_animal(results, metric)
@@ -112,15 +103,14 @@ def strip(results, ax, metric="balanced_accuracy", nulls=()):
     return simulated_mark(ax, results)
 
 
-def by_part(results, parts, ax, ylabel, models=None, chance=None):
+def by_part(results, parts, ax, ylabel, chance=None):
     """Several scores side by side, each by model: a dot is an animal.
 
-    ``results``: sequence of Result. ``parts`` (dict of str to str): metric by the name it has on the axis. ``models``:
-    sequence of str. ``chance`` ((float, str)): where a decoder that knows nothing stands, and its name.
+    ``parts`` (dict of str to str): metric by its name on the axis. ``chance`` ((float, str)): a line with its name.
     """
     if _nothing(results, next(iter(parts.values())), ax):
         return ax
-    models = list(models or dict.fromkeys(r.names["model"] for r in results))
+    models = list(dict.fromkeys(r.names["model"] for r in results))
     for place, metric in enumerate(parts.values()):
         wide = summaries.by_animal(results, metric)
         for i, model in enumerate(models):
@@ -136,17 +126,16 @@ def by_part(results, parts, ax, ylabel, models=None, chance=None):
     return simulated_mark(ax, results)
 
 
-def curve(results, xlabel, ax, metric="balanced_accuracy", nulls=(), logarithmic=False, zero=""):
+def curve(results, xlabel, ax, metric="balanced_accuracy", nulls=(), zero=""):
     """A score along a changed condition, by model: thin lines are animals, thick ones their mean.
 
-    ``results`` (sequence of Result): each with a ``value``. ``nulls``: sequence of Result. ``zero``: what a value of 0
-    means ("all"); it stands last.
+    ``results``: each with a ``value``. ``zero``: what a value of 0 means ("all"); it stands last.
     """
     if _nothing(results, metric, ax):
         return ax
     table = summaries.score_table(results)
     values = sorted(set(table["value"]), key=lambda v: (zero != "" and v == 0, v))
-    x = dict(zip(values, range(len(values)) if not logarithmic or zero else values, strict=True))
+    x = dict(zip(values, range(len(values)), strict=True))
     _chance(ax, metric, nulls)
     for model in dict.fromkeys(table["model"]):
         wide = table[table["model"] == model].pivot_table(index="value", columns="animal", values=metric).loc[values]
@@ -154,9 +143,6 @@ def curve(results, xlabel, ax, metric="balanced_accuracy", nulls=(), logarithmic
         for animal in wide:
             ax.plot(place, wide[animal], ".-", color=COLOURS[model], lw=0.6, ms=4, alpha=0.5)
         ax.plot(place, wide.mean(axis=1), "-", color=COLOURS[model], lw=2.4, label=MODEL_LABELS[model])
-    if logarithmic and not zero:
-        ax.set_xscale("log")
-        ax.minorticks_off()
     ax.set_xticks([x[v] for v in values], [zero if zero and v == 0 else f"{v:g}" for v in values])
     ax.set(xlabel=xlabel, ylabel=FOOTSTEP_METRICS.get(metric, metric))
     legend_beside(ax)
@@ -166,9 +152,7 @@ def curve(results, xlabel, ax, metric="balanced_accuracy", nulls=(), logarithmic
 def deletion_curves(results, ax, metric="balanced_accuracy", orders=None):
     """What is left without more and more cells, by the order in which they go: thin lines are animals.
 
-    ``results``: of :meth:`decoding_book.chapters.bilateral.study.Study.information`. ``metric``:
-    ``"balanced_accuracy"``, ``"auc_contralateral"`` or ``"auc_ipsilateral"``. ``orders`` (sequence of str): all if left
-    out.
+    ``results``: of :meth:`.study.Study.information`. ``orders`` (sequence of str): all if left out.
     """
     table = summaries.deletions(results)
     orders = list(orders or dict.fromkeys(table["order"]))
@@ -184,9 +168,7 @@ def deletion_curves(results, ax, metric="balanced_accuracy", orders=None):
 
 
 def tunings(result, ax, cells=None):
-    """Share of variance that each foot explains of each cell, on axes by root; colours: the ground truth, if known.
-
-    ``result``: of one animal. ``cells``: True tuning of the same cells.
+    """Share of variance that each foot explains of each cell, on axes by root; ``cells``: their true tuning, if known.
     """
     contra, ipsi = np.sqrt(np.maximum(result.tuning[:, :2], 0)).T
     kinds = ["cell"] * len(contra) if cells is None else cells["tuning"].tolist()

@@ -25,8 +25,7 @@ def score_table(results):
 def by_animal(results, metric, value=None):
     """Mean score of each model on each animal over blocks and seeds: DataFrame of animals by models.
 
-    ``results``: sequence of Result. ``value``: only results of this condition of a sweep. Raises DataError: no result
-    has the score.
+    ``value``: only results of this condition of a sweep. Raises DataError: no result has the score.
     """
     table = score_table(results)
     if value is not None:
@@ -71,9 +70,8 @@ def feet(results):
 def advantages(results, reference="hybrid", metric="balanced_accuracy"):
     """What a model is ahead of each other one, paired by animal, block and seed, with every spread there is.
 
-    ``results``: sequence of Result. Returns a DataFrame: a row a model: ``ahead by`` (mean over animals), ``95 % over
-    animals`` (Student's t), ``SD over blocks``, ``SD over seeds`` (of the mean over the rest), ``animals ahead``,
-    ``sign-flip p``. A spread over one is named.
+    A row a model: ``ahead by`` (mean over animals), ``95 % over animals`` (Student's t), ``SD over blocks``, ``SD over
+    seeds`` (of the mean over the rest), ``animals ahead``, ``sign-flip p``. A spread over one is named.
     """
     table = score_table(results)
     wide = table.pivot_table(index=["animal", "block", "seed"], columns="model", values=metric, sort=False)
@@ -105,10 +103,7 @@ def _spread(difference, level):
 
 
 def frame_intervals(results, model, rate_hz, block_s=6.0, n_draws=500):
-    """A row an animal: balanced accuracy on its first test block, with a block bootstrap interval over its frames.
-
-    ``results``: sequence of Result. ``block_s``: length of a block of the bootstrap, s.
-    """
+    """A row an animal: balanced accuracy on its first test block, with a block bootstrap interval over its frames."""
     rows = []
     for r in results:
         if r.fold.reason or (r.names["model"], r.names["block"], r.names["seed"]) != (model, 0, 0):
@@ -131,11 +126,9 @@ def balanced_accuracy_of(labels, decided):
 
 
 def sweep_table(sweeps, metric="balanced_accuracy"):
-    """A row a value of each sweep, a column a model: mean over animals of a score.
+    """A row a value of each sweep, a column a model: mean over animals of a score. Empty if nothing was run.
 
-    ``sweeps`` (sequence of (sequence of Result, str)): results, and what was varied; sweeps that were not run, or have
-    no such score, are left out. Returns a DataFrame: ``varied``, ``value``, then a column a model. Empty if nothing was
-    run.
+    ``sweeps`` (sequence of (results, str)): and what was varied; those without such a score are left out.
     """
     tables = []
     for results, varied in sweeps:
@@ -163,10 +156,8 @@ def kept_cells(study, animal):
 def recovery(results, study, truth):
     """A row an animal, foot and ranking: are the cells found that were made to follow the foot?
 
-    ``results``: of :meth:`decoding_book.chapters.bilateral.study.Study.information`. ``study``:
-    Study. ``truth`` (dict of str to AnimalTruth, or None): None where it is not known. Returns a DataFrame: empty
-    without truth. ``precision`` and ``by chance`` as of :func:`calcium_decoding.explain.cell_importance.recovered`;
-    ``rank correlation`` of the ranking with the simulated gain on this foot.
+    ``results``: of :meth:`.study.Study.information`. ``truth`` (dict of str to AnimalTruth, or None): the table is
+    empty without. ``rank correlation``: of the ranking with the simulated gain on this foot.
     """
     rows = []
     for r in results if truth is not None else ():
@@ -188,9 +179,8 @@ def recovery(results, study, truth):
 def card_scores(results, metrics, suffix="", value=None, details=()):
     """Scores for the result card: of each model the mean over animals, and each animal's.
 
-    ``results``: sequence of Result. ``metrics`` (sequence of str): those that no result has are left out. ``suffix``:
-    added to the model's name. ``value``: only results of this condition of a sweep. ``details`` (sequence of str):
-    further scores, of which only each animal's goes on the card. Returns a list of Score.
+    ``metrics``: those that no result has are left out. ``suffix``: added to the model's name. ``value``: only results
+    of this condition of a sweep. ``details``: further scores, of which only each animal's goes on the card.
     """
     found = []
     for metric in (m for m in (*metrics, *details) if has(results, m)):
