@@ -99,7 +99,7 @@ for ax, found in zip(axes, scored, strict=True):
 
 # %%
 tables.show(pd.DataFrame(
-    [(null.title, null.keeps, null.cuts, null.fails) for null in nulls.NULLS.values()],
+    [(x.title, x.keeps, x.cuts, x.fails) for x in nulls.NULLS.values()],
     columns=["null", "keeps", "cuts", "fails"]))
 
 # %% [markdown]
