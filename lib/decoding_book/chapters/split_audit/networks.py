@@ -15,13 +15,13 @@ from calcium_decoding.splits.core import LEAKY, ROLES, Fold, Segment, Split, ran
 from decoding_book.chapters.split_audit.compare import folds_of
 
 
-def compare_networks(datasets, models, length, settings, n_blocks, seed, within, store, jobs, size):
+def compare_networks(datasets, models, length, settings, n_blocks, seed, within, store, jobs):
     """Train networks under both splits; a DataFrame as of ``compare.compare``.
 
     Networks see the cells themselves, scaled on training frames under either split: the published scaling over
     everything is left out here, so that the difference is that of the windows alone. ``models``: names in
-    :data:`calcium_decoding.models.names.FOOTSTEP_MODELS`. ``length``: frames of a window. ``size``: a name in
-    :data:`calcium_decoding.models.hybrid.SIZES`.
+    :data:`calcium_decoding.models.names.FOOTSTEP_MODELS`. ``length``: frames of a window. ``settings``:
+    FootstepTraining.
     """
     task = Together(Classes("footstep", {name: i for i, name in enumerate(CLASSES)}), each=CLASSES[1:])
     made = [(fold, dataset) for trace, dataset in datasets.items()
@@ -41,9 +41,7 @@ def compare_networks(datasets, models, length, settings, n_blocks, seed, within,
                                         settings), models))
     found = engine.run_many(plans, store, jobs, "networks", allow_leak=True)
     return pd.DataFrame([
-        {**fold.names, "decoder": result.model, "accuracy": result.scores["accuracy"],
-         "balanced_accuracy": result.scores["balanced_accuracy"], "train": len(fold.rows.train),
-         "test": len(fold.rows.test)}
+        {**fold.names, "decoder": result.model, "balanced_accuracy": result.scores["balanced_accuracy"]}
         for (fold, _), results in zip(made, found, strict=True) for result in results])
 
 
