@@ -15,19 +15,9 @@ WORDS = (*ROLES, "each recording", "nothing")
 class FittedStep:
     """A step that learnt or was chosen from data: a scaler, a PCA, a threshold, the epoch at which training stopped.
 
-    Parameters
-    ----------
-    name : str
-    fitted_on : str, Segment, or sequence of them
-        Roles of the fold (``"train"``, ``"valid"``, ``"test"``), ``"each recording"`` (each by itself, as a whole),
-        ``"nothing"``, or segments of frames.
-    fold : str
-        Name of the fold it belongs to; empty: every fold.
-
-    Raises
-    ------
-    ParameterError
-        A word that is none of these.
+    ``fitted_on``: one or several of the roles of the fold (``"train"``, ``"valid"``, ``"test"``), ``"each recording"``
+    (each by itself, as a whole), ``"nothing"``, or segments of frames; ParameterError if none of these. ``fold``: name
+    of the fold it belongs to; empty: every fold.
     """
 
     name: str
@@ -64,9 +54,8 @@ def steps_of(pipeline):
 def refuse_fitted(step, fold, claim, test, recordings, pipeline):
     """Raise LeakError if a step saw in this fold what the test must keep for itself.
 
-    ``step``: FittedStep. ``fold``: Fold. ``claim``: of the split. ``test``: frames that the test samples touch.
-    ``recordings``: dict of str to Recording. ``pipeline``: the frames a step was fitted on were preprocessed: its reach
-    counts.
+    ``test``: Intervals of the test samples. ``recordings``: by id. The frames a step was fitted on were preprocessed by
+    ``pipeline``: its reach counts.
     """
     if step.fold not in ("", fold.name):
         return

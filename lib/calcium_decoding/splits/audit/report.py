@@ -1,4 +1,4 @@
-"""What the audit of a split found: frames of every sample and fitted step, and classes in each part of a fold."""
+"""What the audit of a split found: frames of every sample, and what every step was fitted on."""
 
 from dataclasses import asdict, dataclass, field
 
@@ -13,18 +13,8 @@ from calcium_decoding.splits.core import ROLES
 
 @dataclass(frozen=True)
 class FoldAudit:
-    """One fold that passed.
-
-    Parameters
-    ----------
-    name : str
-    n_windows : dict of str to int
-        Windows of each role.
-    distance_frames : int or None
-        Least number of frames between two roles in one recording; None if they share no recording.
-    spare_frames : int or None
-        The same after preprocessing reach is taken off: at least 0.
-    """
+    """One fold that passed: windows of each role, least number of frames between two roles in one recording (None if
+    they share none), and ``spare_frames``, the same after preprocessing reach is taken off: at least 0."""
 
     name: str
     n_windows: dict[str, int]
@@ -36,19 +26,9 @@ class FoldAudit:
 class Audit:
     """A split that passed the audit, with what was checked; :func:`audit` makes it.
 
-    Parameters
-    ----------
-    split_hash : str
-    regime, claim : str
-    preprocessing : list of dict
-        :meth:`Pipeline.describe`.
-    folds : tuple of FoldAudit
-    fitted : tuple of FittedStep
-        Every step that learnt or was chosen, with what it was fitted on.
-    label_smoothing_frames : (int, int)
-        Frames that the label's smoothing looks back and ahead.
-    leaks : tuple of str
-        What was found in a split that is marked as leaky; empty otherwise.
+    ``preprocessing``: :meth:`Pipeline.describe`. ``fitted``: every step that learnt or was chosen.
+    ``label_smoothing_frames``: how far the label's smoothing looks back and ahead. ``leaks``: what was found in a split
+    that is marked as leaky; empty otherwise.
     """
 
     split_hash: str
@@ -71,19 +51,7 @@ class Audit:
         }
 
     def intervals(self, fold, role):
-        """The interval of frames that each sample of a role touches.
-
-        Parameters
-        ----------
-        fold : str
-            Name of a fold.
-        role : {"train", "valid", "test"}
-
-        Returns
-        -------
-        Intervals
-            One a window, in the order of the segments; ``intervals(...)[i]`` is (recording, start, stop).
-        """
+        """Intervals of the windows of a fold (by name) and role, in the order of the segments."""
         split, spec, pipeline, n_frames = self._checked
         if role not in ROLES:
             raise ParameterError("role", repr(role), f"one of {', '.join(ROLES)}", "name one of these")
@@ -91,12 +59,7 @@ class Audit:
         return sample_intervals(segments, spec, pipeline, n_frames, self.label_smoothing_frames, split.of_centres)
 
     def fitted_on(self, fold):
-        """What each step was fitted on in a fold.
-
-        Returns
-        -------
-        dict of str to tuple of Segment
-            The frames by name of the step; empty for a step fitted on each recording by itself.
+        """Segments that each step was fitted on in a fold, by name of the step; empty for one fitted on each recording.
         """
         return {step.name: step.segments(self._fold(fold)) for step in self.fitted if step.fold in ("", fold)}
 
