@@ -43,8 +43,7 @@ def label_reach(label_smoothing_frames):
     ----------
     label_smoothing_frames : int or (int, int)
         Length of a centred :func:`~calcium_decoding.preprocessing.moving_mean` (30 frames for the speed of Ajioka et
-        al.
-        2024; 0 or 1: not smoothed), or the frames that it looks back and ahead.
+        al. 2024; 0 or 1: not smoothed), or the frames that it looks back and ahead.
     """
     if isinstance(label_smoothing_frames, tuple | list):
         back, ahead = label_smoothing_frames

@@ -167,9 +167,8 @@ def check_samples(train, test, embargo_frames=0, fitted=None, where="samples"):
 
     ``embargo_frames``: least number of frames between a training and a test sample of one recording. ``fitted``: what
     else was fitted or chosen, and on which frames: ``{"scaler": train, "threshold": valid}``. ``where``: for the
-    message.
-    Returns the frames between the nearest two; None if they share no recording. Raises LeakError: names the step, the
-    recording and the frames.
+    message. Returns the frames between the nearest two; None if they share no recording. Raises LeakError: names the
+    step, the recording and the frames.
 
     >>> windows = Intervals.around("session 1", np.arange(31, 1000), window=(31, 0))
     >>> check_samples(windows[:600], windows[700:])

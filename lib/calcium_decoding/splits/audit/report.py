@@ -1,4 +1,4 @@
-"""What the audit of a split found: frames of every sample, and what every step was fitted on."""
+"""What the audit of a split found: frames of every sample and fitted step, and classes in each part of a fold."""
 
 from dataclasses import asdict, dataclass, field
 
@@ -59,7 +59,7 @@ class Audit:
         return sample_intervals(segments, spec, pipeline, n_frames, self.label_smoothing_frames, split.of_centres)
 
     def fitted_on(self, fold):
-        """Segments that each step was fitted on in a fold, by name of the step; empty for one fitted on each recording.
+        """Segments that each step was fitted on in a fold, by name of the step; empty if on each recording by itself.
         """
         return {step.name: step.segments(self._fold(fold)) for step in self.fitted if step.fold in ("", fold)}
 

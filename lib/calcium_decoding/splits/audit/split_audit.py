@@ -21,8 +21,7 @@ def audit(split, spec, pipeline, dataset, label_smoothing_frames=0, fitted=(), e
     ``label_smoothing_frames``: see :func:`calcium_decoding.splits.label_reach`. ``fitted``: FittedSteps beside those of
     the pipeline: a PCA, the threshold, the epoch at which training stopped. ``embargo_frames``: least number of frames
     between what two roles touch in one recording. ``allow_leak``: let a split pass that is marked as leaky, and list
-    what
-    was found; no other split may leak, whatever this says.
+    what was found; no other split may leak, whatever this says.
 
     Raises
     ------
@@ -31,8 +30,7 @@ def audit(split, spec, pipeline, dataset, label_smoothing_frames=0, fitted=(), e
     LeakError
         An animal or session on both sides of a claim across them; preprocessing fitted on each recording in a claim
         within sessions; a step fitted or chosen on test frames; frames touched by two roles, or closer than the
-        embargo;
-        the same signal, or a stretch of it, at two places in two roles; a split marked as leaky.
+        embargo; the same signal, or a stretch of it, at two places in two roles; a split marked as leaky.
     """
     recordings = {recording.id: recording for recording in dataset.recordings}
     n_frames = {name: recording.n_frames for name, recording in recordings.items()}
