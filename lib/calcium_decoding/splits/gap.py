@@ -10,8 +10,7 @@ from calcium_decoding.preprocessing.transforms import whole_number
 
 
 def purge_gap_frames(spec, pipeline, label_smoothing_frames=0):
-    """Frames that must lie between two roles in one recording: window span, label shift, reach of preprocessing and
-    of label smoothing.
+    """Frames that must lie between two roles: window, label shift, reach of preprocessing and of label smoothing.
 
     Parameters
     ----------
@@ -19,10 +18,6 @@ def purge_gap_frames(spec, pipeline, label_smoothing_frames=0):
     pipeline : Pipeline
     label_smoothing_frames : int or (int, int)
         See :func:`label_reach`.
-
-    Returns
-    -------
-    int
 
     Raises
     ------
@@ -42,17 +37,13 @@ def purge_gap_frames(spec, pipeline, label_smoothing_frames=0):
 
 
 def label_reach(label_smoothing_frames):
-    """How many frames before and after a frame its smoothed label depends on.
+    """How many frames before and after a frame its smoothed label depends on, (int, int).
 
     Parameters
     ----------
     label_smoothing_frames : int or (int, int)
-        Length of a centred moving mean as :func:`calcium_decoding.preprocessing.transforms.moving_mean` takes it (30
-        frames for the speed of Ajioka et al. 2024; 0 or 1: not smoothed), or the frames that it looks back and ahead.
-
-    Returns
-    -------
-    (int, int)
+        Length of a centred :func:`~calcium_decoding.preprocessing.moving_mean` (30 frames for the speed of Ajioka et
+        al. 2024; 0 or 1: not smoothed), or the frames that it looks back and ahead.
     """
     if isinstance(label_smoothing_frames, tuple | list):
         back, ahead = label_smoothing_frames
@@ -68,16 +59,11 @@ def widest_step(pipeline):
 
 
 def autocorrelation_frames(values):
-    """Autocorrelation time: the first lag at which the autocorrelation is below 1/e.
+    """Autocorrelation time, frames: the first lag at which the autocorrelation is below 1/e, at least 1.
 
     Parameters
     ----------
     values : array_like, shape (T,)
-
-    Returns
-    -------
-    int
-        Frames, at least 1.
 
     Raises
     ------
@@ -110,8 +96,8 @@ def embargo_frames(dataset, times=3.0, label="run"):
     Returns
     -------
     int
-        Frames: ``times`` x the median of :func:`autocorrelation_frames` over the recordings in which the behaviour
-        changes, rounded up.
+        Frames: ``times`` x the median of :func:`autocorrelation_frames` over recordings in which it changes, rounded
+        up.
 
     Raises
     ------

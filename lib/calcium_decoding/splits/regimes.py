@@ -38,17 +38,11 @@ def animal_pairs(dataset):
 
 
 def nested_animals(dataset):
-    """Each animal tests by itself; each of the others validates once, and what is left trains.
+    """The folds of :func:`animal_pairs`, as the inner loops of a nested cross-validation.
 
-    The folds are those of :func:`animal_pairs`, used the other way round: the runs that share a test animal are the
-    inner loop of a nested cross-validation. Epoch, decoder and threshold are chosen on their validation animals, and
-    the scores of the chosen decoder on the test animal are averaged, so that n is the number of animals.
-    :func:`calcium_decoding.experiments.nested.run` does this.
-
-    Raises
-    ------
-    ParameterError
-        Fewer than three animals.
+    Of the runs that share a test animal, epoch, decoder and threshold are chosen on their validation animals, and the
+    scores of the chosen decoder on the test animal are averaged, so that n is the number of animals:
+    :func:`calcium_decoding.experiments.nested.run`. Raises ParameterError: fewer than three animals.
     """
     return replace(animal_pairs(dataset), regime="nested_animals")
 
@@ -112,9 +106,8 @@ def last_part(dataset):
 def blocked(dataset, n_blocks=5, gap_frames=0, embargo_times=0.0):
     """Each session by itself: contiguous blocks of every recording take turns as the test, with a purge gap.
 
-    In fold k block k is the test, block k + 1 (cyclically) validates and the rest trains; of a session with
-    parts, block k of each part. Validation and training are trimmed, the test never, until segments of
-    different roles are at least ``gap_frames`` frames apart.
+    In fold k block k is the test, block k + 1 (cyclically) validates and the rest trains; of a session with parts,
+    block k of each part. Validation and training are trimmed, the test never.
 
     Parameters
     ----------
@@ -122,8 +115,7 @@ def blocked(dataset, n_blocks=5, gap_frames=0, embargo_times=0.0):
     n_blocks : int
         At least 3.
     gap_frames : int
-        Frames that lie between two roles and belong to none; :func:`purge_gap_frames` says how many are
-        needed.
+        Frames that lie between two roles and belong to none; :func:`purge_gap_frames` says how many are needed.
     embargo_times : float
         Autocorrelation times of the run label added to the gap; see :func:`embargo_frames`.
 
@@ -151,9 +143,8 @@ def random_windows(dataset, spec, seed=0, shares=(0.7, 0.15, 0.15)):
     """Assign the windows of each session at random within each class: one fold a session. Leaks on purpose.
 
     As in the code of Mirzaee, Chang, Latifi 2025 (arXiv 2504.16917): windows of stride 1 are made first and then
-    assigned, so a test window shares all frames but one with a neighbour in training. The split is marked as leaky and
-    :func:`calcium_decoding.splits.audit.audit` refuses it, with the frames named, unless called with
-    ``allow_leak=True``.
+    assigned, so a test window shares all frames but one with a neighbour in training. The audit refuses it
+    and names the frames, unless called with ``allow_leak=True``.
 
     Parameters
     ----------
@@ -222,18 +213,16 @@ def build(regime, dataset, spec, pipeline, embargo_frames=0, label_smoothing_fra
     spec : WindowSpec
     pipeline : Pipeline
     embargo_frames : int
-        For ``"blocked"``: frames added to the purge gap. Its option ``embargo_times`` measures them in autocorrelation
-        times of the behaviour.
+        For ``"blocked"``: frames added to the purge gap. Its option ``embargo_times`` takes autocorrelation times.
     label_smoothing_frames : int or (int, int)
         What the smoothing of the label reaches, which widens the gap of ``"blocked"``; see :func:`label_reach`.
     **options
-        Further parameters of the builder. ``gap_frames`` of ``"blocked"`` is derived from ``spec`` and
-        ``pipeline`` with :func:`purge_gap_frames` unless given.
+        Further parameters of the regime. ``gap_frames`` of ``"blocked"`` is :func:`purge_gap_frames` unless given.
 
     Raises
     ------
     ParameterError
-        Unknown regime or option, or what the builder refuses.
+        Unknown regime or option, or what the regime refuses.
     LeakError
         ``"blocked"`` with preprocessing that looks at the whole recording.
     """

@@ -15,19 +15,9 @@ WORDS = (*ROLES, "each recording", "nothing")
 class FittedStep:
     """A step that learnt or was chosen from data: a scaler, a PCA, a threshold, the epoch at which training stopped.
 
-    Parameters
-    ----------
-    name : str
-    fitted_on : str, Segment, or sequence of them
-        Roles of the fold (``"train"``, ``"valid"``, ``"test"``), ``"each recording"`` (each by itself, as a whole),
-        ``"nothing"``, or segments of frames.
-    fold : str
-        Name of the fold it belongs to; empty: every fold.
-
-    Raises
-    ------
-    ParameterError
-        A word that is none of these.
+    ``fitted_on``: one or several of the roles of the fold (``"train"``, ``"valid"``, ``"test"``), ``"each recording"``
+    (each by itself, as a whole), ``"nothing"``, or segments of frames; ParameterError if none of these. ``fold``: name
+    of the fold it belongs to; empty: every fold.
     """
 
     name: str

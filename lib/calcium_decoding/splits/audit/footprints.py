@@ -18,21 +18,9 @@ from calcium_decoding.splits.gap import label_reach
 class Intervals:
     """For each sample the frames that it touches: ``start .. stop - 1`` of a recording.
 
-    Make it from start and stop, or around centre frames with :meth:`around`.
-
-    Parameters
-    ----------
-    recording : str or array_like of str, shape (n,)
-        Recording of each sample, or the one recording of all.
-    start, stop : array_like of int, shape (n,)
-        Half-open ranges of frames.
-    reach : dict of str to (float, float)
-        Frames that each step looks back and ahead, by name; named in a refusal.
-
-    Raises
-    ------
-    DataError
-        Lengths that disagree, or an empty or reversed range.
+    ``recording``: of each sample, shape (n,), or the one of all. ``start``, ``stop``: whole numbers, shape (n,),
+    half-open. ``reach``: frames that each step looks back and ahead, by name; named in a refusal. Raises DataError:
+    lengths that disagree, or an empty or reversed range.
     """
 
     recording: pd.Categorical
@@ -63,12 +51,9 @@ class Intervals:
 
     @classmethod
     def around(cls, recording, centre, n_frames=None, **reach):
-        """Intervals around centre frames, each step adding what it looks back and ahead in frames.
-
-        ``recording``, ``centre``: shape (n,), or one recording for all. ``n_frames``: length of the recordings, at
-        whose ends intervals are cut off; needed for a reach that is infinite. ``reach``: by step, such as
-        ``window=(31, 0), baseline=(500, 499)``.
-        """
+        """Intervals around centre frames, each step of ``reach`` adding what it looks back and ahead, such as
+        ``window=(31, 0), baseline=(500, 499)``. ``n_frames``, the length of each recording, cuts them off; an infinite
+        reach needs it."""
         centre = np.atleast_1d(np.asarray(centre))
         back, ahead = (sum(pair[i] for pair in reach.values()) for i in (0, 1))
         if n_frames is None:
@@ -125,25 +110,10 @@ def common_frames(one, other):
 
 
 def sample_intervals(segments, spec, pipeline, n_frames, label_smoothing_frames=0, of_centres=False):
-    """The interval of frames that each sample of some segments touches.
+    """Intervals of the windows of some segments, in their order, cut at the ends of recordings (``n_frames`` by id).
 
-    Parameters
-    ----------
-    segments : sequence of Segment
-    spec : WindowSpec
-    pipeline : Pipeline
-        Its reach counts from the window; labels are not preprocessed.
-    n_frames : dict of str to int
-        Length of each recording.
-    label_smoothing_frames : int or (int, int)
-        See :func:`calcium_decoding.splits.label_reach`.
-    of_centres : bool
-        The segments hold centres of windows; see :class:`calcium_decoding.splits.Split`.
-
-    Returns
-    -------
-    Intervals
-        One a window, in the order of the segments. A shifted label widens the interval to the label's frame.
+    The reach of the pipeline counts from the window, that of smoothing from the label's frame, which widens the
+    interval. ``of_centres``: the segments hold centres of windows; see :class:`calcium_decoding.splits.Split`.
     """
     # Segments of centres are made of neighbouring centres, whatever the stride.
     by_segment = [np.arange(s.start, s.stop) if of_centres else valid_centres(s.start, s.stop, spec) for s in segments]
@@ -163,24 +133,9 @@ def sample_intervals(segments, spec, pipeline, n_frames, label_smoothing_frames=
 
 
 def footprint(segment, spec, pipeline, n_frames, label_smoothing_frames=0):
-    """Frames of its recording that the windows of a segment touch, through window, label and preprocessing.
+    """Half-open range of frames that the windows of a segment touch, through window, label and preprocessing.
 
     Steps fitted on training frames see all frames of the segment, whether or not a window covers them.
-
-    Parameters
-    ----------
-    segment : Segment
-    spec : WindowSpec
-    pipeline : Pipeline
-    n_frames : int
-        Length of the recording.
-    label_smoothing_frames : int or (int, int)
-        See :func:`calcium_decoding.splits.label_reach`.
-
-    Returns
-    -------
-    (int, int)
-        Half-open range within the recording.
     """
     low, high = segment.start - pipeline.look_back_frames, segment.stop + pipeline.look_ahead_frames
     centres = valid_centres(segment.start, segment.stop, spec)
@@ -208,34 +163,14 @@ def _merge(start, stop):
 
 
 def check_samples(train, test, embargo_frames=0, fitted=None, where="samples"):
-    """Refuse training and test samples that touch the same frames; for any arrays, any decoder.
+    """Refuse training and test samples (Intervals) that touch the same frames; for any arrays, any decoder.
 
-    Parameters
-    ----------
-    train, test : Intervals
-        Frames that each sample touches.
-    embargo_frames : int
-        Least number of frames between a training and a test sample of one recording.
-    fitted : dict of str to Intervals, optional
-        What else was fitted or chosen, and on which samples or frames: ``{"scaler": train, "threshold": valid}``.
-    where : str
-        Which fold, for the error message.
+    ``embargo_frames``: least number of frames between a training and a test sample of one recording. ``fitted``: what
+    else was fitted or chosen, and on which frames: ``{"scaler": train, "threshold": valid}``. ``where``: for the
+    message. Returns the frames between the nearest two; None if they share no recording. Raises LeakError: names the
+    step, the recording and the frames.
 
-    Returns
-    -------
-    int or None
-        Frames between the nearest training and test sample; None if they share no recording.
-
-    Raises
-    ------
-    LeakError
-        Names the step, the recording and the frames.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> ends = np.arange(31, 1000)
-    >>> windows = Intervals.around("session 1", ends, window=(31, 0))
+    >>> windows = Intervals.around("session 1", np.arange(31, 1000), window=(31, 0))
     >>> check_samples(windows[:600], windows[700:])
     69
     """
@@ -247,26 +182,9 @@ def check_samples(train, test, embargo_frames=0, fitted=None, where="samples"):
 
 
 def check_cv(cv, intervals, X=None, y=None, groups=None, embargo_frames=0):
-    """:func:`check_samples` on each fold of a scikit-learn splitter.
+    """:func:`check_samples` on each fold of a scikit-learn splitter, or of pairs of index arrays; a list of distances.
 
-    Parameters
-    ----------
-    cv : splitter with ``split``, or iterable of (train indices, test indices)
-    intervals : Intervals
-        Frames that each row of X touches.
-    X, y, groups : array_like, optional
-        What ``cv.split`` needs; the intervals themselves stand in for X if it is left out.
-    embargo_frames : int
-
-    Returns
-    -------
-    list of int or None
-        Least distance in frames of each fold.
-
-    Raises
-    ------
-    LeakError
-        The first fold that leaks.
+    ``intervals``: frames that each row of X touches; they stand in for X if it is left out.
     """
     folds = cv.split(range(len(intervals)) if X is None else X, y, groups) if hasattr(cv, "split") else cv
     return [check_samples(intervals[train], intervals[test], embargo_frames, where=f"fold {i} of {cv}")

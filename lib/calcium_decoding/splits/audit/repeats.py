@@ -1,8 +1,6 @@
-"""Stretches of frames that occur twice: copies of a recording, or of part of it, under whatever name.
+"""Stretches of frames that occur twice, under whatever name: equal, or each ROI a rescaled copy (gain above 0, offset).
 
-Two kinds are found: frames that are equal, and stretches in which each ROI is a rescaled copy (gain above 0 and
-offset) of the same ROI elsewhere, as after another normalisation. Copies with added noise, resampled in time, with
-ROIs in another order, or mirrored are not found.
+Copies with added noise, resampled in time, with ROIs in another order, or mirrored are not found.
 """
 
 import weakref
@@ -23,14 +21,7 @@ _known = weakref.WeakKeyDictionary()
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Frames that occur at two places.
-
-    Parameters
-    ----------
-    one, other : Segment
-        Equally long.
-    how : {"equal", "rescaled"}
-    """
+    """Frames that occur at two places, equally long segments; ``how``: ``"equal"`` or ``"rescaled"``."""
 
     one: Segment
     other: Segment
@@ -38,20 +29,11 @@ class Duplicate:
 
 
 def duplicates(dataset):
-    """All stretches of frames that occur twice in a data set, within recordings or between them.
+    """All stretches of frames that occur twice in a data set, a tuple of Duplicate; computed once for each data set.
 
-    A single equal frame is found where it holds at least 32 different values (so with 32 ROIs or more). Stretches,
-    equal or rescaled, are found from the length on that holds 64 turning points over all ROIs: about 10 noisy frames
-    of 50 ROIs, about 100 frames of one; at least 10 frames. What occurs more than 8 times is not taken for a copy.
-
-    Parameters
-    ----------
-    dataset : Dataset
-
-    Returns
-    -------
-    tuple of Duplicate
-        Computed once for each data set.
+    A single equal frame is found where it holds at least 32 different values. Stretches, equal or rescaled, are found
+    from the length on that holds 64 turning points over all ROIs: about 10 noisy frames of 50 ROIs, about 100 frames of
+    one; at least 10 frames. What occurs more than 8 times is not taken for a copy.
     """
     if dataset not in _known:
         by_width = {}

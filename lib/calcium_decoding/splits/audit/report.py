@@ -13,18 +13,8 @@ from calcium_decoding.splits.core import ROLES
 
 @dataclass(frozen=True)
 class FoldAudit:
-    """One fold that passed.
-
-    Parameters
-    ----------
-    name : str
-    n_windows : dict of str to int
-        Windows of each role.
-    distance_frames : int or None
-        Least number of frames between two roles in one recording; None if they share no recording.
-    spare_frames : int or None
-        The same after preprocessing reach is taken off: at least 0.
-    """
+    """One fold that passed: windows of each role, least number of frames between two roles in one recording (None if
+    they share none), and ``spare_frames``, the same after preprocessing reach is taken off: at least 0."""
 
     name: str
     n_windows: dict[str, int]
@@ -36,19 +26,9 @@ class FoldAudit:
 class Audit:
     """A split that passed the audit, with what was checked; :func:`audit` makes it.
 
-    Parameters
-    ----------
-    split_hash : str
-    regime, claim : str
-    preprocessing : list of dict
-        :meth:`Pipeline.describe`.
-    folds : tuple of FoldAudit
-    fitted : tuple of FittedStep
-        Every step that learnt or was chosen, with what it was fitted on.
-    label_smoothing_frames : (int, int)
-        Frames that the label's smoothing looks back and ahead.
-    leaks : tuple of str
-        What was found in a split that is marked as leaky; empty otherwise.
+    ``preprocessing``: :meth:`Pipeline.describe`. ``fitted``: every step that learnt or was chosen.
+    ``label_smoothing_frames``: how far the label's smoothing looks back and ahead. ``leaks``: what was found in a split
+    that is marked as leaky; empty otherwise.
     """
 
     split_hash: str

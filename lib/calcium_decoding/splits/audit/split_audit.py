@@ -16,36 +16,20 @@ from calcium_decoding.splits.gap import label_reach, widest_step
 
 
 def audit(split, spec, pipeline, dataset, label_smoothing_frames=0, fitted=(), embargo_frames=0, allow_leak=False):
-    """Check every fold of a split; return only if nothing leaks.
+    """Check every fold of a split; return an Audit only if nothing leaks.
 
-    Parameters
-    ----------
-    split : Split
-    spec : WindowSpec
-    pipeline : Pipeline
-    dataset : Dataset
-    label_smoothing_frames : int or (int, int)
-        What the smoothing of the label reaches; see :func:`calcium_decoding.splits.label_reach`.
-    fitted : sequence of FittedStep
-        Steps beside those of the pipeline, with what they were fitted on or chosen on: a PCA, the threshold, the epoch
-        at which training stopped.
-    embargo_frames : int
-        Least number of frames that must lie between what two roles touch in one recording.
-    allow_leak : bool
-        Let a split pass that is marked as leaky (claim ``"none (LEAKY)"``), and list what was found. No other split
-        may leak, whatever this says.
-
-    Returns
-    -------
-    Audit
+    ``label_smoothing_frames``: see :func:`calcium_decoding.splits.label_reach`. ``fitted``: FittedSteps beside those of
+    the pipeline: a PCA, the threshold, the epoch at which training stopped. ``embargo_frames``: least number of frames
+    between what two roles touch in one recording. ``allow_leak``: let a split pass that is marked as leaky, and list
+    what was found; no other split may leak, whatever this says.
 
     Raises
     ------
     DataError
         A recording that the data set does not have, a segment out of range, a role without a window.
     LeakError
-        An animal or session on both sides of a claim across them; preprocessing fitted on each recording in a
-        claim within sessions; a step fitted or chosen on test frames; frames touched by two roles, or closer than the
+        An animal or session on both sides of a claim across them; preprocessing fitted on each recording in a claim
+        within sessions; a step fitted or chosen on test frames; frames touched by two roles, or closer than the
         embargo; the same signal, or a stretch of it, at two places in two roles; a split marked as leaky.
     """
     recordings = {recording.id: recording for recording in dataset.recordings}
