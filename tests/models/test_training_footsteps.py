@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import r2_score
+from sklearn.metrics import r2_score, roc_auc_score
 from torch.nn.functional import cross_entropy
 
 from calcium_decoding.data.readers.footsteps import KINEMATICS
@@ -14,7 +14,7 @@ from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments.engine import Experiment
 from calcium_decoding.experiments.inputs import Traces
-from calcium_decoding.experiments.tasks import Classes, Continuous
+from calcium_decoding.experiments.tasks import Binary, Classes, Continuous
 from calcium_decoding.experiments.together import Together
 from calcium_decoding.models import Estimator, Network, TrainingSettings, heads, hybrid, training_footsteps
 from calcium_decoding.models.training_footsteps import FootstepTraining
@@ -245,6 +245,38 @@ def test_a_network_of_ones_own_has_a_head_for_each_task(recording):
     assert found.scores["kinematics_r2"] > 0.2
     with pytest.raises(DataError, match="OneHead"):
         made_experiment(recording, Network(OneHead)).run(jobs=1)
+
+
+@pytest.mark.parametrize("decoder", ["lstm", "logistic", "majority"])
+def test_an_event_and_one_quantity_go_together_on_any_recording(decoder):
+    """Here running and speed, in two processes; scores of the main head are those of the task by itself."""
+    rng = np.random.default_rng(0)
+    run = np.repeat(np.tile([0, 1], 30), 10)
+    signal = np.stack([run + 0.3 * rng.standard_normal(600), rng.standard_normal(600)], 1)
+    dataset = Dataset("made up", (Recording(signal, {"run": run, "speed_cm_s": 5.0 * run + rng.random(600)}, 15.0, "a",
+                                            "1"),))
+    found = Experiment(dataset, "blocked", Traces("scaled", WindowSpec(5, 0)),
+                       Together(Binary("run"), Continuous("speed")), (decoder,),
+                       FootstepTraining(epochs=8, batch_size=16, peak_rate=0.02)).run(jobs=2)
+    one = found[0]
+    assert one.kind == "binary" and one.labels.dtype == np.uint8 and one.predicted.shape == one.p_run.shape
+    assert one.scores["auc"] == roc_auc_score(one.labels, one.predicted)
+    assert one.others["speed/predicted"].shape == one.labels.shape
+    assert one.scores["speed_r2"] == pytest.approx(r2_score(one.others["speed/labels"], one.others["speed/predicted"]))
+    # The penalties of the ridge regression are those of hundreds of cells: of two it leaves little.
+    least = {"lstm": (0.9, 0.3), "logistic": (0.9, 0.02), "majority": (-0.1, -2.0)}[decoder]
+    assert found.table("auc").value.mean() > least[0] and found.table("speed_r2").value.mean() > least[1]
+    assert "auc_train" in one.scores and "auc_valid" in one.scores
+
+
+def test_a_fold_whose_validation_lacks_a_class_is_not_evaluable_and_says_so(recording):
+    footstep = recording.behaviour["footstep"].copy()
+    (valid,) = made_experiment(recording).split.folds[0].valid
+    footstep[valid.start:valid.stop][footstep[valid.start:valid.stop] == 2] = 0
+    lacking = replace(recording, behaviour=recording.behaviour | {"footstep": footstep})
+    (found,) = made_experiment(lacking, "majority").run(jobs=1)
+    assert not found.scores and "validation frames: no label 2 of 'footstep'" in found.reason
+    assert found.labels.dtype == np.int64 and np.isnan(found.predicted).all()
 
 
 def test_what_does_not_go_together_is_refused(recording):

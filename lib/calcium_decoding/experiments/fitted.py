@@ -114,8 +114,7 @@ def map_folds(experiment, work, decoder, name, asked, store=None, jobs=None, lab
 def fitted_fold(job):
     """The FittedFold of a FoldTask; DataError where training or test frames allow no score."""
     train, valid, test = job.windows()
-    job.task.require(train.labels, "training frames")
-    job.task.require(test.labels, "test frames")
+    job.require(train, valid, test)
     return FittedFold(job, job.trained(train, valid)[0], train, valid, test)
 
 

@@ -290,8 +290,7 @@ class FoldTask:
                             valid.labels[:0], kind=self.task.kind, target=self.task.name, simulated=self.simulated,
                             classes=tuple(getattr(self.task, "classes", None) or ()), running=self._running(test))
         try:
-            self.task.require(test.labels, "test frames")
-            self.task.require(train.labels, "training frames")
+            self.require(train, valid, test)
         except DataError as error:
             return replace(result, reason=f"{error.where}: {error.found}")
         decoder, history = self.trained(train, valid, checkpoint, report)
@@ -300,6 +299,11 @@ class FoldTask:
         result = replace(result, history=history, predicted=on_test, valid_labels=valid.labels,
                          valid_predicted=on_valid)
         return self._scored(result, train, on_train)
+
+    def require(self, train, valid, test):
+        """Raise DataError unless a decoder can be trained and scored on these windows."""
+        self.task.require(test.labels, "test frames")
+        self.task.require(train.labels, "training frames")
 
     def trained(self, train, valid, checkpoint=None, report=None):
         """The decoder, trained on some windows and validated on others, and its History; read where it was kept."""

@@ -140,6 +140,12 @@ class TogetherFoldTask(TraceFoldTask):
             is_seen[max(0, start - self.spec.past_frames):stop + self.spec.future_frames] = True
         return ranges_of(is_seen)
 
+    def require(self, train, valid, test):
+        """Raise DataError unless a decoder can be trained and scored on these windows."""
+        super().require(train, valid, test)
+        self.task.head.require(train, "training frames")
+        self.task.head.require(valid, "validation frames")
+
     def frame_labels(self, head):
         """Labels of a head at each row of the frames that windows lie over."""
         return np.concatenate([labels[head] for labels in self.labels.values()])
