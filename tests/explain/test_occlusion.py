@@ -275,8 +275,8 @@ def test_an_interrupted_run_goes_on_with_the_pieces_that_are_missing(experiment,
     cuts, predict, tested = patches.squares((SIDE, SIDE))[:10], training_images.predict, []
 
     def interrupted(network, samples):
-        if isinstance(samples.windows.frames, patches.OccludedFrames):
-            (cut,) = samples.windows.frames.patches
+        if isinstance(samples.of.frames, patches.OccludedFrames):
+            (cut,) = samples.of.frames.patches
             tested.append(cut.name)
             if len(tested) == 5:
                 raise KeyboardInterrupt
