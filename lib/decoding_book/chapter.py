@@ -57,7 +57,9 @@ class Chapter:
         """
         p = self.parameters
         dataset = dataset or self.dataset
-        task = (tasks.task_of(target, target_smoothing) if target else self._event(dataset)).of(dataset)
+        if isinstance(target, str):
+            target = tasks.task_of(target, target_smoothing) if target else self._event(dataset)
+        task = target.of(dataset)
         regime = dataset.regime if p.regime == "auto" else p.regime
         name = recipe or (recipes.SUITS[regime] if p.recipe == "auto" else p.recipe)
         recipe = {"name": name, "rate_hz": dataset.rate_hz, "baseline_frames": p.baseline_frames, **(changes or {})}

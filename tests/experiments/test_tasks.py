@@ -1,14 +1,19 @@
 """Targets against loops over frames, and what they reach against what they change when a frame changes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from calcium_decoding.data.recording import Dataset, Recording
-from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.errors import DataError, LeakError, ParameterError
 from calcium_decoding.experiments import tasks
+from calcium_decoding.experiments.engine import Experiment
+from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.experiments.tasks import Binary, Classes, Continuous
+from calcium_decoding.preprocessing.windows import WindowSpec
 
 
 def recording(n=80, seed=0, **behaviour):
@@ -70,3 +75,16 @@ def test_what_is_not_there_or_has_no_meaning_is_refused():
     for bad in ("moving_mean", "causal_0", "median_3", "", "moving_mean_30_x", 30):
         with pytest.raises(ParameterError, match="moving_mean_30 or causal_30"):
             Continuous("speed", smoothing=bad)
+
+
+def test_the_reach_of_labels_of_ones_own_widens_the_gap_and_the_audit_counts_it(tiny_dataset):
+    def blocked(reach):
+        return Experiment(tiny_dataset, "blocked", Traces("causal", WindowSpec(4, 4)), Classes("run", reach=reach),
+                          decoders=("logistic",))
+
+    plain, wide = blocked((0, 0)), blocked((6, 9))
+    frames = [sum(s.stop - s.start for s in e.split.folds[0].train) for e in (plain, wide)]
+    assert frames[1] < frames[0]
+    wide.audit()
+    with pytest.raises(LeakError):
+        replace(wide, split=plain.split).audit()

@@ -30,10 +30,13 @@ class Binary:
     ----------
     name : str
         A behaviour of the recordings, 0 or 1 in each frame.
+    reach : (int, int)
+        Frames before and after a frame that its label was made from, for the audit.
     """
 
     name: str = "run"
-    kind, main_score, chance, reach, head = "binary", "auc", 0.5, (0, 0), BINARY
+    reach: tuple = (0, 0)
+    kind, main_score, chance, head = "binary", "auc", 0.5, BINARY
 
     def of(self, dataset):
         """The task on some data; DataError if a recording does not have the behaviour, or it is not 0 and 1."""
@@ -78,12 +81,15 @@ class Classes:
         Names of the classes; those that occur in the data, by their number, if left out.
     balanced : bool
         Each class counts alike in the training of decoders of this library, however often it occurs.
+    reach : (int, int)
+        Frames before and after a frame that its label was made from, for the audit.
     """
 
     name: str
     classes: Mapping | None = None
     balanced: bool = True
-    kind, main_score, reach = "classes", "balanced_accuracy", (0, 0)
+    reach: tuple = (0, 0)
+    kind, main_score = "classes", "balanced_accuracy"
 
     @property
     def head(self):
