@@ -79,7 +79,7 @@ def test_what_is_not_there_or_has_no_meaning_is_refused():
 
 def test_the_reach_of_labels_of_ones_own_widens_the_gap_and_the_audit_counts_it(tiny_dataset):
     def blocked(reach):
-        return Experiment(tiny_dataset, "blocked", Traces("causal", WindowSpec(4, 4)), Classes("run", reach=reach),
+        return Experiment(tiny_dataset, "blocked", Traces("scaled", WindowSpec(2, 2)), Classes("run", reach=reach),
                           decoders=("logistic",))
 
     plain, wide = blocked((0, 0)), blocked((6, 9))
