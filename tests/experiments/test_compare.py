@@ -10,8 +10,9 @@ from calcium_decoding import preprocessing, splits
 from calcium_decoding.data import published
 from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.experiments import compare, engine
+from calcium_decoding.experiments import compare, engine, tasks
 from calcium_decoding.experiments.compare import Condition, ConditionResult
+from calcium_decoding.experiments.engine import Experiment
 from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.plotting import comparisons
@@ -196,3 +197,15 @@ def test_curve_shows_animals_and_the_mean_in_order_of_value(published_lengths):
     assert mean.get_ydata() == pytest.approx([np.mean(list(r.values().values())) for r in published_lengths])
     assert lines["mouse 2"].get_ydata() == pytest.approx([r.by_animal()["mouse 2"] for r in published_lengths])
     assert ax.get_xlabel() == "half length (s)" and ax.get_ylabel() == "AUC"
+
+
+def test_conditions_that_decode_different_things_are_not_compared_by_an_unnamed_score(tiny_dataset):
+    both = {name: Experiment(tiny_dataset, task=task, decoders=("logistic",)).with_folds(2)
+            for name, task in (("event", tasks.Binary("run")), ("classes", tasks.Classes("run")))}
+    found = compare.compare(both, jobs=1)
+    with pytest.raises(ParameterError, match="auc, balanced_accuracy"):
+        found.table()
+    assert len(found.table("auc")) == 2
+    with pytest.raises(ParameterError, match=r"'foo'.*balanced_accuracy"):
+        found.table("foo")
+    assert [r.name for r in compare.compare({"x": both["event"]}, "logistic", jobs=1)] == ["x"]

@@ -512,3 +512,53 @@ def test_a_null_is_the_same_experiment_on_behaviour_of_other_sessions(tiny_datas
     single = replace(tiny_dataset, recordings=tuple({r.animal: r for r in tiny_dataset.recordings}.values()))
     with pytest.raises(DataError, match="session"):
         engine.Experiment(single, "animal_pairs", decoders=("logistic",)).null()
+
+
+def test_the_order_of_classes_and_whether_data_are_simulated_decide_a_key(tiny_dataset):
+    def key(dataset=tiny_dataset, **classes):
+        e = engine.Experiment(dataset, task=tasks.Classes("run", classes), decoders=("logistic",))
+        return e.key(e.split.folds[0], "logistic")
+
+    recorded = replace(tiny_dataset, recordings=tuple(replace(r, simulated=False) for r in tiny_dataset.recordings))
+    keys = [key(rest=0, run=1), key(run=1, rest=0), key(recorded, rest=0, run=1)]
+    assert len(set(keys)) == 3 and key(rest=0, run=1) == keys[0]
+
+
+def test_what_the_data_decided_is_decided_anew_also_after_some_folds_were_chosen(tiny_dataset):
+    def with_states(n, slower=1):
+        return replace(tiny_dataset, recordings=tuple(
+            replace(r, rate_hz=r.rate_hz / slower, behaviour={"state": r.run * (1 + np.arange(r.n_frames) % n)})
+            for r in tiny_dataset.recordings))
+
+    few = engine.Experiment(with_states(1), "blocked", task=tasks.Classes("state"), decoders=("logistic",))
+    few = few.with_folds(2)
+    other = few.with_(dataset=with_states(2, slower=2))
+    assert other.recipe["rate_hz"] == few.recipe["rate_hz"] / 2 and len(other.split.folds) == 2
+    assert len(few.task.classes) == 2 and len(other.task.classes) == 3
+    assert few.with_(split="animal_pairs").recipe["name"] == "published"
+    assert len(few.null(1).split.folds) == 2 == len(few.null(1).with_folds(0).with_folds(2).split.folds)
+
+
+def test_map_audits_and_what_is_no_input_or_task_is_refused(tiny_dataset):
+    leaky = engine.Experiment(tiny_dataset, "random_windows", decoders=("logistic",)).with_folds(1)
+    with pytest.raises(LeakError):
+        leaky.map(len, "logistic", name="x")
+    for name, bad in (("task", "run"), ("input", Traces), ("decoders", [])):
+        with pytest.raises(ParameterError, match=name):
+            engine.Experiment(tiny_dataset, **{name: bad})
+    with pytest.raises(ParameterError, match="n_folds"):
+        leaky.with_folds(-1)
+
+
+def test_a_damaged_fold_and_damaged_weights_are_made_again(tiny_dataset, tmp_path):
+    e = engine.Experiment(tiny_dataset, decoders=("gru",), training=TrainingSettings(epochs=1)).with_folds(1)
+    (first,) = e.run(store=tmp_path, jobs=1)
+    (path,), (weights,) = tmp_path.glob("*.npz"), tmp_path.glob("*.weights.safetensors")
+    whole = path.read_bytes()
+    for place in range(60, len(whole), len(whole) // 40):  # a bit flips on the disk
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        folds.FoldResult.load(path)
+    path.write_bytes(whole[:100])
+    weights.write_bytes(weights.read_bytes()[:50])
+    (again,) = e.run(store=tmp_path, jobs=1)
+    same(first, again)

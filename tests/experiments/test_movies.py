@@ -207,3 +207,23 @@ def test_features_of_the_network_are_decoded_by_any_decoder_of_traces(dataset, d
         test = e.fold_task(e.split.folds[0], "gru", shared, store).windows()[2]
     np.testing.assert_array_equal(test.gather([0])[0], features[test.starts[0] : test.starts[0] + 5])
     assert test.centre[0] == 3 and features[test.starts[0]].any() and not features[test.starts[0] - 1].any()
+
+
+def test_features_are_those_of_the_recordings_in_whatever_order_they_come(dataset, done, tmp_path):
+    store = shutil.copytree(done[0], tmp_path / "store")
+    e = replace(experiment(dataset), input=Features(2, network=TRAINING), training=TrainingSettings(),
+                decoders=(LogisticRegression(),))
+    turned = replace(e, dataset=replace(dataset, recordings=dataset.recordings[::-1]), split=e.split)
+    (one,), (other,) = e.run(store=store, jobs=1), turned.map(
+        lambda fitted: {"auc": fitted.task.short_scores(fitted.test.labels, fitted.predict(fitted.test))["auc"]},
+        LogisticRegression(), name="auc", store=store, jobs=1)
+    assert other["auc"] == pytest.approx(one.scores["auc"], abs=1e-9)
+    assert len(list(store.glob("*.features.npy"))) == 2
+
+
+def test_settings_that_make_no_sense_are_refused():
+    for make, name in ((lambda: Movies(-1), "images_each_side"), (lambda: Movies(bin_px=0), "bin_px"),
+                       (lambda: MovieTraining(device="foo"), "device"), (lambda: Stage(patience=-1), "patience"),
+                       (lambda: Features(network="cnn"), "network")):
+        with pytest.raises(ParameterError, match=name):
+            make()

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.models import SequenceDecoder
+from calcium_decoding.models import SequenceDecoder, loop
 from calcium_decoding.models.images import training as training_images
 from calcium_decoding.models.images.training import FeatureSequences, Images, ImageSequences, OneCycle, Stage
 from calcium_decoding.preprocessing.movie_frames import image_window
@@ -213,3 +213,32 @@ def test_on_cuda_in_mixed_precision_it_learns_too():
                         STAGE, 1, "cuda")
     test = ImageSequences(windows(k=2, seed=9), "cuda")
     assert np.mean((training_images.predict(decoder, test) > 0.5) == test.of.labels) > 0.85
+
+
+def test_resumed_training_of_weights_with_channels_last_equals_uninterrupted(tmp_path):
+    """A fused step walks through weights and moments as they lie in memory."""
+    images = torch.randn(8, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+
+    def trained(stop=99, checkpoint=None):
+        torch.manual_seed(1)
+        network = torch.nn.Conv2d(3, 4, 2).to(memory_format=torch.channels_last)
+        optimiser = OneCycle(0.05).optimiser(network)
+
+        def epoch(number, generator):
+            if number == stop:
+                raise KeyboardInterrupt
+            optimiser.zero_grad()
+            loss = network(images).square().mean()
+            loss.backward()
+            optimiser.step()
+            return float(loss.detach())
+
+        loop.run(network, optimiser, 6, epoch, lambda: float(network(images).square().mean().detach()), 0, checkpoint,
+                 "this")
+        return flat(network)
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(3, tmp_path / "c.safetensors")
+    assert torch.equal(trained(checkpoint=tmp_path / "c.safetensors"), trained())
+    (tmp_path / "c.safetensors").write_bytes(b"cut short")
+    assert torch.equal(trained(checkpoint=tmp_path / "c.safetensors"), trained())  # a damaged one is not gone on from

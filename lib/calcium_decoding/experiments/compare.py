@@ -83,7 +83,12 @@ class ConditionResult:
 
     def values(self, metric=None):
         """Score by name of the fold, evaluable folds only; the main score of the task without ``metric``."""
-        return {fold.fold: fold.scores[metric or self.main_score] for fold in self.evaluable()}
+        metric = metric or self.main_score
+        for fold in self.evaluable():
+            if metric not in fold.scores:
+                raise ParameterError("metric", f"'{metric}' of {self.name}", f"one of {', '.join(fold.scores)}",
+                                     "name one of these")
+        return {fold.fold: fold.scores[metric] for fold in self.evaluable()}
 
     def by_animal(self, metric=None):
         """Mean score by test group (an animal), over its evaluable folds."""
@@ -126,10 +131,20 @@ def compare(experiments, decoders=None, published=None, values=None, **how):
     """
     conditions = []
     for label, experiment in experiments.items():
-        wanted = [decoder_of(decoder) for decoder in decoders or experiment.decoders]
+        asked = decoders or experiment.decoders
+        wanted = [decoder_of(decoder) for decoder in (asked if isinstance(asked, list | tuple) else [asked])]
         conditions += [Condition(f"{label}, {name_of(decoder)}" if len(wanted) > 1 else label, experiment, decoder,
                                  (values or {}).get(label), (published or {}).get(label)) for decoder in wanted]
     return run(conditions, **how)
+
+
+def _metric(found, metric):
+    """A score that was asked for, or the main one of conditions that decode alike."""
+    main = list(dict.fromkeys(result.main_score for result in found))
+    if metric is None and len(main) > 1:
+        raise ParameterError("metric", f"none, and conditions whose main scores are {', '.join(main)}",
+                             "one that all of them have", "name one, or compare conditions that decode alike")
+    return metric or (main[0] if main else "auc")
 
 
 def run(conditions, store=None, jobs=None, label="conditions"):
@@ -221,7 +236,7 @@ def table(found, metric=None):
     ``condition``, ``folds``, ``mean``, ``SD``, the test animals, and ``published, real mice`` where a published figure
     may be given; see :attr:`Condition.beside_published`. None where there is no number.
     """
-    metric = metric or (found[0].main_score if found else "auc")
+    metric = _metric(found, metric)
     animals = list(dict.fromkeys(fold.test_group for result in found for fold in result.folds))
     rows = []
     for result in found:
@@ -254,7 +269,7 @@ def tests(found, against=None, metric=None):
     The rank-sum test takes folds as independent, which they are not (they share animals), so its p is too small as
     evidence about animals. The sign-flip p and its interval are not corrected for the number of pairs.
     """
-    metric = metric or (found[0].main_score if found else "auc")
+    metric = _metric(found, metric)
     by_name = {result.name: result for result in found}
     pairs = (list(combinations(by_name, 2)) if against is None else
              [(name, against) for name in by_name if name != against])
@@ -274,7 +289,7 @@ def short_tests(found, against=None, metric=None):
     there, leave no row. Returns a DataFrame: difference of means over folds and its rank-sum p, then the mean
     difference over animals with its 95 % interval and the sign-flip p with the least that is possible.
     """
-    metric = metric or (found[0].main_score if found else "auc")
+    metric = _metric(found, metric)
     found = [result for result in found if result.evaluable()]
     if len(found) < 2 or (against is not None and against not in [result.name for result in found]):
         return pd.DataFrame()
@@ -327,7 +342,7 @@ def card_scores(found, metric=None):
     Returns a list of Score: ``model`` is the name of the condition. A condition without scores has none here; the card
     names its folds elsewhere.
     """
-    metric = metric or (found[0].main_score if found else "auc")
+    metric = _metric(found, metric)
     scores = []
     for result in found:
         values, animals = result.values(metric), result.by_animal(metric)

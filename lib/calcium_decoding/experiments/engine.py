@@ -8,6 +8,7 @@ that was training after its last epoch, and a changed parameter never meets a st
 import contextlib
 import platform
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -50,6 +51,8 @@ class Experiment:
         :class:`~calcium_decoding.models.Network`, :class:`~calcium_decoding.models.Estimator`; a class of
         torch.nn.Module or a scikit-learn estimator will do.
     training : TrainingSettings, MovieTraining of movies, FootstepTraining of several tasks together
+    n_folds : int
+        Keep so many folds of the split, spread evenly over all of them; 0: all.
 
     Raises
     ------
@@ -63,12 +66,17 @@ class Experiment:
     task: tasks.Binary | tasks.Classes | tasks.Continuous | Together = field(default_factory=tasks.Binary)
     decoders: tuple | None = None
     training: object = None
+    n_folds: int = 0
 
     def __post_init__(self):
+        for name, has, what in (("input", "on", "Traces(), Movies() or Features()"),
+                                ("task", "of", "Binary(...), Classes(...), Continuous(...) or Together(...)")):
+            if isinstance(getattr(self, name), type) or not hasattr(getattr(self, name), has):
+                raise ParameterError(name, f"{getattr(self, name)!r:.80}", what, "give one of these")
         named = self.split is None or isinstance(self.split, str)
         # As they were given, so that what the data decided is decided anew where the data change.
         object.__setattr__(self, "_given", {name: getattr(self, name) for name in
-                                            ("split", "input", "task", "decoders", "training")})
+                                            ("split", "input", "task", "decoders", "training", "n_folds")})
         regime = (self.split or self.dataset.regime) if named else self.split.regime
         kind = self.task if isinstance(self.task, Together) else self.input
         decoders = kind.decoders if self.decoders is None else self.decoders
@@ -79,13 +87,17 @@ class Experiment:
         if named:
             object.__setattr__(self, "split", splits.build(regime, self.dataset, self.spec, self.input.pipeline(),
                                                            label_smoothing_frames=self.task.reach))
-        if kind is self.task and type(self.input) is not Traces:
+        if self.n_folds:
+            object.__setattr__(self, "split", self.split.spread(self.n_folds))
+        if isinstance(self.task, Together) and type(self.input) is not Traces:
             raise ParameterError("input", type(self.input).__name__, "Traces for several tasks together",
                                  "decode one of the tasks, or ROI traces")
         if not isinstance(self.training, kind.training):
             raise ParameterError("training", f"{type(self.training).__name__} for {type(kind).__name__}",
                                  kind.training.__name__, "give settings of this kind, or none")
         names = [name_of(decoder_of(decoder)) for decoder in self.decoders]
+        if not names:
+            raise ParameterError("decoders", "none", "one or more", "name some")
         if len(set(names)) < len(names):
             twice = ", ".join(sorted({name for name in names if names.count(name) > 1}))
             raise ParameterError("decoders", f"more than one called {twice}", "a name for each",
@@ -122,18 +134,19 @@ class Experiment:
 
     def with_folds(self, n):
         """The same on ``n`` folds, spread evenly over all of them; all if ``n`` is 0."""
-        return replace(self, split=self.split.spread(n))
+        return replace(self, **self._given | {"n_folds": n})
 
     def run(self, **how):
         """Train and test every decoder on every fold; see :func:`run`. Returns Results."""
         return run(self, self.decoders, **how)
 
-    def map(self, work, decoder="gru", *, name, store=None, jobs=None, label="folds", **asked):
+    def map(self, work, decoder="gru", *, name, store=None, jobs=None, label="folds", allow_leak=False, **asked):
         """Do some work with the fitted decoder of every fold; see
         :func:`calcium_decoding.experiments.fitted.map_folds`.
 
         ``work(fitted, **asked)`` gives a dict that JSON can hold, and is stored under ``name``. Returns a list of dict.
         """
+        self.audit(allow_leak)
         return fitted.map_folds(self, work, decoder, name, asked, store, jobs, label)
 
     def fitted(self, decoder="gru", fold=0, store=None):
@@ -193,7 +206,8 @@ class Experiment:
         """Hash of everything that determines the result of a decoder on a fold."""
         of_images = isinstance(decoder, str) and decoder in IMAGE_MODELS
         return hash_content([self.input.decides(recordings_of(self, [fold]), decoder, self.training), asdict(fold),
-                             self.split.of_centres, type(self.task).__name__, asdict(self.task),
+                             self.split.of_centres, type(self.task).__name__, _pairs(asdict(self.task)),
+                             self.dataset.simulated,
                              decoder if of_images else registry.digest(decoder), code_digest(*FOLD_ROOMS)])
 
     def shared(self, folder):
@@ -369,6 +383,11 @@ def _run_beside_files(named_task, _):
 @cache
 def _movie_hash(path, n_frames, state):
     return Movie(path, n_frames).content_hash()
+
+
+def _pairs(thing):
+    """Dicts as lists of pairs: the order of classes, and of heads, counts."""
+    return [[name, _pairs(value)] for name, value in thing.items()] if isinstance(thing, Mapping) else thing
 
 
 def recordings_of(experiment, folds):

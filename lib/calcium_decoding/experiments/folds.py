@@ -150,7 +150,10 @@ class FoldResult:
     def load(cls, path):
         """What was written; None if it is not there or damaged: the fold is then trained again."""
         outcome = stored.load(path)
-        return None if outcome is None else cls.of(outcome)
+        try:
+            return None if outcome is None else cls.of(outcome)
+        except (TypeError, KeyError):
+            return None
 
     def trace(self, recording):
         """Labelled frames, labels and what was decoded of one test recording, in time order."""
@@ -303,14 +306,13 @@ class FoldTask:
     def require(self, train, valid, test):
         """Raise DataError unless a decoder can be trained and scored on these windows."""
         self.task.require(test.labels, "test frames")
-        self.task.require(train.labels, "training frames")
+        self.task.require(self.trained_on(train).labels, "training frames")
 
     def trained(self, train, valid, checkpoint=None, report=None):
         """The decoder, trained on some windows and validated on others, and its History; read where it was kept."""
         decoder = self._new(train)
         kept = self.weights is not None and isinstance(decoder, nn.Module)
-        if kept and self.weights.exists():
-            history = loop.load_weights(self.weights, decoder)
+        if kept and (history := loop.load_weights(self.weights, decoder)) is not None:
             return decoder.to(self.training.torch_device()), history
         history = self._fit(decoder, train, valid, checkpoint, report)
         if kept:

@@ -24,8 +24,9 @@ from calcium_decoding.models.images.training import FeatureSequences, Images, Im
 from calcium_decoding.models.training import TrainingSettings, device_of
 from calcium_decoding.preprocessing import Pipeline
 from calcium_decoding.preprocessing.movie_frames import FrameScaling, MovieFrames, MovieScaling, image_window
+from calcium_decoding.preprocessing.transforms import whole_number
 from calcium_decoding.preprocessing.windows import WindowSet, WindowSpec
-from calcium_decoding.utils.files import alone, whole_file
+from calcium_decoding.utils.files import alone, hash_content, whole_file
 from calcium_decoding.utils.progress import progress
 
 # Within a recording, its mean image and deviation may be taken from training frames only.
@@ -62,6 +63,12 @@ class MovieTraining:
     seed: int = 2021
     device: str = "cpu"
 
+    def __post_init__(self):
+        for name, good, expected in (("norm_momentum", 0 < self.norm_momentum <= 1, "above 0, 1 at most"),
+                                     ("device", self.device in ("cpu", "cuda", "auto"), "cpu, cuda or auto")):
+            if not good:
+                raise ParameterError(name, getattr(self, name), expected, "change this training setting")
+
     def torch_device(self):
         """The device to train on."""
         return device_of(self.device)
@@ -93,6 +100,10 @@ class Movies:
     frame_scaling: str = "auto"
     # Settings and decoders by default; whether workers of a cluster have to see the same files.
     training, decoders, beside_files = MovieTraining, ("cnn", "cnn_gru"), True
+
+    def __post_init__(self):
+        for name, least in (("images_each_side", 0), ("bin_px", 1)):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), least))
 
     def on(self, dataset, regime):
         """The same for some data under a regime. Raises DataError: a recording without a movie."""
@@ -184,8 +195,11 @@ class Features(Movies):
     training, decoders = TrainingSettings, ("gru",)
 
     def __post_init__(self):
+        super().__post_init__()
         if self.of != "cnn":
             raise ParameterError("Features(of=...)", repr(self.of), "'cnn'", "name the network on single images")
+        if not isinstance(self.network, MovieTraining):
+            raise ParameterError("Features(network=...)", f"{self.network!r:.80}", "a MovieTraining", "give one")
 
     def resolve(self, decoder, head):
         """A decoder as it is built; ParameterError if it is unknown, or cannot give what a head asks for."""
@@ -279,7 +293,9 @@ class MovieFoldTask(FoldTask):
 
         Rows of the first and last frame of a recording, which have no image, are 0.
         """
-        path = self.cnn_weights.with_name(self.cnn_weights.name.replace(".weights.safetensors", ".features.npy"))
+        # Rows lie in the order of the recordings, which the weights do not depend on.
+        key, order = self.cnn_weights.name.partition(".")[0], hash_content(list(self.movies))[:8]
+        path = self.cnn_weights.with_name(f"{key}.{order}.features.npy")
         with alone(path.with_suffix(".lock")):
             if not path.exists():
                 self._write_features(path)

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -130,7 +131,7 @@ def load(path):
     try:
         with np.load(path, allow_pickle=False) as file:
             return Outcome(json.loads(str(file["facts"])), {name: file[name] for name in file if name != "facts"})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, TypeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         return None
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from threadpoolctl import threadpool_limits
 from torch import nn
@@ -81,10 +81,17 @@ def save_weights(path, network, history):
 
 
 def load_weights(path, network):
-    """Put the weights of a file of :func:`save_weights` into a network and return the History of their training."""
-    with safe_open(path, framework="pt") as file:
-        network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
-        return History(**json.loads(file.metadata()["history"]))
+    """Put the weights of a file of :func:`save_weights` into a network and return the History of their training.
+
+    None if the file is not there or damaged: the network is then to be trained again.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            history = History(**json.loads(file.metadata()["history"]))
+            network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError, RuntimeError):
+        return None
+    return history
 
 
 @contextlib.contextmanager
@@ -140,20 +147,26 @@ class _State:
         """Go on from ``path`` if it is there and belongs to this very training; else start afresh."""
         if not Path(path).exists():
             return
-        with safe_open(path, framework="pt") as file:
-            if file.metadata()["identity"] != identity:
-                return
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-            self.history = History(**json.loads(file.metadata()["history"]))
+        try:
+            with safe_open(path, framework="pt") as file:
+                if file.metadata()["identity"] != identity:
+                    return
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                self.history = History(**json.loads(file.metadata()["history"]))
+        except (SafetensorError, OSError, TypeError, KeyError, ValueError):
+            return  # damaged
         self.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network/")})
         self.best = {k[5:]: v.to(self.device) for k, v in tensors.items() if k.startswith("best/")}
         self.generator.set_state(tensors["shuffle"])
         torch.set_rng_state(tensors["dropout/cpu"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["dropout/cuda"], self.device)
-        slots = {}
+        slots, parameters = {}, [p for group in self.optimiser.param_groups for p in group["params"]]
         for name, value in tensors.items():
             if name.startswith("adam/"):
                 _, index, slot = name.split("/")
-                slots.setdefault(int(index), {})[slot] = value
+                of = parameters[int(index)]
+                # In the memory layout of the weight: a fused step walks through both as they lie.
+                laid = torch.empty_like(of).copy_(value) if value.shape == of.shape else value
+                slots.setdefault(int(index), {})[slot] = laid
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})

@@ -159,6 +159,7 @@ class Split:
 
     def spread(self, n):
         """The same with ``n`` folds, spread evenly over all of them; all if ``n`` is 0."""
+        n = whole_number("n_folds", n, 0)
         which = np.unique(np.linspace(0, len(self.folds), n or len(self.folds), endpoint=False, dtype=int))
         return replace(self, folds=tuple(self.folds[i] for i in which))
 

@@ -96,6 +96,8 @@ class Stage:
         for name in ("epochs", "batch_size", "every_frames", "consecutive"):
             if getattr(self, name) < 1:
                 raise ParameterError(name, getattr(self, name), "1 or more", "change this training setting")
+        if self.patience < 0:
+            raise ParameterError("patience", self.patience, "0 or more", "change this training setting")
         if self.batch_size % self.consecutive:
             raise ParameterError("consecutive", self.consecutive, f"a divisor of the batch size {self.batch_size}",
                                  "change one of the two")
