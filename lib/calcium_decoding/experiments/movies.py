@@ -210,7 +210,8 @@ class Features(Movies):
         """What, besides fold, task and decoder, determines a result: anything that JSON can hold."""
         images = Movies(self.images_each_side, self.bin_px, self.frame_scaling)
         of_network = images.decides(recordings, self.of, self.network)
-        return of_network if decoder == self.of else [of_network, asdict(self), asdict(training)]
+        mine = {"images_each_side": self.images_each_side, **asdict(training)}  # the rest is the network's
+        return of_network if decoder == self.of else [of_network, mine]
 
     def fold_task(self, recordings, shared, about, key):
         """A FeatureFoldTask with ``about`` of every FoldTask."""
