@@ -58,7 +58,9 @@ class Chapter:
         p = self.parameters
         dataset = dataset or self.dataset
         if isinstance(target, str):
-            target = tasks.task_of(target, target_smoothing) if target else self._event(dataset)
+            known = target or not hasattr(self.parameters, "DECODES")
+            named = target or getattr(self.parameters, "target", "run")
+            target = tasks.task_of(named, target_smoothing) if known else self._event(named, dataset)
         task = target.of(dataset)
         regime = dataset.regime if p.regime == "auto" else p.regime
         name = recipe or (recipes.SUITS[regime] if p.recipe == "auto" else p.recipe)
@@ -74,10 +76,9 @@ class Chapter:
                       f"{spec.look_ahead_ms(dataset.rate_hz):.0f} ms of them after the labelled frame"),
             ("device", str(settings.torch_device()))])
 
-    def _event(self, dataset):
-        name, decodes = getattr(self.parameters, "target", "run"), getattr(self.parameters, "DECODES", ("binary",))
+    def _event(self, name, dataset):
         task = tasks.event_of(name, dataset)
-        if task.kind not in decodes:
+        if task.kind not in self.parameters.DECODES:
             raise ParameterError("target", f"'{name}', which has several classes", "a behaviour of 0 and 1",
                                  "decode classes in chapter 10_roi_rnn, or make one of them 1 and the others 0")
         return task

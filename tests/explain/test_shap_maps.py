@@ -88,7 +88,7 @@ def test_where_no_fold_has_a_decoder_the_reasons_are_named(tiny_dataset):
     experiment = plan(replace(tiny_dataset, recordings=always))
     for ask in (lambda: shap_maps.run(experiment, "rnn", 20, 10, jobs=1),
                 lambda: map_runs.run(experiment, "rnn", map_runs.MapSettings(20, 10), jobs=1)):
-        with pytest.raises(DataError, match="nothing in any of 2 folds: training frames: only running"):
+        with pytest.raises(DataError, match="nothing in any of 2 folds: test frames: only running"):
             ask()
 
 

@@ -75,7 +75,7 @@ class ConditionResult:
     @property
     def main_score(self):
         """Name of the score that stands for the others."""
-        return self.condition.experiment.task.main_score
+        return self.folds[0].main_score if self.folds else self.condition.experiment.task.main_score
 
     def evaluable(self):
         """Folds that have scores."""
