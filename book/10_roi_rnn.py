@@ -150,8 +150,8 @@ tables.show(by_animal.mean().groupby("model", sort=False).mean().reset_index())
 #
 # Each session's activity meets the behaviour of *another* session of the same animal. Slow drifts, the share of
 # running and the smoothness of both signals are kept; the link between brain and behaviour is cut. A decoder should
-# then score 0.5. The study drew one permutation that left 3 of 64 sessions in place; in ours none stays. Where the
-# data have the study's numbers of sessions, its own permutation is run as well.
+# then score at chance, 0.5 of running. The study drew one permutation that left 3 of 64 sessions in place; in ours
+# none stays. Where the data have the study's numbers of sessions, its own permutation is run as well.
 
 # %%
 nulls, null_statement = chapter.decode_null()

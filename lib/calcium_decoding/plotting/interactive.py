@@ -56,6 +56,9 @@ def recording(of, rois, folds, start_s, length_s=20.0):
     _traces(top, of, list(rois), frames)
     for fold in folds:
         _probability(middle, fold, of)
+    if top_class:
+        middle.yaxis.ticker = FixedTicker(ticks=list(range(len(one.classes))))
+        middle.yaxis.major_label_overrides = dict(enumerate(one.classes))
     if folds:
         middle.add_layout(middle.legend[0], "above")
         middle.legend.update(orientation="horizontal", click_policy="hide", border_line_color=None, padding=2)
