@@ -150,7 +150,7 @@ def test_peak_memory_is_that_of_the_processes_started():
 class Fold:
     """What the browser asks of a fold result."""
 
-    model = "gru"
+    model, target, classes = "gru", "run", ()
 
     def trace(self, recording):
         return np.arange(10, 290), np.zeros(280), np.linspace(0, 1, 280)
@@ -168,9 +168,9 @@ def test_the_browser_draws_the_recording_as_it_is(tiny_dataset):
     assert set(values) == {recording.roi_names[0], recording.roi_names[3]}
     for roi in (0, 3):
         np.testing.assert_allclose(values[recording.roi_names[roi]], recording.signal[:, roi], rtol=1e-6)
-    p_run = next(line.data_source.data for line in lines if "p_run" in line.data_source.data)
+    p_run = next(line.data_source.data for line in lines if "decoded" in line.data_source.data)
     np.testing.assert_allclose(p_run["time_s"], np.arange(10, 290) / recording.rate_hz, rtol=1e-6)
-    np.testing.assert_allclose(p_run["p_run"], np.linspace(0, 1, 280), rtol=1e-6)
+    np.testing.assert_allclose(p_run["decoded"], np.linspace(0, 1, 280), rtol=1e-6)
     spans = drawn(made.layout, "VStrip")[0].data_source.data
     inside = (np.arange(300)[:, None] / 30 >= spans["x0"]) & (np.arange(300)[:, None] / 30 < spans["x1"])
     np.testing.assert_array_equal(inside.any(axis=1), recording.run.astype(bool))
