@@ -66,7 +66,7 @@ def test_every_block_of_the_page_is_run_here():
     assert set(BLOCKS) == {"Another data set", "Another window", "A sweep", "One table of many runs", "A Dask cluster",
                            "A SLURM array", "A SLURM array (2)", "Your own recordings",
                            "The library in a script of your own", "Frame by frame",
-                           "Your own behaviour and your own network",
+                           "Your own behaviour and your own network", "Movies, and features of them",
                            "A decoder that is kept and applied", "papermill by itself"}
     assert "```sh" not in PAGE and "\n    $" not in PAGE  # no command hides in another kind of block
     parsed = [line for line in re.findall(r"calcium-decoding (book run .+?)(?<!\\)\n", "".join(BLOCKS.values()), re.S)]
@@ -152,6 +152,14 @@ def test_your_own_behaviour_and_network(place):
     shell(BLOCKS["Your own behaviour and your own network"], place)
     rows = re.findall(r"^mouse \d +([\d.]+) +([\d.]+) +([\d.]+)$", (place / "output.txt").read_text(), re.M)
     assert len(rows) == 3 and min(float(x) for row in rows for x in row) > 0.3  # chance: 0.25
+
+
+@pytest.mark.slow
+def test_movies_and_features_of_them(place):
+    shell(BLOCKS["Movies, and features of them"], place)
+    rows = re.findall(r"^\d +(images|features, \w+) +2 +(\d\.\d+)", (place / "output.txt").read_text(), re.M)
+    assert [name for name, _ in rows] == ["images", "features, gru", "features, LogisticRegression"]
+    assert len(list((place / "_build" / "mine").glob("*.features.npy"))) == 2  # a fold each, shared by both decoders
 
 
 @pytest.mark.slow
