@@ -22,7 +22,7 @@ from calcium_decoding.experiments import fitted, stored, tasks
 from calcium_decoding.experiments.folds import FITTED, FoldResult, Results
 from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.experiments.together import Together
-from calcium_decoding.models import IMAGE_MODELS, registry
+from calcium_decoding.models import registry
 from calcium_decoding.models.decoders import decoder_of, name_of
 from calcium_decoding.preprocessing import shared_frames
 from calcium_decoding.splits import Split
@@ -204,11 +204,9 @@ class Experiment:
 
     def key(self, fold, decoder):
         """Hash of everything that determines the result of a decoder on a fold."""
-        of_images = isinstance(decoder, str) and decoder in IMAGE_MODELS
         return hash_content([self.input.decides(recordings_of(self, [fold]), decoder, self.training), asdict(fold),
                              self.split.of_centres, type(self.task).__name__, _pairs(asdict(self.task)),
-                             self.dataset.simulated,
-                             decoder if of_images else registry.digest(decoder), code_digest(*FOLD_ROOMS)])
+                             self.dataset.simulated, registry.digest(decoder), code_digest(*FOLD_ROOMS)])
 
     def shared(self, folder):
         """What all folds share, in files under ``folder``: signals, or movies with what is made of them."""

@@ -121,10 +121,10 @@ class FoldResult:
         """Name of the score that stands for the others."""
         return cards.SUMMARISED[self.kind][0]
 
-    @property
-    def chance(self):
-        """Main score of a decoder that knows nothing."""
-        return {"binary": 0.5, "classes": 1 / max(len(self.classes), 1), "continuous": 0.0}[self.kind]
+    def chance(self, metric=None):
+        """A score, the main one without ``metric``, of a decoder that knows nothing; None if it has no such level."""
+        levels = {"auc": 0.5, "balanced_accuracy": 1 / max(len(self.classes), 2), "r2": 0.0}
+        return levels.get(metric or self.main_score)
 
     @property
     def p_run(self):

@@ -53,8 +53,7 @@ class Traces:
 
     def resolve(self, decoder, head):
         """A decoder as it is built; ParameterError if it is unknown, or cannot give what a head asks for."""
-        registry.require(decoder, head)
-        return registry.resolve(decoder)
+        return registry.require(decoder, head)
 
     def decides(self, recordings, decoder, training):
         """What, besides fold, task and decoder, determines a result: anything that JSON can hold."""

@@ -21,7 +21,7 @@ from calcium_decoding.models.decoders import Network, decoder_of, name_of
 from calcium_decoding.models.images import training as training_images
 from calcium_decoding.models.images.cnn_rnn import for_inference
 from calcium_decoding.models.images.training import FeatureSequences, Images, ImageSequences, Stage
-from calcium_decoding.models.training import TrainingSettings, device_of
+from calcium_decoding.models.training import DEVICES, TrainingSettings, check_settings, device_of
 from calcium_decoding.preprocessing import Pipeline
 from calcium_decoding.preprocessing.movie_frames import FrameScaling, MovieFrames, MovieScaling, image_window
 from calcium_decoding.preprocessing.transforms import whole_number
@@ -64,10 +64,8 @@ class MovieTraining:
     device: str = "cpu"
 
     def __post_init__(self):
-        for name, good, expected in (("norm_momentum", 0 < self.norm_momentum <= 1, "above 0, 1 at most"),
-                                     ("device", self.device in ("cpu", "cuda", "auto"), "cpu, cuda or auto")):
-            if not good:
-                raise ParameterError(name, getattr(self, name), expected, "change this training setting")
+        check_settings(self, ("norm_momentum", 0 < self.norm_momentum <= 1, "above 0, 1 at most"),
+                       ("device", self.device in DEVICES, "cpu, cuda or auto"))
 
     def torch_device(self):
         """The device to train on."""
@@ -203,8 +201,7 @@ class Features(Movies):
 
     def resolve(self, decoder, head):
         """A decoder as it is built; ParameterError if it is unknown, or cannot give what a head asks for."""
-        registry.require(decoder, head)
-        return registry.resolve(decoder)
+        return registry.require(decoder, head)
 
     def decides(self, recordings, decoder, training):
         """What, besides fold, task and decoder, determines a result: anything that JSON can hold."""
@@ -328,7 +325,9 @@ class MovieFoldTask(FoldTask):
     def _image_decoder(self):
         """Stage 1 of this fold."""
         stage_1 = replace(self, decoder="cnn", weights=self.cnn_weights)
-        return stage_1.trained(*stage_1.windows()[:2])[0]
+        lay = self.over(stage_1.spec)  # over the frames that are there: their scaling may have taken a pass
+        train, valid = (self._lay(lay, role) for role in ("train", "valid"))
+        return stage_1.trained(train, stage_1.trained_on(valid))[0]
 
     def _fit(self, decoder, train, valid, checkpoint, report):
         return training_images.fit(decoder, self._samples(self.trained_on(train)), self._samples(valid), self.stage,

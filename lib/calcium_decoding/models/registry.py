@@ -65,7 +65,7 @@ def own(name):
 
 
 def require(decoder, head):
-    """Raise ParameterError if a decoder cannot give what a head asks for."""
+    """A decoder as it is built; ParameterError if it is unknown, or cannot give what a head asks for."""
     decoder = resolve(decoder)
     if head.kind == "together" and not isinstance(decoder, str | Network):
         raise ParameterError("model", f"'{decoder.name}'", f"a Network, or one of {', '.join(names.FOOTSTEP_MODELS)}",
@@ -80,6 +80,7 @@ def require(decoder, head):
                              f"one that decodes {head.kind}, {head.size} at a time: "
                              f"{', '.join(name for name in [*OF_TRACES, *names.FOOTSTEP_MODELS] if fits(name, head))}",
                              "name another model or another target")
+    return decoder
 
 
 def require_travels(decoder):
@@ -98,7 +99,8 @@ def fits(name, head):
 
 def digest(decoder):
     """What of a decoder a stored result depends on: its name, or a hash of a user's own."""
-    decoder = resolve(decoder)
+    of_library = isinstance(decoder, str) and decoder in names.DECODERS  # those of images too
+    decoder = decoder if of_library else resolve(decoder)
     return decoder if isinstance(decoder, str) else decoder.digest()
 
 

@@ -20,6 +20,7 @@ from calcium_decoding.models.decoders import head_of
 from calcium_decoding.utils.files import hash_content
 
 INFERENCE_BATCH = 4096
+DEVICES = "cpu", "cuda", "auto"
 
 
 @dataclass(frozen=True)
@@ -56,18 +57,15 @@ class TrainingSettings:
     device: str = "cpu"
 
     def __post_init__(self):
-        for name, good, expected in (
-            ("epochs", self.epochs >= 1, "1 or more"),
+        check_settings(
+            self, ("epochs", self.epochs >= 1, "1 or more"),
             ("batch_size", self.batch_size >= 1, "1 or more"),
             ("train_every", self.train_every >= 1, "1 or more"),
             ("min_updates", self.min_updates >= 0, "0 or more"),
             ("learning_rate", self.learning_rate > 0, "more than 0"),
             ("patience", self.patience >= 0, "0 or more"),
             ("label_smoothing", 0 <= self.label_smoothing < 1, "0 or more and below 1"),
-            ("device", self.device in ("cpu", "cuda", "auto"), "cpu, cuda or auto"),
-        ):
-            if not good:
-                raise ParameterError(name, getattr(self, name), expected, "change this training setting")
+            ("device", self.device in DEVICES, "cpu, cuda or auto"))
 
     def optimiser(self, network):
         """Of the parameters of a network."""
@@ -91,6 +89,13 @@ class TrainingSettings:
     def torch_device(self):
         """The device to train on; see :func:`device_of`."""
         return device_of(self.device)
+
+
+def check_settings(settings, *checks):
+    """Raise ParameterError for the first check, (name, whether it is good, what is expected), that fails."""
+    for name, good, expected in checks:
+        if not good:
+            raise ParameterError(name, getattr(settings, name), expected, "change this training setting")
 
 
 def device_of(name):
@@ -140,8 +145,6 @@ def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False, r
     if not isinstance(decoder, nn.Module):
         decoder.fit(train)
         return loop.History()
-    if hasattr(decoder, "prepare"):
-        decoder.prepare(train)
     with loop.deterministic():
         return _fit_network(decoder, train, valid, settings, checkpoint, show_progress, report)
 
@@ -193,7 +196,6 @@ class _Frames:
         ends = [0, *breaks.tolist(), len(self)]
         return [self.frames[self.starts[a] : self.starts[b - 1] + len(self.offsets)] for a, b in pairwise(ends)]
 
-
     def outputs(self, network, which):
         return network(self.windows(which))
 
@@ -224,6 +226,8 @@ def fit_samples(network, train, valid, settings, seed, checkpoint=None, identity
     and ``label_smoothing``. The rest as for :func:`calcium_decoding.models.loop.run`. Returns History.
     """
     device, head = next(network.parameters()).device, head_of(network)
+    if hasattr(network, "prepare"):
+        network.prepare(train.of)
     optimiser, weights = settings.optimiser(network), head.weights(train.of.labels)
     loss_of = partial(head.loss, label_smoothing=settings.label_smoothing, scale=getattr(network, "scale", None),
                       weights=None if weights is None else weights.to(device))

@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, log_softmax
 
-from calcium_decoding.errors import ParameterError
 from calcium_decoding.models import hybrid, loop
 from calcium_decoding.models.decoders import ManyHeads
 from calcium_decoding.models.heads import class_weights
 from calcium_decoding.models.images.training import OneCycle, weights_hash
 from calcium_decoding.models.linear import LinearDecoder, MajorityDecoder
 from calcium_decoding.models.names import FOOTSTEP_LINEAR
-from calcium_decoding.models.training import device_of
+from calcium_decoding.models.training import DEVICES, check_settings, device_of
 from calcium_decoding.preprocessing.windows import Scaling
 from calcium_decoding.utils.files import hash_content
 
@@ -70,15 +69,12 @@ class FootstepTraining:
     size: str | hybrid.HybridSize = "april_9"
 
     def __post_init__(self):
-        for name, good, expected in (
-            ("epochs", self.epochs >= 1, "1 or more"), ("batch_size", self.batch_size >= 2, "2 or more"),
+        check_settings(
+            self, ("epochs", self.epochs >= 1, "1 or more"), ("batch_size", self.batch_size >= 2, "2 or more"),
             ("patience", self.patience >= 1, "1 or more"), ("peak_rate", self.peak_rate > 0, "more than 0"),
             ("gamma", self.gamma >= 0, "0 or more"), ("clip", self.clip > 0, "more than 0"),
             ("mixup", self.mixup >= 0, "0 or more"), ("every_frames", self.every_frames >= 1, "1 or more"),
-            ("device", self.device in ("cpu", "cuda", "auto"), "cpu, cuda or auto"),
-        ):
-            if not good:
-                raise ParameterError(name, getattr(self, name), expected, "change this training setting")
+            ("device", self.device in DEVICES, "cpu, cuda or auto"))
 
     @property
     def cycle(self):
@@ -228,9 +224,7 @@ def _epoch(network, optimiser, sets, settings, epoch, generator, frozen):
     total = count = 0
     for done, place in enumerate(order):
         i, which = steps[place]
-        rate, momentum = settings.cycle.at((epoch + done / len(steps)) / settings.epochs)
-        for group in optimiser.param_groups:
-            group["lr"], group["betas"] = rate, (momentum, settings.cycle.beta2)
+        settings.cycle.set_rate(optimiser, (epoch + done / len(steps)) / settings.epochs)
         x, share, partner = sets[i].windows(which), None, None
         if settings.mixup:
             share = torch.distributions.Beta(settings.mixup, settings.mixup).sample((len(which),)).to(x.device)

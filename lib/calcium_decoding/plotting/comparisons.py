@@ -81,7 +81,7 @@ def _colours(groups):
 
 
 def _chance_and_null(ax, found, nulls, metric):
-    levels = {_chance(fold, metric) for result in found for fold in result.folds}
+    levels = {fold.chance(metric) for result in found for fold in result.folds}
     if len(levels) == 1 and None not in levels:  # one level for all, of a score that has one
         ax.axhline(*levels, color=NULL_COLOUR, ls="--", lw=1, zorder=1,
                    label="mean of the test frames" if metric == "r2" else "chance")
@@ -90,10 +90,6 @@ def _chance_and_null(ax, found, nulls, metric):
         mean, sd = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0
         ax.axhspan(mean - sd, mean + sd, color=NULL_COLOUR, alpha=0.25, lw=0, label="null: mean, SD over folds",
                    zorder=0)
-
-
-def _chance(fold, metric):
-    return {"auc": 0.5, "balanced_accuracy": 1 / max(len(fold.classes), 2), "r2": 0.0}.get(metric)
 
 
 def _published(ax, found, x, wanted, metric):

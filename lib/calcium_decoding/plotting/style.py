@@ -274,7 +274,7 @@ def fold_scores(results, nulls, ax, published=None):
                         label="published, other data" if is_simulated(results) else "published")
     if nulls:
         ax.plot([], [], "o", color=NULL_COLOUR, label="null: sessions re-paired")
-    ax.axhline(results[0].chance, color=NULL_COLOUR, ls=":", lw=1, label="chance")
+    ax.axhline(results[0].chance(), color=NULL_COLOUR, ls=":", lw=1, label="chance")
     ax.set_xticks(range(len(names)), [LABELS[model] for model in names])
     ax.set(ylabel=f"{METRIC_LABELS[results[0].main_score]} (a dot is a fold)", xlim=(-0.6, len(names) - 0.3),
            title="Score by fold")

@@ -93,11 +93,9 @@ class Stage:
     label_smoothing = 0.0
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "every_frames", "consecutive"):
-            if getattr(self, name) < 1:
-                raise ParameterError(name, getattr(self, name), "1 or more", "change this training setting")
-        if self.patience < 0:
-            raise ParameterError("patience", self.patience, "0 or more", "change this training setting")
+        training.check_settings(self, *((name, getattr(self, name) >= 1, "1 or more") for name in
+                                        ("epochs", "batch_size", "every_frames", "consecutive")),
+                                ("patience", self.patience >= 0, "0 or more"))
         if self.batch_size % self.consecutive:
             raise ParameterError("consecutive", self.consecutive, f"a divisor of the batch size {self.batch_size}",
                                  "change one of the two")
@@ -247,8 +245,6 @@ def fit(network, train, valid, stage, seed, device="cpu", checkpoint=None, show_
     if (labels == labels[0]).all():
         raise DataError("training images", f"only label {labels[0]} in {len(train)} of them",
                         "labels that differ", "train on more sessions, or leave this fold out")
-    if hasattr(network, "prepare"):
-        network.prepare(train.of)
     with loop.deterministic():
         network.to(device)
         identity = "" if checkpoint is None else hash_content(
