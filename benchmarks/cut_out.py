@@ -55,15 +55,15 @@ PEER_BATCH = {"peer": 8, "peer_many": 32}
 
 def prepare(folder, options):
     """A movie, and weights of both stages under the names that a fold looks for."""
-    from calcium_decoding.models import loop
-    from calcium_decoding.models.images import training as training_images
+    from calcium_decoding.models import loop, training
+    from calcium_decoding.models.images.training import Stage
 
     write_pictures(folder / "movie.tif", max(options.frames, 4 * BATCH + 2, LEARN_WINDOWS + LENGTH + 1))
     frames = movie_frames(folder / "movie.tif")
     _, network = networks()
-    stage = training_images.Stage(epochs=2, batch_size=2 * LEARN_RUN, consecutive=LEARN_RUN)
+    stage = Stage(epochs=2, batch_size=2 * LEARN_RUN, consecutive=LEARN_RUN)
     train, valid = (samples(frames, n, EACH_SIDE) for n in (LEARN_WINDOWS, LEARN_RUN))
-    training_images.fit(network, train, valid, stage, SEED)
+    training.fit_samples(network, train, valid, stage, SEED)
     settle(network.image_decoder, frames)
     for key, part in (("cnn", network.image_decoder), ("cnn_gru", network)):
         loop.save_weights(folder / f"{key}.weights.safetensors", part, loop.History())

@@ -149,25 +149,25 @@ class Ours:
     """The library's decoders, trained and asked as the chapters do."""
 
     def __init__(self, arm, folder):
-        from calcium_decoding.models.images import cnn_rnn
-        from calcium_decoding.models.images import training as training_images
+        from calcium_decoding.models import training
+        from calcium_decoding.models.images import training as of_images
 
-        self.engine, self.frames = training_images, movie_frames(folder / "movie.tif")
+        self.engine, self.stage = training, of_images.Stage(epochs=1, batch_size=BATCH)
+        self.frames = movie_frames(folder / "movie.tif")
         self.image, self.sequence = networks(folder / "weights.safetensors")
         if not arm.folded:
-            cnn_rnn.for_inference = lambda network: network
+            of_images.for_inference = lambda network: network
 
     def predict_images(self, n):
-        return self.engine.predict(self.image, samples(self.frames, n, 0))
+        return self.engine.predict_samples(self.image, samples(self.frames, n, 0))
 
     def predict_windows(self, n):
-        return self.engine.predict(self.sequence, samples(self.frames, n, EACH_SIDE))
+        return self.engine.predict_samples(self.sequence, samples(self.frames, n, EACH_SIDE))
 
     def train(self, n):
         """Losses of the epochs, here one, over ``n`` images."""
-        stage = self.engine.Stage(epochs=1, batch_size=BATCH)
-        return self.engine.fit(self.image, samples(self.frames, n, 0), samples(self.frames, BATCH, 0), stage,
-                               SEED).train_loss[0]
+        return self.engine.fit_samples(self.image, samples(self.frames, n, 0), samples(self.frames, BATCH, 0),
+                                       self.stage, SEED).train_loss[0]
 
 
 class Files:
@@ -238,7 +238,8 @@ def prepare(folder, options):
     import numpy as np
     from safetensors.torch import save_file
 
-    from calcium_decoding.models.images import training as training_images
+    from calcium_decoding.models import training
+    from calcium_decoding.models.images.training import Stage
 
     write_pictures(folder / "movie.tif", options.frames)
     frames = movie_frames(folder / "movie.tif")
@@ -246,9 +247,9 @@ def prepare(folder, options):
     for i in range(options.frames - 2):
         np.savez(folder / "images" / f"{i}.npz", image=frames[i : i + 3])
     _, network = networks()
-    stage = training_images.Stage(epochs=2, batch_size=2 * LEARN_RUN, consecutive=LEARN_RUN)
+    stage = Stage(epochs=2, batch_size=2 * LEARN_RUN, consecutive=LEARN_RUN)
     train, valid = (samples(frames, n, EACH_SIDE) for n in (LEARN_WINDOWS, LEARN_RUN))
-    training_images.fit(network, train, valid, stage, SEED)
+    training.fit_samples(network, train, valid, stage, SEED)
     settle(network.image_decoder, frames)
     save_file({k: v.contiguous() for k, v in network.state_dict().items()}, folder / "weights.safetensors")
 
@@ -305,12 +306,12 @@ def measure(name, folder, options):
 def long_session(each_side, folder):
     """Peak memory and frames a second of decoding one long session, normalising included, in this process."""
     network = networks(folder / "weights.safetensors")[bool(each_side)]
-    from calcium_decoding.models.images import training as training_images
+    from calcium_decoding.models import training
 
     began = time.perf_counter()
     frames = movie_frames(folder / "long.tif")
     n = len(frames) - 2 * each_side - 2
-    training_images.predict(network, samples(frames, n, each_side))
+    training.predict_samples(network, samples(frames, n, each_side))
     return {"frames_per_s": n / (time.perf_counter() - began), "peak_mb": peak_mb()}
 
 

@@ -106,8 +106,7 @@ class Ours:
         self.valid, self.windows = self._windows(256), self._windows(n_windows)
         self.network = models.build("gru", N_ROI, PAST, seed=SEED)
         if not arm.fused:
-            self.plain = contextlib.ExitStack()
-            self.plain.enter_context(fused_gru.disabled())
+            fused_gru.applies = lambda *_: False
         if not arm.deterministic:
             torch.set_num_threads(1)
             loop.deterministic = contextlib.nullcontext

@@ -17,8 +17,8 @@
 # **Cost** smoke: seconds; demo: under half a minute; paper: a minute or two.
 #
 # **Reproduces** the share of running of each mouse (Fig 1C) and the correlation of each ROI with running (Fig S6) of
-# Ajioka et al. 2024. **Adds** a check of the run label against speed, and a look at drift before and after the
-# baseline.
+# Ajioka et al. 2024. **Adds** a check of the run label against speed, and the share of each ROI's variance that is
+# slower than the baseline.
 
 # %%
 import pandas as pd
@@ -26,6 +26,7 @@ import pandas as pd
 from calcium_decoding.data import published
 from calcium_decoding.evaluation import cards
 from calcium_decoding.plotting import interactive, style
+from calcium_decoding.preprocessing import moving_mean
 from decoding_book.chapter import start
 from decoding_book.chapters import data_tour, tables
 
@@ -87,8 +88,16 @@ fig, (ax,) = style.panels(1, width=6)
 ax = style.run_shares(data, ax)
 
 # %%
-shares = data_tour.run_share_table(data)
-tables.show(shares, decimals=1)
+of_recordings = pd.DataFrame({
+    "animal": [each.animal for each in data.recordings],
+    "share": [100 * each.run.mean() for each in data.recordings]})
+by_animal = of_recordings.groupby("animal", sort=False)["share"]
+shares = by_animal.agg(["count", "mean", "std"])
+shares.columns = ["recordings", "run_share_percent", "sd_percent"]
+if data.compare_with_study:
+    numbers = range(1, len(shares) + 1)
+    shares["published_percent"] = [100 * published.run_share(i) for i in numbers]
+tables.show(shares.reset_index(), decimals=1)
 
 # %% [markdown]
 # Where the data are the study's own, the published shares stand in the last column. On other data the comparison
@@ -98,14 +107,21 @@ tables.show(shares, decimals=1)
 # ## Which ROIs go with running?
 #
 # The correlation of each ROI with the run label, each dot an animal (mean over its recordings), the line their mean.
-# The baseline was subtracted first where the recording is long enough, as in the study. A correlation says nothing on
-# its own: two slow signals correlate by chance, which is why the chapters on decoding need nulls.
+# The study's baseline, a moving mean of 1,000 frames, was subtracted first. A correlation says nothing on its own: two
+# slow signals correlate by chance, which is why the chapters on decoding need nulls. Where animals or days differ in
+# their ROIs, each ROI of each day is a dot by itself.
 
 # %%
-correlations = data_tour.correlations_with_running(data)
+table = data_tour.correlations(data)
+n_rois = {each.n_roi for each in data.recordings}
+if len(n_rois) == 1:
+    correlations = table.pivot_table("r", "animal", "roi", sort=False)
+    correlations = correlations.reindex(columns=range(1, max(n_rois) + 1))
+else:
+    columns = ["animal", "session", "roi"]
+    correlations = table.pivot_table("r", columns=columns, sort=False)
 fig, (ax,) = style.panels(1, width=9, height=3.4)
-as_in_study = {each.n_roi for each in data.recordings} == {50}
-groups = list(published.roi_table()["group"]) if as_in_study else None
+groups = list(published.roi_table()["group"]) if n_rois == {50} else None
 ax = style.correlation_with_running(data, correlations.values, ax, groups)
 
 # %% [markdown]
@@ -118,14 +134,32 @@ interactive.roi_map(data, correlations.mean(), "correlation with running (r)")
 # %% [markdown]
 # ## How much of a trace is slow drift?
 #
-# The share of each ROI's variance that is slower than the moving baseline. Where it is large, a decoder can learn
-# *when in the session* it is instead of *what the animal does*, if behaviour drifts too.
+# The share of each ROI's variance that is slower than the moving baseline, mean over the recordings of an animal.
+# Where it is large, a decoder can learn *when in the session* it is instead of *what the animal does*, if behaviour
+# drifts too. A ROI that is silent in a recording has no variance to share there.
 
 # %%
-slow = data_tour.slow_share(data)
+rows = []
+for each in data.recordings:
+    variance = pd.Series(each.signal.var(axis=0, dtype=float))
+    baseline = pd.Series(moving_mean(each.signal, 1000).var(axis=0))
+    share = 100 * baseline / variance.where(variance > 0)
+    rows.append(pd.DataFrame({"animal": each.animal, "n_roi": each.n_roi,
+                              "roi": share.index + 1, "slow": share}))
+of_rois = pd.concat(rows).groupby(["animal", "n_roi", "roi"], sort=False)
+slow = of_rois["slow"].mean().dropna()
 fig, (ax,) = style.panels(1, width=6)
 label = "variance slower than the baseline (%)"
 ax = style.histogram(slow, label, ax, data)
+
+# %% [markdown]
+# ## Real recordings in the same numbers
+#
+# The means of this chapter's card for two public recordings, stored with the book (the recordings are not shipped): how
+# much of the time the animals run, how the signals go with it, and how much of them is slow.
+
+# %%
+tables.show(tables.real_recordings(chapter.name))
 
 # %% [markdown]
 # ## What this does not show

@@ -12,8 +12,9 @@
 # **You will learn** why chance is not always one half, what six nulls keep and what they cut, how often each of them
 # errs on data without a link, and what five animals can and cannot show.
 #
-# **Data** one simulated animal that drifts and has no link; then any data set of the manifest with a run label and
-# two whole sessions an animal, by default simulated: 5 animals, 50 ROIs.
+# **Data** one simulated animal that drifts and has no link; then any data set of the manifest with two whole sessions
+# an animal and a run label, or another behaviour of 0 and 1, which `-p target NAME` decodes; by default simulated: 5
+# animals, 50 ROIs. The text says *running* for what is decoded.
 #
 # **Cost** smoke: half a minute; demo, which is what the parameters below say: about a minute on 2 cores;
 # paper: a few minutes (64 sessions of 18,000 frames, 1,000 refits for each of two nulls and five mice). The measured
@@ -24,19 +25,22 @@
 # measured rates of false alarms.
 
 # %%
+import numpy as np
 import pandas as pd
+import seaborn as sns
 
-from calcium_decoding.evaluation import linear_null, nulls
+from calcium_decoding.evaluation import cards, linear_null, nulls
 from calcium_decoding.plotting import style
 from calcium_decoding.simulation import widefield
 from decoding_book.chapter import start
-from decoding_book.chapters import chance, tables
+from decoding_book.chapters import chance, null_level, tables
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml
 data_dir = ""  # folder of data sets; empty: CALCIUM_DECODING_DATA, or data/
 out_dir = ""  # folder of the result card; empty: _build/cards
 seed = 2  # seed of everything random
+target = "run"  # behaviour that is decoded: 0 and 1
 example_sessions = 12  # sessions of the example animal
 example_frames = 3000  # frames of each of them
 recipe = "published"  # preprocessing, applied to whole recordings
@@ -46,6 +50,9 @@ jobs = 0  # threads; 0: one a processor
 
 # %%
 chapter = start("03_chance_and_nulls", globals())
+task = chapter.task
+what = "running" if task.name == "run" else task.name
+print(f"decoded  {what}, on the data set; the example animal below runs")
 
 # %% [markdown]
 # ## A mouse without a link
@@ -58,9 +65,29 @@ chapter = start("03_chance_and_nulls", globals())
 example = widefield.dataset(widefield.SimulationSettings(
     world="drift_only", seed=seed, animals=1, sessions_per_animal=example_sessions,
     frames_per_session=example_frames))
-names = ["repairing", "linear_shift", "circular_shift", "frame_shuffle"]
+first = example.recordings[0]
+rows, labels = [(0, first.run)], ["mean activity", "as recorded"]
+for name in ("repairing", "linear_shift", "circular_shift", "frame_shuffle"):
+    drawn = nulls.NULLS[name](example, seed).recordings[0].run
+    offset = nulls.shift_reach(example) if name == "linear_shift" else 0
+    rows.append((offset, drawn))
+    labels.append(nulls.NULLS[name].title)
+
+# %%
 fig, (ax,) = style.panels(1, width=9.5, height=4.2)
-ax = chance.what_nulls_do(example, "mouse 1", names, seed, ax)
+time_s, mean = np.arange(first.n_frames) / first.rate_hz, first.signal.mean(axis=1)
+ax.plot(time_s, 0.2 + 1.6 * (mean - mean.min()) / np.ptp(mean), color=style.SIGNAL)
+for row, (offset, run) in enumerate(rows):
+    place, colour = (-row - 0.8, 0.6), style.DECODED if row else style.RUN
+    bouts = [(offset + begin, end - begin) for begin, end in style.stretches(run)]
+    ax.broken_barh(np.array([(offset, len(run))]) / first.rate_hz, place,
+                   color=style.NULL_COLOUR, alpha=0.12, lw=0)
+    ax.broken_barh(np.array(bouts) / first.rate_hz, place, color=colour, lw=0)
+ax.set_yticks([1.0] + [-row - 0.5 for row in range(len(rows))], labels)
+ax.tick_params(axis="y", length=0)
+ax.spines["left"].set_visible(False)
+ax.set_title(f"{first.id}: when it runs")
+ax = style.simulated_mark(style.time_axis(ax, time_s), first)
 
 # %% [markdown]
 # Session permutation gives this signal the running of *another* session: it, too, has most of its runs early. The
@@ -78,7 +105,13 @@ scored = [
     for name in ("permuting", "circular_shift", "frame_shuffle")]
 fig, axes = style.panels(3, width=11.5, height=3.4, sharex=True)
 for ax, found in zip(axes, scored, strict=True):
-    ax = chance.distribution(found, ax, example)
+    sns.histplot(found.null_aucs, binwidth=0.01, ax=ax, color=style.NULL_COLOUR)
+    ax.axvline(found.observed, color=style.DECODED, lw=2.5, label="observed")
+    ax.axvline(0.5, color=style.SIGNAL, ls=":", lw=1)
+    title = f"{nulls.NULLS[found.null].title}\np = {found.p_value():.3f}"
+    ax.set(xlabel="AUC (mean over sessions)", ylabel="draws", title=title)
+    ax = style.simulated_mark(ax, example)
+legend = axes[0].legend(fontsize=8)
 
 # %% [markdown]
 # The decoder scores well above one half **with nothing to decode**: it reads the time in session from the bleaching,
@@ -88,7 +121,7 @@ for ax, found in zip(axes, scored, strict=True):
 # What helps is a null that drifts as well. When whole sessions are exchanged, the null scores about as high as the
 # data, and the p-value raises no alarm. The circular shift tears the drift apart, its null lies at one half, and
 # what it calls a discovery is bleaching. The frame shuffle, besides, forgets that running comes in bouts: a session of
-# 3,000 frames holds a dozen bouts, not 3,000 independent frames.
+# 3,000 frames holds a handful of bouts, not 3,000 independent frames.
 #
 # | null | what to use it for |
 # |---|---|
@@ -113,12 +146,28 @@ tables.show(pd.DataFrame(
 pipeline = {"name": recipe, "baseline_frames": baseline_frames,
             "rate_hz": chapter.dataset.recordings[0].rate_hz}
 animals, left_out = chance.score_animals(
-    chapter.dataset, draws, seed, pipeline, jobs=jobs or None)
-fig, (ax,) = style.panels(1, width=8.5, height=3.8)
-ax = chance.animals(animals, "repairing", ax)
+    chance.with_label(chapter.dataset, task), draws, seed, pipeline, jobs or None)
 
 # %%
-tables.show(chance.animal_table(animals))
+fig, (ax,) = style.panels(1, width=8.5, height=3.8)
+for x, one in animals.iterrows():
+    ax.vlines(x, one["null low"], one["null high"], color=style.NULL_COLOUR, lw=9,
+              alpha=0.4, label=f"null: 95 % of {draws} draws")
+    ax.plot(x, one["null mean"], "_", color=style.NULL_COLOUR, ms=14, mew=2)
+    ax.plot(x, one["AUC"], "o", color=style.DECODED, ms=8, label="linear decoder")
+    ax.plot(x + 0.14, one["time only"], "x", color=style.RUN, ms=7, mew=2,
+            label="time in session only")
+ax.axhline(0.5, color=style.SIGNAL, ls=":", lw=1)
+ax.set_xticks(range(len(animals)), list(animals.get("animal", [])))
+ax.set(xlim=(-0.6, max(1, len(animals)) - 0.4),
+       ylabel=f"AUC of {what} (mean over sessions)",
+       title="" if len(animals) else "no animal has two whole sessions")
+style.legend_beside(ax)
+ax = style.simulated_mark(ax, chapter.dataset)
+
+# %%
+shown = animals.drop(columns=["null low", "null high"], errors="ignore")
+tables.show(shown)
 
 # %% [markdown]
 # `p = (b + 1) / (n + 1)`, where b of n draws score as high as the data: never zero, since the data are one of the
@@ -130,16 +179,18 @@ tables.show(chance.animal_table(animals))
 
 # %%
 for animal in left_out:
-    print(f"{animal.session}: {animal.reason}")
-print(chance.over_animals(animals, "repairing"))
+    print(f"{animal.session}: {animal.reason.replace('running', what)}")
+print(chance.over_animals(animals))
 
 # %% [markdown]
 # ## What five animals can show
 #
 # A p-value of one animal is about *that* animal: does its running go with its activity? About mice in general, an
-# animal is one number. Five numbers that all lie above their nulls have 2 of 32 assignments of signs as extreme as
-# theirs: p is 1/16 two-sided and no effect, however large, gets below. The sentence above says so. Twenty folds of
-# five animals, or 64 sessions, do not change it: report the five numbers.
+# animal is one number. The hypothesis has a sign, above the null, so the test is one-sided: of five numbers that all
+# lie above their nulls, 1 of 32 assignments of signs is as extreme as theirs, and no effect, however large, has a
+# smaller p. Where the sign is not known beforehand it is 2 of 32, and five animals cannot reach 0.05 at all; nor can
+# four or fewer on one side. This book prints no p that cannot be below 0.05, but the difference with its interval.
+# Twenty folds of five animals, or 64 sessions, do not change it: report the five numbers.
 #
 # ## Can these p-values be trusted?
 #
@@ -148,13 +199,45 @@ print(chance.over_animals(animals, "repairing"))
 # every session, as above. Dots are shares of data sets, bars their exact 95 % intervals.
 
 # %%
-level = chance.stored_level()
-print(chance.level_origin(level))
-fig, (ax,) = style.panels(1, width=9.5, height=4.4)
-ax = chance.level(level, ["no_link", "drift_only"], ax)
+level = null_level.NullLevel.load(cards.stored_folder() / "null_level.json")
+print(f"measured with seed {level.seed}, {level.draws} draws of a null a data set")
+print(f"by version {level.code_version}")
+if level.code_hash == null_level.code_hash():
+    print("nulls, decoder and simulator are those of the code at hand")
+else:
+    print("nulls, decoder or simulator have changed since: measure again")
+measured = level.table()
+titles = {name: null.title for name, null in nulls.NULLS.items()}
+safe = np.where(measured["test"].str.contains("/2"), ", safe p", "")
+measured["null"] = measured["null"].map(titles) + safe
 
 # %%
-tables.show(chance.level_table(level))
+rows = measured[measured["cell"].isin(["no_link", "drift_only"])]
+order = list(rows["null"].unique())
+fig, (ax,) = style.panels(1, width=9.5, height=4.4)
+for shift, (cell, mine) in enumerate(rows.groupby("cell", sort=False)):
+    y = mine["null"].map(order.index) + 0.2 * shift - 0.1
+    bars = mine["rate"] - mine["low"], mine["high"] - mine["rate"]
+    says = f"{level.cells[cell]['says']} ({mine['datasets'].iloc[0]} data sets)"
+    ax.errorbar(100 * mine["rate"], y, xerr=100 * np.array(bars), fmt="o", ms=5,
+                capsize=3, label=says)
+ax.axvline(5, color=style.SIGNAL, ls="--", lw=1)
+ax.set_xscale("function", functions=(np.sqrt, np.square))
+ax.set_xticks([0, 1, 5, 10, 20, 40, 60, 80, 100])
+ax.set_yticks(range(len(order)), order)
+ax.invert_yaxis()
+ax.set(xlabel="data sets with p of at most 0.05 (%); nominal: 5", xlim=(0, 100))
+ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.18))
+ax = style.simulated_mark(ax, True)
+
+# %%
+interval = [f"{100 * row.rate:.1f} ({100 * row.low:.1f} to {100 * row.high:.1f})"
+            for row in measured.itertuples()]
+tables.show(pd.DataFrame({
+    "data": [level.cells[cell]["says"] for cell in measured["cell"]],
+    "null": measured["null"], "data sets": measured["datasets"],
+    "rejected_percent": interval, "AUC": measured["auc"],
+    "null AUC": measured["null_auc"]}))
 
 # %% [markdown]
 # Frame shuffle and circular shift fail, as the example said. The linear shift has two p-values: the plain one, and a
@@ -163,12 +246,13 @@ tables.show(chance.level_table(level))
 #
 # ## What leaving no session in place costs
 #
-# The derangement of sessions comes near 5 %, but not for a good reason. The real pairing shares no pair with any draw,
-# while two draws share one pair with each other on average. So draws resemble each other more than they resemble the
-# data, and the data look a little too special. A permutation test is exact only if the draws come from a group, and
-# orders without fixed points are none. For a score that is a sum over pairs, theory gives 11 % in place of 5 with 5
-# sessions, 6.9 % with 10 and 6.3 % with 14. Let sessions stay where chance leaves them, one on average, and the test is
-# exact, at no cost that could be measured: with a weak link both find it about as often.
+# The derangement of sessions errs somewhat too often: in the table above, where brain and running drift, its interval
+# lies above 5 %. The real pairing shares no pair with any draw, while two draws share one pair with each other on
+# average. So draws resemble each other more than they resemble the data, and the data look a little too special. A
+# permutation test is exact only if the draws come from a group, and orders without fixed points are none. For a score
+# that is a sum over pairs, theory gives 11 % in place of 5 with 5 sessions, 6.9 % with 10 and 6.3 % with 14. Let
+# sessions stay where chance leaves them, one on average, and the test is exact, at no cost that could be measured: with
+# a weak link both find it about as often.
 #
 # Hence the rule of this book: **permutation without fixed points shows what nothing scores; the p-value comes from
 # permutations of any order.** Both fail where sessions cannot be exchanged: an animal that learns, ages or loses its
@@ -195,8 +279,15 @@ tables.show(chance.level_table(level))
 # %%
 null = (f"session re-pairing and session permutation, {draws} refits of each; "
         f"time in session only beside")
-card = chapter.card(chance.plan(chapter.dataset, pipeline), null=null,
-                    scores=chance.card_scores(animals))
+scores = [cards.table_scores(animals, "AUC", "linear"),
+          cards.table_scores(animals, "time only", "linear, time only"),
+          cards.table_scores(animals, "null mean", "null repairing")]
+for column in ("p, repairing", "p, permuting", "AUC"):
+    metric = column.replace("AUC", "auc")
+    scores += cards.table_scores(
+        animals, column, "linear", metric, unit="", single="animal {animal}")
+planned = chance.plan(chapter.dataset, pipeline, task)
+card = chapter.card(planned, null=null, scores=scores)
 tables.show(card.origin())
 
 # %% tags=["nbval-check-output"]

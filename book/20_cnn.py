@@ -13,25 +13,29 @@
 # how well it tells running from rest in an animal it has never seen; and how much of that score brightness, the edge
 # of the brain, its vessels or its movement reach *alone*. A network on images is free to use any of them.
 #
-# **Data** any data set with movies and a run label; by default simulated: 5 animals, 2 sessions of a minute each, 128
-# x 128 pixels. In that world neurons, blood and movement all follow running.
+# **Data** any data set with movies and a run label; by default simulated: 5 animals, 2 sessions of a minute each, 128 x
+# 128 pixels. In that world neurons, blood and movement all follow running. With `-p motion_arms 3` a second one, in
+# which running jerks the brain, is decoded too.
 #
 # **Cost** smoke: under a minute; demo, which is what the parameters below say: about 4 minutes on 2 cores; paper, the
 # published training on every fold: on the study's GPU 9 minutes an epoch, which is 9 hours; not measured by us.
 #
 # **Reproduces** Figs 2A, 2B and 2D of Ajioka et al. 2024, and the CNN of Fig 2E: EfficientNet on images of three
 # frames, 20 folds. **Adds** the null, a decoder of the 50 ROI traces of the same recordings beside it, scores by
-# session, and five controls.
+# session, five controls, and motion correction where the brain moves.
 
 # %%
 import numpy as np
 import pandas as pd
 
+from calcium_decoding.data import published
+from calcium_decoding.evaluation import cards, convergence, metrics
 from calcium_decoding.experiments import compare
+from calcium_decoding.models.names import LABELS
 from calcium_decoding.plotting import brain, comparisons, style
 from calcium_decoding.preprocessing import confounds
 from decoding_book.chapter import start
-from decoding_book.chapters import data_tour, movie_tables, tables, variants
+from decoding_book.chapters import data_tour, movie_tables, tables
 
 # %% tags=["parameters"]
 dataset = "simulated-movies"  # name in data_manifest.yaml
@@ -49,6 +53,8 @@ cnn_batch = 32  # images a step
 cnn_rate = 0.002  # highest learning rate on images
 folds = 3  # folds of every comparison, spread evenly; 0: all
 null_folds = 1  # folds the null is refitted on, spread evenly; 0: all
+motion_arms = 0  # folds of each arm of motion, spread evenly; 0: none
+seeds = 1  # trainings of each condition
 recipe = "auto"  # preprocessing: auto, or a recipe; of ROIs and controls
 baseline_frames = 1000  # length of the moving baseline, frames
 past_frames = 15  # frames of a window before the labelled one
@@ -60,7 +66,6 @@ jobs = 0  # folds at a time; 0: one a processor
 chapter = start("20_cnn", globals(), movies=True)
 experiment = chapter.plan_images(n_folds=folds)
 pool = {"store": chapter.store, "jobs": jobs or None}
-simulated = chapter.dataset.simulated
 
 # %% [markdown]
 # The movies stay on disk; frames are read when they are asked for. The split is the one of the chapters on ROIs: each
@@ -81,12 +86,17 @@ seen = movie_tables.view(experiment, example)
 fig, axes = style.panels(4, width=14, height=3.4)
 brain.show_image(
     seen.scaling.mean, example, axes[0], "camera counts", "mean picture")
-title = f"image at {seen.frame / chapter.rate_hz:.0f} s"
-movie_tables.colour_image(seen.image, example, axes[1], title)
-movie_tables.change(
-    seen.image[2] - seen.image[0], example, axes[2], "last frame − first")
-ax = movie_tables.change(
-    seen.run_less_rest, example, axes[3], "running − rest")
+most = np.percentile(np.abs(seen.image), 99.5)  # the rest is the end of the scale
+axes[1].imshow(np.clip(0.5 + np.moveaxis(seen.image, 0, -1) / (2 * most), 0, 1))
+axes[1].set_title(f"image at {seen.frame / chapter.rate_hz:.0f} s")
+axes[1].set_axis_off()
+style.simulated_mark(axes[1], example)
+changes = {"last frame − first": seen.image[2] - seen.image[0],
+           "running − rest": seen.run_less_rest}
+for ax, (title, change) in zip(axes[2:], changes.items(), strict=True):
+    most = np.percentile(np.abs(change), 99.5)
+    brain.show_image(change, example, ax, "normalised brightness", title,
+                     "RdBu_r", (-most, most))
 
 # %% [markdown]
 # Frames are normalised as in the study's code: less the mean image of the session, over **one** number, the standard
@@ -99,13 +109,12 @@ ax = movie_tables.change(
 #   instead.
 
 # %%
-change = seen.run_less_rest
 tables.show(pd.DataFrame([{
     "recording": example.id, "mean": seen.scaling.mean.mean(),
     "SD of all pixels": seen.scaling.sd,
     "SD of the mean picture": seen.scaling.mean.std(),
     "SD over time, normalised": seen.sd_over_time,
-    "run less rest, largest": None if change is None else np.abs(change).max()}]))
+    "run less rest, largest": np.abs(seen.run_less_rest).max()}]))
 
 # %% [markdown]
 # ## Train and test
@@ -143,7 +152,10 @@ style.learning_curves(cnn, axes[0])
 ax = style.roc_by_role(cnn, axes[1])
 
 # %%
-tables.show(movie_tables.epoch_table(cnn))
+losses = movie_tables.epochs(cnn)
+tables.show(losses.groupby(["model", "epoch"], as_index=False).agg(
+    folds=("fold", "size"), training_loss=("training_loss", "mean"),
+    validation_loss=("validation_loss", "mean"), kept_in=("kept", "sum")))
 
 # %% [markdown]
 # On the study's mice validation loss was lowest after the first epoch in 19 of 20 folds, and rose from 0.44 to 0.73 by
@@ -163,14 +175,31 @@ for ax, fold in zip(axes, testing, strict=True):
 # ## Scores
 #
 # The AUC over all test frames of an animal, its sessions pooled, as published. Each dot is a fold. Folds share animals
-# and training data: they are no independent tests, and 20 folds of five animals are not 20.
+# and training data: they are no independent tests, and 20 folds of five animals are not 20. First the stored training:
 
 # %%
-fig, (ax,) = style.panels(1, width=7, height=4)
-published = tables.published_scores(experiment)
-ax = style.fold_scores([*cnn, *rois], nulls, ax, published)
+stored = chapter.stored("decoders")
+fig, (ax,) = style.panels(1, width=7, height=3.8)
+ax = comparisons.strip(stored, ax)
 
 # %%
+tables.show(compare.table(stored))
+
+# %% [markdown]
+# The training of this page, on the data and with the effort that its parameters say:
+
+# %% tags=["hide-output"]
+plans = {"cnn": experiment, "logistic": of_rois, "logistic_window": of_rois}
+known = tables.PUBLISHED if chapter.dataset.compare_with_study else {}
+compared = compare.run([
+    compare.Condition(LABELS[name], plan, name, published=known.get(name))
+    for name, plan in plans.items()], label="decoders", seeds=seeds, **pool)
+
+# %% tags=["hide-output"]
+fig, (ax,) = style.panels(1, width=7, height=3.8)
+ax = comparisons.strip(compared, ax, nulls=nulls)
+
+# %% tags=["hide-output"]
 tables.show(tables.score_table([*cnn, *rois], nulls, chapter.dataset))
 
 # %% [markdown]
@@ -184,11 +213,48 @@ tables.show(tables.score_table([*cnn, *rois], nulls, chapter.dataset))
 # those of the sessions do not. Normalising each session by itself is what keeps them together.
 
 # %%
-fig, (ax,) = style.panels(1, width=7, height=3.8)
-ax = movie_tables.sessions(cnn, ax)
+rows = []
+for fold in [fold for fold in cnn if fold.scores]:
+    for session in fold.recordings:
+        _, run, p_run = fold.trace(session)
+        both = 0 < run.mean() < 1  # a session of running alone has no AUC
+        rows.append({"tested on": fold.test_group, "session": session,
+                     "AUC": metrics.auc(run, p_run) if both else np.nan,
+                     "accuracy": np.mean((p_run > 0.5) == run)})
+sessions = pd.DataFrame(rows, columns=["tested on", "session", "AUC", "accuracy"])
 
 # %%
-tables.show(movie_tables.session_table(cnn, chapter.dataset))
+fig, (ax,) = style.panels(1, width=7, height=3.8)
+pooled = cnn.table("auc").dropna(subset="value")
+ax.plot(sessions["tested on"], sessions["AUC"], "o", color=style.DECODED,
+        ms=5, alpha=0.6, label="one session")
+ax.plot(pooled["test_group"], pooled["value"], "_", color=style.SIGNAL, ms=18,
+        label="all frames of the animal, a fold")
+ax.axhline(0.5, color=style.NULL_COLOUR, ls="--", lw=1, label="chance")
+ax.set_ylabel("AUC")
+ax.margins(x=0.2)
+style.legend_beside(ax)
+ax = style.simulated_mark(ax, cnn)
+
+# %% [markdown]
+# Pooled: mean of the folds of an animal. By session: mean, lowest and highest over its sessions, each the mean of its
+# folds.
+
+# %%
+names = ["tested on", "session"]
+each = sessions.groupby(names, sort=False)[["AUC", "accuracy"]].mean().reset_index()
+table = each.groupby("tested on", sort=False).agg(
+    AUC_by_session=("AUC", "mean"), lowest=("AUC", "min"), highest=("AUC", "max"),
+    sessions=("session", "size"), with_AUC=("AUC", "count"),
+    accuracy=("accuracy", "mean"))
+table.insert(0, "AUC, pooled", pooled.groupby("test_group")["value"].mean())
+if chapter.dataset.compare_with_study:
+    theirs = published.table("per_session_cnn").pivot_table(
+        "value", "test_mouse", ["experiment", "metric"])["image_cnn_stage1"]
+    mice = [1 + chapter.dataset.animals.index(animal) for animal in table.index]
+    for score in ("auc", "accuracy"):
+        table[f"published {score}, by session"] = theirs[score][mice].to_numpy()
+tables.show(table.reset_index())
 
 # %% [markdown]
 # What an AUC does not say: whether one half is a good threshold for a new animal (balanced accuracy), how often *run*
@@ -197,7 +263,12 @@ tables.show(movie_tables.session_table(cnn, chapter.dataset))
 # gives).
 
 # %%
-tables.show(movie_tables.frame_table(cnn))
+wanted = ["auc", "balanced_accuracy", "accuracy", "average_precision",
+          "run_share", "brier"]
+frames = cnn.table().pivot_table("value", "test_group", "metric", sort=False)
+frames = frames.reindex(columns=wanted)
+frames["brier, share only"] = frames["run_share"] * (1 - frames["run_share"])
+tables.show(frames.reset_index())
 
 # %% [markdown]
 # ## What else could it be?
@@ -215,21 +286,32 @@ tables.show(movie_tables.frame_table(cnn))
 
 # %%
 control_sets = confounds.control_datasets(chapter.dataset, chapter.store)
-alone = variants.controls(
-    chapter.plan, control_sets, "logistic_window", n_folds=folds, recipe="raw")
-found = compare.run(alone, label="controls", **pool)
+alone = {name: chapter.plan(each, n_folds=folds, recipe="raw", say=False)
+         for name, each in control_sets.items()}
+found = compare.compare(alone, ["logistic_window"], label="controls", **pool)
 
 # %%
 fig, (ax,) = style.panels(1, width=9, height=3.6)
 ax = comparisons.strip(found, ax, nulls=nulls)
 
 # %%
-controls = {result.name: result.folds for result in found}
+network = dict(zip(pooled["fold"], pooled["value"], strict=True))
+shares = {}
+for result in found:
+    of_folds, _ = confounds.explained(result.values("auc"), network)
+    shares[result.name] = list(of_folds.values())
 fig, (ax,) = style.panels(1, width=9, height=3.6)
-ax = movie_tables.shares(cnn, controls, ax)
+said = convergence.marked(convergence.not_converged(cnn))
+style.dots(shares, style.warned(ax, said))
+ax.axhline(1, color=style.NULL_COLOUR, ls=":", label="as good as the network")
+ax.axhline(0, color=style.NULL_COLOUR, ls="--", lw=1, label="chance")
+ax.set_ylabel("share of the score reached\n(a dot is a fold)")
+style.legend_beside(ax)
+ax = style.simulated_mark(ax, cnn)
 
 # %%
-tables.show(confounds.control_table(cnn, controls))
+tables.show(
+    confounds.control_table(cnn, {r.name: r.folds for r in found}), said=said)
 
 # %% [markdown]
 # *Share explained* is (AUC of the control − 0.5) over (AUC of the network − 0.5), fold by fold. Read it with care, in
@@ -237,28 +319,86 @@ tables.show(confounds.control_table(cnn, controls))
 #
 # - It is **what the control reaches by itself, not what the network used**. Shares do not add up: the indicator is
 #   part of the mean brightness, shines at the edge and through vessels.
+# - It is a ratio of two scores and can exceed 1. The control is then the better decoder of the two: the network was
+#   not able, or not trained long enough, to find what a few numbers a frame hold. A share says nothing there.
 # - The controls get a second of frames, the network three. With its 67 ms the network cannot follow a swing of the
-#   brain, only where it is just now. A control with one frame only stands in the next table; there the distance
-#   matters most.
-# - Where *shifts alone* come near the network, **its score may be movement**. In the default simulation they do:
-#   running jerks the brain by half a pixel and keeps it trembling, on purpose. There, and in any
-#   recording where this table looks like that, the CNN's score is no evidence of neurons.
+#   brain, only where it is just now. A control with one frame only stands in the next table.
+# - Where *shifts alone* come near the network, **its score may be movement**, and is no evidence of neurons. How much
+#   running moves the brain was chosen in a simulation; the next section is about a world with more of it.
 
 # %%
-at_once = compare.run(variants.controls(
-    chapter.plan, control_sets, "logistic", n_folds=folds, recipe="raw"),
-    label="controls", **pool)
-tables.show(confounds.control_table(cnn, {r.name: r.folds for r in at_once}))
+at_once = compare.compare(alone, ["logistic"], label="controls", **pool)
+tables.show(
+    confounds.control_table(cnn, {r.name: r.folds for r in at_once}), said=said)
 
 # %% [markdown]
 # We know of no such control in the study. What would settle it is a channel that neurons do not change, such as light
-# at a wavelength at which the indicator's brightness does not depend on calcium. Next best: register the frames, and
-# look again.
+# at a wavelength at which the indicator's brightness does not depend on calcium. Next best: correct the movies for
+# motion, and look again.
+#
+# ## What if the brain moves?
+#
+# Three arms of simulated movies. *As it is*: the default world, in which the brain sways by itself, at rest too, and
+# a run begins with a jerk of about a fifth of a pixel. *Motion*: the same neurons, blood and behaviour, but the jerk
+# is half a pixel, and at rest the brain lies still, so that nothing hides it. *Motion, corrected*: those movies after
+# **motion correction**. Each frame is registered to the mean image of its session by cross-correlation, to hundredths
+# of a pixel, and moved back in the Fourier domain, which blurs nothing; all of that three times. Of data without such
+# a world there are two arms: as they are, and corrected.
+#
+# In each arm the CNN is trained anew, and so is a decoder of the shifts alone, measured anew in the corrected movies.
+# First the stored training:
+
+# %%
+stored = chapter.stored("motion")
+fig, (ax,) = style.panels(1, width=9, height=3.8)
+ax = comparisons.strip(stored, ax)
+
+# %%
+tables.show(compare.table(stored))
+
+# %% [markdown]
+# The CNN of each arm against those of the others, and then the shifts:
+
+# %%
+tables.show(compare.short_tests(stored[::2]))
+
+# %%
+tables.show(compare.short_tests(stored[1::2]))
+
+# %% [markdown]
+# How to read it:
+#
+# - **Shifts alone** say how much of running lies in movement. After correction the same registration should find
+#   nothing that tells; where it does, the correction is not complete. That it finds nothing is no proof that nothing is
+#   left: the library's tests compare what is left with known shifts and with another library.
+# - **A CNN that falls with the correction used movement.** One that does not fall may have used it all the same, where
+#   brightness says as much.
+# - What is left after correction is **not neurons for that reason**: blood stays, and so does all movement that is not
+#   rigid or leaves the plane of focus. Simulated movement is rigid, and so can be taken out better than any real one.
+#
+# The same with the training of this page, where `motion_arms` asks for folds of it; the demo has none, to save time:
+
+# %% tags=["hide-output"]
+arms = []
+for arm, data in (chapter.motion_arms() if motion_arms else {}).items():
+    shifts = confounds.control_datasets(data, chapter.store)["shifts"]
+    some = {"n_folds": motion_arms, "say": False}
+    of_images = chapter.plan_images(data, **some)
+    of_shifts = chapter.plan(shifts, recipe="raw", **some)
+    arms += [
+        compare.Condition(f"{arm}: CNN", of_images, "cnn"),
+        compare.Condition(f"{arm}: shifts alone", of_shifts, "logistic_window")]
+moved = compare.run(arms, label="motion", seeds=seeds, **pool) if arms else []
+fig, (ax,) = style.panels(1, width=9, height=3.8)
+ax = comparisons.strip(moved, ax)
+
+# %% tags=["hide-output"]
+tables.show(compare.table(moved))
 
 # %% [markdown]
 # ## What this does not show
 #
-# - **Not neurons.** See above. A decoder of images decodes whatever the images hold.
+# - **Not neurons**, even where movement is corrected. See above. A decoder of images decodes whatever the images hold.
 # - **Not better or worse than ROIs.** The network sees three frames, the ROI window 31; one is trained on one image in
 #   15 in the demo, the other on all windows. Chapter 21 gives the network time.
 # - **Not in real time.** Mean image and divisor need the whole session.
@@ -280,12 +420,17 @@ tables.show(tables.not_evaluable_table([*cnn, *rois, *failed]))
 # fold included, is the `.card.json` beside the executed notebook.
 
 # %%
-scores = [*movie_tables.loss_scores(cnn),
-          *movie_tables.explained_scores(cnn, controls),
-          *compare.card_scores(found)]
-plans = [experiment, of_rois, *(result.condition.experiment for result in found)]
-card = chapter.card(plans, [*cnn, *rois, *compare.not_evaluable(found)],
-                    nulls, null_statement, scores)
+scores = movie_tables.loss_scores(losses)
+for control, of_folds in shares.items():
+    if of_folds:
+        scores += cards.summarise(control, of_folds, "share_explained")
+scores += compare.card_scores([*found, *moved])
+plans = [experiment, of_rois,
+         *(result.condition.experiment for result in [*found, *moved])]
+card = chapter.card(
+    plans, [*cnn, *rois, *compare.not_evaluable([*found, *moved])],
+    nulls, null_statement, scores,
+    comparisons={"decoders": compared, "motion": moved})
 tables.show(card.origin())
 
 # %% tags=["nbval-check-output"]

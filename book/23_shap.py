@@ -24,8 +24,12 @@
 # asserted in every fold; a warning on maps of decoders that decode nothing; ground truth beside the map.
 
 # %%
-from calcium_decoding.explain import shap_maps
-from calcium_decoding.plotting import interactive, style
+import numpy as np
+import pandas as pd
+
+from calcium_decoding.data import published
+from calcium_decoding.explain import attribution, shap_maps
+from calcium_decoding.plotting import brain, interactive, style
 from decoding_book.chapter import start
 from decoding_book.chapters import shap, tables
 
@@ -47,7 +51,7 @@ explained = 500  # test windows to explain in each fold, spread evenly; 0: all
 background = 100  # test windows they are compared with, drawn by the seed
 folds = 3  # folds, spread evenly; 0: all
 null_folds = 3  # folds the null is refitted on, spread evenly; 0: all
-train_every = 4  # train on one window in so many; 1: all
+train_every = 4  # train and validate on one window in so many; 1: all
 epochs = 2  # epochs over the training windows
 min_updates = 600  # pass more often until so many steps were taken
 batch_size = 32  # windows a step
@@ -58,7 +62,7 @@ jobs = 0  # folds at a time; 0: one a processor
 # %%
 chapter = start("23_shap", globals())
 experiment = chapter.plan(n_folds=folds)
-spec, rate_hz = experiment.spec, chapter.rate_hz
+ms = np.arange(-past_frames, future_frames + 1) * 1000 / chapter.rate_hz
 
 # %% [markdown]
 # ## How the output is divided
@@ -86,49 +90,101 @@ nulls, null_statement = shap_maps.run_null(
 print("null    ", null_statement)
 
 # %%
-tables.show(shap.fold_table(maps))
+values = np.array([m.mean_abs for m in maps if not m.reason])  # (fold, frame, ROI)
+null_values = np.array([m.mean_abs for m in nulls if not m.reason])
+said = shap_maps.warning(maps)
+tables.show(pd.DataFrame([
+    {"fold": m.fold, "no map because": m.reason} if m.reason else
+    {"fold": m.fold, "AUC": m.auc, "base": m.base,
+     "sum rule missed by": f"{m.error:.1e} of the range",
+     "largest ROI": m.by_roi.argmax() + 1} for m in maps]))
 
 # %% [markdown]
-# The last but one column is the ROI with the largest sum over the window. If it changes from fold to fold, so would any
+# *Largest ROI* is the one with the largest sum over the window. If it changes from fold to fold, so would any
 # story told about it.
 #
 # ## ROI by frame
 #
 # Left: the trained network. Right: the same network trained on sessions whose behaviour was swapped with that of other
 # sessions of the same animal. It has learned *something*, and its map is not empty: a map by itself shows no effect. So
-# a network that decodes no better than chance gets a red warning.
+# a network that decodes no better than chance, or whose training has not converged, gets a red warning.
 
 # %%
 fig, axes = style.panels(2, width=13, height=6)
-ax = shap.roi_by_frame(maps, spec, rate_hz, axes[0])
-ax = shap.roi_by_frame(nulls, spec, rate_hz, axes[1])
+half, last = 500 / chapter.rate_hz, values.shape[2] + 0.5
+for ax, some in zip(axes, (maps, nulls), strict=True):
+    mean = shap_maps.mean_map(some)
+    if mean is None:
+        style.nothing(ax, shap_maps.warning(some))
+        continue
+    shown = ax.imshow(mean.T, aspect="auto", cmap="magma", vmin=0,
+                      extent=(ms[0] - half, ms[-1] + half, last, 0.5))
+    fig.colorbar(shown, ax=ax, label="mean |SHAP|, in units of the output")
+    ax.axvline(0, color="white", ls=":", lw=1)
+    ax.set(xlabel="frame, ms from the labelled one", ylabel="ROI")
+    style.simulated_mark(style.warned(ax, shap_maps.warning(some)), some)
 
 # %% [markdown]
-# The scales differ. Recurrent networks are read at their last frame and tend to forget early ones, so late frames have
-# an advantage that has nothing to do with the brain. A peak after the labelled frame may be activity that follows
-# behaviour, a slow indicator, or this bias.
+# The scales differ. Recurrent networks are read at their last frame and may forget early ones, so late frames may have
+# an advantage that has nothing to do with the brain; chapter 24 measures it. A peak after the labelled frame may be
+# activity that follows behaviour, a slow indicator, or this bias.
 
 # %%
 fig, (ax,) = style.panels(1, width=8, height=3.6)
-ax = shap.by_frame(maps, nulls, spec, rate_hz, ax, chapter.dataset)
+by_frame = values.sum(axis=2)
+ax.plot(ms, by_frame.T, color=style.DECODED, lw=0.6, alpha=0.5)
+ax.plot(ms, by_frame.mean(axis=0), color=style.DECODED, lw=2, label="mean of folds")
+if len(null_values):
+    ax.plot(ms, null_values.sum(axis=2).mean(axis=0), "--", lw=1.5,
+            color=style.NULL_COLOUR, label="null, mean")
+if chapter.dataset.compare_with_study and len(ms) == 31:
+    theirs = published.table("shap_frame_by_fold").groupby("frame_offset")
+    theirs = theirs["sum_over_rois_mean_abs_shap"].mean()
+    ax.plot(ms, theirs, ":", color=style.SIGNAL, label="published, mean")
+ax.axvline(0, color=style.NULL_COLOUR, ls=":", lw=1)
+ax.set(xlabel="frame, ms from the labelled one", ylim=(0, None),
+       ylabel="mean |SHAP|, sum over ROIs")
+ax.legend(fontsize=8)
+ax = style.simulated_mark(style.warned(ax, said), maps)
 
 # %% [markdown]
 # ## By ROI
 #
 # Values summed over the window, largest first. Bars are means over folds and every dot is a fold. The study tests each
-# ROI against its null models by the rank-sum test over folds, corrected by Holm over 50 ROIs. Of three folds against
-# three no p can be below 0.1 before the correction, so in the demo stars cannot appear; 20 folds allow them. Folds
-# share animals and training data and are no independent samples. The study's values are shown only where the data
-# are its own.
+# ROI against its null models by the rank-sum test over folds, corrected by Holm over 50 ROIs. So few folds as in the
+# demo cannot give a p below 0.05, and then there is none, and no star; 20 folds allow them. Folds share animals and
+# training data and are no independent samples. The study's values are shown only where the data are its own.
 
 # %%
-by_roi = shap.roi_table(maps, nulls, chapter.dataset)
+sums, null_sums = values.sum(axis=1), null_values
+if len(null_values):
+    null_sums = null_values.sum(axis=1)
+by_roi = shap.roi_table(sums, null_sums, chapter.dataset)
 largest_first = by_roi.sort_values("mean", ascending=False, kind="stable")
-fig, (ax,) = style.panels(1, width=13, height=4)
-ax = shap.bars(maps, largest_first, ax)
 
 # %%
-tables.show(largest_first.head(12))
+x, of_folds = np.arange(len(by_roi)), sums[:, largest_first.index].T
+fig, (ax,) = style.panels(1, width=13, height=4)
+ax.bar(x, largest_first["mean"], color=style.DECODED, alpha=0.35,
+       label="mean of folds")
+ax.plot(x, of_folds, ".", color=style.DECODED, ms=4, label="fold")
+if "null" in by_roi:
+    ax.plot(x, largest_first["null"], "_", color=style.NULL_COLOUR, ms=9, mew=2,
+            label="null, mean")
+if "stars" in by_roi:
+    stars = largest_first["stars"].fillna("").str.replace("n.s.", "")
+    for place, height, text in zip(x, of_folds.max(axis=1), stars, strict=True):
+        ax.text(place, height, text, ha="center", color=style.RUN, fontsize=8)
+if "published" in by_roi:
+    ax.plot(x, largest_first["published"], "D", mfc="white", color=style.SIGNAL,
+            ms=4, label="published, mean")
+ax.set_xticks(x, largest_first["roi"], fontsize=7, rotation=90)
+ax.set(xlabel="ROI", ylabel="mean |SHAP|, sum over the window", xlim=(-1, len(x)))
+style.legend_beside(ax, loc="upper right", bbox_to_anchor=(1, 1))
+ax = style.simulated_mark(style.warned(ax, said), maps)
+
+# %%
+tables.show(largest_first.head(12), said=said)
 
 # %% [markdown]
 # In the study ROI 8, the hindlimb area of the left hemisphere or its neighbour, leads, with 31, 33 and 6 behind, all in
@@ -144,11 +200,33 @@ tables.show(largest_first.head(12))
 truth, statement = shap.ground_truth(chapter.dataset)
 print(statement)
 fig, axes = style.panels(2, width=12, height=4.6)
-ax = shap.cortex(maps, chapter.dataset, axes[0])
-ax = shap.against_truth(maps, truth, axes[1])
+place, mean = brain.anatomy_of(chapter.dataset), sums.mean(axis=0)
+if place is None:
+    style.nothing(axes[0], "where these ROIs lie is not known")
+else:
+    image = np.tensordot(mean, place.parcels, axes=1)
+    image[place.brain <= 0.5] = np.nan
+    brain.show_image(image, maps, axes[0], "mean |SHAP|, sum over the window",
+                     "where, in animal 1", "magma")
+    brain.outlines(place, style.warned(axes[0], said), "white")
+if truth.empty:
+    style.nothing(axes[1], "no planted truth")
+else:
+    drive = truth["share_driven"].to_numpy()
+    label = "share of variance driven by running, planted"
+    shap.against_truth(mean, drive, label, axes[1])
+    style.simulated_mark(style.warned(axes[1], said), maps)
 
 # %%
-tables.show(shap.agreement(maps, truth))
+agreement = pd.DataFrame()
+if len(truth):
+    found = attribution.precision_at(mean, drive, 8)
+    agreement = pd.DataFrame([{
+        "rank correlation with the planted share":
+            attribution.rank_agreement(mean, drive),
+        "of the 8 most driven, share among the 8 largest": found,
+        "expected by chance": 8 / len(mean)}])
+tables.show(agreement, said=said)
 
 # %% [markdown]
 # The left map again, to hover over or to touch: each ROI with its number, its group and its sum.
@@ -168,10 +246,10 @@ interactive.roi_map(chapter.dataset, by_roi["mean"], "sum of mean |SHAP|")
 # - **Not the direction.** Absolute values say how much, not whether more activity speaks for running or against it.
 # - **Not cause.** Activity that follows movement, blood and motion are used by the network just as gladly.
 # - **Not exact Shapley values.** The rules sum exactly, but divide interactions by a fixed recipe. On small networks
-#   trained on noisy labels ROI sums go with values from all coalitions at r = 0.99 for the logit and 0.98 for the
-#   probability; on networks that are never in doubt, whose probability saturates, at 0.92 to 0.96 only. Chapter 24
-#   shows the agreement for a trained network of this size: close for maps of ROIs averaged over windows, less for
-#   single windows, and much less for the time course.
+#   trained on noisy labels ROI sums agree closely with values from all coalitions, those of the logit better than those
+#   of the probability, which saturates where a network is never in doubt. Chapter 24 shows the agreement for a trained
+#   network of this size: close for maps of ROIs averaged over windows, less for single windows, and least for the
+#   time course.
 # - **Not realistic windows.** Comparing two windows input by input visits mixtures of both that no brain produces.
 
 # %% [markdown]
@@ -181,8 +259,7 @@ interactive.roi_map(chapter.dataset, by_roi["mean"], "sum of mean |SHAP|")
 # fold included, is the `.card.json` beside the executed notebook.
 
 # %%
-scores = [*shap.card_scores(maps, nulls),
-          *shap.peak_scores(maps, past_frames)]
+scores = shap.card_scores(maps, nulls, past_frames)
 card = chapter.card(experiment, null=null_statement, scores=scores)
 tables.show(card.origin())
 

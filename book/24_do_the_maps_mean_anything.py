@@ -24,7 +24,11 @@
 # in one table, with intervals over animals, and advice that follows from the table by stated rules.
 
 # %%
-from calcium_decoding.explain import map_runs
+import numpy as np
+import pandas as pd
+
+from calcium_decoding.explain import map_runs, shap_maps
+from calcium_decoding.explain.attribution import METHODS
 from calcium_decoding.plotting import style
 from decoding_book.chapter import start
 from decoding_book.chapters import shap, tables
@@ -52,7 +56,7 @@ repeats = 1  # folds done again: other validation, initial weights, backwards
 random_maps = 3  # random maps for the curves of each method
 worlds = "single_area,haemodynamics_only,motion_artefact_only,lead,lag"  # worlds
 world_frames = 1500  # frames of each of nine sessions of a world
-train_every = 4  # train on one window in so many; 1: all
+train_every = 4  # train and validate on one window in so many; 1: all
 epochs = 2  # epochs over the training windows
 min_updates = 600  # pass more often until so many steps were taken
 batch_size = 32  # windows a step
@@ -63,7 +67,7 @@ jobs = 0  # folds at a time; 0: one a processor
 # %%
 chapter = start("24_do_the_maps_mean_anything", globals())
 experiment = chapter.plan(n_folds=folds)
-spec, rate_hz = experiment.spec, chapter.rate_hz
+ms = np.arange(-past_frames, future_frames + 1) * 1000 / chapter.rate_hz
 pool = {"store": chapter.store, "jobs": jobs or None}
 
 # %% [markdown]
@@ -95,8 +99,8 @@ tables.show(tests.score_table(decoders))
 
 # %% [markdown]
 # A map of a decoder at chance means nothing. Wherever the interval of the AUC over animals reaches 0.5, the table above
-# says so, and every figure below in red. The second row is *meant* to be at chance: its maps show what a map looks like
-# when nothing was found.
+# says so, and every figure below in red; likewise where the training had not converged. The second row is *meant* to be
+# at chance: its maps show what a map looks like when nothing was found.
 #
 # ## What the six say
 #
@@ -108,8 +112,22 @@ tables.show(tests.score_table(decoders))
 truth, statement = shap.ground_truth(chapter.dataset)
 drive = None if truth.empty else truth["share_driven"].to_numpy()
 print(statement)
+
+# %%
+rows = {} if drive is None else {"planted drive": drive}
+for method, label in METHODS.items():
+    of_folds = [one.by_roi(method) for one in found if not one.reason]
+    rows[label] = np.mean(of_folds, axis=0)
+image = pd.DataFrame(rows).T
+image = image.div(image.max(axis=1), axis=0)
 fig, (ax,) = style.panels(1, width=13, height=3.6)
-ax = figures.maps_by_roi(found, drive, ax)
+shown = ax.imshow(image, aspect="auto", cmap="magma", vmin=0, vmax=1,
+                  extent=(0.5, len(image.columns) + 0.5, len(image), 0))
+fig.colorbar(shown, ax=ax, label="share of the largest", pad=0.02)
+ax.set_yticks(np.arange(len(image)) + 0.5, image.index)
+ax.set_xlabel("ROI")
+said = shap_maps.warning(found)
+ax = style.simulated_mark(style.warned(ax, said), found)
 
 # %% [markdown]
 # One fold, window by window, as the package shap draws it: to the right, what speaks for running; the colour says
@@ -153,10 +171,16 @@ tables.show(tests.score_table(
 
 # %%
 fig, axes = style.panels(2, width=11, height=3.8)
-artefacts = ("haemodynamics_only", "motion_artefact_only")
-for ax, name in zip(axes, artefacts, strict=True):
-    label = f"share of variance by {'blood' if name[0] == 'h' else 'movement'}"
-    figures.against_truth(*in_worlds.get(name, ([], None)), label, ax)
+artefacts = {"haemodynamics_only": "blood", "motion_artefact_only": "movement"}
+for ax, (name, cause) in zip(axes, artefacts.items(), strict=True):
+    if name not in in_worlds:
+        style.nothing(ax, "this world was not asked for")
+        continue
+    some, shares = in_worlds[name]
+    mean = np.mean(
+        [one.by_roi("deep_shap") for one in some if not one.reason], axis=0)
+    shap.against_truth(mean, shares, f"share of variance by {cause}", ax)
+    style.simulated_mark(style.warned(ax, shap_maps.warning(some)), some)
 
 # %% [markdown]
 # ## Against truth, shuffled weights and other folds
@@ -206,34 +230,50 @@ ax = axes[0].legend(fontsize=7)
 # place; what belongs to the network is mirrored.
 
 # %%
-fig, axes = style.panels(3, width=15, height=3.8)
 both = {"film as it was": found, "played backwards": played}
 timed = {name: in_worlds[name][0] for name in in_worlds if name in ("lead", "lag")}
-look = figures.by_frame
-look(flat, spec, rate_hz, axes[0])
-look(timed, spec, rate_hz, axes[1])
-ax = look(both, spec, rate_hz, axes[2], dashed=["played backwards"])
+
+# %%
+fig, axes = style.panels(3, width=15, height=3.8)
+for ax, named in zip(axes, (flat, timed, both), strict=True):
+    for name, some in named.items():
+        known = [one.by_frame("deep_shap") for one in some if not one.reason]
+        shares = pd.DataFrame([100 * frames / frames.sum() for frames in known]).T
+        (line,) = ax.plot(ms, shares.mean(axis=1), lw=2, label=name)
+        line.set_linestyle("--" if name == "played backwards" else "-")
+        ax.plot(ms, shares, color=line.get_color(), lw=0.5, alpha=0.5)
+    if not named:
+        style.nothing(ax, "no map by frame")
+        continue
+    ax.axhline(100 / len(ms), color=style.NULL_COLOUR, ls=":", lw=1.2)
+    ax.axvline(0, color=style.NULL_COLOUR, ls=":", lw=1)
+    ax.set(xlabel="frame, ms from the labelled one", ylim=(0, None),
+           ylabel="Deep SHAP, % of the window")
+    ax.legend(fontsize=8)
+    everything = [one for some in named.values() for one in some]
+    style.simulated_mark(
+        style.warned(ax, shap_maps.warning(everything)), everything)
 
 # %% [markdown]
 # ## The table
 #
-# Mean over test animals with its 95 % t interval where there are three or more; a dash where a method cannot take the
-# test. Animals share training data, and agreement between two animals counts for both, so intervals are rather too
-# narrow. For rows of blood and movement no value is right or wrong: they say what a map follows when there is nothing
-# else to follow.
+# Mean over test animals with its 95 % t interval, within the bounds of the test, where there are three or more; a dash
+# where a method cannot take the test. Animals share training data, and agreement between two animals counts for both,
+# so intervals are rather too narrow. For rows of blood and movement no value is right or wrong: they say what a map
+# follows when there is nothing else to follow.
 
 # %%
-tables.show(tests.table(rows))
+tables.show(tests.table(rows), said=said)
 
 # %% [markdown]
 # ## Advice
 #
-# Put together from the table by these rules: the method nearest to the true order is named first; methods are
-# warned of whose map agrees with that of shuffled weights at more than 0.5; methods pass the test of deletion if the
-# whole interval lies above smooth random maps.
+# Put together from the table by these rules: the method nearest to the true order is named first; methods are warned of
+# whose map agrees with that of shuffled weights at more than 0.5; methods pass the test of deletion if the whole
+# interval lies above smooth random maps. Of decoders at chance or not converged there is no advice.
 
 # %%
-print(tests.advice(rows))
+print(f"no advice: {said}" if said else tests.advice(rows))
 
 # %% [markdown]
 # ## How near Deep SHAP comes to Shapley values
@@ -248,14 +288,14 @@ print(tests.advice(rows))
 # %%
 stored, about = shap.stored_agreement()
 print(f"{about['model']}; simulated data; {about['background']} background windows")
-columns = ["updates", "auc", "in_doubt", "players", "output", "windows", "r",
-           "reliability", "r_of_maps", "rms_error_over_rms"]
-tables.show(stored[columns], decimals=4)
+columns = ["updates", "auc", "players", "output", "r", "r_of_maps",
+           "reliability", "rms_error_over_rms", "in_doubt"]
+tables.show(stored[columns], decimals=2)
 
 # %% [markdown]
 # `r` is over windows and sets, `r of maps` over the mean absolute values that maps show. Maps of ROIs agree closely;
-# values of single windows less, and less for the probability than for the logit; the course over frames is another
-# one than Shapley values give, and single inputs lie between. The ROIs of Fig 6A are better founded than its moments.
+# values of single windows less, and less for the probability than for the logit; the course over frames agrees least,
+# and single inputs lie between. The ROIs of Fig 6A are better founded than its moments.
 
 # %% [markdown]
 # ## What this does not show

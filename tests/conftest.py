@@ -5,7 +5,9 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
+import jupytext
 import numpy as np
 import pytest
 
@@ -63,3 +65,25 @@ def started_alone(command, **options):
 def checkout(tmp_path):
     """A folder to run in; see :func:`copy_of_the_project`."""
     return copy_of_the_project(tmp_path)
+
+
+def run_cells(name, /, *holding, **names):
+    """Run cells of a chapter, each the one that holds a text, on names made by hand, after the cell of imports.
+
+    Returns the names they leave, with ``page``: the tables that a page would show.
+    """
+    cells = [c.source for c in jupytext.read(ROOT / "book" / f"{name}.py").cells if c.cell_type == "code"]
+    after = {}
+    exec(cells[0], after)
+    after |= names | {"page": []}
+    after["tables"] = SimpleNamespace(**vars(after["tables"]) | {
+        "show": lambda table, **how: after["page"].append(table)})
+    for text in holding:
+        (source,) = [source for source in cells if text in source]
+        exec(source, after)
+    return after
+
+
+def title_of(ax):
+    """Title of a panel, wherever the style of figures puts it."""
+    return "".join(ax.get_title(loc=place) for place in ("left", "center", "right"))

@@ -12,7 +12,7 @@ import pytest
 
 from calcium_decoding import cli
 from calcium_decoding.data import readers
-from decoding_book import cli as book_cli
+from decoding_book import parameters
 from tests.conftest import ROOT
 
 PROGRAM = Path(sys.executable).parent / "calcium-decoding"
@@ -166,10 +166,12 @@ def test_a_single_number_of_a_list_is_taken_as_typed(name, text, monkeypatch):
     assert seen == {name: text, "seed": 7}
 
 
-@pytest.mark.parametrize(("typed", "value"), [("3", 3), ("1e-3", 0.001), ("0.5", 0.5), ("true", True),
-                                              ("False", False), ("gru,logistic", "gru,logistic"), ("", "")])
-def test_typed_values(typed, value):
-    found = book_cli._value(typed)
+@pytest.mark.parametrize(("name", "text", "value"), [
+    ("cnn_epochs", "3", 3), ("cnn_rate", "1e-3", 0.001), ("cnn_rate", ".5", 0.5), ("frozen", "true", True),
+    ("frozen", "False", False), ("networks", "gru,logistic", "gru,logistic"), ("networks", "", ""),
+    ("cnn_epochs", "2.5", "2.5"), ("cnn_epochs", "many", "many"), ("epoch", "3", "3")])
+def test_typed_values(name, text, value):
+    found = parameters.typed("21_cnn_rnn", name, text)
     assert found == value and type(found) is type(value)
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from calcium_decoding.errors import CalciumDecodingError, ParameterError
 
 # Options of a simulation of one's own.
-_SIMULATION = "out", "world", "seed", "animals", "sessions", "frames", "jobs", "no_movies"
+_SIMULATION = "out", "jobs", "world", "seed", "animals", "sessions_per_animal", "frames_per_session", "movies"
 # Entry points of this group are called with the subparsers of the command and a parent that has --data-dir.
 COMMANDS = "calcium_decoding.commands"
 
@@ -61,14 +61,17 @@ def parser():
     verify.add_argument("name", nargs="?", help="one data set (default: all that are here)")
     simulate = command(data, "simulate", _simulate, help="make the simulated data sets, or one of your own settings")
     simulate.add_argument("name", nargs="?", help="a simulated set of the manifest (default: all of them)")
-    own = simulate.add_argument_group("a simulation of your own settings, in the study's file formats")
+    own = simulate.add_argument_group("a simulation of your own settings, in the study's file formats",
+                                      argument_default=argparse.SUPPRESS)
     own.add_argument("--out", help="folder for it")
     own.add_argument("--world", help="what holds in it (default: paper_like); --world list names them")
     own.add_argument("--seed", type=int, help="seed of everything random (default: 1)")
     own.add_argument("--animals", type=int, help="1 to 5 (default: 5)")
-    own.add_argument("--sessions", help="sessions an animal, or `study`: 11 to 15 as published (default: 4)")
-    own.add_argument("--frames", type=int, help="frames a session at 30 Hz; the study has 18000 (default: 2400)")
-    own.add_argument("--no-movies", action="store_true", default=None,
+    own.add_argument("--sessions", dest="sessions_per_animal", metavar="SESSIONS",
+                     help="sessions an animal, or `study`: 11 to 15 as published (default: 4)")
+    own.add_argument("--frames", dest="frames_per_session", metavar="FRAMES", type=int,
+                     help="frames a session at 30 Hz; the study has 18000 (default: 2400)")
+    own.add_argument("--no-movies", dest="movies", action="store_false",
                      help="ROI traces only; a movie takes 32 KiB a frame")
     own.add_argument("--jobs", type=int, help="processes (default: one a processor); the files do not depend on it")
 
@@ -98,8 +101,10 @@ def parser():
 def _list(options):
     from calcium_decoding.data import catalog, download
 
-    rows = download.table(catalog.load_manifest(), options.data_dir)
-    rows = [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows]
+    rows = [{"name": name, "kind": entry.kind, "role": entry.role, "licence": entry.licence,
+             "bytes": str(sum(file.bytes for file in download.files_of(entry)) or ""),
+             "status": download.status(entry, options.data_dir)}
+            for name, entry in catalog.load_manifest().entries.items()]
     widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
     for row in ({key: key for key in widths}, *rows):
         print("  ".join(row[key].ljust(width) for key, width in widths.items()).rstrip())
@@ -118,7 +123,7 @@ def _verify(options):
     from calcium_decoding.data import catalog, download
 
     known = catalog.load_manifest()
-    names = [options.name] if options.name else known.names()
+    names = [options.name] if options.name else list(known.entries)
     bad = 0
     for name in names:
         entry = known.entry(name)
@@ -144,12 +149,12 @@ def _simulate(options):
         for name, world in widefield.WORLDS.items():
             print(f"{name:<22} {world.says}")
         return
-    given = {name: value for name, value in vars(options).items() if name in _SIMULATION and value is not None}
+    given = {name: value for name, value in vars(options).items() if name in _SIMULATION}
     if given:
         _simulate_own(options.name, given)
         return
     known = catalog.load_manifest()
-    names = [options.name] if options.name else [n for n in known.names() if known.entry(n).kind == "simulated"]
+    names = [options.name] if options.name else [n for n in known.entries if known.entry(n).kind == "simulated"]
     for name in names:
         folder = ensure(name)
         if folder is None:
@@ -165,15 +170,13 @@ def _simulate_own(name, given):
         found = f"both settings and the name {name}" if name else "settings without --out"
         raise ParameterError("data simulate", found, "either a name of data_manifest.yaml, or settings with --out",
                              f"leave '{name}' or the settings out" if name else "name the folder for it by --out")
-    sessions = given.get("sessions", "4")
-    if sessions != "study" and not (sessions.isdecimal() and int(sessions)):
-        raise ParameterError("--sessions", repr(sessions), "1 or more, or study", "give one of these")
-    settings = widefield.SimulationSettings(
-        given.get("world", "paper_like"), given.get("seed", 1),
-        widefield.AS_IN_THE_STUDY if sessions == "study" else int(sessions), given.get("frames", 2400),
-        given.get("animals", 5), movies="no_movies" not in given)
-    widefield.write_dataset(settings, given["out"], given.get("jobs") or os.cpu_count() or 1)
-    print(given["out"])
+    if sessions := given.get("sessions_per_animal"):
+        if sessions != "study" and not (sessions.isdecimal() and int(sessions)):
+            raise ParameterError("--sessions", repr(sessions), "1 or more, or study", "give one of these")
+        given["sessions_per_animal"] = widefield.AS_IN_THE_STUDY if sessions == "study" else int(sessions)
+    out, jobs = given.pop("out"), given.pop("jobs", os.cpu_count() or 1)
+    widefield.write_dataset(widefield.SimulationSettings(**{"movies": True} | given), out, jobs)
+    print(out)
 
 
 def _decode_fit(options):

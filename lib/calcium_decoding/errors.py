@@ -1,17 +1,8 @@
-"""Errors a reader of the book can act on.
-
-Every refusal in this library says where the trouble is, what was found there, what was expected, and how to
-mend it. :class:`DataError` is about data and files, :class:`ParameterError` about a value somebody typed,
-:class:`LeakError` about a split whose training and test parts touch.
-"""
+"""Errors a reader of the book can act on: where the trouble is, what was found, what was expected, how to mend it."""
 
 
 class CalciumDecodingError(Exception):
-    """Base of every error this library raises on purpose.
-
-    ``where``: file, session, parameter or fold that the error is about. ``found``, ``expected``: what was there and
-    what should have been. ``remedy``: what the reader can do about it.
-    """
+    """Base of every error this library raises on purpose; ``where``: file, session, parameter or fold."""
 
     def __init__(self, where, found, expected, remedy):
         self.where, self.found, self.expected, self.remedy = str(where), found, expected, remedy

@@ -5,16 +5,19 @@ import io
 import json
 import multiprocessing
 import os
-import queue
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import joblib
 import psutil
@@ -26,23 +29,19 @@ from calcium_decoding.utils.code import code_digest
 from calcium_decoding.utils.files import file_digest, hash_content, write_json, write_text
 from calcium_decoding.utils.progress import LOOK_EVERY_S, progress
 from decoding_book import execute, forked_kernel
-from decoding_book.execute import ChapterError
 from decoding_book.pages import glossary, results
 from decoding_book.parameters import CHAPTERS
 
-# joblib reads from it how many processors there are for a process and those it starts.
-PROCESSORS_VARIABLE = "LOKY_MAX_CPU_COUNT"
 _BAR = re.compile(r"\s*(.+?): +(\d+%)\|")
+_messages = None  # in a process that executes chapters: the queue of what their bars count
 
 
 def build(profile="demo", data_dir=None, scheduler=None):
     """Execute the chapters that changed, render the book, and return the path of its landing page.
 
-    Chapters on one data set follow one another, as they share its files and its finished folds. Those on different
-    data sets run beside each other, as far as there are processors; one that is left over takes the last chapters of
-    the longest row. A chapter can be read in ``_build/executed/PROFILE`` as soon as it is done. ``scheduler``: as for
-    :func:`decoding_book.execute.run`. ChapterError: a chapter stopped, which stops the others too, or the pages have
-    faults. What was finished is kept.
+    Chapters on one data set follow one another, as they share its files and its finished folds: a lane. Lanes run
+    beside each other, as far as there are processors. ChapterError: a chapter stopped, which stops the others too, or
+    the pages have faults. What was finished is kept, and can be read in ``_build/executed/PROFILE``.
     """
     root = catalog.project_root()
     executed = root / "_build" / "executed" / profile
@@ -54,14 +53,14 @@ def build(profile="demo", data_dir=None, scheduler=None):
             lanes.setdefault(dataset, []).append(chapter)
     how = {"profile": profile, "out": executed, "data_dir": data_dir, "scheduler": scheduler}
     fresh = len(keys) - sum(map(len, lanes.values()))
-    with progress(None, total=len(keys), initial=fresh, desc="chapters", unit="chapter") as bar:
-        with contextlib.closing(_executed(list(lanes.values()), how, bar)) as done:
-            for chapter, seconds, peak_mb in done:
-                write_json(executed / f"{chapter}.key.json", {
-                    "key": keys[chapter], "notebook": file_digest(executed / f"{chapter}.ipynb"), "seconds": seconds,
-                    "peak_mb": peak_mb, "made": str(date.today())})
-                bar.write(f"{chapter} took {seconds:.0f} s: {executed / chapter}.html")
-                bar.update()
+    with progress(None, total=len(keys), initial=fresh, desc="chapters", unit="chapter") as bar, \
+            contextlib.closing(_executed(list(lanes.values()), how, bar)) as done:
+        for chapter, seconds, peak_mb in done:
+            write_json(executed / f"{chapter}.key.json", {
+                "key": keys[chapter], "notebook": file_digest(executed / f"{chapter}.ipynb"), "seconds": seconds,
+                "peak_mb": peak_mb, "made": str(date.today())})
+            bar.write(f"{chapter} took {seconds:.0f} s: {executed / chapter}.html")
+            bar.update()
     return _render(root, executed, profile)
 
 
@@ -69,52 +68,54 @@ def build(profile="demo", data_dir=None, scheduler=None):
 class _Said(io.TextIOBase):
     """A text stream that passes on what the bar of a chapter counts, and how far it is."""
 
-    worker: int
     chapter: str
-    messages: multiprocessing.Queue
     last: str = ""
 
     def write(self, text):
         bar = _BAR.match(re.split(r"[\r\n]", text.strip())[-1])
         if bar and " ".join(bar.groups()) != self.last:
             self.last = " ".join(bar.groups())
-            self.messages.put((self.worker, "said", self.chapter, self.last))
+            _messages.put((self.chapter, self.last))
 
 
 def _executed(lanes, how, bar):
     """Execute lanes beside each other; yields chapter, seconds and peak memory (10^6 bytes) as each is done."""
-    context, said = multiprocessing.get_context("spawn"), {}
-    processors, messages = joblib.cpu_count(), context.Queue()
-    rest, workers = [list(lane) for lane in lanes], []
+    context, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
+    messages, processors = context.Queue(), joblib.cpu_count()
+    lanes, running, said = [list(lane) for lane in lanes], {}, {}
+    at_once = max(1, min(len(lanes), processors))
+    pool = ProcessPoolExecutor(at_once, context, _begin, (messages,))
+
+    def go_on(lane):
+        chapter, lane = _next(lane, lanes, [mine for _, mine in running.values()])
+        if chapter:
+            busy = min(at_once, len(running) + 1 + sum(map(len, lanes)))
+            running[pool.submit(_work, chapter, max(1, processors // busy), how)] = chapter, lane
+
     try:
-        for i in range(min(len(lanes), processors)):
-            asked = context.SimpleQueue()
-            workers.append(_Worker(context.Process(target=_work, args=(i, asked, messages, how)), asked))
-        for worker in workers:
-            _give(worker, rest, workers, processors)
-            worker.process.start()
-        while any(worker.busy for worker in workers):
-            try:
-                i, kind, chapter, content = messages.get(timeout=LOOK_EVERY_S)
-            except queue.Empty:
-                if codes := [w.process.exitcode for w in workers if w.busy and w.process.exitcode is not None]:
-                    raise ChapterError(f"a process that executes chapters ended with code {codes[0]}; if it is "
-                                       "negative, memory may have run out") from None
-                continue
-            if kind == "failed":
-                raise ChapterError(f"{chapter}: {content}")
-            if kind == "done":
-                said.pop(chapter, None)
-                _give(workers[i], rest, workers, processors)
-                yield chapter, *content
-            else:
-                said[chapter] = f"{chapter} {content}"
-            bar.set_postfix_str(", ".join(said.values()))
+        for lane in lanes[:at_once]:
+            go_on(lane)
+        while running:
+            done, _ = wait(running, LOOK_EVERY_S, FIRST_COMPLETED)
+            while not messages.empty():
+                chapter, text = messages.get()
+                said[chapter] = f"{chapter} {text}"
+            for future in done:
+                chapter, lane = running.pop(future)
+                took = future.result()
+                go_on(lane)
+                yield chapter, *took
+            bar.set_postfix_str(", ".join(said[chapter] for chapter, _ in running.values() if chapter in said))
+    except BaseException as error:
+        for process in multiprocessing.active_children():
+            if process not in others:
+                _stop(process.pid)
+        if isinstance(error, BrokenProcessPool):
+            raise execute.ChapterError("a process that executes chapters was ended from outside; memory may have run "
+                               "out") from None
+        raise
     finally:
-        for worker in workers:
-            if worker.process.is_alive():
-                _stop(worker.process.pid)
-                worker.process.join()
+        pool.shutdown(cancel_futures=True)
 
 
 def _stop(pid):
@@ -128,48 +129,33 @@ def _stop(pid):
                 process.terminate()
 
 
-@dataclass
-class _Worker:
-    """A process that executes chapters, the queue it is asked by, and the lane it is on."""
-
-    process: multiprocessing.Process
-    asked: multiprocessing.SimpleQueue
-    lane: list = field(default_factory=list)
-    busy: bool = True
-
-
-def _give(worker, rest, workers, processors):
-    """Ask a worker for the next chapter of its lane, else of one nobody is on, else the last of the longest one.
-
-    The last chapters of a lane share least with those before them. A worker for which nothing is left is told so.
-    """
-    free = [lane for lane in rest if lane and not any(lane is other.lane for other in workers)]
-    if not worker.lane and free:
-        worker.lane = free[0]
-    longest = max(rest, key=len)
-    worker.busy = bool(longest)
-    if worker.busy:
-        chapter = worker.lane.pop(0) if worker.lane else longest.pop()
-        worker.asked.put((chapter, max(1, processors // sum(w.busy for w in workers))))
-    else:
-        worker.asked.put(None)
+def _next(lane, lanes, taken):
+    """Next chapter for who is on a lane, and its lane from then on: the next of this lane, else the first of one that
+    nobody is on, else the last of the longest one, since that shares least with those before it. Empty: nothing is
+    left."""
+    free = [other for other in lanes if other and not any(other is one for one in taken)]
+    lane = lane or (free[0] if free else lane)
+    return (lane or max(lanes, key=len) or [""]).pop(0 if lane else -1), lane
 
 
-def _work(i, asked, messages, how):
-    """Execute the chapters that are asked for until None is; :func:`_executed` hears of each."""
+def _begin(messages):
+    """Prepare a process that executes chapters."""
+    global _messages
+    _messages = messages
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is stopped by who started it
     forked_kernel.use()
     tqdm.set_lock(threading.RLock())  # its own is of the system, and would stay behind when this process is stopped
-    for chapter, processors in iter(asked.get, None):
-        os.environ[PROCESSORS_VARIABLE] = str(processors)
-        try:
-            with contextlib.redirect_stderr(_Said(i, chapter, messages)), Meter() as took:
-                execute.run(chapter, **how)
-        except CalciumDecodingError as error:
-            messages.put((i, "failed", chapter, str(error)))
-            return
-        except KeyboardInterrupt:
-            return
-        messages.put((i, "done", chapter, (took.seconds, took.peak_mb)))
+
+
+def _work(chapter, processors, how):
+    """Execute a chapter; returns its seconds and peak memory."""
+    os.environ["LOKY_MAX_CPU_COUNT"] = str(processors)  # joblib reads from it how many there are
+    try:
+        with contextlib.redirect_stderr(_Said(chapter)), metered() as took:
+            execute.run(chapter, **how)
+    except CalciumDecodingError as error:
+        raise execute.ChapterError(f"{chapter}: {error}") from None
+    return took.seconds, took.peak_mb
 
 
 def chapter_key(chapter, profile, data_dir=None):
@@ -209,39 +195,33 @@ def _render(root, executed, profile):
                             capture_output=True, text=True)
     if result.returncode != 0 or not index.exists():
         last = (result.stdout + result.stderr).strip().splitlines()[-25:]
-        raise ChapterError("\n".join(["jupyter-book did not build without warnings:", *last]))
+        raise execute.ChapterError("\n".join(["jupyter-book did not build without warnings:", *last]))
     if found := glossary.faults(index.parent):
-        raise ChapterError("\n".join([f"{len(found)} faults in the pages, the first of them:", *found[:25]]))
+        raise execute.ChapterError("\n".join([f"{len(found)} faults in the pages, the first of them:", *found[:25]]))
     write_text(stamp, key)
     return index
 
 
-class Meter:
-    """Measures a ``with`` block that starts processes: ``seconds`` of wall time, and ``peak_mb``, 10^6 bytes.
+@contextlib.contextmanager
+def metered():
+    """Measures a ``with`` block that starts processes: ``seconds``, and ``peak_mb``, the most memory they held at one
+    time, 10^6 bytes. A page that several share counts once where the system says so (PSS, Linux), else in each."""
+    took, over, me = SimpleNamespace(seconds=0.0, peak_mb=0.0), threading.Event(), psutil.Process()
+    before, began = set(me.children(recursive=True)), time.perf_counter()
 
-    The peak is the most memory that children of this process started in the block, and theirs, held at one time,
-    looked at each half second. A page that several processes share counts once where the system says so (PSS, Linux),
-    else in each of them.
-    """
+    def look():
+        while not over.wait(0.5):
+            held = sum(_memory(child) for child in me.children(recursive=True) if child not in before)
+            took.peak_mb = max(took.peak_mb, held / 1e6)
 
-    def __enter__(self):
-        self.seconds, self.peak_mb = 0.0, 0.0
-        self._before = set(psutil.Process().children(recursive=True))
-        self._began, self._over = time.perf_counter(), threading.Event()
-        self._watch = threading.Thread(target=self._look, daemon=True)
-        self._watch.start()
-        return self
-
-    def __exit__(self, *_):
-        self.seconds = time.perf_counter() - self._began
-        self._over.set()
-        self._watch.join()
-
-    def _look(self):
-        me = psutil.Process()
-        while not self._over.wait(0.5):
-            held = sum(_memory(child) for child in me.children(recursive=True) if child not in self._before)
-            self.peak_mb = max(self.peak_mb, held / 1e6)
+    watch = threading.Thread(target=look, daemon=True)
+    watch.start()
+    try:
+        yield took
+    finally:
+        took.seconds = time.perf_counter() - began
+        over.set()
+        watch.join()
 
 
 def _memory(process):

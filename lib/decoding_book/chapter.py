@@ -8,21 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
+import calcium_decoding as cd
 from calcium_decoding import preprocessing, simulation, splits
 from calcium_decoding.data.catalog import folds_folder, project_root
-from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.evaluation import cards
-from calcium_decoding.experiments import compare, engine, tasks
-from calcium_decoding.experiments.inputs import Traces
-from calcium_decoding.models import training
+from calcium_decoding.experiments import Results, compare, compared, engine, tasks
 from calcium_decoding.plotting.style import use_style
 from calcium_decoding.preprocessing import recipes
-from calcium_decoding.preprocessing.windows import WindowSpec
 from calcium_decoding.utils.files import hash_content
 from decoding_book import movie_plan
-from decoding_book.parameters import Parameters
-from decoding_book.validation import schema_of, validate
+from decoding_book.parameters import Parameters, schema_of, validate
 
 _TRAINING = ("train_every", "epochs", "batch_size", "min_updates", "learning_rate", "seed", "device")
 
@@ -33,7 +29,7 @@ class Chapter:
 
     name: str
     parameters: Parameters
-    dataset: Dataset
+    dataset: cd.Dataset
 
     @property
     def store(self):
@@ -45,48 +41,57 @@ class Chapter:
         """Frames per second of the recordings; DataError if they do not all have the same."""
         return self.dataset.rate_hz
 
+    @property
+    def task(self):
+        """The event that ``target`` names (Binary or Classes); ParameterError: not for this chapter; DataError: not
+        there."""
+        name = self.parameters.target
+        task = tasks.event_of(name, self.dataset)
+        if task.kind not in self.parameters.DECODES:
+            raise ParameterError("target", f"'{name}', which has other values than 0 and 1", "a behaviour of 0 and 1",
+                                 "decode classes in chapter 10_roi_rnn, quantities in chapter 30_speed_regression, or "
+                                 "make it 0 and 1 first")
+        return task
+
     def plan(self, dataset=None, recipe=None, n_folds=0, spec=None, changes=None, say=True, target="",
              target_smoothing="none"):
-        """The experiment that the parameters describe, on this chapter's data or on others; prints the split.
+        """The experiment that the parameters describe, on this chapter's data or on others, audited; prints the split.
 
-        ``recipe``: another preprocessing. ``n_folds``: keep only so many folds, spread evenly; 0: all. ``spec``:
-        another window or label shift. ``changes``: other arguments of :func:`calcium_decoding.preprocessing.build`.
-        ``say``: print what was planned; a sweep says it once. ``target``, ``target_smoothing``: what is decoded, if not
-        what the parameters say; see :func:`calcium_decoding.experiments.tasks.task_of`. ParameterError, LeakError,
-        DataError: the split cannot be made on these data, or it leaks; a recording does not have the target.
+        ``recipe``, ``spec``: another preprocessing, window or label shift. ``n_folds``: keep only so many, spread
+        evenly; 0: all. ``changes``: other arguments of :func:`calcium_decoding.preprocessing.build`. ``target``,
+        ``target_smoothing``: what is decoded, a task or as for :func:`calcium_decoding.experiments.tasks.task_of`, if
+        not what the parameters say. ParameterError, LeakError, DataError: these data do not allow the split, or it
+        leaks; a recording lacks the target.
         """
         p = self.parameters
         dataset = dataset or self.dataset
-        if isinstance(target, str):
-            known = target or not hasattr(self.parameters, "DECODES")
-            named = target or getattr(self.parameters, "target", "run")
-            target = tasks.task_of(named, target_smoothing) if known else self._event(named, dataset)
+        if not target and hasattr(p, "DECODES"):
+            target = self.task
+        elif isinstance(target, str):
+            target = tasks.task_of(target or getattr(p, "target", "run"), target_smoothing)
         task = target.of(dataset)
         regime = dataset.regime if p.regime == "auto" else p.regime
         name = recipe or (recipes.SUITS[regime] if p.recipe == "auto" else p.recipe)
         recipe = {"name": name, "rate_hz": dataset.rate_hz, "baseline_frames": p.baseline_frames, **(changes or {})}
-        spec, pipeline = spec or WindowSpec(p.past_frames, p.future_frames), preprocessing.build(**recipe)
+        spec, pipeline = spec or cd.WindowSpec(p.past_frames, p.future_frames), preprocessing.build(**recipe)
         options = {"n_blocks": p.n_blocks} if regime == "blocked" else {}
         split = splits.build(regime, dataset, spec, pipeline, label_smoothing_frames=task.reach, **options)
         # A chapter on movies trains no network on traces, and has no parameters of such a training.
-        settings = training.TrainingSettings(**{name: getattr(p, name) for name in _TRAINING if hasattr(p, name)})
-        experiment = engine.Experiment(dataset, split, Traces(recipe, spec), task, training=settings)
+        settings = cd.TrainingSettings(**{name: getattr(p, name) for name in _TRAINING if hasattr(p, name)})
+        experiment = cd.Experiment(dataset, split, cd.Traces(recipe, spec), task, training=settings)
         return _planned(experiment, n_folds, say, [
             ("input", f"{preprocessing.RECIPES[name]}; windows of {spec.length} frames, "
                       f"{spec.look_ahead_ms(dataset.rate_hz):.0f} ms of them after the labelled frame"),
             ("device", str(settings.torch_device()))])
 
-    def _event(self, name, dataset):
-        task = tasks.event_of(name, dataset)
-        if task.kind not in self.parameters.DECODES:
-            raise ParameterError("target", f"'{name}', which has several classes", "a behaviour of 0 and 1",
-                                 "decode classes in chapter 10_roi_rnn, or make one of them 1 and the others 0")
-        return task
-
     def plan_images(self, dataset=None, n_folds=0, changes=None, say=True):
         """The same on movies; ``changes``: other arguments of :func:`decoding_book.movie_plan.plan`."""
         experiment = movie_plan.plan(self.parameters, dataset or self.dataset, **changes or {})
         return _planned(experiment, n_folds, say, movie_plan.described(experiment, self.rate_hz))
+
+    def motion_arms(self):
+        """This chapter's data and others that differ in movement: :func:`decoding_book.movie_plan.motion_arms`."""
+        return movie_plan.motion_arms(self.dataset, self.store, self.parameters.data_dir or None)
 
     def decode(self, experiment, names=None):
         """Train and test models on every fold, those that the parameters name if left out; a FoldResult each."""
@@ -95,10 +100,8 @@ class Chapter:
 
     def decode_null(self, way="repairing"):
         """Refit on data whose sessions have behaviour of other sessions: list of FoldResult, and which null it is.
-
         ``way``: "repairing", one draw without fixed points, or "published", the study's permutation. The list is empty
-        where there is no such null; the statement then says why.
-        """
+        where there is no such null; the statement then says why."""
         names = [name for name in self.parameters.null_models.split(",") if name]
         if not names:
             return [], "none: no model was asked for"
@@ -110,28 +113,48 @@ class Chapter:
         folds = engine.run(few, names, self.store, self.parameters.jobs or None, label="null")
         return folds, f"{statement}, refitted on {len(few.split.folds)} of {len(whole.split.folds)} folds"
 
-    def card(self, experiment=None, folds=(), nulls=(), null="none: nothing is decoded here", scores=()):
-        """Make the result card (ResultCard) and write it to the folder that the parameter ``out_dir`` names.
+    def stored(self, label):
+        """A comparison of the stored training of this chapter, by label, a Comparison, whatever this chapter runs on;
+        prints what training that was. Empty, and said so, where none is stored."""
+        card = cards.stored_card(self.name)
+        found = compared.from_record(card.comparisons.get(label, ())) if card else compare.Comparison()
+        if not found:
+            _say("stored", f"no training of {label} is stored")
+            return found
+        p, one = card.provenance.parameters, found[0]
+        data = f"{card.dataset} ({'SIMULATED' if card.simulated else 'recorded'}), content {card.provenance.data_hash}"
+        names = [*_TRAINING, *(name for name in p if name.startswith(("cnn_", "rnn_")))]
+        how = ", ".join(f"{name} {p[name]}" for name in names if name in p and name != "device")
+        _say("STORED", f"not trained on this page but kept with the book: {data}")
+        _say("", f"{len(one.values())} folds of {len(one.by_animal())} test animals, {len(one.seeds)} seed(s); {how}")
+        hours = sum(fold.seconds for result in found for fold in result.folds) / 3600
+        _say("", f"{hours:.1f} hours of one processor; `calcium-decoding book store {self.name}` makes it anew")
+        return found
 
-        ``experiment``: what was run, anything with a ``split``, or several, of which the card names every claim and
-        every split; left out where nothing is decoded. ``folds``, ``nulls``: sequence of FoldResult. ``null``: what
-        :meth:`decode_null` says about the null. ``scores`` (sequence of Score): further numbers.
-        """
+    def card(self, experiment=None, folds=(), nulls=(), null="none: nothing is decoded here", scores=(),
+             comparisons=None):
+        """Make the result card (ResultCard) and write it to the folder that the parameter ``out_dir`` names.
+        ``experiment``: what was run, anything with a ``split``, or several; left out where nothing is decoded.
+        ``folds``, ``nulls``: sequence of FoldResult. ``null``: what :meth:`decode_null` says. ``scores``: further
+        numbers, each a Score, Results, a Comparison, or a list of these. ``comparisons``: by label, of which the card
+        keeps every training."""
         plans = (experiment,) if hasattr(experiment, "split") else tuple(experiment or ())
         planned = [plan.split for plan in plans]
+        hashes = [split.hash() for split in planned] or ["none"]
         refused = [(r.session, r.reason) for r in self.dataset.refused]
         refused += [skipped for split in planned for skipped in split.skipped]
         card = cards.ResultCard(
             chapter=self.name, dataset=self.dataset.name, simulated=self.dataset.simulated,
             kind="decoding" if planned else "data", null=null,
             claim=", ".join(dict.fromkeys(split.claim for split in planned)) or "none",
-            scores=[*scores, *cards.fold_scores(folds), *cards.fold_scores(nulls, suffix=" null")],
+            scores=[*_scores(scores), *cards.fold_scores(folds), *cards.fold_scores(nulls, suffix=" null")],
             refused=[cards.Refused(session=session, reason=reason) for session, reason in refused],
             not_evaluable=[cards.NotEvaluable(fold=f"{f.fold} ({f.model})", reason=f.reason)
                            for f in folds if f.reason],
-            provenance=cards.provenance(self.dataset, _one_hash(planned), self.parameters.seed,
-                                        self.parameters.model_dump(exclude={"data_dir", "out_dir"})),
-        )
+            comparisons={label: compared.recorded(found) for label, found in (comparisons or {}).items() if found},
+            provenance=cards.provenance(
+                self.dataset, hashes[0] if len(hashes) == 1 else hash_content(hashes), self.parameters.seed,
+                self.parameters.model_dump(exclude={"data_dir", "out_dir"})))
         folder = Path(self.parameters.out_dir) if self.parameters.out_dir else project_root() / "_build" / "cards"
         card.save(folder / f"{self.name}.card.json")
         return card
@@ -140,10 +163,9 @@ class Chapter:
 def start(chapter, namespace, movies=False):
     """Begin a chapter (Chapter): check its parameters, seed, open its data, print what they are.
 
-    ``namespace``: ``globals()`` of the notebook, right after the cell of parameters. ``movies``: open the movies of the
-    recordings too, and see that the first weights of the networks can be had. ParameterError: a parameter is unknown,
-    missing, of another type or out of range; or movies of data that have none. DataError: the data set is not here or
-    not usable, or the weights cannot be had.
+    ``namespace``: ``globals()`` of the notebook, right after the cell of parameters. ``movies``: open the movies too,
+    and see that the first weights of the networks can be had. ParameterError: a parameter is unknown, missing or not
+    allowed; or movies of data that have none. DataError: the data set is not usable, or the weights cannot be had.
     """
     known = schema_of(chapter).model_fields
     given = {name: namespace[name] for name in known if name in namespace}
@@ -181,11 +203,15 @@ def _planned(experiment, n_folds, say, lines):
     return experiment
 
 
-def _one_hash(planned):
-    """Hash of a split, or one hash over those of several."""
-    if len(planned) < 2:
-        return planned[0].hash() if planned else "none"
-    return hash_content([split.hash() for split in planned])
+def _scores(given):
+    """All of ``given`` as a flat iterator over Score."""
+    for one in given:
+        if isinstance(one, cards.Score):
+            yield one
+        elif isinstance(one, Results):
+            yield from cards.fold_scores(one)
+        else:
+            yield from compare.card_scores(one) if isinstance(one, compare.Comparison) else _scores(one)
 
 
 def _injected(namespace):
@@ -199,9 +225,9 @@ def _injected(namespace):
 
 def _describe(dataset, movie_notes):
     kind = "SIMULATED, no animal was recorded" if dataset.simulated else "recorded"
-    minutes = sum(r.duration_s for r in dataset.recordings) / 60
+    minutes = sum(r.n_frames / r.rate_hz for r in dataset.recordings) / 60
     n_rois = sorted({r.n_roi for r in dataset.recordings})
-    rois = " to ".join(dict.fromkeys((str(n_rois[0]), str(n_rois[-1]))))
+    rois = " to ".join(map(str, dict.fromkeys((n_rois[0], n_rois[-1]))))
     rates = "/".join(f"{rate:g}" for rate in sorted({r.rate_hz for r in dataset.recordings}))
     _say("data", f"{dataset.name} ({kind}), content {dataset.content_hash()}")
     _say("", f"{len(dataset.animals)} animals, {len(dataset.recordings)} recordings, {minutes:.0f} min at {rates} Hz, "
@@ -214,6 +240,6 @@ def _describe(dataset, movie_notes):
         _say("caution", dataset.caution)
 
 
-def _say(label, text, width=78):
+def _say(label, text):
     """Print one labelled fact, wrapped to the width of a page."""
-    print(textwrap.fill(text, width, initial_indent=f"{label:<9}", subsequent_indent=" " * 9))
+    print(textwrap.fill(text, 78, initial_indent=f"{label:<9}", subsequent_indent=" " * 9))

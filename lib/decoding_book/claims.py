@@ -1,8 +1,4 @@
-"""What the two studies claim, claim by claim, with their numbers looked up in the published tables.
-
-The claims stand in ``claims.yaml``; no published number does. A claim names the rows of a table that hold its
-numbers, the scores of result cards that answer it, and the order of values it asserts.
-"""
+"""What the two studies claim, as ``claims.yaml`` says it, with their numbers looked up in the published tables."""
 
 import re
 from functools import cache
@@ -10,6 +6,7 @@ from importlib.resources import files
 from itertools import combinations, pairwise, product
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,6 +15,8 @@ from calcium_decoding.errors import DataError
 
 # Differences of two means that are too small to call an order, and small enough to call two values level.
 UNDECIDED, LEVEL = 0.005, 0.01
+ALPHA = 0.05  # of the study's tests
+ANSWERS = ("does not hold", "undecided", "holds")  # the weakest first
 # Columns of mean and SD in the tables whose rows are summaries; in all others a row is one value.
 _SUMMARY = {"paper_reported": ("mean", "sd"), "shap_roi_frame": ("mean_abs_shap", "sd_across_folds")}
 _VALUE = {"rank_sum_check": "p_holm", "cutout_one_session": "importance", "roi_table": "mean_run_correlation",
@@ -36,10 +35,7 @@ class Published(NamedTuple):
 
 
 class Theirs(_Strict):
-    """What the study says: a statement in our words, rows of a published table by label, p-values by label.
-
-    ``where`` holds what all ``rows`` share.
-    """
+    """What the study says: a statement in our words, rows of a published table by label, and p-values by label."""
 
     stated: str = ""
     table: str = ""
@@ -49,11 +45,11 @@ class Theirs(_Strict):
 
     def values(self):
         """The numbers (Published) of ``rows`` by label."""
-        return {label: look_up(self.table, self.where | row) for label, row in self.rows.items()}
+        return {label: look_up(self.table, **self.where | row) for label, row in self.rows.items()}
 
     def p_values(self):
         """p after Holm's correction by label of the pair, from ``rank_sum_check.csv``."""
-        return {label: look_up("rank_sum_check", row).value for label, row in self.p.items()}
+        return {label: look_up("rank_sum_check", **row).value for label, row in self.p.items()}
 
 
 class ScoreName(_Strict):
@@ -64,12 +60,12 @@ class ScoreName(_Strict):
 
 
 class Ours(_Strict):
-    """Scores of one result card by label, such as the ``of`` ("mean") over its ``over`` ("folds", "ROIs").
+    """Scores of one stored result by label, the ``of`` ("mean") over its ``over`` ("folds", "ROIs"), of the first
+    chapter that can answer. ``source``: begin of the name of the only results asked. ``linear``: of linear decoders,
+    which have no epochs. ``how``: what differs from the published analysis by design."""
 
-    ``chapter`` may be a list of those that can answer, the first preferred. ``how`` says what differs from the
-    published protocol.
-    """
-
+    source: str = ""
+    linear: bool = False
     chapters: Annotated[list[str], BeforeValidator(lambda x: [x] if isinstance(x, str) else x)] = Field(alias="chapter")
     metric: str = "auc"
     of: str = "mean"
@@ -84,13 +80,10 @@ class Ours(_Strict):
 
 
 class Claim(_Strict):
-    """One row of the ledger.
-
-    ``where``: panel or place in the study. ``direction`` (list of str): orders that the claim asserts, such as ``"GRU >
-    linear, null"`` or ``"0.5 s ~ 1 s"``; labels or numbers. ``tolerance``: largest difference from a published value
-    that counts as the same. Left out: SD over the root of the number of animals. ``built_in``: the simulated world was
-    made to be so, which its order then says nothing about. ``no_check``: why the claim cannot be checked at all.
-    """
+    """One row of the ledger. ``where``: panel or place in the study. ``direction``: the parts of the claim, an order
+    each. ``tolerance``: largest difference from a published value that counts as the same; left out: SD over the root
+    of the number of animals. ``built_in``: the simulated world was made so. ``no_check``, ``unanswered``: why it cannot
+    be checked, or why what was measured does not answer it."""
 
     where: str
     claim: str
@@ -102,12 +95,13 @@ class Claim(_Strict):
     decimals: int = 3
     built_in: bool = False
     no_check: str = ""
+    unanswered: str = ""
 
     @model_validator(mode="after")
     def _can_be_decided(self):
-        if not (self.ours or self.sound or self.no_check):
+        if not (self.ours or self.sound or self.no_check or self.unanswered):
             raise ValueError(f"{self.where}: names neither scores of ours nor why it cannot be checked")
-        if self.ours and not (self.direction or self.theirs.rows):
+        if self.ours and not (self.direction or self.theirs.rows or self.unanswered):
             raise ValueError(f"{self.where}: scores of ours, but no published value and no direction to compare with")
         side = self.ours or self.sound
         unknown = [label for text in self.direction for label in labels(text) if side and label not in side.scores]
@@ -115,10 +109,23 @@ class Claim(_Strict):
             raise ValueError(f"{self.where}: direction names {unknown}, which are no labels of scores")
         return self
 
+    def parts(self, values, error=None):
+        """Every :func:`part` of the claim (list of Part). A difference that the study measured and found not
+        significant counts as level here too, if it is larger than :data:`LEVEL`."""
+        return [part(order, values, error, self.slack(order)) for order in self.direction]
 
-class Group(_Strict):
-    """Claims of one figure, or of one part of a study."""
+    def compared(self):
+        """Labels, a set, of the values that the verdict rests on."""
+        return {label for order in self.direction for label in labels(order)} or {*self.theirs.rows}
 
+    def slack(self, order):
+        """Largest difference of values that an order calls level."""
+        theirs, p = self.theirs.values(), self.theirs.p_values()
+        same = [(a, b) for a, b in _pairs(order) if max(p.get(f"{a}, {b}", 0), p.get(f"{b}, {a}", 0)) >= ALPHA]
+        return max([LEVEL, *(abs(theirs[a].value - theirs[b].value) + 1e-9 for a, b in same)])
+
+
+class Group(_Strict):  # of one figure, or of one part of a study
     title: str
     note: str = ""
     claims: Annotated[list[Claim], Field(min_length=1)]
@@ -133,26 +140,72 @@ class Disagreement(_Strict):
     used: str
 
 
-class Study(_Strict):
-    """One study.
+class Done(NamedTuple):
+    """How near a run came to a protocol: ``level``, 0 to 2, the run's ``numbers``, and all that ``differs`` from it."""
 
-    ``dataset``: its own recordings in ``data_manifest.yaml``, on which alone a claim can be reproduced; None: not
-    public. ``animals``: how many animals its means rest on.
-    """
+    level: int
+    numbers: str
+    differs: str = ""
+
+    @property
+    def name(self):
+        return ("their protocol", "their training", "shortened")[self.level]
+
+
+class Protocol(_Strict):
+    """How a study trained and tested in the analyses of some ``chapters`` (of some ``metrics``, if given).
+    ``parameters``: by name in a card, the published value, or a list of them, null if a card need not have it; and how
+    another is said. ``brief``: those that a row gives. ``sessions``: None if each was taken by itself."""
+
+    chapters: list[str]
+    metrics: list[str] = []
+    about: str
+    parameters: dict[str, tuple[Any, str]] = {}
+    brief: list[str] = []
+    sessions: int | None = None
+    frames: int
+    input: str = ""
+    folds: int | None = None
+
+    def done(self, parameters, recorded, folds):
+        """What a run did (Done): its parameters by name, (sessions, frames) or None if unknown, its numbers of folds.
+        It is their protocol if nothing differs, their training if folds alone do."""
+        said = {name: f"{name} not known" if parameters.get(name) is None else text.format(parameters[name])
+                for name, (_, text) in self.parameters.items()}
+        differs = [said[name] for name, (theirs, _) in self.parameters.items()
+                   if parameters.get(name) not in (theirs if isinstance(theirs, list) else [theirs])]
+        numbers = [said[name] for i, name in enumerate(self.brief) if i == 0 or said[name] in differs]
+        amount = self.amount(*recorded) if recorded else "frames not known"
+        numbers += [amount, self.input] if self.input and recorded else [amount]
+        differs += [] if amount == self.amount(self.sessions, self.frames) else [amount]
+        numbers += [] if {*differs} & {*numbers} else differs  # a row says at least something that differs
+        level = 2 if differs else 0
+        if self.folds and folds:
+            numbers.append(f"{' or '.join(map(str, folds))} of {self.folds} folds")
+            level = max(level, int({*folds} != {self.folds}))
+        return Done(level, ", ".join(numbers), ", ".join(differs))
+
+    def amount(self, sessions, frames):
+        """So many sessions of so many frames each, as text."""
+        return f"{sessions} × {frames:,} frames" if self.sessions else f"recordings of {frames:,} frames"
+
+
+class Study(_Strict):
+    """One study; ``dataset``: its own recordings in ``data_manifest.yaml``, on which alone a claim can be reproduced,
+    None if they are not public; ``animals``: how many its means rest on."""
 
     title: str
     cite: str
     dataset: str | None
     animals: int | None
     about: str
+    protocols: list[Protocol] = []
     groups: Annotated[list[Group], Field(min_length=1)]
     disagreements_title: str
     disagreements: Annotated[list[Disagreement], Field(min_length=1)]
 
 
 class Claims(_Strict):
-    """The claims of all studies."""
-
     studies: Annotated[list[Study], Field(min_length=1)]
 
 
@@ -171,14 +224,11 @@ def parse(text):
                         "mend the entry named") from error
 
 
-def look_up(name, where):
-    """A number (Published) in a published table, from the value that each column has to have.
-
-    Several rows that match are summarised as mean and sample SD; with ``take: min`` the smallest is taken. Percentages
-    become shares of one. DataError: no such table or column, no row that matches, or several summaries that match.
-    """
-    take = where.get("take", "mean")
-    where = {column: value for column, value in where.items() if column != "take"}
+@cache
+def look_up(name, /, take="mean", **where):
+    """A number (Published) in a published table, from the value that each column has to have. Several rows that match
+    are summarised as mean and sample SD, or by the smallest (``take="min"``). Percentages become shares of one.
+    DataError: no such table or column, no row that matches, or several summaries that match."""
     try:
         rows = published.table(name)
         for column, value in where.items():
@@ -199,47 +249,54 @@ def look_up(name, where):
     return Published(float(values.mean()), float(values.std(ddof=1)))
 
 
-def labels(direction):
-    """Labels that a direction names, numbers left out."""
-    return [word for word in _words(direction, "[>~,]") if not re.fullmatch(r"-?\d+(\.\d+)?", word)]
+class Part(NamedTuple):
+    """One order, its answer, and the two labels that decide it with their difference and its standard error."""
+
+    order: str
+    answer: str
+    pair: tuple[str, str]
+    gap: float
+    error: float
 
 
-def holds(direction, values, error=None):
-    """Does an order hold? "holds", "undecided" or "does not hold".
+def labels(order):
+    """Labels that an order names, numbers left out."""
+    return [word for word in _words(order, "[>=~,]+") if not re.fullmatch(r"-?\d+(\.\d+)?", word)]
 
-    ``direction``: ``"a, b > c > d"``: every value on one side above every one on the next. ``"a ~ b ~ c"``: all within
-    :data:`LEVEL`. ``values``: by label; a word that is a number stands for itself. ``error``: standard error of the
-    difference of two labels, or of one label from a number; 0 if left out. Undecided: some difference that the order
-    needs is no larger than :data:`UNDECIDED`, or than its standard error, either way; or one between values that should
-    be level is larger than :data:`LEVEL` but not than its error.
+
+def part(order, values, error=None, slack=LEVEL):
+    """Does an order hold? A Part, whose answer is one of :data:`ANSWERS`.
+
+    ``order``: ``"a, b > c > d"``: every value on one side above every one on the next. ``"a, b >= c"``: not below, by
+    more than ``slack``. ``"a ~ b ~ c"``: all within ``slack``. ``values``: by label; a number stands for itself.
+    ``error``: standard error of the difference of two labels, or of one label from a number; 0 if left out. Undecided:
+    some difference that the order needs is no larger than :data:`UNDECIDED`, or than its standard error, either way; or
+    one that should be within ``slack`` is larger, but not than its error.
     """
-    error = error or (lambda a, b: 0.0)
-
-    def gap(a, b):
-        first, second = (values[word] if word in values else float(word) for word in (a, b))
-        return first - second
-
-    def above(a, b):
-        least = max(UNDECIDED, error(a, b))
-        return "holds" if gap(a, b) > least else "undecided" if gap(a, b) >= -least else "does not hold"
-
-    def level(a, b):
-        apart = abs(gap(a, b))
-        return "holds" if apart <= LEVEL else "undecided" if apart <= error(a, b) else "does not hold"
-
-    if "~" in direction:
-        return _weakest(level(a, b) for a, b in combinations(_words(direction, "[~,]"), 2))
-    sides = [_words(side, ",") for side in _words(direction, ">")]
-    return _weakest(above(a, b) for left, right in pairwise(sides) for a, b in product(left, right))
+    found = []
+    for a, b in _pairs(order):
+        gap = float(np.subtract(*(values[word] if word in values else float(word) for word in (a, b))))
+        sure = error(a, b) if error else 0.0
+        if ">=" in order or "~" in order:
+            beyond = abs(gap) if "~" in order else -gap
+            answer = "holds" if beyond <= slack else "undecided" if beyond <= sure else "does not hold"
+        else:
+            beyond, least = -gap, max(UNDECIDED, sure)
+            answer = "holds" if gap > least else "undecided" if gap >= -least else "does not hold"
+        found.append((ANSWERS.index(answer), -beyond, Part(order, answer, (a, b), gap, sure)))
+    return min(found, key=lambda one: one[:2])[2]
 
 
-def all_hold(directions, values, error=None):
-    """The weakest answer of :func:`holds` over several directions."""
-    return _weakest(holds(direction, values, error) for direction in directions)
+def weakest(parts):
+    """The weakest answer of some parts."""
+    return min((one.answer for one in parts), key=ANSWERS.index)
 
 
-def _weakest(answers):
-    return min(answers, key=("does not hold", "undecided", "holds").index)
+def _pairs(order):
+    """Pairs of labels that an order compares."""
+    sides = [_words(side, ",") for side in _words(order, "~|>=?")]
+    pairs = combinations(sides, 2) if "~" in order else pairwise(sides)
+    return [pair for left, right in pairs for pair in product(left, right)]
 
 
 def _words(text, between):

@@ -2,6 +2,8 @@
 
 import argparse
 import sys
+from functools import partial
+from importlib import import_module
 
 from calcium_decoding.errors import ParameterError
 
@@ -9,7 +11,7 @@ from calcium_decoding.errors import ParameterError
 def add_book(areas, place):
     """Add ``calcium-decoding book`` to the command; an entry point, see :data:`calcium_decoding.cli.COMMANDS`."""
     book = areas.add_parser("book", help="run chapters, build the book, remake the test references")
-    commands = book.add_subparsers(required=True, metavar="run|build|pdf|reference|collect|parameters|ledger")
+    commands = book.add_subparsers(required=True, metavar="run|build|store|pdf|reference|collect|parameters|ledger")
     profile = argparse.ArgumentParser(add_help=False)
     profile.add_argument("--profile", default="demo", help="smoke, demo or paper (default: demo)")
     where = argparse.ArgumentParser(add_help=False)
@@ -31,25 +33,40 @@ def add_book(areas, place):
                      help="set a parameter of the chapter; may be given more than once")
     run.add_argument("--out", default="_build/runs", help="folder for the results (default: _build/runs)")
     command("build", _build, [place, profile, where], help="execute what changed and render the book")
-    command("pdf", _pdf, help="print the rendered book into _build/book.pdf; needs Chromium")
+    store = command("store", _store, [place, where],
+                    help="make the stored training of a chapter anew, in book/stored; hours")
+    store.add_argument("chapter", help="such as 10_roi_rnn")
+    command("pdf", partial(_page, "printed"), help="print the rendered book into _build/book.pdf; needs Chromium")
     reference = command("reference", _reference, help="remake tests/reference for nbval")
     reference.add_argument("chapters", nargs="*", metavar="chapter", help="such as 10_roi_rnn (default: all)")
     collect = command("collect", _collect, help="gather result cards of many runs into one CSV file")
     collect.add_argument("folders", nargs="+", metavar="folder", help="searched with all below, such as results")
     collect.add_argument("--out", default="scores.csv", help="the file to write (default: scores.csv)")
     collect.add_argument("--every", action="store_true", help="also medians and single folds, not only means")
-    command("parameters", _parameters, help="write book/parameters.md: every parameter of every chapter")
+    command("parameters", partial(_page, "parameter_list"),
+            help="write book/parameters.md: every parameter of every chapter")
     command("ledger", _ledger, help="write book/reproduction.md from the stored result cards")
 
 
 def _run(options):
     from decoding_book import execute
-    from decoding_book.validation import is_text
+    from decoding_book.parameters import typed
 
-    overrides = {name: text if is_text(options.chapter, name) else _value(text) for name, text in options.overrides}
+    overrides = {name: typed(options.chapter, name, text) for name, text in options.overrides}
     paths = execute.run(options.chapter, options.profile, options.dataset, overrides, options.out, options.data_dir,
                         _scheduler(options))
     print(*paths.values(), sep="\n")
+
+
+def _store(options):
+    from calcium_decoding.evaluation.cards import stored_card
+    from decoding_book import execute
+
+    card = stored_card(options.chapter)
+    hours = card.seconds() / 3600 if card else 0
+    said = f"its trainings took {hours:.1f} hours of one processor" if hours else "no training is stored yet"
+    print(f"{options.chapter}: {said}. Finished folds are kept: stop it and go on at will.", file=sys.stderr)
+    print(execute.store(options.chapter, options.data_dir, _scheduler(options)))
 
 
 def _scheduler(options):
@@ -63,16 +80,6 @@ def _scheduler(options):
     return options.scheduler if options.executor == "dask" else "" if options.executor else None
 
 
-def _value(text):
-    """A parameter as typed: a whole number, a number, true or false, or else text."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    return {"true": True, "false": False}.get(text.lower(), text)
-
-
 def _build(options):
     from decoding_book import build
 
@@ -80,10 +87,8 @@ def _build(options):
     print(f"\nThe book: {index}\nOpen it in a browser: {index.as_uri()}")
 
 
-def _pdf(options):
-    from decoding_book.pages import printed
-
-    print(printed.write())
+def _page(module, options):
+    print(import_module(f"decoding_book.pages.{module}").write())
 
 
 def _reference(options):
@@ -96,15 +101,11 @@ def _reference(options):
 
 
 def _collect(options):
-    from decoding_book.pages import collected
+    from calcium_decoding.utils.files import write_text
+    from decoding_book.pages import results
 
-    print(collected.write(options.folders, options.out, options.every))
-
-
-def _parameters(options):
-    from decoding_book.pages import parameter_list
-
-    print(parameter_list.write())
+    write_text(options.out, results.collected(options.folders, options.every).to_csv(index=False))
+    print(options.out)
 
 
 def _ledger(options):

@@ -1,23 +1,24 @@
 """From percent notebooks to pages: convert, execute with parameters."""
 
-import contextlib
 import os
 import re
 import sys
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import yaml
 
 from calcium_decoding.data import catalog, download
 from calcium_decoding.errors import CalciumDecodingError, ParameterError
-from calcium_decoding.evaluation.cards import ResultCard
-from calcium_decoding.utils.files import whole_file, write_text
+from calcium_decoding.evaluation import cards
+from calcium_decoding.utils.files import write_text
 from calcium_decoding.utils.parallel import SCHEDULER_VARIABLE
 from calcium_decoding.utils.progress import BATCH_VARIABLE
-from decoding_book.validation import schema_of, validate
+from decoding_book.parameters import schema_of, validate
 
 PROFILES = ("smoke", "demo", "paper")
+STORED = "stored"  # the training that a page shows first; of some chapters only
 INJECTED_TAG = "injected-parameters"
 # glibc hands large blocks back to the kernel after each use; keeping them makes training up to 1.3 times faster.
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": "268435456"}
@@ -40,9 +41,10 @@ def source_path(chapter):
 
 def profile_parameters(chapter, profile):
     """Parameters that a profile sets, in ``book/params/<chapter>.<profile>.yaml``."""
-    if profile not in PROFILES:
-        raise ParameterError("profile", repr(profile), f"one of {', '.join(PROFILES)}", "name one of these")
     path = catalog.project_root() / "book" / "params" / f"{chapter}.{profile}.yaml"
+    known = [*PROFILES, STORED] if path.with_name(f"{chapter}.{STORED}.yaml").exists() else PROFILES
+    if profile not in known:
+        raise ParameterError("profile", repr(profile), f"one of {', '.join(known)}", "name one of these")
     return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
 
 
@@ -64,15 +66,12 @@ def defaults(chapter):
 
 
 def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs", data_dir=None, scheduler=None):
-    """Execute one chapter and leave ``<chapter>.ipynb``, ``.html`` and ``.card.json`` in the folder ``out``.
-
-    ``dataset``: name in the manifest, in place of the profile's. ``overrides``: further parameters by name.
-    ``scheduler``: address of a Dask scheduler whose workers train the folds. Empty: processes here, whatever the
-    environment variable ``CALCIUM_DECODING_SCHEDULER`` says, which counts if this is left out. Returns the three paths
-    as ``notebook``, ``html``, ``card``. ParameterError, before anything runs: unknown chapter, profile or parameter, or
-    a value out of range. ChapterError: a cell failed; the message is the cell's error, and nothing is left in ``out``.
-    """
+    """Execute one chapter; returns the paths of its ``notebook``, ``html`` and ``card`` in the folder ``out``.
+    ``scheduler``: address of a Dask scheduler whose workers train the folds; empty: processes here; left out: what
+    ``CALCIUM_DECODING_SCHEDULER`` says. ParameterError, before anything runs: unknown chapter, profile or parameter, or
+    a value out of range. ChapterError: a cell failed; nothing is left in ``out``."""
     parameters = merged_parameters(chapter, profile, dataset, overrides, data_dir)
+    import nbformat
     from nbconvert import HTMLExporter
 
     from calcium_decoding.simulation import ensure  # seconds, which looking up a parameter need not take
@@ -84,14 +83,24 @@ def run(chapter, profile="demo", dataset=None, overrides=None, out="_build/runs"
     own = defaults(chapter)
     changed = {name: value for name, value in parameters.items() if value != own[name]}
     with tempfile.TemporaryDirectory() as scratch:
-        with environment({BATCH_VARIABLE: "1", SCHEDULER_VARIABLE: scheduler}):
+        kernels = {BATCH_VARIABLE: "1"} | ({} if scheduler is None else {SCHEDULER_VARIABLE: scheduler})
+        with mock.patch.dict(os.environ, kernels):
             executed = _execute(notebook_of(chapter), changed | {"out_dir": scratch}, Path(scratch))
         _tidy(executed)
-        card = ResultCard.load(Path(scratch) / paths["card"].name)
-        write_notebook(executed, paths["notebook"])
+        card = cards.ResultCard.load(Path(scratch) / paths["card"].name)
+        write_text(paths["notebook"], nbformat.writes(executed) + "\n")
         write_text(paths["html"], HTMLExporter(template_name="lab").from_notebook_node(executed)[0])
         card.save(paths["card"])
     return paths
+
+
+def store(chapter, data_dir=None, scheduler=None):
+    """Make the stored training of a chapter anew, as its profile ``stored`` says: the path of its card in
+    ``book/stored``. Finished folds are kept: what was interrupted goes on."""
+    paths = run(chapter, STORED, data_dir=data_dir, scheduler=scheduler, out=catalog.project_root() / "_build" / STORED)
+    path = cards.stored_folder() / paths["card"].name
+    cards.ResultCard.load(paths["card"]).save(path)
+    return path
 
 
 def merged_parameters(chapter, profile, dataset=None, overrides=None, data_dir=None):
@@ -101,7 +110,7 @@ def merged_parameters(chapter, profile, dataset=None, overrides=None, data_dir=N
     merged = defaults(chapter) | profile_parameters(chapter, profile) | (overrides or {}) | named
     merged = validate(chapter, merged).model_dump()
     entry = catalog.load_manifest().entry(merged["dataset"])
-    if entry.kind == "weights":
+    if entry.kind in ("weights", "hub"):
         raise ParameterError("dataset", f"'{entry.name}', which holds pretrained weights", "a data set of recordings",
                              "see calcium-decoding data list")
     return merged
@@ -127,24 +136,12 @@ def _execute(notebook, parameters, scratch):
     return nbformat.read(target, as_version=4)
 
 
-@contextlib.contextmanager
-def environment(values):
-    """Environment variables for kernels, as they were again afterwards; one that is None is left alone."""
-    before = dict(os.environ)
-    os.environ.update({name: value for name, value in values.items() if value is not None})
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 def _tidy(notebook):
     """Take out of a page what belongs to one run: progress bars, papermill's record, folders of this machine."""
     for cell in notebook.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags" and v}
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if not _is_progress(o)]
+            cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
         if INJECTED_TAG in cell.metadata.get("tags", []):
             cell.source = re.sub(r"^(data_dir|out_dir) = .*\n?", "", cell.source, flags=re.M).rstrip()
             cell.source = cell.source.replace("# Parameters", "# Set for this run")
@@ -155,11 +152,3 @@ def _tidy(notebook):
 def _is_progress(output):
     text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", output.get("text", ""))  # a bar within a bar moves the cursor
     return output.get("name") == "stderr" and (not text.strip() or re.search(r"\d+%\|", text) is not None)
-
-
-def write_notebook(notebook, path):
-    """Write a notebook, whole or not at all."""
-    import nbformat
-
-    with whole_file(path) as temporary:
-        nbformat.write(notebook, temporary)

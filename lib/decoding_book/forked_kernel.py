@@ -1,7 +1,5 @@
-"""Kernels for one chapter after another: each a fork of a process that has imported the library, which takes seconds.
-
-On Linux only; elsewhere a fork of a process with such packages in it is not safe, and kernels are started as ever.
-"""
+"""Kernels for one chapter after another: forks of a process that has imported the library, which takes seconds. On
+Linux only; elsewhere a fork of a process with such packages in it is not safe, and kernels are started as ever."""
 
 import atexit
 import gc
@@ -16,8 +14,8 @@ from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvision
 import calcium_decoding
 import decoding_book
 
-NAME = "calcium-decoding-forked"  # of the entry point in pyproject.toml
 _KERNEL = "ipykernel_launcher"
+NAME = "calcium-decoding-forked"  # of the entry point in pyproject.toml
 
 
 def use():

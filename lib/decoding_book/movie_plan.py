@@ -3,7 +3,7 @@
 import os
 from dataclasses import replace
 
-from calcium_decoding import splits
+from calcium_decoding import simulation, splits
 from calcium_decoding.data import catalog, download
 from calcium_decoding.data.movies import mappable
 from calcium_decoding.data.readers.common import Intake
@@ -13,38 +13,34 @@ from calcium_decoding.models import build_image
 from calcium_decoding.models.images.cnn import HUB_ENTRY, LITE0_ENTRY, weights_dir
 from calcium_decoding.models.images.training import OneCycle, Stage
 from calcium_decoding.models.names import WEIGHTS
+from calcium_decoding.preprocessing import motion_corrected
 from calcium_decoding.preprocessing.exposure import check_exposure
 from calcium_decoding.utils.progress import progress
 
 _NAMED = 5  # notes on movies that a page shows
 
 
-def plan(parameters, dataset, frozen=None, images_each_side=None):
+def plan(parameters, dataset, frozen=None, images_each_side=None, shuffled=False):
     """The experiment that the parameters of a chapter on movies describe, on all folds of the split, not audited yet.
-
-    ``frozen``, ``images_each_side``: in place of what the parameters say. Frames are scaled by their session where the
-    split lies across recordings, by the training frames where it lies within. Raises ParameterError, LeakError: the
-    split cannot be made on these data; DataError: a recording without a movie.
-    """
+    ``frozen``, ``images_each_side``: in place of what they say; ``shuffled``: as of
+    :class:`~calcium_decoding.experiments.Movies`. ParameterError, LeakError: the split cannot be made on these data;
+    DataError: a recording without a movie."""
     p = parameters
     regime = dataset.regime if p.regime == "auto" else p.regime
     frozen = getattr(p, "frozen", False) if frozen is None else frozen
     # Where nothing recurrent is decoded, the widest input is one image.
     each_side = getattr(p, "images_each_side", 0) if images_each_side is None else images_each_side
-    seen = Movies(each_side, p.bin_px).on(dataset, regime)
+    seen = Movies(each_side, p.bin_px, shuffled=shuffled).on(dataset, regime)
     training = MovieTraining(p.weights, frozen, p.norm_momentum,
                              Stage(p.cnn_epochs, p.cnn_batch, p.cnn_every, cycle=OneCycle(p.cnn_rate)),
                              seed=p.seed, device=p.device)
     if hasattr(p, "rnn_batch"):
-        training = replace(training, sequence=_sequence(p, frozen))
+        # Features of a frozen network are kept: windows in a row would share nothing that is not shared already.
+        training = replace(training, sequence=Stage(p.rnn_epochs, p.rnn_batch, p.rnn_every,
+                                                    1 if frozen else p.consecutive, OneCycle(p.rnn_rate)))
     options = {"n_blocks": p.n_blocks} if regime == "blocked" else {}
     split = splits.build(regime, dataset, seen.window, seen.pipeline(), **options)
     return Experiment(dataset, split, seen, training=training)
-
-
-def _sequence(p, frozen):
-    # Features of a frozen network are kept: windows in a row would share nothing that is not shared already.
-    return Stage(p.rnn_epochs, p.rnn_batch, p.rnn_every, 1 if frozen else p.consecutive, OneCycle(p.rnn_rate))
 
 
 def described(experiment, rate_hz):
@@ -62,12 +58,10 @@ def described(experiment, rate_hz):
 
 
 def open_movies(dataset, folder):
-    """The data set with movies that map and were looked through once, and notes on them for a page.
-
-    ``folder``: for copies of movies that cannot be memory-mapped as they lie. Recordings whose movie cannot be read, is
-    saturated, or has many frames without an image are among the refused; notes say which movies were converted or have
-    pixels at the ceiling of the camera. Raises DataError: no movie can be used.
-    """
+    """The data set with movies that map and were looked through once, and notes on them for a page: which were
+    converted or have pixels at the ceiling of the camera. ``folder``: for copies of movies that cannot be memory-mapped
+    as they lie. Recordings whose movie cannot be read, is saturated, or has many frames without an image are among the
+    refused. DataError: no movie can be used."""
     intake, lines = Intake(strict=False), []
     for recording in progress(dataset.recordings, desc="look through movies", unit="movie", leave=False):
         with intake.session(recording.id):
@@ -79,23 +73,30 @@ def open_movies(dataset, folder):
     return dataset, lines[:_NAMED] + more
 
 
+def motion_arms(dataset, store, data_dir=None):
+    """Data sets that differ in movement alone, by what a figure calls them: ``"as it is"``, the one given;
+    ``"motion"``, the simulated one whose name ends in ``-motion``, and ``"motion, corrected"``; without such a one
+    ``"as it is"`` and ``"corrected"``. ``store``: folder for copies of movies."""
+    name, folder = f"{dataset.name}-motion", store / "movies"
+    if name not in catalog.load_manifest().entries:
+        return {"as it is": dataset, "corrected": motion_corrected(dataset, folder)}
+    moving, _ = open_movies(simulation.load_dataset(name, data_dir, movies=True), folder)
+    return {"as it is": dataset, "motion": moving, "motion, corrected": motion_corrected(moving, folder)}
+
+
 def movies_of(dataset):
     """What movies a data set has, in words for a page: a line a size and type of pixels."""
-    movies = [recording.movie for recording in dataset.recordings if recording.movie is not None]
-    kinds, lines = {}, []
-    for movie in movies:
+    kinds = {}
+    for movie in (recording.movie for recording in dataset.recordings if recording.movie is not None):
         kinds.setdefault((*movie.shape[1:], movie.dtype), []).append(len(movie))
-    for (rows, columns, dtype), frames in kinds.items():
-        lines.append(f"{len(frames)} of {rows} x {columns} pixels, {dtype}, "
-                     f"{sum(frames) * rows * columns * dtype.itemsize / 1e9:.2g} GB, read as they are needed")
-    return lines
+    return [f"{len(frames)} of {rows} x {columns} pixels, {dtype}, "
+            f"{sum(frames) * rows * columns * dtype.itemsize / 1e9:.2g} GB, read as they are needed"
+            for (rows, columns, dtype), frames in kinds.items()]
 
 
 def ensure_weights(name):
-    """See that initial weights of this name can be had before training; fetch them on first use, and say so.
-
-    Returns str: what was fetched, for a page. Raises DataError: the weights cannot be had; the message names others.
-    """
+    """See that initial weights of this name can be had before training; fetch them on first use, and say so for a page.
+    DataError: the weights cannot be had; the message names others."""
     known = catalog.load_manifest()
     if name == "imagenet" and download.status(known.entry(HUB_ENTRY)) != "present":
         build_image("cnn", name)  # timm keeps what it loads
@@ -115,11 +116,10 @@ def ensure_weights(name):
 
 def require_movies(name):
     """Refuse, with ParameterError, a data set of the manifest that is made without movies, before its sessions are."""
-    known = catalog.load_manifest()
-    entry = known.entry(name)
-    if entry.kind == "simulated" and not entry.settings.get("movies"):
-        with_movies = [other for other in known.names() if known.entry(other).kind == "simulated"
-                       and known.entry(other).settings.get("movies")]
+    entries = catalog.load_manifest().entries
+    simulated = {other: entry.settings.get("movies") for other, entry in entries.items() if entry.kind == "simulated"}
+    if not simulated.get(name, True):
+        with_movies = [other for other, movies in simulated.items() if movies]
         raise ParameterError("dataset", f"'{name}', which is simulated without movies",
                              f"a data set with movies, such as {', '.join(with_movies)}",
                              "choose one of them, or add `settings: {movies: true}` to an entry of your own")

@@ -1,8 +1,10 @@
 """The notebooks that nbval compares, and what of their numbers another processor may print otherwise."""
 
+import os
 import re
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import nbformat
 
@@ -30,29 +32,25 @@ _HEAD = """\
 
 
 def make(names=None, folder=None):
-    """Remake references of some chapters, or of all: smoke profile, only the rounded result card kept as output.
-
-    Each chapter is executed with every arithmetic of :data:`ARITHMETIC`, all folds anew. What its card prints comes
-    from the first; what could be printed otherwise is listed in ``varying.cfg``. ``folder``: ``tests/reference`` if
-    left out. Yields the path, what varies as :meth:`calcium_decoding.evaluation.cards.ResultCard.varying` has it, and
-    how many scores the card prints.
-    """
+    """Remake references of some chapters, or of all, in ``tests/reference``: smoke profile, only the rounded card kept.
+    Each chapter is executed with every arithmetic of :data:`ARITHMETIC`, all folds anew; its card is that of the first.
+    Yields the path, what varies as :meth:`calcium_decoding.evaluation.cards.ResultCard.varying` has it, and how many
+    scores the card prints."""
     folder = Path(folder) if folder else catalog.project_root() / "tests" / "reference"
     for chapter in names or CHAPTERS:
+        made = []
         with tempfile.TemporaryDirectory() as scratch:
-            made = [_executed(chapter, how, Path(scratch) / str(i)) for i, how in enumerate(ARITHMETIC)]
+            for i, how in enumerate(ARITHMETIC):
+                out = Path(scratch) / str(i)
+                with mock.patch.dict(os.environ, how | {catalog.FOLDS_VARIABLE: str(out / "folds")}):
+                    made.append(execute.run(chapter, "smoke", out=out))
             notebook = _reference(made[0]["notebook"])
             card, *others = (ResultCard.load(one["card"]) for one in made)
         varying = card.varying(others)
         path = folder / f"{chapter}.ipynb"
-        execute.write_notebook(notebook, path)
+        write_text(path, nbformat.writes(notebook) + "\n")
         _note(folder / VARYING, chapter, varying)
         yield path, varying, len(card.compared())
-
-
-def _executed(chapter, arithmetic, out):
-    with execute.environment(arithmetic | {catalog.FOLDS_VARIABLE: str(out / "folds")}):
-        return execute.run(chapter, "smoke", out=out)
 
 
 def _reference(path):
@@ -70,18 +68,14 @@ def _reference(path):
 
 def _note(path, chapter, varying):
     """Put the numbers of a chapter into the file, in place of those it had there."""
+    of_card = rf"(?s)({chapter} on .*\n"  # from the head of the chapter's card to the begin of one of its lines
     known = path.read_text(encoding="utf-8") if path.exists() else ""
     entries = [entry for entry in re.findall(r"^regex: .*\nreplace: .*\n", known, flags=re.M)
-               if not entry.startswith(f"regex: {_of_card(chapter)}")]
+               if not entry.startswith(f"regex: {of_card}")]
     for score, printed in varying:
         line = " +".join(map(re.escape, (score.model, score.metric, score.scope)))
         number, instead = "[-0-9.]+", "any"
         if printed:
             number, instead = f"(?:{'|'.join(map(re.escape, printed))})(?![0-9])", f"{printed[0]} to {printed[-1]}"
-        entries.append(f"regex: {_of_card(chapter)}{line} +){number}\nreplace: \\g<1>{instead}\n")
+        entries.append(f"regex: {of_card}{line} +){number}\nreplace: \\g<1>{instead}\n")
     write_text(path, _HEAD + "".join(sorted(entries)))
-
-
-def _of_card(chapter):
-    """The beginning of a pattern that reaches from the head of a chapter's card to the begin of one of its lines."""
-    return rf"(?s)({chapter} on .*\n"

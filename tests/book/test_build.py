@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import queue
 import signal
 import sys
 import time
@@ -84,17 +83,16 @@ def test_chapters_on_one_data_set_follow_one_another(two_chapters):
 
 def test_who_has_nothing_left_takes_the_last_chapter_of_the_longest_lane():
     lanes = [["a1", "a2", "a3", "a4"], ["b1"], ["c1", "c2"]]
-    workers = [build._Worker(None, queue.SimpleQueue(), lane) for lane in lanes[:2]]
+    on = {"first": lanes[0], "second": lanes[1]}
 
-    def given(which):
-        build._give(workers[which], lanes, workers, 4)
-        return workers[which].asked.get_nowait()
+    def given(who):
+        chapter, on[who] = build._next(on.pop(who), lanes, on.values())
+        return chapter
 
-    assert [given(0), given(1)] == [("a1", 2), ("b1", 2)]
-    assert [given(1), given(1)] == [("c1", 2), ("c2", 2)]  # the lane that nobody is on, to its end
-    assert [given(1), given(0), given(0)] == [("a4", 2), ("a2", 2), ("a3", 2)]
-    assert given(0) is None and workers[1].busy and not workers[0].busy
-    assert given(1) is None
+    assert [given("first"), given("second")] == ["a1", "b1"]
+    assert [given("second"), given("second")] == ["c1", "c2"]  # the lane that nobody is on, to its end
+    assert [given("second"), given("first"), given("first")] == ["a4", "a2", "a3"]
+    assert [given("first"), given("second")] == ["", ""]
 
 
 def test_a_chapter_that_stops_is_named_and_what_was_finished_is_kept(two_chapters, monkeypatch, tmp_path):

@@ -50,7 +50,7 @@ def opened(checkout):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.set_default_timeout(PATIENCE_MS)
-        page.goto(f"{address}{urlsplit(results.in_jupyterlab(CHAPTER)).path}?token=book")
+        page.goto(f"{address}{urlsplit(f'{results.LAB}/{CHAPTER}.ipynb').path}?token=book")
         page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()  # its kernel has started
         yield page, checkout

@@ -12,9 +12,11 @@ from calcium_decoding.data.movies import Movie
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.models.images.cnn import LITE0_ENTRY, weights_dir
+from calcium_decoding.simulation import widefield
+from calcium_decoding.simulation.widefield import simulate_session
 from calcium_decoding.utils.files import file_digest
 from decoding_book import chapter, execute, movie_plan
-from decoding_book.validation import validate
+from decoding_book.parameters import validate
 
 T, SIDE = 300, 16
 
@@ -181,3 +183,32 @@ def test_a_saturated_movie_is_refused_by_name_and_a_compressed_one_converted_onc
     assert copy.maps and not packed.movie.maps and copy.content_hash() == packed.movie.content_hash()
     with pytest.raises(DataError, match="no usable recording"):
         movie_plan.open_movies(Dataset("mine", (bright,)), tmp_path / "copies")
+
+
+def test_arms_of_motion_are_the_data_and_the_world_that_moves_as_it_is_and_corrected(dataset, tmp_path, monkeypatch):
+    asked, moving = [], replace(dataset, name="simulated-movies-motion")
+    monkeypatch.setattr(movie_plan.simulation, "load_dataset",
+                        lambda name, data_dir=None, **options: asked.append((name, data_dir, options)) or moving)
+    monkeypatch.setattr(movie_plan, "motion_corrected",
+                        lambda of, folder: replace(of, name=f"{of.name}, {folder.name}"))
+    default = replace(dataset, name="simulated-movies")
+    arms = movie_plan.motion_arms(default, tmp_path, "here")
+    assert asked == [("simulated-movies-motion", "here", {"movies": True})]
+    assert {name: data.name for name, data in arms.items()} == {
+        "as it is": "simulated-movies", "motion": "simulated-movies-motion",
+        "motion, corrected": "simulated-movies-motion, movies"}
+    own = movie_plan.motion_arms(dataset, tmp_path)
+    assert {name: data.name for name, data in own.items()} == {"as it is": "pictures", "corrected": "pictures, movies"}
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("name", ["simulated-movies", "simulated-movies-small"])
+def test_a_world_that_moves_differs_from_its_pair_in_movement_alone(name):
+    one, other = (widefield.settings_of(catalog.load_manifest().entry(each)) for each in (name, f"{name}-motion"))
+    assert replace(other, world=one.world) == one and other.world == "motion"
+    short = [simulate_session(replace(of, frames_per_session=600), 2, 1) for of in (one, other)]
+    for what in ("speed_cm_s", "driven", "spontaneous", "drift", "noise", "blood"):
+        np.testing.assert_array_equal(*(getattr(session, what) for session in short))
+    still, moving = (session.run_shift_px for session in short)
+    np.testing.assert_allclose(0.4 * moving, still, atol=0.002)
+    assert np.abs(moving).max() > 0.1 and not short[1].sway_px.any() and short[0].sway_px.std() > 0.03

@@ -48,7 +48,7 @@ MUTATIONS = {
         "models/loop.py", "    network.load_state_dict(state.best)\n", ""),
     # The area under a curve of one threshold, as when decisions are scored in place of probabilities.
     "AUC of thresholded scores": Mutation(
-        "evaluation/metrics/frames.py", "roc_auc_score(labels, p_run)",
+        "evaluation/metrics.py", "roc_auc_score(labels, p_run)",
         "roc_auc_score(labels, np.asarray(p_run) > 0.5)"),
 }
 

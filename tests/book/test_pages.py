@@ -45,6 +45,14 @@ def test_a_quote_of_what_no_card_holds_is_refused(known, text):
         results.quote(text, known)
 
 
+def test_a_quote_of_trainings_that_have_not_converged_is_refused(known):
+    mean, unsure = cards.summarise("lstm", [0.8, 0.9])[0], cards.Score(
+        model="lstm", metric="converged", scope="over 2 folds", value=0)
+    known.append(results.Kept("30_c", "stored", card("30_c", True, [mean, unsure])))
+    with pytest.raises(DataError, match="converged"):
+        results.quote("[[30_c|lstm|auc]]", known)
+
+
 def test_the_table_has_the_means_of_every_card_and_the_file_every_score(known):
     shown, every = results.results_table(known), results.results_table(known, every=True)
     assert list(shown["value"].round(4)) == [0.55, 0.55, 0.94]
@@ -140,7 +148,7 @@ def test_faults_of_rendered_pages(tmp_path):
 def test_peak_memory_is_that_of_the_processes_started():
     holds = [sys.executable, "-c", "x = bytearray(300_000_000); import time; time.sleep(3)"]
     earlier = subprocess.Popen([*holds[:2], holds[2].replace("3)", "60)")])  # there before, and not counted
-    with build.Meter() as took:
+    with build.metered() as took:
         subprocess.run(holds, check=True)
     earlier.kill()
     earlier.wait()

@@ -8,8 +8,7 @@ from pydantic import Field, create_model
 from calcium_decoding.errors import ParameterError
 from decoding_book import execute
 from decoding_book.pages import parameter_list
-from decoding_book.parameters import CHAPTERS
-from decoding_book.validation import validate
+from decoding_book.parameters import CHAPTERS, validate
 from tests.conftest import ROOT
 
 PAGE = ROOT / "book" / "parameters.md"

@@ -5,8 +5,7 @@ import pytest
 from calcium_decoding.errors import ParameterError
 from decoding_book import execute
 from decoding_book.chapter import start
-from decoding_book.parameters import CHAPTERS
-from decoding_book.validation import validate
+from decoding_book.parameters import CHAPTERS, validate
 
 
 @pytest.fixture(scope="module", params=CHAPTERS)

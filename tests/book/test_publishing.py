@@ -18,7 +18,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MANIFEST = catalog.load_manifest()
-DATA_SETS = [name for name in MANIFEST.names() if MANIFEST.entry(name).kind != "weights"]
+DATA_SETS = [name for name in MANIFEST.entries if MANIFEST.entry(name).kind not in ("weights", "hub")]
 
 
 def test_every_declared_package_is_pinned_to_a_version_it_allows():

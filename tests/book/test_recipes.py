@@ -22,7 +22,7 @@ import pytest
 from calcium_decoding import cli
 from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation.cards import ResultCard, Score
-from decoding_book.pages import collected
+from decoding_book.pages import results
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.timeout(7200)
@@ -193,18 +193,17 @@ def test_the_table_has_a_column_for_what_differs_and_for_nothing_else(tmp_path):
     planted(tmp_path / "a", "10_roi_rnn", 0.5, past_frames=5, epochs=3)
     planted(tmp_path / "b", "10_roi_rnn", 0.7, past_frames=9, epochs=3)
     planted(tmp_path / "b" / "deeper", "11_windows_and_lags", 0.6, past_frames=9, epochs=3, shifts="0,5")
-    found = collected.table([tmp_path, tmp_path / "b"])
+    found = results.collected([tmp_path, tmp_path / "b"])
     assert list(found["value"]) == [0.5, 0.7, 0.6]
     assert [c for c in found if c.startswith("-p")] == ["-p past_frames", "-p shifts"]
     assert list(found["-p past_frames"]) == [5, 9, 9] and list(found["-p shifts"].fillna("")) == ["", "", "0,5"]
     assert set(found["data"]) == {"simulated"}
-    assert len(collected.table([tmp_path], every=True)) == 6
+    assert len(results.collected([tmp_path], every=True)) == 6
 
 
 def test_a_folder_without_cards_and_a_damaged_card_are_refused(tmp_path):
     with pytest.raises(DataError, match="no result card"):
-        collected.table([tmp_path])
+        results.collected([tmp_path])
     (tmp_path / "x.card.json").write_text("{")
     with pytest.raises(DataError, match=r"x\.card\.json"):
-        collected.write([tmp_path], tmp_path / "scores.csv")
-    assert not (tmp_path / "scores.csv").exists()
+        results.collected([tmp_path])

@@ -230,7 +230,8 @@ def packed(names):
 
 
 SESSIONS = {"behavior/one.mat": b"one" * 999, "behavior/two.mat": b"two" * 999}
-RECORD = {"signal_5mice.mat": b"traces" * 999, "behavior.zip": packed(SESSIONS), "thesis.pdf": b"not wanted"}
+LITTER = {"__MACOSX/d/._one.mat": b"", "behavior/.DS_Store": b"", "behavior/._two": b"", "behavior/": b""}
+RECORD = {"signal_5mice.mat": b"traces" * 999, "behavior.zip": packed(SESSIONS | LITTER), "thesis.pdf": b"not wanted"}
 
 
 def publish(server, files=RECORD, old_form=True, number=42):
@@ -264,13 +265,36 @@ def test_a_record_is_resolved_pinned_fetched_and_unpacked(server, record, tmp_pa
     wanted = {name: content for name, content in RECORD.items() if name != "thesis.pdf"}
     assert held(store / "record") == wanted | SESSIONS
     lock = json.loads((tmp_path / "data_manifest.lock.json").read_text())
-    assert lock == {"record": {"doi": "10.5281/zenodo.42", "files": [
-        {"target": name, "bytes": len(content), "checksum": "md5:" + hashlib.md5(content).hexdigest()}
-        for name, content in sorted(wanted.items())
-    ]}}
+    listed = [{"target": name, "bytes": len(content), "checksum": "md5:" + hashlib.md5(content).hexdigest()}
+              for name, content in sorted(wanted.items())]
+    unpacked = [{"target": name, "bytes": len(content), "checksum": "sha256:" + hashlib.sha256(content).hexdigest(),
+                 "archive": "behavior.zip"} for name, content in SESSIONS.items()]
+    assert lock == {"10.5281/zenodo.42": listed + unpacked}
     assert download.status(record, store) == "present"
     assert [(finding.file, finding.state) for finding in download.verify(record, store)] == [
-        (name, "ok") for name in ("behavior.zip", "behavior/one.mat", "behavior/two.mat", "signal_5mice.mat")]
+        (name, "ok") for name in ("behavior.zip", "signal_5mice.mat", "behavior/one.mat", "behavior/two.mat")]
+
+
+def test_an_archive_that_was_never_unpacked_is_told_and_unpacked(server, record, tmp_path, monkeypatch):
+    publish(server)
+    with monkeypatch.context() as patched:  # killed between download and unpacking
+        patched.setattr(download, "_unpack", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fetch(record, tmp_path, server.hosts)
+    assert download.status(record, tmp_path) == "incomplete"
+    assert [f.file for f in download.verify(record, tmp_path) if f.state != "ok"] == ["files in behavior.zip"]
+    server.asked.clear()
+    fetch(record, tmp_path, server.hosts)
+    assert server.asked == ["/api/records/42"] and download.status(record, tmp_path) == "present"
+
+
+def test_what_was_unpacked_here_is_pinned_for_other_folders(server, record, tmp_path):
+    publish(server)
+    fetch(record, tmp_path / "one", server.hosts)
+    lock = (tmp_path / "data_manifest.lock.json").read_bytes()
+    fetch(record, tmp_path / "two", server.hosts)
+    assert held(tmp_path / "one") == held(tmp_path / "two")
+    assert (tmp_path / "data_manifest.lock.json").read_bytes() == lock
 
 
 def test_a_member_that_was_damaged_is_found_and_unpacked_again(server, record, tmp_path):
@@ -376,9 +400,10 @@ def test_a_record_whose_file_names_lead_out_is_refused(server, record, tmp_path)
     assert not (tmp_path / "store").exists()
 
 
-def test_an_archive_whose_members_lead_out_is_refused(server, record, tmp_path):
-    publish(server, RECORD | {"behavior.zip": packed({"../../evil": b"x"})})
-    with pytest.raises(DataError, match="members stay in its folder"):
+@pytest.mark.parametrize("content", [packed({"../../evil": b"x"}), packed({"/evil": b"x"}), b"not a zip"])
+def test_an_archive_whose_members_lead_out_or_that_is_none_is_refused(server, record, tmp_path, content):
+    publish(server, RECORD | {"behavior.zip": content})
+    with pytest.raises(DataError, match=r"behavior\.zip.*cannot be unpacked.*members stay in its folder"):
         fetch(record, tmp_path / "store", server.hosts)
     assert not list(tmp_path.rglob("evil"))
 
@@ -421,10 +446,10 @@ def test_no_network_for_a_record(server, record, tmp_path):
 
 def test_pins_of_another_entry_are_kept(server, record, tmp_path):
     lock = tmp_path / "data_manifest.lock.json"
-    lock.write_text('{"another": {"doi": "10.5281/zenodo.7", "files": []}}')
+    lock.write_text('{"10.5281/zenodo.7": []}')
     publish(server)
     fetch(record, tmp_path, server.hosts)
-    assert set(json.loads(lock.read_text())) == {"another", "record"}
+    assert set(json.loads(lock.read_text())) == {"10.5281/zenodo.7", "10.5281/zenodo.42"}
 
 
 # Entries that are not plain downloads
@@ -444,7 +469,7 @@ WEIGHTS = {"kind": "weights", "title": "t", "licence": "l", "role": "r", "format
 def test_weights_on_the_hub_are_left_to_timm(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(DataError, match=r"timm downloads itself.*some_net\.some_tag.*network"):
-        fetch(load(tmp_path, hub=WEIGHTS | {"hub": "some_net.some_tag"}).entry("hub"), tmp_path)
+        fetch(load(tmp_path, hub=WEIGHTS | {"kind": "hub", "hub": "some_net.some_tag"}).entry("hub"), tmp_path)
 
 
 CONTENT = b"weights" * 999

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from calcium_decoding.data import movies
 from calcium_decoding.data.movies import Movie, mappable
 from calcium_decoding.errors import DataError, WriteError
 from tests.data.test_movies import WAYS, bare_pages, big_endian, compressed, contiguous, series, uneven_pages
@@ -21,7 +22,7 @@ def copies(folder):
 
 
 def convert(movie, folder):
-    return mappable(movie, folder, show_progress=False)
+    return mappable(movie, folder)
 
 
 @pytest.mark.parametrize("write", [contiguous, big_endian, bare_pages])
@@ -86,12 +87,14 @@ def test_a_changed_file_is_converted_anew_and_its_former_copy_goes(tmp_path):
 class Interrupted(Movie):
     """A movie during the conversion of which somebody presses Ctrl-C."""
 
-    def stretches(self):
-        yield self[:30]
-        raise KeyboardInterrupt
+    def __getitem__(self, frames):
+        if frames.start:
+            raise KeyboardInterrupt
+        return super().__getitem__(frames)
 
 
-def test_an_interrupted_conversion_leaves_nothing_and_the_next_one_finishes(tmp_path):
+def test_an_interrupted_conversion_leaves_nothing_and_the_next_one_finishes(tmp_path, monkeypatch):
+    monkeypatch.setattr(movies, "STRETCH_FRAMES", 30)
     compressed(tmp_path / "m.tif", FRAMES)
     with pytest.raises(KeyboardInterrupt):
         convert(Interrupted(tmp_path / "m.tif"), tmp_path / "copies")

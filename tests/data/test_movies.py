@@ -175,11 +175,11 @@ def test_reading_a_movie_in_stretches_keeps_none_of_it(tmp_path):
         file.truncate(file.tell() + n_bytes)
     code = f"""if True:
         import resource
-        from calcium_decoding.data.movies import Movie
+        from calcium_decoding.data.movies import Movie, stretches
         movie = Movie({str(path)!r})
         movie[:10]
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        total = sum(int(frames.sum()) + len(frames) for frames in movie.stretches())
+        total = sum(int(frames.sum()) + len(frames) for _, frames in stretches(movie))
         print(total, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"""
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     unit = 1 if sys.platform == "darwin" else 1024
@@ -222,7 +222,7 @@ def test_first_frames_are_a_movie_too(tmp_path, write):
 def test_stretches_are_the_movie_in_its_order(tmp_path, n_pixels, monkeypatch):
     monkeypatch.setattr(movies, "STRETCH_PIXELS", n_pixels)
     compressed(tmp_path / "m.tif", FRAMES)
-    stretches = list(Movie(tmp_path / "m.tif", 270).stretches())
+    stretches = [frames for _, frames in movies.stretches(Movie(tmp_path / "m.tif", 270))]
     np.testing.assert_array_equal(np.concatenate(stretches), FRAMES[:270])
     assert all(len(s) == 1 or (s.size <= n_pixels and len(s) <= 256) for s in stretches)
 
@@ -239,7 +239,7 @@ def test_each_frame_is_read_once_for_hash_exposure_and_scaling(tmp_path, write, 
         return read(stack, start, stop)
 
     monkeypatch.setattr(Stack, "read", counted)
-    movie, _ = mappable(Movie(tmp_path / "m.tif"), tmp_path / "copies", show_progress=False)
+    movie, _ = mappable(Movie(tmp_path / "m.tif"), tmp_path / "copies")
     ways = {"hash": movie.content_hash, "exposure": partial(check_exposure, movie),
             "scaling": partial(MovieScaling.of, movie)}
     found = {name: ways[name]() for name in order}

@@ -36,6 +36,16 @@ def test_panels_compare_what_they_show():
         published.family("Fig9")
 
 
+def test_a_pair_has_the_p_of_its_whole_panel_whichever_comes_first():
+    five, ten = (("roi_rnn_window_length", "GRU", f"half_window_{n}_frames") for n in (5, 10))
+    assert published.rank_sum(five, ten) == published.rank_sum(ten, five) == (0.1234, "n.s.")  # alone it has p 0.012
+    gru, simple = (("roi_rnn_architecture", name, "preprocessed") for name in ("GRU", "SimpleRNN"))
+    assert published.rank_sum(gru, simple) == (0.04198, "*")
+    assert published.rank_sum(gru, ("roi_rnn_raw", "GRU", "raw")) == (None, "")  # not all its folds were saved
+    assert published.rank_sum(gru, five) == published.rank_sum(gru, gru) == (None, "")
+    assert published.rank_sum(("roi_rnn_null", "GRU", "preprocessed"), simple) == (None, "")
+
+
 def test_a_table_in_hand_is_a_copy():
     table = published.table("rank_sum_check")
     table["stars"] = ""

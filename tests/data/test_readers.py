@@ -14,7 +14,6 @@ from scipy.io import savemat
 from calcium_decoding import simulation
 from calcium_decoding.data import readers
 from calcium_decoding.data.movies import write_movie
-from calcium_decoding.data.readers.study import read_assembled
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.simulation import widefield
@@ -278,11 +277,6 @@ def test_movies_of_a_format_without_any_are_refused(tmp_path):
     assert readers.read("isfn", tmp_path, movies=False).recordings[0].movie is None
 
 
-def test_study_can_be_marked_as_simulated(tmp_path):
-    write_study(tmp_path)
-    assert all(r.simulated for r in readers.read_study(tmp_path, simulated=True).recordings)
-
-
 @pytest.mark.parametrize("write", [write_study, write_assembled])
 @pytest.mark.parametrize(("text", "marked"), [('{"simulated": true}', True), ('{"simulated": false}', False),
                                               ("{}", False), ("[]", False), (None, False)])
@@ -343,8 +337,8 @@ BAD_SESSIONS = {
     "too few ROIs": (_set("dat_roi", lambda x: x[:49]), "(49, 60)", "ROI by time, (50, T)"),
     "three axes": (_set("dat_roi", lambda x: x[..., None] * np.ones(2)), "(50, 60, 2)",
                    "ROI by time, (50, T)"),
-    "cell for matrix": (_set("dat_roi", cells([np.ones((50, T))])), "a cell array", "a matrix of numbers"),
-    "text for matrix": (_set("runrest", "run"), "text", "a matrix of numbers"),
+    "cell for matrix": (_set("dat_roi", cells([np.ones((50, T))])), "a cell array", "a plain matrix of numbers"),
+    "text for matrix": (_set("runrest", "run"), "text", "a plain matrix of numbers"),
     "short label": (_set("runrest", lambda x: x[:, :-1]), "60 frames of signal but 59 values of 'run'",
                     "equal"),
     "short speed": (_set("speed_rs", lambda x: x[:, 1:]), "59 values of 'speed_cm_s'", "equal lengths"),
@@ -462,7 +456,7 @@ def test_file_of_one_name_in_two_places_is_not_chosen_from(tmp_path):
 def test_simulated_files_are_read_as_they_were_made(tmp_path):
     settings = widefield.SimulationSettings(sessions_per_animal=1, frames_per_session=300)
     widefield.write_dataset(settings, tmp_path)
-    dataset = readers.read_study(tmp_path, simulated=True)
+    dataset = readers.read_study(tmp_path)
     assert dataset.animals == tuple(f"mouse {i}" for i in range(1, 6)) and not dataset.refused
     made = widefield.simulate_session(settings, 3, 0)
     np.testing.assert_allclose(dataset.recordings[2].signal, made.signal(), rtol=1e-6)
@@ -569,9 +563,10 @@ def test_table_that_does_not_fit_the_assembled_files(tmp_path, rows, found, expe
 
 def test_assembled_file_without_signals(tmp_path):
     write_assembled(tmp_path)
+    (tmp_path / "speed_5mice.mat").rename(tmp_path / "signal_5mice.mat")
     with pytest.raises(DataError) as caught:
-        read_assembled(tmp_path / "speed_5mice.mat", tmp_path / "runrest_5mice.mat")
-    assert_error(caught.value, "speed_5mice.mat", "speed1, speed2", "signal1")
+        readers.read_study(tmp_path)
+    assert_error(caught.value, "signal_5mice.mat", "speed1, speed2", "signal1")
 
 
 # --- Widefield recording with a wheel -----------------------------------------------------------------------
@@ -597,7 +592,7 @@ def write_isfn(folder, **change):
 
 def test_isfn(tmp_path):
     content = write_isfn(tmp_path)
-    recording = readers.read_isfn(tmp_path)
+    (recording,) = readers.read_isfn(tmp_path).recordings
     np.testing.assert_array_equal(recording.signal, content["x"].T.astype(np.float32))
     for i, name in enumerate(["whisking", "pupil", "wheel"]):  # by label, not by the order of the real file
         np.testing.assert_array_equal(recording.behaviour[name],
@@ -729,18 +724,19 @@ def test_day_with_a_file_missing_is_refused(tmp_path, file):
     assert [r.session for r in dataset.refused] == ["C1_M1/day 1"] and file in dataset.refused[0].reason
 
 
-def test_mice_and_days_are_chosen_by_name(tmp_path):
+def test_mice_are_the_folders(tmp_path):
+    with pytest.raises(DataError, match="found no mice"):
+        readers.read_multiple_maps(tmp_path)
     for mouse in ("C1_M1", "C2_M2"):
         for day in (1, 2):
             write_day(tmp_path / mouse / "Environment A", day)
-    dataset = readers.read_multiple_maps(tmp_path, mice=["C2_M2"], days=[2])
-    assert {(r.animal, r.session) for r in dataset.recordings} == {("C2_M2", "day 2")}
+    dataset = readers.read_multiple_maps(tmp_path)
+    assert {(r.animal, r.session) for r in dataset.recordings} == {
+        (mouse, f"day {day}") for mouse in ("C1_M1", "C2_M2") for day in (1, 2)}
+    (tmp_path / "C3_M3" / "Environment A").mkdir(parents=True)
     with pytest.raises(DataError) as caught:
-        readers.read_multiple_maps(tmp_path, mice=["C3_M3"])
-    assert_error(caught.value, tmp_path.name, "C1_M1, C2_M2", "C3_M3")
-    with pytest.raises(DataError) as caught:
-        readers.read_multiple_maps(tmp_path, days=[9])
-    assert_error(caught.value, "Environment A", "1, 2", "behavior_9.mat")
+        readers.read_multiple_maps(tmp_path)
+    assert_error(caught.value, "Environment A", "no day", "behavior_<day>.mat")
 
 
 # --- Your own recordings ------------------------------------------------------------------------------------
@@ -946,7 +942,7 @@ entries:
   isfn,
     rate_hz: 10, regime: blocked, compare_with_study: true, {common},
     files: [{{path: a.mat, target: data_animal1.mat, bytes: {size}, sha256: {"a" * 64}}}]}}
-  weights: {{kind: weights, hub: some_model, title: Weights, format: timm, {common}}}
+  weights: {{kind: hub, hub: some_model, title: Weights, format: timm, {common}}}
 """)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CALCIUM_DECODING_DATA", raising=False)
@@ -988,7 +984,7 @@ def real(name):
 
 
 def test_real_isfn():
-    recording = readers.read_isfn(real("isfn_widefield"))
+    (recording,) = readers.read_isfn(real("isfn_widefield")).recordings
     assert recording.signal.shape == (4000, 48)
     assert set(recording.behaviour) == {"run", "pupil", "wheel", "whisking"}
     assert recording.run.mean() == pytest.approx(0.097, abs=0.0005)

@@ -2,8 +2,11 @@
 
 import json
 from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
@@ -115,5 +118,23 @@ def test_a_card_that_cannot_be_written_leaves_nothing(tmp_path):
 
 
 def test_code_version_follows_the_source():
+    package = Path(cards.__file__).parents[1]
+    files = {path.relative_to(package).as_posix(): sha256(path.read_bytes()).hexdigest()
+             for ending in ("py", "csv") for path in package.rglob(f"*.{ending}")}
+    content = json.dumps(files, sort_keys=True, separators=(",", ":"))
     version = cards.code_version()
-    assert cards.source_hash() in version and "0.1.0" in version
+    assert f"source {sha256(content.encode()).hexdigest()[:16]}" in version and "0.1.0" in version
+
+
+def test_scores_of_a_table_are_means_by_what_the_texts_name_and_single_rows():
+    table = pd.DataFrame({"decoder": ["gru", "lstm", "gru", "gru"], "at": [1.0, 1.0, 1.0, 2.0],
+                          "tested on": ["a", "a", "b", "c"], "AUC": [0.7, 0.6, 0.9, None]})
+    found = cards.table_scores(table, "AUC", "{decoder} at {at:g} s", single="animal {tested on}")
+    scores = {(s.model, s.metric, s.scope): s.value for s in found}
+    assert scores["gru at 1 s", "auc", "mean of 2 animals"] == pytest.approx(0.8)
+    assert scores["lstm at 1 s", "auc", "median of 1 animals"] == 0.6
+    assert scores["gru at 1 s", "auc", "animal b"] == 0.9
+    assert not any(model == "gru at 2 s" for model, *_ in scores)  # its only row has no value
+    alone = cards.table_scores(table, "AUC", "{decoder}", unit="", single="animal {tested on}")
+    assert [(s.model, s.scope) for s in alone] == [("gru", "animal a"), ("gru", "animal b"), ("lstm", "animal a")]
+    assert cards.table_scores(pd.DataFrame(), "r", "map") == []

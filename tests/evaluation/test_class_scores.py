@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score, r2_score, roc_auc_score
 
-from calcium_decoding.evaluation.metrics.frames import class_scores, confusion, correlation, quantity_scores
+from calcium_decoding.evaluation.metrics import class_scores, confusion, correlation, quantity_scores
 
 NAMES = ("a", "b", "c", "d")
 

@@ -79,7 +79,8 @@ def test_values_below_zero_are_covered_too(score):
 def test_a_decoder_without_error_has_intervals_of_width_zero():
     speed = np.arange(50.0)
     for score in conformal.SCORES:
-        assert conformal.calibrate(speed, speed, 0.9, score).half_width(speed).max() == 0
+        low, high = conformal.calibrate(speed, speed, 0.9, score).around(speed)
+        assert (low == speed).all() and (high == speed).all()
 
 
 @pytest.mark.parametrize(("scores", "level", "error", "says"), [

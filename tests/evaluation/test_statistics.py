@@ -14,8 +14,6 @@ from calcium_decoding.data import published
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import statistics
 
-ALTERNATIVES = ("two-sided", "greater", "less")
-
 
 def all_pairs(groups):
     return statistics.rank_sum_family(itertools.combinations(groups, 2), groups)
@@ -27,40 +25,49 @@ def test_folds_become_one_number_an_animal():
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(-6, 6), min_size=2, max_size=8), st.sampled_from(ALTERNATIVES))
-def test_sign_flip_counts_assignments(differences, alternative):
+@given(st.lists(st.integers(-6, 6), min_size=2, max_size=8))
+def test_sign_flip_counts_assignments(differences):
     # Whole numbers, so that ties are exact here; tenths in the library, where sums differ by rounding.
     observed, count = sum(differences), 0
     for signs in product((1, -1), repeat=len(differences)):
         total = sum(s * d for s, d in zip(signs, differences, strict=True))
-        count += {"two-sided": abs(total) >= abs(observed), "greater": total >= observed,
-                  "less": total <= observed}[alternative]
-    found = statistics.sign_flip(np.array(differences) / 10, alternative)
+        count += abs(total) >= abs(observed)
+    found = statistics.sign_flip(np.array(differences) / 10)
     assert found.p == count / 2 ** len(differences)
     assert found.effect == pytest.approx(np.mean(differences) / 10)
 
 
-@pytest.mark.parametrize("alternative", ALTERNATIVES)
 @pytest.mark.parametrize("n", [3, 5, 10])
-def test_sign_flip_agrees_with_scipy(n, alternative):
+def test_sign_flip_agrees_with_scipy(n):
     differences = np.random.default_rng(n).normal(0.4, 1, n)
     theirs = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf,
+                                    alternative="two-sided", vectorized=True)
+    assert statistics.sign_flip(differences).p == pytest.approx(theirs.pvalue, abs=1e-12)
+
+
+@pytest.mark.parametrize("alternative", ["greater", "less"])
+def test_one_sided_sign_flip_agrees_with_scipy(alternative):
+    differences = np.random.default_rng(4).normal(0.4, 1, 7)
+    theirs = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf,
                                     alternative=alternative, vectorized=True)
-    assert statistics.sign_flip(differences, alternative).p == pytest.approx(theirs.pvalue, abs=1e-12)
+    found = statistics.sign_flip(differences, alternative)
+    assert found.p == pytest.approx(theirs.pvalue, abs=1e-12) and found.floor == 1 / 128
+    assert f"one-sided, {alternative} than 0; no p below 1/128" in str(found)
+    assert statistics.sign_flip(-np.abs(differences), "greater").p == 1
+    many = np.random.default_rng(4).normal(0.3, 1, 30)
+    assert statistics.sign_flip(many, "greater").p == pytest.approx(statistics.sign_flip(many).p / 2, abs=2e-3)
 
 
-@pytest.mark.parametrize("alternative", ALTERNATIVES)
-def test_of_many_animals_signs_are_drawn_and_come_near_the_exact_p(alternative):
+def test_of_many_animals_signs_are_drawn_and_come_near_the_exact_p():
     """The exact p of 24 animals is counted over two halves of 4,096 sums each."""
     differences = np.random.default_rng(5).normal(0.2, 1, 24)
     halves = [np.array([np.dot(signs, half) for signs in product((1, -1), repeat=12)])
               for half in (differences[:12], differences[12:])]
     sums, observed = np.add.outer(*halves), differences.sum()
-    exact = np.mean({"two-sided": np.abs(sums) >= abs(observed) - 1e-9, "greater": sums >= observed - 1e-9,
-                     "less": sums <= observed + 1e-9}[alternative])
-    found = statistics.sign_flip(differences, alternative)
+    exact = np.mean(np.abs(sums) >= abs(observed) - 1e-9)
+    found = statistics.sign_flip(differences)
     assert found.p == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 100_000))
-    assert found.p == statistics.sign_flip(differences, alternative).p
+    assert found.p == statistics.sign_flip(differences).p
     assert "100,000 assignments, sign-flip" in str(found)
     assert statistics.sign_flip(np.full(30, 0.3)).p == statistics.sign_flip(np.full(30, 0.3)).floor == 1e-5
 
@@ -68,8 +75,9 @@ def test_of_many_animals_signs_are_drawn_and_come_near_the_exact_p(alternative):
 def test_five_animals_cannot_go_below_a_sixteenth():
     strong = statistics.sign_flip([0.3, 0.2, 0.25, 0.31, 0.28])
     assert strong.p == strong.floor == 1 / 16 and "1/16" in str(strong) and "5 animals" in str(strong)
-    assert statistics.sign_flip([0.3, 0.2, 0.25, 0.31, 0.28], "greater").p == 1 / 32
-    assert statistics.sign_flip([0.3, 0.2, 0.25, 0.31, 0.28], "less").p == 1
+    assert not strong.can_tell and "p =" not in str(strong)  # what cannot be significant is not shown
+    one_sided = statistics.sign_flip([0.3, 0.2, 0.25, 0.31, 0.28], "greater")
+    assert one_sided.p == one_sided.floor == 1 / 32 and one_sided.can_tell and "p = 0.0312" in str(one_sided)
     assert statistics.sign_flip([0.0, 0.0]).p == 1
 
 
@@ -124,6 +132,31 @@ def test_against_one_reference():
     assert table["group_a"].tolist() == [0, 0, 0] and table["group_b"].tolist() == [-1, 2, 3]
     assert (table["family_size"] == 3).all()
     assert table["p_two_sided"][1] == statistics.rank_sum(groups[0], groups[2])
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3, unique=True),
+       st.lists(st.floats(2, 3), min_size=4, max_size=4, unique=True), st.booleans())
+def test_no_p_of_different_values_is_below_the_least_one(a, b, mixed):
+    least = statistics.least_rank_sum(3, 4)
+    assert statistics.rank_sum(a, b) == pytest.approx(least)
+    mixed = [*a[:2], b[0]], [a[2], *b[1:]]
+    assert statistics.rank_sum(*mixed) > least
+
+
+def test_three_against_three_can_never_be_significant_and_the_table_knows_it():
+    """All groups apart from each other: every p is as small as it can be."""
+    apart = {n: {i: range(10 * n * i, 10 * n * i + n) for i in range(3)} for n in (3, 5, 20)}
+    for n, groups in apart.items():
+        table = all_pairs(groups)
+        assert table["least_p_holm"].to_numpy() == pytest.approx(table["p_holm"])
+        assert (table["least_p_holm"] < 0.05).all() == (n > 3)
+    # Five against five can be significant in a family of three, not of six.
+    assert (all_pairs({i: range(50 * i, 50 * i + 5) for i in range(4)})["least_p_holm"] > 0.05).all()
+    # Holm: a large pair comes first, and what is left for a small one is its p alone.
+    uneven = {"a": range(20), "b": range(50, 70), "c": range(90, 94)}
+    table = all_pairs(uneven)
+    assert table["least_p_holm"].to_numpy() == pytest.approx(table["p_holm"])
 
 
 def test_stars():
@@ -186,8 +219,8 @@ def test_data_that_say_nothing_are_refused(call, said):
 
 
 @pytest.mark.parametrize(("call", "said"), [
-    (lambda: statistics.sign_flip([0.1, 0.2], "both"), "'both'"),
     (lambda: all_pairs({"a": [1, 2]}), "no pairs"),
+    (lambda: statistics.sign_flip([0.1, 0.2], "larger"), "one of two-sided, greater, less"),
     (lambda: statistics.rank_sum_family([("c", "a")], {"a": [1, 2], "b": [1, 2]}), "unknown groups c"),
 ])
 def test_parameters_out_of_range_are_refused(call, said):

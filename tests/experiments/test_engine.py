@@ -92,7 +92,7 @@ def test_number_of_processes_does_not_matter(tiny_dataset):
     one, two = (engine.run(e, ["gru"], jobs=jobs) for jobs in (1, 2))
     for a, b in zip(one, two, strict=True):
         assert a.fold == b.fold
-        np.testing.assert_array_equal(a.p_run, b.p_run)
+        np.testing.assert_array_equal(a.predicted, b.predicted)
 
 
 def test_finished_folds_are_not_trained_again_and_read_back_equal(tiny_dataset, tmp_path, monkeypatch):
@@ -291,9 +291,9 @@ def test_validation_predictions_are_of_the_validation_windows(tiny_dataset, tmp_
     expected = np.concatenate([r.run[5:295] for r in tiny_dataset.recordings if r.animal == fold.tags["valid_animal"]])
     np.testing.assert_array_equal(first[2].valid_labels, expected)
     # The same frames as the test of the fold in which they are tested, by another decoder that knows the effect too.
-    assert roc_auc_score(first[2].valid_labels, first[2].valid_p_run) > 0.95
+    assert roc_auc_score(first[2].valid_labels, first[2].valid_predicted) > 0.95
     again = engine.run(e, ["logistic"], store=tmp_path, jobs=1)
-    np.testing.assert_array_equal(again[2].valid_p_run, first[2].valid_p_run)
+    np.testing.assert_array_equal(again[2].valid_predicted, first[2].valid_predicted)
 
 
 def counted_runs(monkeypatch):
@@ -437,8 +437,6 @@ def test_a_planted_speed_is_decoded_in_its_unit_and_scored_within_running_too(tm
         centre, speed, _ = r.trace(recording.id)
         np.testing.assert_array_equal(speed, recording.behaviour["speed_cm_s"][centre])
         np.testing.assert_array_equal(r.running[r.recording == 0], recording.run[centre])
-        with pytest.raises(DataError, match="use predicted"):
-            _ = r.p_run
     for a, b in zip(results, engine.run(e, ["linear", "ridge_window"], store=tmp_path, jobs=1), strict=True):
         same(a, b)
 
@@ -481,7 +479,8 @@ def test_the_audit_counts_what_the_smoothing_of_the_target_reaches():
     smoothed = tight.with_(task=Continuous("speed", smoothing="moving_mean_30"))
     with pytest.raises(LeakError, match="smoothing of the label"):
         engine.run(smoothed, ["linear"], jobs=1)
-    wide = splits.build("blocked", e.dataset, e.spec, preprocessing.build("scaled", 30.0), label_smoothing_frames=30)
+    wide = splits.build("blocked", e.dataset, e.spec, preprocessing.build("scaled", 30.0),
+                        label_smoothing_frames=smoothed.task.reach)
     assert engine.run(replace(smoothed, split=wide), ["linear"], jobs=1)
 
 

@@ -73,6 +73,21 @@ def experiment(dataset, task, decoder="gru", recipe="scaled", window=None, **cha
     return e.with_(**changes) if changes else e
 
 
+@pytest.mark.parametrize(("gives", "found"), [
+    (lambda fitted: np.zeros(3), "a ndarray"), (lambda fitted: {"map": np.zeros(3)}, "type ndarray"),
+    (lambda fitted: {"auc": np.nan}, "Out of range"), (lambda fitted: None, "a NoneType"),
+])
+def test_work_that_json_cannot_hold_is_refused(dataset, tmp_path, gives, found):
+    for store in (None, tmp_path):
+        with pytest.raises(DataError, match=rf"gave.*{found}.*tolist"):
+            experiment(dataset, LICK, "logistic").map(gives, "logistic", name="mine", store=store)
+
+
+def test_a_window_of_another_type_is_refused(dataset):
+    with pytest.raises(ParameterError, match="found 3; expected a WindowSpec"):
+        experiment(dataset, LICK, "logistic").with_(window=3)
+
+
 def bare(of, **changes):
     """A recording without any behaviour."""
     return replace(of, **{"behaviour": {}} | changes)
@@ -124,6 +139,18 @@ def test_a_saved_decoder_gives_what_the_fold_gave(dataset, tmp_path, monkeypatch
     assert about["provenance"] == loaded.provenance == json.loads(json.dumps(one.provenance))
     loaded.save(tmp_path / "again.safetensors")
     assert isinstance(decoder, cd.Estimator) or (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("on", ["training frames", "each recording"])
+def test_a_decoder_of_principal_components_is_kept_with_them(dataset, tmp_path, on):
+    e = experiment(dataset, ODOUR, "gru", {"name": "scaled", "components": {"n": 3, "fitted_on": on}})
+    fold = e.with_folds(1).run(store=tmp_path)[0]
+    one = e.fitted("gru", 0, tmp_path)
+    one.save(tmp_path / "kept.safetensors")
+    (test,) = (r for r in dataset.recordings if r.id == fold.recordings[0])
+    table = fitted.load_decoder(tmp_path / "kept.safetensors").predict(bare(test))
+    pd.testing.assert_frame_equal(one.predict(bare(test)), table, check_exact=True)
+    np.testing.assert_allclose(table[f"probability_{fold.classes[0]}"], fold.predicted[:, 0], rtol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +360,7 @@ def test_two_decoders_of_one_name_are_kept_apart_or_refused(dataset):
 
 
 def test_a_registered_decoder_is_compared_under_its_name(dataset, monkeypatch):
-    for where, name in ((registry, "_own"), (names, "LABELS"), (names, "COLOURS")):
+    for where, name in ((registry, "OWN"), (names, "LABELS"), (names, "COLOURS")):
         monkeypatch.setattr(where, name, dict(getattr(where, name)))
     models.register("small_of_mine", Small)
     e = experiment(dataset, LICK, "small_of_mine")

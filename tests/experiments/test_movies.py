@@ -1,5 +1,6 @@
 """Decoding from movies with a planted effect, through the engine that all experiments use."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -15,10 +16,10 @@ from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError, LeakError, ParameterError
 from calcium_decoding.experiments import engine
 from calcium_decoding.experiments.engine import Experiment
+from calcium_decoding.experiments.fitted import load_decoder
 from calcium_decoding.experiments.movies import Features, Movies, MovieTraining
 from calcium_decoding.experiments.tasks import Binary, Classes, Continuous
-from calcium_decoding.models import Network, TrainingSettings
-from calcium_decoding.models.images import training as training_images
+from calcium_decoding.models import Network, TrainingSettings, training
 from calcium_decoding.models.images.training import OneCycle, Stage
 
 pytestmark = pytest.mark.slow
@@ -69,7 +70,7 @@ def test_both_networks_find_the_planted_patch_in_an_animal_they_never_saw(done):
 
 def test_a_finished_fold_is_read_and_weights_are_kept(dataset, done, monkeypatch):
     store, first = done
-    monkeypatch.setattr(training_images, "fit", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(training, "fit_samples", lambda *a, **k: pytest.fail("trained again"))
     again = engine.run(experiment(dataset), ["cnn", "cnn_gru"], store, jobs=1)
     np.testing.assert_array_equal(again[1].predicted, first[1].predicted)
     for path in store.glob("*.npz"):
@@ -104,6 +105,8 @@ def test_a_key_holds_what_determines_a_fold_and_nothing_else(dataset, tmp_path):
         return experiment(other).with_(**changes).key(fold, model)
 
     assert key("cnn", images_each_side=4) == one.key(fold, "cnn") != one.key(fold, "cnn_gru")
+    assert key("cnn", shuffled=True) == one.key(fold, "cnn")
+    assert key("cnn_gru", shuffled=True) != one.key(fold, "cnn_gru")
     assert key("cnn", sequence=Stage(9)) == one.key(fold, "cnn") and key("cnn", seed=1) != one.key(fold, "cnn")
     assert key("cnn_gru", images_each_side=4) != one.key(fold, "cnn_gru") != key("cnn_gru", frozen=True)
     assert key("cnn", bin_px=2) != one.key(fold, "cnn")
@@ -227,3 +230,51 @@ def test_settings_that_make_no_sense_are_refused():
                        (lambda: Features(network="cnn"), "network")):
         with pytest.raises(ParameterError, match=name):
             make()
+
+
+class Blur(torch.nn.Module):
+    """A small network of frames."""
+
+    def __init__(self, n_frames):
+        super().__init__()
+        self.weights = torch.nn.Linear(n_frames * 16, 1)
+
+    def forward(self, frames):
+        """A logit of each window."""
+        return self.weights(torch.nn.functional.adaptive_avg_pool2d(frames, 4).flatten(1))
+
+
+@pytest.mark.parametrize(("decoder", "settings", "close"), [
+    ("cnn", TRAINING, 1e-4), ("cnn_gru", TRAINING, 1e-4), (Blur, TRAINING, 1e-5),
+    ("cnn_gru", replace(TRAINING, frozen=True), 0.02)], ids=["cnn", "cnn_gru", "own", "frozen"])
+def test_a_decoder_of_images_is_saved_and_applied_to_a_movie(dataset, done, tmp_path, decoder, settings, close):
+    store = done[0]
+    planned = experiment(dataset, settings)
+    (fold,) = planned.with_(decoders=[decoder]).run(store=store, jobs=1)
+    one = planned.fitted(decoder, 0, store)
+    (test,) = (r for r in dataset.recordings if r.id == fold.recordings[0])
+    bare = replace(test, behaviour={})
+    found = one.predict(bare)
+    assert np.array_equal(found["frame"], fold.centre)
+    np.testing.assert_allclose(found["probability"], fold.predicted, atol=close)  # kept features have half precision
+    one.save(tmp_path / "kept.safetensors")
+    loaded = load_decoder(tmp_path / "kept.safetensors", None if isinstance(decoder, str) else decoder)
+    np.testing.assert_array_equal(loaded.predict(bare)["probability"], found["probability"])
+    assert loaded.provenance == json.loads(json.dumps(one.provenance))
+
+
+def test_a_movie_that_does_not_fit_is_refused(dataset, done, tmp_path):
+    one, first = experiment(dataset).fitted("cnn", 0, done[0]), dataset.recordings[0]
+    with pytest.raises(DataError, match="no movie"):
+        one.predict(replace(first, movie=None))
+    with pytest.raises(DataError, match="15 frames a second"):
+        one.predict(replace(first, rate_hz=15.0))
+    tifffile.imwrite(tmp_path / "small.tif", np.zeros((T, 16, SIDE), np.uint16), photometric="minisblack")
+    with pytest.raises(DataError, match=r"\(16, 32\) pixels.*\(32, 32\)"):
+        one.predict(replace(first, movie=Movie(tmp_path / "small.tif")))
+    with pytest.raises(ParameterError, match="scaled by the session"):
+        experiment(dataset, regime="blocked").fitted("cnn")
+    with pytest.raises(ParameterError, match="shuffled=True"):
+        experiment(dataset, shuffled=True).fitted("cnn_gru")
+    with pytest.raises(ParameterError, match="map"):
+        Experiment(dataset, "animal_pairs", Features()).fitted("gru")

@@ -11,6 +11,7 @@ from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments import engine, nested
 from calcium_decoding.experiments.inputs import Traces
+from calcium_decoding.experiments.tasks import Binary
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.preprocessing.windows import WindowSpec
 
@@ -55,10 +56,18 @@ def test_scores_are_the_averages_over_inner_runs_of_the_published_pairs():
     for animal, row in run(data, {"one": candidate()}).iterrows():
         runs = [r for (test, _), r in pairs.items() if test == animal]
         assert len(runs) == 3
-        assert row["AUC"] == pytest.approx(np.mean([roc_auc_score(r.labels, r.p_run) for r in runs]))
-        assert row["their AUC"] == pytest.approx(np.mean([roc_auc_score(r.valid_labels, r.valid_p_run) for r in runs]))
+        assert row["AUC"] == pytest.approx(np.mean([roc_auc_score(r.labels, r.predicted) for r in runs]))
+        assert row["their AUC"] == pytest.approx(np.mean([roc_auc_score(r.valid_labels, r.valid_predicted)
+                                                          for r in runs]))
         assert row["balanced accuracy"] == pytest.approx(
-            np.mean([balanced_accuracy_score(r.labels, r.p_run > row["threshold"]) for r in runs]))
+            np.mean([balanced_accuracy_score(r.labels, r.predicted > row["threshold"]) for r in runs]))
+
+
+def test_another_behaviour_is_decoded_where_the_recordings_run_too():
+    data = make_dataset()
+    licks = [replace(r, behaviour={"lick": r.run, "run": np.arange(r.n_frames) % 2}) for r in data.recordings]
+    licking = nested.run(Dataset("d", tuple(licks)), {"one": candidate()}, SETTINGS, jobs=1, task=Binary("lick"))
+    assert licking.set_index("tested on").equals(run(data, {"one": candidate()}))
 
 
 def test_the_choice_does_not_depend_on_the_test_animal():
@@ -101,7 +110,7 @@ def test_best_threshold_agrees_with_trying_each():
     assert nested.best_threshold([np.array([0, 1])], [np.array([0.615, 0.9])]) == pytest.approx(0.62)
     one_class = (np.ones(5, int), np.full(5, 0.9))
     assert nested.best_threshold([np.array([0, 1]), one_class[0]], [np.array([0.1, 0.2]), one_class[1]]) < 0.2
-    with pytest.raises(DataError, match="both runs and rests"):
+    with pytest.raises(DataError, match="frames of 0 and of 1"):
         nested.best_threshold([one_class[0]], [one_class[1]])
 
 

@@ -225,7 +225,7 @@ def test_what_is_no_decoder_or_cannot_travel_is_refused(dataset, monkeypatch):
 
 
 def test_a_registered_decoder_has_a_name_and_none_of_this_library_is_shadowed(dataset, monkeypatch):
-    monkeypatch.setattr(models.registry, "_own", {})
+    monkeypatch.setattr(models.registry, "OWN", {})
     models.register("small", Small, "small network", "#123456")
     assert experiment(dataset, cd.Binary("lick"), ["small"]).run(jobs=1)[0].model == "small"
     with pytest.raises(ParameterError, match="not taken by this library"):

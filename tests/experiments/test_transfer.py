@@ -1,6 +1,7 @@
 """Across animals, sweeps and where information sits: planted effects, brute force, truth."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ from sklearn.linear_model import LinearRegression
 
 from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.experiments import transfer
+from calcium_decoding.evaluation import cards
+from calcium_decoding.experiments import compared, transfer
 from calcium_decoding.explain import cell_importance
 from calcium_decoding.models import hybrid, linear
 from calcium_decoding.models.training_footsteps import FootstepTraining
@@ -40,7 +42,10 @@ def test_a_new_animal_with_other_cells_is_decoded_through_its_own_read_in(trunk,
     order = np.random.default_rng(0).permutation(12)
     permuted = replace(new, signal=np.concatenate([new.signal[:, order], new.signal[:, order[:4]]], 1), roi_names=())
     task = adapting(trunk, permuted, way)
-    assert task.run().scores["balanced_accuracy"] > 0.7
+    found = task.run()
+    assert found.scores["balanced_accuracy"] > 0.7
+    # What was trained to align alone is the trunk: whether it has converged is read from its losses.
+    assert (found.history.train_loss == trunk.facts["history"]["train_loss"]) == (way == "aligned")
     unrelated = replace(permuted, signal=np.random.default_rng(1).permutation(permuted.signal))
     assert adapting(trunk, unrelated, way).run().scores["balanced_accuracy"] < 0.5
     with pytest.raises(ParameterError, match="way"):
@@ -181,77 +186,102 @@ def test_a_decoder_loses_all_without_its_informative_cells_and_nothing_without_t
 def test_recovered_truth_by_hand():
     found = cell_importance.recovered(np.array([5.0, 1, 4, 2]), np.array([True, True, False, False]))
     assert found == {"precision": 0.5, "by_chance": 0.5}
-    assert cell_importance.rank_correlation(np.array([1.0, 2, 3]), np.array([3.0, 2, 1])) == pytest.approx(-1)
     with pytest.raises(DataError, match="truth"):
         cell_importance.recovered(np.arange(3.0), np.zeros(3, bool))
-    with pytest.raises(DataError, match="rank"):
-        cell_importance.rank_correlation(np.ones(3), np.arange(3.0))
+
+
+NULL = {"null_model": "logistic", "epochs": 1, "batch_size": 32, "patience": 8, "learning_rate": 0.02, "mixup": 0.0,
+        "activity": False, "every_frames": 4, "seed": 0, "device": "cpu", "size": "small", "animals": 0, "sessions": 0,
+        "cells": 0, "window_frames": 6, "lstm_frames": 4, "places": 5, "blocks": 2, "components": 20}
 
 
 @pytest.fixture(scope="module")
 def study():
     world = World(animals=3, sessions=1, frames=600, min_cells=20, max_cells=24, gain=3.0, snr=20.0, seed=3)
     dataset, _ = simulate(world)
-    return Study(dataset, FootstepTraining(epochs=1, every_frames=4, size=TINY), window=6, lstm_window=4, blocks=2,
-                 seeds=2, jobs=1), world
+    return Study(dataset, 0, FootstepTraining(epochs=1, every_frames=4, size=TINY), 6, 4, blocks=2), world
 
 
 def test_a_study_runs_every_model_on_every_animal_block_and_seed(study):
     plan, _ = study
-    found = plan.decode(["majority", "logistic"])
-    names = [(r.names["model"], r.names["animal"], r.names["block"], r.names["seed"]) for r in found]
-    assert names == [(m, a, b, 0) for m in ("majority", "logistic") for a in plan.animals for b in (0, 2)]
-    scores = {m: np.mean([r.scores["balanced_accuracy"] for r in found if r.names["model"] == m])
-              for m in ("majority", "logistic")}
+    found = plan.decode(["majority", "logistic"], seeds=2)
+    assert found[["model", "animal", "block", "seed"]].to_numpy().tolist() == [
+        [m, a, b, 0] for m in ("majority", "logistic") for a in plan.animals for b in (0, 2)]
+    scores = found.groupby("model")["balanced_accuracy"].mean()
     assert scores["majority"] == pytest.approx(1 / 3) and scores["logistic"] > 0.5
-    null = plan.null("logistic")
-    at_chance = np.mean([r.scores["balanced_accuracy"] for r in null])
-    assert at_chance < 0.45 < scores["logistic"]
+    parameters = SimpleNamespace(**NULL)
+    null, said = sweeps.decode_null(plan.all_cells, parameters)
+    assert null["balanced_accuracy"].mean() < 0.45 < scores["logistic"] and "another recording" in said
     assert plan.split.claim == "within session" and len(plan.split.folds) == 6
+
+
+def test_without_another_recording_or_a_decoder_there_is_no_null_and_it_says_so(study):
+    plan, _ = study
+    alone = replace(plan.all_cells, recordings=plan.all_cells.recordings[:1])
+    assert sweeps.decode_null(alone, SimpleNamespace(null_model="logistic"))[1] == "none: one recording alone"
+    none, said = sweeps.decode_null(plan.all_cells, SimpleNamespace(null_model=""))
+    assert none.empty and said == "none: no decoder was asked for"
+
+
+def test_a_card_keeps_the_trainings_of_a_table_and_gives_back_what_pages_show(study):
+    plan, _ = study
+    shares = {share: (plan.dataset, share) for share in (0.5, 1.0)}
+    for found in (plan.decode(["logistic", "majority"]), plan.sweep(shares, ["logistic", "hybrid"], 2, seeds=2)):
+        stored = [cards.Compared.model_validate_json(one.model_dump_json())
+                  for one in compared.recorded(sweeps.compared(found))]
+        again = sweeps.from_stored(compared.from_record(stored))
+        keys = ["model", "animal", "block", *found.columns.intersection(["value"])]
+        for metric in ("balanced_accuracy", "auc_contralateral", "contralateral_f1", "ipsilateral_majority", "r2",
+                       "r2_ipsilateral", "balanced_accuracy_train"):
+            pd.testing.assert_series_equal(found.groupby(keys)[metric].mean(), again.groupby(keys)[metric].mean())
+        losses = [sorted(fold.history.valid_loss for fold in table["fold"]) for table in (again, found)]
+        assert losses[0] == losses[1]
+    assert found.groupby("model")["seed"].nunique().to_dict() == {"hybrid": 2, "logistic": 1}
+    assert again.query("model == 'hybrid'")["seed"].nunique() == 2 and again["simulated"].all()
+    assert sweeps.from_stored([]).empty
 
 
 def test_a_sweep_of_the_signal_to_noise_ratio_changes_nothing_but_noise(study):
     plan, world = study
-    one = plan.animals[1]
-    (same,) = plan.changed("snr", world.snr, [one], world).recordings
-    np.testing.assert_array_equal(same.signal, plan.dataset.of_animal(one)[0].signal)
-    (worse,) = plan.changed("snr", 1.0, [one], world).recordings
+    (same,) = plan.at_snr(world, world.snr, 1).recordings
+    np.testing.assert_array_equal(same.signal, plan.dataset.of_animal(plan.animals[0])[0].signal)
+    (worse,) = plan.at_snr(world, 1.0, 1).recordings
     np.testing.assert_array_equal(worse.behaviour["footstep"], same.behaviour["footstep"])
     assert not np.array_equal(worse.signal, same.signal)
-    found = plan.sweep("snr", [0.5, 20.0], ["logistic"], known=world)
-    low, high = (np.mean([r.scores["auc"] for r in found if r.names["value"] == v])
-                 for v in (0.5, 20.0))
+    found = plan.sweep({snr: (plan.at_snr(world, snr), 1) for snr in (0.5, 20.0)}, ["logistic"])
+    low, high = found.groupby("value")["auc"].mean()
     assert low < high - 0.1
-    with pytest.raises(DataError, match="world"):
-        plan.sweep("snr", [1.0], ["logistic"])
+    (less,) = plan.sweep({0.5: (plan.dataset, 0.5)}, ["logistic"], 1)["fold"]
+    assert less.test_group == plan.folds(plan.animals[0])[0].test_group
 
 
 def test_across_animals_needs_two_and_tests_each_on_its_own_test_block(study):
     plan, _ = study
-    found = plan.across([0.0], ["aligned", "logistic"], width=6)
-    assert [(r.names["model"], r.names["animal"]) for r in found] == [
-        (way, a) for way in ("aligned", "logistic") for a in plan.animals]
-    for r in found:
-        (test,) = plan.fold(r.names["animal"], 0).test
-        np.testing.assert_array_equal(r.fold.centre, np.arange(test.start + 5, test.stop))
-    one = Study(plan.dataset, plan.settings, 6, 4, n_animals=1, jobs=1)
+    found = plan.across([0.0], ["aligned", "logistic"], width=6, seeds=2)
+    assert found[["model", "seed", "animal"]].to_numpy().tolist() == [
+        [way, s, a] for way, seeds in (("aligned", 2), ("logistic", 1)) for s in range(seeds) for a in plan.animals]
+    by_seed = found.query("model == 'aligned'").groupby("seed")["auc"].mean()
+    assert by_seed[0] != by_seed[1]  # the trunk, too, has its seed
+    for animal, fold in zip(found["animal"], found["fold"], strict=True):
+        (test,) = plan.folds(animal)[0].test
+        np.testing.assert_array_equal(fold.centre, np.arange(test.start + 5, test.stop))
+    one = Study(replace(plan.dataset, recordings=plan.dataset.recordings[:1]), 0, plan.settings, 6, 4)
     with pytest.raises(DataError, match="two or more"):
         one.across([0.0], ["aligned"])
 
 
-def test_without_the_movement_of_one_animal_none_is_decoded_and_the_page_says_so(study):
+def test_without_the_movement_of_one_animal_none_is_decoded(study):
     plan, _ = study
     first, *rest = plan.dataset.recordings
     without = replace(first, behaviour={"footstep": first.behaviour["footstep"]})
-    other = Study(replace(plan.dataset, recordings=(without, *rest)), plan.settings, 6, 4, jobs=1)
-    assert not other.has_kinematics and "NOT in these" in other.described()
+    other = Study(replace(plan.dataset, recordings=(without, *rest)), 0, plan.settings, 6, 4)
+    assert not other.has_kinematics and plan.has_kinematics
     assert list(other.task.tasks) == ["footstep"] and list(plan.task.tasks) == ["footstep", "kinematics"]
-    assert plan.has_kinematics and "kinematics known" in plan.described()
 
 
 def test_the_lstm_with_its_shorter_window_is_asked_about_the_same_frames(study):
     plan, _ = study
-    folds = [plan.fold(plan.animals[0], 0)]
+    folds = plan.folds(plan.animals[0])[:1]
     ends = {}
     for model in ("lstm", "hybrid"):
         experiment = plan.experiment(model, plan.animals[0], folds)

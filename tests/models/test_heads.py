@@ -6,7 +6,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.models.heads import BINARY, Head, class_weights
+from calcium_decoding.models.heads import BINARY, Head, Heads, class_weights
 
 
 def rng():
@@ -78,3 +78,10 @@ def test_the_loss_of_quantities_is_the_squared_error_in_their_units():
 def test_huge_logits_stay_probabilities():
     assert np.array_equal(BINARY.decoded([-1e4, 0, 1e4]), [0, 0.5, 1])
     assert np.array_equal(Head("classes", 2).decoded([[1e4, -1e4], [-np.inf, 0]]), [[1, 0], [0, 1]])
+
+
+@pytest.mark.parametrize("name", ["type", "paw.x", "training", "keys", ""])
+def test_names_of_heads_that_no_part_of_a_network_can_have_are_refused(name):
+    with pytest.raises(ParameterError, match="no dot"):
+        Heads({"footstep": Head("classes", 3), name: BINARY})
+    Heads({"footstep": Head("classes", 3), "each": BINARY})

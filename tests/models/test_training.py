@@ -259,3 +259,10 @@ print((fit(train) - before) / 1024 / (1 if __import__("sys").platform == "linux"
 """
     grown = float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
     assert grown < 150, f"training grew by {grown:.0f} MB"
+
+
+def test_a_loss_that_only_repeats_is_no_better_one():
+    losses, network = iter([2.0, 1.0, 1.0, 1.0, 1.0, 0.5]), torch.nn.Linear(1, 1)
+    history = loop.run(network, torch.optim.Adam(network.parameters()), 6, lambda *_: 0.0, lambda: next(losses), 0,
+                       patience=2)
+    assert history.valid_loss == [2.0, 1.0, 1.0, 1.0]

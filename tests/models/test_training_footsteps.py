@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -13,13 +14,14 @@ from calcium_decoding.data.readers.footsteps import KINEMATICS
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments.engine import Experiment
+from calcium_decoding.experiments.fitted import load_decoder
 from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.experiments.tasks import Binary, Classes, Continuous
 from calcium_decoding.experiments.together import Together
 from calcium_decoding.models import Estimator, Network, TrainingSettings, heads, hybrid, training_footsteps
 from calcium_decoding.models.training_footsteps import FootstepTraining
 from calcium_decoding.preprocessing.windows import CLASSES, WindowSpec
-from calcium_decoding.splits.footstep_samples import blocked_split
+from calcium_decoding.splits.footsteps import blocked_split
 
 TINY = hybrid.HybridSize(8, 0.2, 4, (8, 8, 16))
 SETTINGS = FootstepTraining(epochs=3, batch_size=32, peak_rate=0.01, patience=3, size=TINY)
@@ -153,6 +155,7 @@ def test_patience_stops_after_so_many_epochs_without_a_better_one(windows):
     losses_ = history.valid_loss
     assert len(losses_) < 40 and len(losses_) - 1 - history.best_epoch == 2
     assert min(losses_) == losses_[history.best_epoch]
+    assert history.stopped_early
 
 
 def test_only_the_weights_that_are_named_change(windows):
@@ -259,7 +262,7 @@ def test_an_event_and_one_quantity_go_together_on_any_recording(decoder):
                        Together(Binary("run"), Continuous("speed")), (decoder,),
                        FootstepTraining(epochs=8, batch_size=16, peak_rate=0.02)).run(jobs=2)
     one = found[0]
-    assert one.kind == "binary" and one.labels.dtype == np.uint8 and one.predicted.shape == one.p_run.shape
+    assert one.kind == "binary" and one.labels.dtype == np.uint8
     assert one.scores["auc"] == roc_auc_score(one.labels, one.predicted)
     assert one.others["speed/predicted"].shape == one.labels.shape
     assert one.scores["speed_r2"] == pytest.approx(r2_score(one.others["speed/labels"], one.others["speed/predicted"]))
@@ -290,10 +293,44 @@ def test_what_does_not_go_together_is_refused(recording):
         made_experiment(recording, settings=TrainingSettings())
     with pytest.raises(ParameterError, match="heads"):
         Together(Classes("footstep"))
+    with pytest.raises(ParameterError, match="another name"):
+        Together(Classes("footstep"), Binary("each"))
     with pytest.raises(ParameterError, match="jump"):
         Together(Classes("footstep"), each=("jump",)).of(Dataset("made up", (recording,)))
-    with pytest.raises(ParameterError, match="one task"):
-        made_experiment(recording).fitted("hybrid")
+
+
+class TwoHeads(torch.nn.Module):
+    """A head for each of several tasks."""
+
+    def __init__(self, n_roi, n_outputs):
+        super().__init__()
+        self.heads = torch.nn.ModuleDict({name: torch.nn.Linear(n_roi, n) for name, n in n_outputs.items()})
+
+    def forward(self, windows):
+        """Outputs by head."""
+        return {name: layer(windows[:, -1]) for name, layer in self.heads.items()}
+
+
+@pytest.mark.parametrize("decoder", ["hybrid", "lstm", TwoHeads], ids=str)
+@pytest.mark.parametrize("settings", [SETTINGS, replace(SETTINGS, size="april_9", epochs=1, activity=True)],
+                         ids=["tiny", "activity"])
+def test_a_decoder_of_several_heads_is_saved_and_applied(recording, tmp_path, decoder, settings):
+    if settings.activity and decoder is TwoHeads:
+        pytest.skip("the activity head is one of the library's networks")
+    planned = made_experiment(recording, decoder, settings)
+    (fold,) = planned.run(store=tmp_path, jobs=1)
+    one = planned.fitted(decoder, 0, tmp_path)
+    found = one.predict(replace(recording, behaviour={})).set_index("frame").loc[fold.centre]
+    classes = [f"footstep_probability_{name}" for name in CLASSES]
+    np.testing.assert_allclose(found[classes], fold.predicted, atol=1e-6)
+    assert list(found["footstep_class"]) == [CLASSES[i] for i in fold.predicted.argmax(axis=1)]
+    for name in CLASSES[1:]:
+        np.testing.assert_allclose(found[f"{name}_probability"], fold.others[f"{name}/predicted"], atol=1e-6)
+    moves = [f"kinematics_{name}" for name in KINEMATICS]
+    np.testing.assert_allclose(found[moves], fold.others["kinematics/predicted"], rtol=1e-5, atol=1e-5)
+    one.save(tmp_path / "kept.safetensors")
+    loaded = load_decoder(tmp_path / "kept.safetensors", None if isinstance(decoder, str) else decoder)
+    pd.testing.assert_frame_equal(loaded.predict(recording), one.predict(recording), check_exact=True)
 
 
 def test_a_class_that_is_missing_is_refused(windows):

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.models import SequenceDecoder, loop
-from calcium_decoding.models.images import training as training_images
+from calcium_decoding.models import SequenceDecoder, loop, training
 from calcium_decoding.models.images.training import FeatureSequences, Images, ImageSequences, OneCycle, Stage
 from calcium_decoding.preprocessing.movie_frames import image_window
 from calcium_decoding.preprocessing.windows import WindowSet, WindowSpec
@@ -115,11 +114,35 @@ def test_batches_hold_runs_of_neighbours_once_each_and_no_incomplete_one():
     assert [len(b) for b in Stage(batch_size=20).steps(7, generator)] == [7]
 
 
+class Features:
+    """In place of a network: gives the features that it was handed."""
+
+    training = False
+
+    def of_features(self, features):
+        return features[..., 0]
+
+
+def test_shuffled_images_are_those_of_each_window_in_an_order_of_its_own():
+    frames = np.arange(60.0, dtype=np.float32)[:, None]
+    laid = WindowSet.over(frames, [("m", 0, np.zeros(60), [(0, 60)])], WindowSpec(3, 3))
+    which = torch.arange(0, len(laid), 3)
+    ordered = FeatureSequences(laid).logits(Features(), which).numpy()
+    np.testing.assert_array_equal(ordered, laid.starts[::3, None] + np.arange(7))
+    shuffled, again, other = (FeatureSequences(laid, shuffle_seed=seed).logits(Features(), which).numpy()
+                              for seed in (1, 1, 2))
+    np.testing.assert_array_equal(np.sort(shuffled, axis=1), ordered)
+    np.testing.assert_array_equal(shuffled, again)
+    places = shuffled - ordered[:, :1]
+    assert len(np.unique(places, axis=0)) > 0.9 * len(places) and (shuffled != other).any()
+    assert abs(places.mean(axis=0) - 3).max() < 1.5  # every place gets early and late images
+
+
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 def test_shared_features_give_what_each_window_by_itself_gives(cell):
     """On a trained network; relative to the spread of its outputs."""
     samples, trained = ImageSequences(windows(k=3)), network(cell)
-    training_images.fit(trained, samples, ImageSequences(windows(k=3, seed=5)), STAGE, seed=1)
+    training.fit_samples(trained, samples, ImageSequences(windows(k=3, seed=5)), STAGE, seed=1)
     trained.eval()
     with torch.inference_mode():
         shared = samples.all_logits(trained)
@@ -158,10 +181,10 @@ def test_kept_features_of_a_frozen_network_decode_as_its_images_do():
 def test_a_frozen_network_stays_as_it_was_in_training():
     decoder = network("gru", frozen=True)
     before, rest = flat(decoder.image_decoder), flat(decoder.recurrent)
-    training_images.fit(decoder, ImageSequences(windows(k=2)), ImageSequences(windows(k=2, seed=5)), STAGE, seed=1)
+    training.fit_samples(decoder, ImageSequences(windows(k=2)), ImageSequences(windows(k=2, seed=5)), STAGE, seed=1)
     assert torch.equal(flat(decoder.image_decoder), before) and not torch.equal(flat(decoder.recurrent), rest)
     moving = network("gru")
-    training_images.fit(moving, ImageSequences(windows(k=2)), ImageSequences(windows(k=2, seed=5)), STAGE, seed=1)
+    training.fit_samples(moving, ImageSequences(windows(k=2)), ImageSequences(windows(k=2, seed=5)), STAGE, seed=1)
     assert not torch.equal(flat(moving.image_decoder), before)
 
 
@@ -170,12 +193,12 @@ def test_training_learns_repeats_and_goes_on_where_it_stopped(tmp_path, monkeypa
 
     def trained(**options):
         decoder = network()
-        return training_images.fit(decoder, train, valid, STAGE, 3, **options), decoder
+        return training.fit_samples(decoder, train, valid, STAGE, 3, **options), decoder
 
     history, decoder = trained()
     again, twin = trained()
     assert history == again and torch.equal(flat(decoder), flat(twin))
-    p = training_images.predict(decoder, test)
+    p = training.predict_samples(decoder, test)
     assert np.mean((p > 0.5) == test.of.labels) > 0.9 and history.best_epoch == np.argmin(history.valid_loss)
     original, calls = Stage.steps, []
 
@@ -201,18 +224,18 @@ def test_bad_settings_and_one_class_are_refused():
     one = windows()
     resting = Images(replace(one, labels=np.zeros_like(one.labels)))
     with pytest.raises(DataError, match="only label 0 in 236"):
-        training_images.fit(network(), resting, resting, STAGE, 1)
+        training.fit_samples(network(), resting, resting, STAGE, 1)
     with pytest.raises(DataError, match="NaN or infinite"):
-        training_images.fit(network(), Images(one), Images(one), Stage(2, 24, cycle=OneCycle(peak_rate=math.inf)), 1)
+        training.fit_samples(network(), Images(one), Images(one), Stage(2, 24, cycle=OneCycle(peak_rate=math.inf)), 1)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_on_cuda_in_mixed_precision_it_learns_too():
     decoder = network("gru")
-    training_images.fit(decoder, ImageSequences(windows(k=2), "cuda"), ImageSequences(windows(k=2, seed=5), "cuda"),
-                        STAGE, 1, "cuda")
+    training.fit_samples(decoder, ImageSequences(windows(k=2), "cuda"), ImageSequences(windows(k=2, seed=5), "cuda"),
+                         STAGE, 1)
     test = ImageSequences(windows(k=2, seed=9), "cuda")
-    assert np.mean((training_images.predict(decoder, test) > 0.5) == test.of.labels) > 0.85
+    assert np.mean((training.predict_samples(decoder, test) > 0.5) == test.of.labels) > 0.85
 
 
 def test_resumed_training_of_weights_with_channels_last_equals_uninterrupted(tmp_path):

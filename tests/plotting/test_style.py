@@ -7,7 +7,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import pearsonr
 from sklearn.metrics import auc, roc_curve
 
 from calcium_decoding import models, preprocessing, splits
@@ -16,11 +15,12 @@ from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.evaluation import cards, metrics
 from calcium_decoding.experiments import compare, engine, tasks
+from calcium_decoding.experiments.folds import FoldResult
 from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.models import names
+from calcium_decoding.models.loop import History
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.plotting import comparisons, interactive, style
-from calcium_decoding.preprocessing import moving_mean
 from calcium_decoding.preprocessing.windows import WindowSpec
 from decoding_book.chapters import data_tour, tables
 
@@ -46,7 +46,7 @@ def words_on(ax):
 def test_every_plot_returns_its_axes_and_says_simulated(tiny_dataset, folds):
     results, _ = folds
     recording = tiny_dataset.recordings[0]
-    correlations = data_tour.correlations_with_running(tiny_dataset).to_numpy()
+    correlations = data_tour.correlations(tiny_dataset).pivot_table("r", "animal", "roi").to_numpy()
     plots = [
         lambda ax: style.traces(recording, [0, 2], 0, 5, ax),
         lambda ax: style.behaviour_trace(recording, "run", 0, 5, ax),
@@ -102,6 +102,34 @@ def test_folds_drawn_are_the_folds_scored(folds):
     assert drawn == pytest.approx(sorted(r.scores["auc"] for r in results))
 
 
+def test_a_model_that_has_not_converged_has_hollow_dots_and_nothing_published_beside(folds, tiny_dataset):
+    history = {"gru": History([1.0, 0.5], [1.0, 0.5], 1), "logistic": History()}
+    results = [replace(r, history=history[r.model]) for r in folds[0]]
+    known = {"gru": (0.974, 0.014), "logistic": (0.797, 0.05)}
+    ax = style.fold_scores(results, results[:1], plt.figure().add_subplot(), known)
+    dots = [line.get_markerfacecolor() for line in ax.lines if line.get_marker() == "o" and len(line.get_ydata()) == 6]
+    assert dots[0] == "none" and dots[1] != "none"
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "D"] == [pytest.approx(1.36)]
+    bars = {round(line.get_xdata()[0], 2) for line in ax.lines if line.get_marker() == "_"}
+    assert bars == {0.83, 1.36}  # mean of the one that has converged, and what is published of it
+    assert "NOT CONVERGED" in words_on(ax)
+    assert "null, one draw, 1 fold" in [text.get_text() for text in ax.get_legend().get_texts()]
+    table = tables.score_table(results, [], tiny_dataset).set_index("decoder")
+    assert table["training"].str.startswith("NOT CONVERGED: training loss").tolist() == [True, False]
+    assert table["published AUC, real mice"].tolist() == ["", "0.797 ± 0.051"]
+    assert "training" not in tables.score_table(results[6:], [], tiny_dataset)
+
+
+def test_a_stored_card_says_what_has_not_converged():
+    falling = History([1.0, 0.5], [1.0, 0.5], 1)
+    folds = [FoldResult(f"f{i}", "a", "gru", {"auc": 0.9, "auc_train": 0.9}, "", falling, (), *[np.array([])] * 4)
+             for i in range(2)]
+    for some, said in ((folds, True), ([replace(one, history=History()) for one in folds], False)):
+        card = SimpleNamespace(table=lambda some=some: pd.DataFrame([s.model_dump() for s in cards.fold_scores(some)]))
+        summary = tables.stored_summary(card)
+        assert ("training" in summary) == said and summary["AUC"].tolist() == ["0.900 ± 0.000"]
+
+
 def test_roc_by_role_tells_apart_what_was_trained_on_from_what_was_not(folds):
     results, _ = folds
     ax = style.roc_by_role(results, plt.figure().add_subplot())
@@ -143,52 +171,12 @@ def test_score_table_has_means_and_published_only_where_they_belong(folds, tiny_
     assert tables.published_scores(of_study) == {}
 
 
-def test_group_table_is_the_mean_over_the_folds_of_a_group(folds):
-    results, _ = folds
-    table = tables.group_table(results).set_index("tested on")
-    expected = np.mean([r.scores["auc"] for r in results if r.model == "logistic" and r.test_group == "a1"])
-    assert table.loc["a1", "logistic, 1 frame"] == pytest.approx(expected)
-
-
 def test_folds_without_a_score_are_listed_once(folds):
     results, _ = folds
     broken = [replace(r, scores={}, reason="test frames: only rest") if r.fold == results[0].fold else r
               for r in results]
     assert tables.not_evaluable_table(broken).to_numpy().tolist() == [[results[0].fold, "test frames: only rest"]]
     assert "none" in tables.show(tables.not_evaluable_table(results)).to_html()
-
-
-def test_correlations_agree_with_scipy(clear_dataset):
-    found = data_tour.correlations_with_running(clear_dataset)
-    recordings = clear_dataset.of_animal("mouse 2")
-    expected = np.mean([pearsonr(r.signal[:, 7], r.run)[0] for r in recordings])
-    assert found.loc["mouse 2"].iloc[7] == pytest.approx(expected, abs=1e-6)
-
-
-def test_slow_share_agrees_with_its_definition(tiny_dataset, monkeypatch):
-    monkeypatch.setattr(data_tour, "BASELINE_FRAMES", 50)
-    r = tiny_dataset.recordings[0]
-    one = Dataset("one", (r,))
-    slow = moving_mean(r.signal, 50)
-    wanted = 100 * slow.var(axis=0) / r.signal.var(axis=0, dtype=float)
-    assert data_tour.slow_share(one) == pytest.approx(wanted, rel=1e-6)
-
-
-def test_a_silent_roi_is_left_out_and_not_nan(tiny_dataset):
-    r = tiny_dataset.recordings[0]
-    signal = r.signal.copy()
-    signal[:, 1] = 0.0
-    dataset = Dataset("d", (replace(r, signal=signal), *tiny_dataset.recordings[1:]))
-    assert np.isfinite(data_tour.correlations_with_running(dataset).values).all()
-    assert np.isfinite(data_tour.slow_share(dataset)).all()
-
-
-def test_run_share_table_by_hand(tiny_dataset):
-    table = data_tour.run_share_table(tiny_dataset)
-    shares = [100 * r.run.mean() for r in tiny_dataset.of_animal("a1")]
-    assert table["run_share_percent"][1] == pytest.approx(np.mean(shares))
-    assert "published_percent" not in table
-    assert "published_percent" in data_tour.run_share_table(replace(tiny_dataset, compare_with_study=True))
 
 
 def test_published_tables_are_the_paper_s():
@@ -225,7 +213,7 @@ def test_the_summary_of_a_stored_card_is_its_means_and_what_folds_took(folds):
     of_gru = [fold.scores["auc"] for fold in found if fold.model == "gru"]
     assert table.loc["gru", "AUC"] == f"{np.mean(of_gru):.3f} ± {np.std(of_gru, ddof=1):.3f}"
     assert table.loc["gru", "folds"] == 6 and list(table["minutes a fold"]) == ["1.5", "0.1"]
-    assert tables.stored_summary(None).empty and tables.stored_origin(None).empty
+    assert tables.stored_summary(None).empty
 
 
 @pytest.mark.parametrize("of, expected", [
@@ -283,3 +271,15 @@ def test_the_roc_of_classes_is_the_mean_over_each_against_the_rest(of_classes):
     grid, curve = metrics.roc(fold.labels, fold.predicted)
     each = [np.interp(grid, *roc_curve(fold.labels == i, fold.predicted[:, i])[:2]) for i in np.unique(fold.labels)]
     np.testing.assert_allclose(curve, np.mean(each, axis=0))
+
+
+def test_dots_are_values_and_bars_their_means_and_an_empty_column_says_so():
+    _, (ax, empty) = style.panels(2)
+    style.dots({"one": [1.0, 3.0], "no value": [], "another": [2.0]}, ax, colours={"one": "red", "another": "blue"})
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[1.0, 3.0], [2.0]]
+    assert [bar.get_segments()[0][0, 1] for bar in ax.collections] == [2.0, 2.0]
+    assert [text.get_text() for text in ax.texts] == ["none"] and ax.lines[0].get_color() == "red"
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["one", "no value", "another"]
+    assert style.warned(ax, "").get_title(loc="left") == "" != style.warned(ax, "AT CHANCE").get_title(loc="left")
+    assert style.nothing(empty, "why").texts[0].get_text() == "why" and not empty.axison
+    plt.close("all")

@@ -1,5 +1,7 @@
 """Frames read bit by bit from files are the whole movie normalised in memory; images are three frames in a row."""
 
+import math
+
 import numpy as np
 import pytest
 import tifffile
@@ -112,9 +114,8 @@ def test_movies_of_two_sizes_and_bins_that_do_not_fit_are_refused(two, tmp_path)
 
 
 def test_the_audit_is_told_what_the_scaling_looks_at():
-    assert FrameScaling().describe() == {"step": "FrameScaling", "parameters": {"frames": "session"},
-                                         "look_back_frames": "whole recording", "look_ahead_frames": "whole recording",
-                                         "fitted_on": "each recording", "causal": False}
-    assert FrameScaling("training").fitted_on == "training frames" and FrameScaling("training").is_causal
+    whole, part = FrameScaling(), FrameScaling("training")
+    assert (whole.fitted_on, whole.look_back_frames, whole.look_ahead_frames) == ("each recording", math.inf, math.inf)
+    assert (part.fitted_on, part.look_back_frames, part.look_ahead_frames) == ("training frames", 0, 0)
     with pytest.raises(ParameterError, match="session or training"):
         FrameScaling("test")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.preprocessing.windows import WindowSet, WindowSpec, valid_centres, view
+from calcium_decoding.preprocessing.windows import WindowSet, WindowSpec, valid_centres
 
 specs = st.builds(WindowSpec, st.integers(0, 8), st.integers(0, 8), st.integers(1, 5), st.integers(-15, 15))
 
@@ -58,28 +58,6 @@ def test_spec_length_and_look_ahead():
     assert spec.length == 31
     assert spec.look_ahead_ms(30.0) == 500
     assert WindowSpec(30, 0).look_ahead_ms(30.0) == 0
-    with pytest.raises(ParameterError, match="rate_hz"):
-        spec.look_ahead_ms(0)
-
-
-@given(n_frames=st.integers(1, 60), spec=specs)
-def test_view_has_the_frames_of_each_window_and_copies_nothing(n_frames, spec):
-    signal = counted(n_frames, 3)
-    centres = centres_by_loop(0, n_frames, spec)
-    if not centres:
-        with pytest.raises(DataError, match=f"at most {n_frames} frames.*at least {spec.frames_needed}"):
-            view(signal, spec)
-        return
-    windows = view(signal, spec)
-    assert windows.shape == (len(centres), spec.length, 3)
-    assert np.shares_memory(windows, signal) and not windows.flags.writeable
-    for window, t in zip(windows, centres, strict=True):
-        np.testing.assert_array_equal(window, signal[t - spec.past_frames:t + spec.future_frames + 1])
-
-
-def test_view_wants_two_axes():
-    with pytest.raises(DataError, match="shape"):
-        view(np.zeros(10), WindowSpec(1, 1))
 
 
 gaps_and_lengths = st.lists(st.tuples(st.integers(0, 8), st.integers(1, 40)), min_size=1, max_size=3)

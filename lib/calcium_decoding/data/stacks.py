@@ -1,9 +1,4 @@
-"""The frames in one file, TIFF or ``.npy``: how many, where they lie, and how to read a stretch of them.
-
-tifffile reads what is left of a damaged file and says so in its log. A movie that lost frames is refused here instead:
-the chain of pages is followed to its end. What tags mean is left to tifffile. The form of the page table: TIFF 6.0,
-Adobe 1992; BigTIFF: https://libtiff.gitlab.io/libtiff/specification/bigtiff.html.
-"""
+"""The frames in one file, TIFF or ``.npy``: how many, where they lie, and how to read a stretch of them."""
 
 import json
 import math
@@ -34,9 +29,8 @@ class Stack:
     """Frames of one file. Small, so it travels to other processes; no file is left open.
 
     ``shape``: frames, rows, columns. ``dtype``: in the byte order of the file. ``start``, ``step``: first byte of the
-    first frame and bytes from one to the next, where frames lie uncompressed at equal distances, so that the file can
-    be memory-mapped. ``offsets``, ``counts`` (T, segments): first byte and number of bytes of each strip or tile
-    elsewhere.
+    first frame and bytes from one to the next, where frames lie uncompressed at equal distances and can be mapped.
+    ``offsets``, ``counts`` (T, segments): first byte and number of bytes of each strip or tile elsewhere.
     """
 
     path: Path
@@ -90,17 +84,15 @@ class Stack:
         except (ImportError, NotImplementedError) as error:
             raise _no_codec(self.path, page) from error
         except Exception as error:  # each codec has errors of its own
-            raise DataError(self.path, f"frame {frame} that cannot be read ({error})", "a whole file",
-                            "fetch or write the file again") from error
+            raise _damaged(self.path, f"frame {frame} that cannot be read ({error})") from error
         return frames
 
 
 def open_stack(path):
     """Find the frames of a TIFF file, or of ``.npy`` with an array (T, rows, columns), as a Stack.
 
-    DataError: no such file; colour, complex or other pixels than integers and floats; frames of different size; more
-    axes than these; a compression that this installation cannot read; a file that ends within its frames or its page
-    table.
+    DataError: no such file; other pixels than integers and floats; frames of different size; more axes; a compression
+    that this installation cannot read; a file that ends within its frames or its page table.
     """
     path = Path(path)
     if path.suffix.lower() == ".npy":
@@ -128,8 +120,7 @@ def _npy(path):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         shape, kind, start = array.shape, array.dtype, array.offset
     except (OSError, ValueError, EOFError, AttributeError) as error:  # AttributeError: an archive of arrays
-        raise DataError(path, f"no readable .npy file ({error})", "a whole file that numpy.save wrote",
-                        "fetch or write the file again") from error
+        raise _damaged(path, f"no readable .npy file ({error})", "a whole file that numpy.save wrote") from error
     if len(shape) != 3 or 0 in shape or kind.kind not in "uif" or not array.flags.c_contiguous:
         order = "" if array.flags.c_contiguous else " in Fortran order"
         raise DataError(path, f"an array of shape {shape}, type {kind}{order}",
@@ -156,8 +147,7 @@ def _tiff(path, file, size, offsets, counts):
     if page.is_final and _in_one_run(path, offsets, counts, n_bytes) and len(steps) == 1 and steps[0] >= n_bytes:
         return _equal_steps(path, size, (n, *page.shape), kind, int(first[0]), int(steps[0]))
     if offsets.shape[1] != math.prod(page.chunked) or not counts.all():
-        raise DataError(path, "frames with missing strips or tiles", "all pixels of each frame",
-                        "fetch or write the file again")
+        raise _damaged(path, "frames with missing strips or tiles", "all pixels of each frame")
     if page.compression not in tifffile.TIFF.DECOMPRESSORS:
         raise _no_codec(path, page)
     return Stack(path, (n, *page.shape), kind, offsets=offsets, counts=counts)
@@ -210,13 +200,20 @@ def _describes_itself(page):
         return False
 
 
+def _damaged(path, found, expected="a whole file"):
+    return DataError(path, found, expected, "fetch or write the file again")
+
+
 def _unreadable(path, error):
-    return DataError(path, f"no readable TIFF file ({error})", "a multi-page TIFF file",
-                     "fetch or write the file again")
+    return _damaged(path, f"no readable TIFF file ({error})", "a multi-page TIFF file")
 
 
 def _cut(path, where):
-    return DataError(path, f"a file that ends within {where}", "a whole file", "fetch or write the file again")
+    return _damaged(path, f"a file that ends within {where}")
+
+
+# tifffile reads what is left of a damaged file and says so in its log. Here a movie that lost frames is refused: the
+# chain of pages is followed to its end (TIFF 6.0; https://libtiff.gitlab.io/libtiff/specification/bigtiff.html).
 
 
 def _table(path, handle, size):
@@ -235,8 +232,7 @@ def _table(path, handle, size):
     offsets, counts = (_segments(path, handle, tags[here], page[here], single[here], len(blocks))
                        for here in (np.isin(tags["tag"], _OFFSETS), np.isin(tags["tag"], _COUNTS)))
     if offsets is None or (counts is not None and counts.shape != offsets.shape):
-        raise DataError(path, "pages that do not say where their pixels lie", "as many strips in each page",
-                        "fetch or write the file again")
+        raise _damaged(path, "pages that do not say where their pixels lie", "as many strips in each page")
     return offsets, np.zeros_like(offsets) if counts is None else counts
 
 
@@ -271,14 +267,13 @@ def _chain(path, handle, size, form, offset):
         if offset >= size:
             raise _cut(path, f"its page table, before page {number}")
         if offset in seen:
-            raise DataError(path, f"a page table that leads from page {number - 1} back to an earlier one",
-                            "a chain of pages with an end", "fetch or write the file again")
+            raise _damaged(path, f"a page table that leads from page {number - 1} back to an earlier one",
+                           "a chain of pages with an end")
         seen.add(offset)
         block = os.pread(handle, _TABLE_BYTES, offset)
         n_tags = int.from_bytes(block[:n_count], order)
         if len(block) >= n_count and not 0 < n_tags <= _MOST_TAGS:
-            raise DataError(path, f"{n_tags} tags in the table of page {number}", "some fifteen tags a page",
-                            "fetch or write the file again")
+            raise _damaged(path, f"{n_tags} tags in the table of page {number}", "some fifteen tags a page")
         end = n_count + n_tags * form.itemsize
         if len(block) < end + wide:
             block = os.pread(handle, end + wide, offset)

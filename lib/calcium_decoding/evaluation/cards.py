@@ -14,19 +14,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from calcium_decoding import __version__
 from calcium_decoding.data.catalog import project_root
 from calcium_decoding.errors import DataError
+from calcium_decoding.evaluation import convergence
 from calcium_decoding.utils.code import PACKAGE
-from calcium_decoding.utils.files import tree_digest, write_json
+from calcium_decoding.utils.files import file_digest, hash_content, write_json
 
 # Scores of folds that a card summarises, by what is decoded.
 SUMMARISED = {"binary": ("auc", "balanced_accuracy", "auc_train", "auc_valid"),
               "classes": ("balanced_accuracy", "macro_f1", "auc", "balanced_accuracy_train", "balanced_accuracy_valid"),
               "continuous": ("r2", "mae", "r2_running", "mae_running", "r2_class_mean", "mae_class_mean", "r2_train",
                                   "r2_valid")}
-# What another processor may do to a score: at least this, and ten times what two other arithmetics did, because two
-# are few to know by.
+# What another processor may do to a score: at least this, and ten times what two other arithmetics did.
 LEAST_TOLERANCE = 0.0002
 TOLERANCE_PER_MOVED = 10
 WIDEST_TOLERANCE = 0.2  # a number that may be further off is not worth comparing
+DECIMALS = 2  # coarse enough that another machine of the same architecture prints the same
 
 
 class _Strict(BaseModel):
@@ -34,8 +35,8 @@ class _Strict(BaseModel):
 
 
 class Score(_Strict):
-    """One number: ``scope`` says over what ("mean of 20 folds", "fold test=mouse 1"); ``sd`` is the sample SD over
-    ``n`` folds where the value is a mean."""
+    """One number: ``scope`` says over what ("mean of 20 folds", "fold test=mouse 1"); ``sd``: over ``n`` folds of a
+    mean."""
 
     model: str
     metric: str
@@ -59,6 +60,35 @@ class NotEvaluable(_Strict):
     reason: str
 
 
+class Fit(_Strict):
+    """One training of a comparison: its fold and seed, all scores, the losses of its epochs, and what it took."""
+
+    fold: str
+    test_group: str
+    seed: int
+    scores: dict[str, float]
+    reason: str = ""
+    train_loss: list[float] = Field(default_factory=list)
+    valid_loss: list[float] = Field(default_factory=list)
+    best_epoch: int = -1
+    stopped_early: bool = False
+    seconds: float = 0.0
+
+
+class Compared(_Strict):
+    """One condition of a comparison, as a figure shows it, with all its trainings."""
+
+    name: str
+    model: str
+    value: float | None = None
+    published: tuple[str, str, str] | None = None
+    kind: str
+    target: str
+    classes: tuple[str, ...] = ()
+    simulated: bool
+    fits: list[Fit]
+
+
 @cache
 def code_version():
     """Version of this library, the git commit where there is one, and the hash of its source."""
@@ -67,7 +97,9 @@ def code_version():
                                 capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         commit = "no git"
-    return f"{__version__} (commit {commit}, source {source_hash()})"
+    files = sorted(path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".csv"))
+    source = hash_content({path.relative_to(PACKAGE).as_posix(): file_digest(path) for path in files})
+    return f"{__version__} (commit {commit}, source {source})"
 
 
 class Provenance(_Strict):
@@ -99,7 +131,6 @@ class Stored(_Strict):
     REMEDY: ClassVar[str]
 
     def save(self, path):
-        """Write as JSON, whole or not at all."""
         write_json(path, self.model_dump(mode="json"))
 
     @classmethod
@@ -115,14 +146,9 @@ class Stored(_Strict):
 class ResultCard(Stored):
     """The result of one chapter.
 
-    Attributes
-    ----------
-    simulated : bool
-        True if any number was measured on simulated recordings.
-    claim : str
-        What the split allows to be said ("across animals", "within session").
-    null : str
-        Which null is given next to the scores, or why there is none.
+    ``simulated``: any number was measured on simulated recordings. ``claim``: what the split allows to be said.
+    ``null``: which null is given next to the scores, or why there is none. ``comparisons``: trainings of the figures
+    that compare.
     """
 
     KIND, REMEDY = "a result card", "run the chapter again"
@@ -136,12 +162,12 @@ class ResultCard(Stored):
     scores: list[Score]
     refused: list[Refused] = Field(default_factory=list)
     not_evaluable: list[NotEvaluable] = Field(default_factory=list)
+    comparisons: dict[str, list[Compared]] = Field(default_factory=dict)
     provenance: Provenance
 
-    def table(self, scope=None):
-        """Scores as a DataFrame, one row a score; only those whose scope starts with ``scope`` if given."""
-        table = pd.DataFrame([score.model_dump() for score in self.scores])
-        return table if scope is None else table[table["scope"].str.startswith(scope)].reset_index(drop=True)
+    def table(self):
+        """Scores as a DataFrame, one row a score."""
+        return pd.DataFrame([score.model_dump() for score in self.scores])
 
     def origin(self):
         """What the numbers depend on as a DataFrame with columns ``what`` and ``value``, for the page."""
@@ -152,20 +178,12 @@ class ResultCard(Stored):
                 "parameters": ", ".join(f"{k}={v}" for k, v in p.parameters.items())}
         return pd.DataFrame({"what": rows.keys(), "value": rows.values()})
 
-    def rounded(self, decimals=2):
-        """The lines that a regression test compares: summary scores, rounded; folds and machines left out.
-
-        A mean of one fold is left out too: a network on images that was trained on nothing, as the null of a smoke run
-        is, ends elsewhere for the last bit of an input.
-
-        Parameters
-        ----------
-        decimals : int
-            Coarse enough that another machine of the same architecture prints the same.
-        """
+    def rounded(self):
+        """The lines that a regression test compares: summary scores, rounded; folds and machines left out, and means of
+        one fold, since a network that was trained on nothing ends elsewhere for the last bit of an input."""
         kind = "simulated" if self.simulated else "recorded"
         lines = [f"{self.chapter} on {self.dataset} ({kind}), {self.claim}, split {self.provenance.split_hash}"]
-        rows = [(s.model, s.metric, s.scope, _printed(s.value, decimals)) for s in self.compared()]
+        rows = [(s.model, s.metric, s.scope, _printed(s.value)) for s in self.compared()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines += ["  ".join(x.ljust(w) for x, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         lines += [f"refused: {r.session}" for r in self.refused]
@@ -176,26 +194,20 @@ class ResultCard(Stored):
         """The means over folds, animals or ROIs, without medians and single folds."""
         return [score for score in self.scores if score.scope.startswith("mean of ")]
 
+    def seconds(self):
+        """What all trainings took on one processor, those of comparisons and of single folds."""
+        compared = [fit.seconds for of_label in self.comparisons.values() for one in of_label for fit in one.fits]
+        return sum(compared) + sum(score.value for score in self.scores if score.metric == "seconds")
+
     def compared(self):
         """The scores of which :meth:`rounded` has a line."""
         return [score for score in self.summary() if not score.scope.startswith("mean of 1 folds")]
 
-    def varying(self, others, decimals=2):
-        """Scores that :meth:`rounded` could print otherwise on another kind of processor, and how.
-
-        A score may lie off by 0.0002 and ten times what it moved with other arithmetic.
-
-        Parameters
-        ----------
-        others : sequence of ResultCard
-            Of the same run with other arithmetic.
-        decimals : int
-
-        Returns
-        -------
-        list of (Score, list of str)
-            What could be printed; empty for a score that could be off by more than 0.2.
-        """
+    def varying(self, others):
+        """Scores that :meth:`rounded` could print otherwise on another kind of processor, and how. ``others``:
+        ResultCards of the same run with other arithmetic; a score may lie off by 0.0002 and ten times what it moved
+        there. Returns pairs of the Score and what could be printed, a list of str, empty for a score that could be off
+        by more than 0.2."""
         found = []
         elsewhere = [{(s.model, s.metric, s.scope): s.value for s in card.compared()} for card in others]
         for score in self.compared():
@@ -205,14 +217,14 @@ class ResultCard(Stored):
             if tolerance > WIDEST_TOLERANCE:
                 found.append((score, []))
                 continue
-            low, high = (round((score.value + by) * 10**decimals) for by in (-tolerance, tolerance))
+            low, high = (round((score.value + by) * 10**DECIMALS) for by in (-tolerance, tolerance))
             if low < high:
-                found.append((score, [_printed(i / 10**decimals, decimals) for i in range(low, high + 1)]))
+                found.append((score, [_printed(i / 10**DECIMALS) for i in range(low, high + 1)]))
         return found
 
 
-def _printed(value, decimals):
-    return f"{round(value, decimals) + 0.0:.{decimals}f}"  # -0.00 is 0.00
+def _printed(value):
+    return f"{round(value, DECIMALS) + 0.0:.{DECIMALS}f}"  # -0.00 is 0.00
 
 
 def stored_folder():
@@ -220,11 +232,13 @@ def stored_folder():
     return project_root() / "book" / "stored"
 
 
-def stored_card(name):
-    """A card that ships with the book, measured where it takes longer than a page may; None if it is not there.
+def stored_cards():
+    """Cards that ship with the book, measured where it takes longer than a page may, by the name of their file."""
+    return {path.name: ResultCard.load(path) for path in sorted(stored_folder().glob("*.card.json"))}
 
-    ``name``: ``book/stored/<name>.card.json``.
-    """
+
+def stored_card(name):
+    """The card ``book/stored/<name>.card.json``; None if it is not there."""
     path = stored_folder() / f"{name}.card.json"
     return ResultCard.load(path) if path.exists() else None
 
@@ -238,13 +252,32 @@ def summarise(model, values, metric="auc", unit="folds"):
             Score(model=model, metric=metric, scope=f"median of {n} {unit}", value=float(np.median(values)), n=n)]
 
 
-def fold_scores(folds, suffix=""):
-    """Scores of fold results: over folds, by test group, and of each fold.
+def converged(model, reason, n):
+    """Whether ``n`` folds of a model have converged, 1 or 0, a Score; ``reason``: why they have not, else empty."""
+    return Score(model=model, metric="converged", scope=f"over {n} folds", value=float(not reason), n=n)
 
-    ``folds`` (sequence of FoldResult): those without scores are left out; the card names them elsewhere. ``suffix``:
-    added to the model's name, such as ``" null"``. Returns a list of Score: folds share animals and training data: the
-    SD over folds is not a standard error.
-    """
+
+def table_scores(table, value, model, metric="auc", unit="animals", single="", compared=True):
+    """Scores of a table with a row a measurement, a list: mean and median of the column ``value`` for each ``model``,
+    ``metric`` and ``unit``, texts that may name columns, such as ``"{decoder} at {length_s:g} s"``. ``unit`` is what
+    the rows are; if it is empty, there are no means. ``single``: scope of a score for each row, such as ``"animal
+    {animal}"``; if it is empty, rows have none. Rows without a value are left out. ``compared=False``: the mean alone,
+    in a scope that :meth:`ResultCard.rounded` passes over, since it varies with rounding."""
+    groups, scores = {}, []
+    for row in [] if table.empty else table.dropna(subset=value).to_dict("records"):
+        groups.setdefault(tuple(text.format(**row) for text in (model, metric, unit)), []).append(row)
+    for (name, of, over), rows in groups.items():
+        means = summarise(name, [row[value] for row in rows], of, over) if unit else []
+        scores += means if compared else [means[0].model_copy(update={"scope": f"over {len(rows)} {over}, mean"})]
+        scores += [Score(model=name, metric=of, scope=single.format(**row), value=row[value])
+                   for row in rows if single]
+    return scores
+
+
+def fold_scores(folds, suffix=""):
+    """Scores of fold results, a list of Score: over folds, by test group, and of each fold; ``converged``: 1 if all
+    trainings have. ``folds``: FoldResults; those without scores are left out. ``suffix``: added to the model's name.
+    Folds share animals and training data: their SD is not a standard error."""
     scores = []
     for model in dict.fromkeys(fold.model for fold in folds):
         mine = [fold for fold in folds if fold.model == model and fold.scores]
@@ -255,6 +288,7 @@ def fold_scores(folds, suffix=""):
         for metric in SUMMARISED[mine[0].kind]:
             values = [fold.scores[metric] for fold in mine if metric in fold.scores]
             scores += summarise(name, values, metric) if values else []
+        scores.append(converged(name, convergence.not_converged(mine), len(mine)))
         groups = dict.fromkeys(fold.test_group for fold in mine)
         if 1 < len(groups) < len(mine):
             means = {g: np.mean([fold.scores[main] for fold in mine if fold.test_group == g]) for g in groups}
@@ -264,9 +298,3 @@ def fold_scores(folds, suffix=""):
         scores += [Score(model=name, metric=metric, scope=f"fold {fold.fold}", value=value)
                    for fold in mine for metric, value in {**fold.scores, "seconds": fold.seconds}.items()]
     return scores
-
-
-@cache
-def source_hash():
-    """Short hash (16 hexadecimal digits) of the library's source files."""
-    return tree_digest(PACKAGE)

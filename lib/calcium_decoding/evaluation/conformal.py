@@ -1,8 +1,7 @@
 """Prediction intervals of a decoded speed: split conformal, within one animal and from one animal to another.
 
-The nominal rate holds, on average over draws, if new frames could as well have been among the calibrating ones, which
-is not so of frames of a session or of another animal. Coverage on test frames is therefore measured. Vovk, Gammerman,
-Shafer 2005, DOI 10.1007/b106715; Lei et al. 2018, DOI 10.1080/01621459.2017.1307116.
+The nominal rate holds if new frames could as well have been among the calibrating ones, so coverage on test frames is
+measured. Vovk, Gammerman, Shafer 2005, DOI 10.1007/b106715; Lei et al. 2018, DOI 10.1080/01621459.2017.1307116.
 """
 
 import math
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.evaluation.metrics import checked_speeds
 
 # Of a split across animals the validation frames are another animal's, else they are earlier or later frames.
 ACROSS, WITHIN = "validation frames", "earlier test frames"
@@ -21,9 +21,9 @@ SCORES = {"absolute": "one width for all frames", "scaled": "width grows with th
 def quantile(scores, level):
     """The ``ceil((n + 1) level)``-th smallest of ``scores`` (n,), sizes of errors of 0 or more.
 
-    Of n + 1 exchangeable scores without ties the last is at most this with probability at least ``level``, and less
-    than ``level + 1 / (n + 1)``. Raises DataError: so few scores that no finite interval has this coverage, or values
-    that are negative or not finite; ParameterError: ``level`` not between 0 and 1.
+    Of n + 1 exchangeable scores without ties the last is at most this with a probability of ``level`` at least. Raises
+    DataError: so few scores that no finite interval has this coverage, or values that are negative or not finite;
+    ParameterError: ``level`` not between 0 and 1.
     """
     scores = np.asarray(scores, dtype=np.float64)
     if not 0 < level < 1:
@@ -42,24 +42,17 @@ def quantile(scores, level):
 
 @dataclass(frozen=True)
 class Band:
-    """Prediction intervals ready for use: decoded speed plus and minus ``quantile``, times a size if scaled.
-
-    ``quantile``: in the unit of the speed, or a factor. ``offset``: of scaled scores, the size of the error expected at
-    speed 0. ``least``: what no true value is below: 0 for a speed, minus infinity for what can be negative.
-    """
+    """Prediction intervals: decoded speed plus and minus ``quantile``, times a size if scaled. ``offset``: of scaled
+    scores, the size of the error expected at speed 0. ``least``: what no true value is below, such as 0 for a speed."""
 
     level: float
     quantile: float
     offset: float | None = None
     least: float = 0.0
 
-    def half_width(self, predicted):
-        """Half of the width at each decoded speed, shape (n,), unit of the speed, before the cut at ``least``."""
-        return self.quantile * _size(predicted, self.offset)
-
     def around(self, predicted):
         """Lower and upper end at each decoded speed, two of shape (n,), neither below ``least``."""
-        half = self.half_width(predicted)
+        half = self.quantile * _size(predicted, self.offset)
         return np.maximum(predicted - half, self.least), np.maximum(predicted + half, self.least)
 
     def covers(self, speed, predicted):
@@ -69,36 +62,16 @@ class Band:
 
 
 def calibrate(speed, predicted, level, score="absolute"):
-    """Prediction intervals from frames whose speed is known and that did not train the decoder.
+    """Band from frames whose speed is known and that did not train the decoder, cut at 0 unless a speed lies below.
 
-    Parameters
-    ----------
-    speed, predicted : ndarray, shape (n,)
-        True and decoded, in one unit.
-    level : float
-        Nominal coverage, between 0 and 1.
-    score : {"absolute", "scaled"}
-        ``|error|``, or ``|error|`` over (decoded speed, at least 0, plus the mean absolute error of these frames). That
-        the latter is not fixed beforehand matters for a handful of frames, not for thousands.
-
-    Returns
-    -------
-    Band
-        Cut at 0, unless a calibrating value lies below.
-
-    Raises
-    ------
-    DataError
-        Too few frames, values that are not finite, shapes that disagree.
-    ParameterError
-        Unknown score, or ``level`` out of range.
+    ``speed``, ``predicted``, shape (n,): true and decoded, in one unit. ``level``: nominal coverage, between 0 and 1.
+    ``score``: ``"absolute"``: ``|error|``; or ``"scaled"``: over (decoded speed, at least 0, plus the mean absolute
+    error of these frames). Raises DataError: too few frames, values that are not finite, shapes that disagree;
+    ParameterError: unknown score, or ``level`` out of range.
     """
-    speed, predicted = np.asarray(speed, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     if score not in SCORES:
         raise ParameterError("score", repr(score), f"one of {', '.join(SCORES)}", "name one of these")
-    if speed.ndim != 1 or speed.shape != predicted.shape:
-        raise DataError("speed and prediction", f"shapes {speed.shape} and {predicted.shape}", "two of shape (n,)",
-                        "give one speed and one prediction a frame")
+    speed, predicted = checked_speeds(speed, predicted)
     errors = np.abs(speed - predicted)
     # A decoder without any error has intervals of width 0, whatever their size is divided by.
     offset = None if score == "absolute" else float(errors.mean()) or 1.0 if len(errors) else 1.0
@@ -112,11 +85,9 @@ def _size(predicted, offset):
 
 
 def halves(fold, gap_frames):
-    """Test windows of a fold that calibrate and test windows that are then covered or not, as two bool arrays.
-
-    Of several test recordings the earlier half calibrates and the later half is tested; of a single one its earlier and
-    later half, with ``gap_frames`` between them that belong to neither. Raises DataError: a half holds no window.
-    """
+    """Test windows of a fold that calibrate and test windows that are then covered or not, as two bool arrays: the
+    earlier and the later half of the test recordings, or of a single one, then with ``gap_frames`` between them that
+    belong to neither. Raises DataError: a half holds no window."""
     n = len(fold.recordings)
     if n > 1:
         first = fold.recording < n // 2
@@ -131,11 +102,8 @@ def halves(fold, gap_frames):
 
 
 def calibrations(fold, level, gap_frames, score="absolute"):
-    """Both ways of calibrating one fold: way, :class:`Band`, and the test windows to be covered (bool).
-
-    ``ACROSS``: on the validation windows, which also chose the epoch, for all test windows. ``WITHIN``: on the earlier
-    of the :func:`halves` of the test windows, for the later one. The decoder is never refitted.
-    """
+    """Both ways of calibrating one fold: :data:`ACROSS` or :data:`WITHIN`, :class:`Band`, test windows to cover
+    (bool)."""
     first, last = halves(fold, gap_frames)
     across = calibrate(fold.valid_labels, fold.valid_predicted, level, score)
     within = calibrate(fold.labels[first], fold.predicted[first], level, score)
@@ -143,25 +111,13 @@ def calibrations(fold, level, gap_frames, score="absolute"):
 
 
 def coverage(folds, levels, gap_frames):
-    """How often the truth lies in the intervals, measured: a row a fold, way of calibrating, score and level.
+    """How often the truth lies in the intervals: a DataFrame with a row a fold, way of calibrating, score and level,
+    and which folds cannot be calibrated, and why, a list of str.
 
-    Parameters
-    ----------
-    folds : sequence of FoldResult
-        Of one decoder of a speed. Folds without scores have no row.
-    levels : sequence of float
-        Nominal coverages.
-    gap_frames : int
-        See :func:`halves`.
-
-    Returns
-    -------
-    table : pandas.DataFrame
-        ``fold``, ``tested_on``, ``simulated``, ``calibrated_on``, ``score``, ``level``, ``coverage`` (share of frames,
-        0 to 1), ``running`` and ``rest`` (the same over frames of either kind; None where there are none or no run
-        label) and ``width`` (mean, unit of the speed).
-    notes : list of str
-        Folds that cannot be calibrated, and why.
+    ``folds``: FoldResults of one decoder of a speed; those without scores have no row. ``levels``: nominal coverages.
+    ``gap_frames``: see :func:`halves`. Columns ``fold``, ``tested_on``, ``simulated``, ``calibrated_on``, ``score``,
+    ``level``, ``coverage`` (share of frames, 0 to 1), ``running`` and ``rest`` (over frames of either kind; None where
+    there are none or no run label) and ``width`` (mean, unit of the speed).
     """
     rows, notes = [], []
     for fold in (fold for fold in folds if fold.scores):
@@ -184,8 +140,8 @@ def _measured(fold, level, gap_frames, score):
 
 
 def coverage_table(table, level):
-    """Coverage at one level, for a page: a row a way of calibrating and score; means over animals, and the extremes, in
-    percent. A test group (an animal) counts once, with the mean of its folds."""
+    """Coverage at one level, for a page: a row a way of calibrating and score; means over test groups (animals), and
+    the extremes, in percent."""
     rows = []
     for (way, score), mine in table[np.isclose(table["level"], level)].groupby(["calibrated_on", "score"], sort=False):
         groups = mine.groupby("tested_on", sort=False)["coverage"].mean() * 100

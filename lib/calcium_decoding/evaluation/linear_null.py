@@ -1,7 +1,7 @@
 """A linear decoder tested on each session of one animal by leaving it out, refitted for a thousand nulls in a minute.
 
-Nothing is approximated: least squares needs of a session its sums of squares and products, which no session permutation
-changes, and its products with a label, of which there are only as many as pairs of sessions.
+Nothing is approximated: least squares needs of a session its sums of squares and products, which no permutation
+changes, and its products with a label, of which there are as many as pairs of sessions.
 """
 
 import math
@@ -22,14 +22,11 @@ DRAWS_AT_ONCE = 50  # scores of 50 draws of a session of 18,000 frames are 7 MB
 
 
 class Sessions:
-    """Sessions of one animal, ready for refits with any pairing of signals and labels.
+    """Sessions of one animal, ready for refits with any pairing of signals and labels, both cut to the shorter.
 
-    The decoder is ridge regression of the 0/1 label on standardised ROIs, frame by frame: linear discriminant analysis
-    by least squares, as ``make_pipeline(StandardScaler(), Ridge(penalty))`` of scikit-learn on the frames of all other
-    sessions. A signal and a label are both cut to the shorter, from the start.
-
-    ``signals``: shape (T_i, n_roi), one a session, two or more, the same ROIs, else DataError. ``labels``: shape
-    (T_j,), 0 rest, 1 run; as many as are to be paired with the signals. ``penalty``: ``alpha`` of ``Ridge``, above 0,
+    The decoder is ridge regression of the 0/1 label on standardised ROIs, as ``make_pipeline(StandardScaler(),
+    Ridge(penalty))`` of scikit-learn on the frames of all other sessions. ``signals``: shape (T_i, n_roi), one a
+    session, two or more, the same ROIs, else DataError. ``labels``: shape (T_j,), 0 rest, 1 run. ``penalty``: above 0,
     at most a million, else ParameterError.
     """
 
@@ -48,13 +45,10 @@ class Sessions:
         self._grams, self._products = {}, {}
 
     def auc(self, pairings, jobs=1, label="refits"):
-        """Area under the ROC curve of each session, decoded by a decoder fitted on the others, for each pairing.
-
-        ``pairings``: shape (n_pairings, n_sessions), int: which label each signal gets, in training and in testing.
-        ``jobs``: threads; all processors if None. ``label``: what the progress bar counts; empty for no bar. Returns
-        the shape of ``pairings``: NaN where a label, cut to its signal, has one class only. Raises DataError: a frame
-        is predicted as a million or more: an outlier.
-        """
+        """Area under the ROC curve of each session, decoded by a decoder fitted on the others, for each pairing, NaN
+        where a label has one class only. ``pairings``, shape (n_pairings, n_sessions), int: which label each signal
+        gets. ``jobs``: threads; all processors if None. ``label``: of the progress bar; empty: none. DataError: a frame
+        predicted as a million or more."""
         pairings, found = np.atleast_2d(pairings), []
         chunks = [pairings[i : i + DRAWS_AT_ONCE] for i in range(0, len(pairings), DRAWS_AT_ONCE)]
         jobs = min(jobs or os.cpu_count() or 1, len(chunks))
@@ -106,12 +100,9 @@ class Sessions:
 
 
 def _area(scores, label):
-    """Area under the ROC curve of each row of ``scores`` (n, T), ties counted half; NaN if ``label`` (T,) has one
-    class.
-
-    Scores that differ by less than 1e-12 are ties: products of matrices do not round equal frames equally. So scores
-    are whole numbers of 1e-12, with the label as lowest bit, and sorted as such, five times as fast as ranking them.
-    """
+    """Area under the ROC curve of each row of ``scores`` (n, T), ties counted half; NaN if ``label`` has one class."""
+    # Scores that differ by less than 1e-12 are ties: products of matrices do not round equal frames equally. So scores
+    # are whole numbers of 1e-12, with the label as lowest bit, and sorted as such, five times as fast as ranking them.
     if not np.abs(scores).max() < 1e6:
         raise DataError("scores", f"a frame predicted as {np.abs(scores).max():.1e}", "predictions about 0 to 1",
                         "look for outliers in the signal")
@@ -128,12 +119,9 @@ def _area(scores, label):
 
 @dataclass(frozen=True, eq=False)
 class LinearNull:
-    """The observed score of an animal among scores of a null.
-
-    ``null``: its name. ``observed``: mean AUC over sessions; ``by_session``: the AUC of each, NaN in a session that has
-    none; ``null_aucs``, shape (n_draws,): the same mean for each draw. ``one_class``: ids of sessions with only rest or
-    only running, which train but have no AUC and are left out of the mean, as in a draw.
-    """
+    """The observed score of an animal among scores of a null. ``observed``: mean AUC over sessions; ``by_session``: of
+    each; ``null_aucs``, shape (n_draws,): the mean for each draw. ``one_class``: ids of sessions with only rest or only
+    running, which train but are in no mean."""
 
     null: str
     observed: float
@@ -142,8 +130,7 @@ class LinearNull:
     one_class: tuple
 
     def p_value(self, alternative="greater"):
-        """p-value of the animal by :func:`nulls.p_value`, of a linear shift :func:`nulls.shift_p_value`; at least
-        :attr:`smallest_p`."""
+        """:func:`nulls.p_value`, of a linear shift :func:`nulls.shift_p_value`; at least :attr:`smallest_p`."""
         count = nulls.shift_p_value if self.null == "linear_shift" else nulls.p_value
         return max(count(self.observed, self.null_aucs, alternative), self.smallest_p)
 
@@ -160,11 +147,11 @@ def refit(dataset, animal, null="repairing", n_draws=1000, seed=0, recipe=None, 
           label="refits"):
     """Score one animal by leaving out each session, and refit the decoder for every draw of a null; a LinearNull.
 
-    ``seed``: draw k is ``NULLS[null](dataset of the animal, (seed, k))``; linear shifts are spread evenly. ``recipe``:
-    arguments of :func:`calcium_decoding.preprocessing.build`, applied to whole sessions before pairs are cut, without
-    its standardising, which the decoder does itself. ``penalty``, ``jobs``, ``label``: see :class:`Sessions`. Raises
-    DataError: a single session, sessions in parts, or a draw in which every session has one class only. Raises
-    ParameterError: unknown null, more draws than there are, a step that has to be fitted on training frames.
+    ``recipe``: arguments of :func:`calcium_decoding.preprocessing.build`, applied to whole sessions without its
+    standardising, which the decoder does itself. ``penalty``, ``jobs``, ``label``: see :class:`Sessions`; ``seed``:
+    :meth:`calcium_decoding.evaluation.nulls.Null.draws`. Raises DataError: a single session, sessions in parts, or a
+    draw in which every session has one class only; ParameterError: unknown null, more draws than there are, a step that
+    has to be fitted on training frames.
     """
     chosen, n_draws = nulls.null_of(null), whole_number("n_draws", n_draws, 1)
     recordings = dataset.of_animal(animal)
@@ -192,8 +179,8 @@ def refit(dataset, animal, null="repairing", n_draws=1000, seed=0, recipe=None, 
 
 
 def preprocessed(recording, recipe):
-    """``recording`` with its signal transformed by ``recipe``, but for standardising by training frames.
-    ParameterError: another step of it has to be fitted on training frames, which differ from fold to fold."""
+    """``recording`` with its signal transformed by ``recipe``, but for standardising by training frames; ParameterError
+    if another step of it has to be fitted on training frames."""
     if recipe is None:
         return recording
     steps = preprocessing.build(**recipe).steps

@@ -17,14 +17,11 @@ METRICS = {"detected": "onsets_detected", "delay (s)": "onset_delay_s", "false a
 class EventSettings:
     """What counts as an onset, and where its detection is looked for.
 
-    ``threshold``: a frame is decoded as running where ``p_run`` is above it. Choose it on training or validation
-    animals. ``min_rest_s``, ``min_run_s``: an onset of running is a step from rest to run with at least so much rest
-    just before and running just after, seconds. With less, it would be hard to say which onset a detection belongs to.
-    ``before_s``, ``after_s``: an onset at time t counts as detected if a decoded onset lies in [t - before_s, t +
-    after_s), seconds. Early ones exist where a decoder sees frames after the labelled one, or where the brain announces
-    the movement. At most ``min_rest_s`` and ``min_run_s``, so that no two onsets compete for a detection. ``hold_s``:
-    decoded running has to last so long before it counts, seconds; the decoded onset is the last frame of that time, so
-    that waiting costs delay. 0: the first frame above threshold. Raises ParameterError: a value is out of range.
+    ``threshold``: a frame is decoded as running where ``p_run`` is above it; choose it on training or validation
+    animals. ``min_rest_s``, ``min_run_s``: an onset is a step from rest to run with at least so much rest just before
+    and running just after. ``before_s``, ``after_s``: an onset at time t is detected if a decoded onset lies in [t -
+    before_s, t + after_s); at most ``min_rest_s`` and ``min_run_s``, so that no two onsets compete. ``hold_s``: decoded
+    running has to last so long before it counts, from its last frame. Raises ParameterError: a value is out of range.
     """
 
     threshold: float = 0.5
@@ -50,12 +47,9 @@ class EventSettings:
 
 @dataclass(frozen=True, eq=False)
 class EventScores:
-    """Counts of one recording, or of several; ratios are refused where they do not exist.
-
-    ``onset_delay_s``, shape (n_detected,): from each detected onset to its decoded onset, seconds; negative if decoded
-    before. ``n_false_alarms``: decoded onsets at rest and away from every step from rest to run in the label.
-    ``rest_s``: seconds of such rest.
-    """
+    """Counts of one recording, or of several; ratios are None where they do not exist. ``onset_delay_s``,
+    (n_detected,): from each detected onset to its decoded onset, negative if decoded before. ``n_false_alarms``:
+    decoded onsets at rest, away from every step from rest to run. ``rest_s``: seconds of it."""
 
     n_onsets: int
     onset_delay_s: np.ndarray
@@ -63,70 +57,48 @@ class EventScores:
     rest_s: float
 
     @property
-    def n_missed(self):
-        """Onsets without a decoded onset in their search window; also where the decoder said "run" all along."""
-        return self.n_onsets - len(self.onset_delay_s)
-
-    @property
     def share_detected(self):
-        """Detected onsets among onsets, 0 to 1; DataError if there are no onsets."""
-        if self.n_onsets == 0:
-            raise DataError("events", "no onset of running", "one at least", "pool recordings, or ask for less rest "
-                            "before and less running after an onset")
-        return len(self.onset_delay_s) / self.n_onsets
+        """Detected onsets among onsets, 0 to 1. A decoder that says "run" all along detects none."""
+        return len(self.onset_delay_s) / self.n_onsets if self.n_onsets else None
 
     @property
     def median_delay_s(self):
-        """Median delay of the detected onsets, seconds; read it with :attr:`share_detected`. DataError if none is."""
-        if len(self.onset_delay_s) == 0:
-            raise DataError("events", f"none of {self.n_onsets} onsets detected", "one detected onset at least",
-                            "report them as missed")
-        return float(np.median(self.onset_delay_s))
+        """Median delay of the detected onsets, seconds; read it with :attr:`share_detected`."""
+        return float(np.median(self.onset_delay_s)) if len(self.onset_delay_s) else None
 
     @property
     def false_alarms_per_min(self):
-        """False alarms per minute of rest; DataError if there is no rest away from onsets."""
-        if self.rest_s == 0:
-            raise DataError("events", "no rest away from onsets", "one frame at least", "pool recordings")
-        return 60 * self.n_false_alarms / self.rest_s
+        """False alarms per minute of rest."""
+        return 60 * self.n_false_alarms / self.rest_s if self.rest_s else None
 
 
 def event_scores(frames, labels, p_run, rate_hz, settings=None):
-    """Onset delays and false alarms of one recording.
+    """Onset delays and false alarms of one recording, EventScores.
 
-    Parameters
-    ----------
-    frames : ndarray, shape (n,), int
-        Frame numbers, increasing. Where they jump, nothing is carried over: no onset, no rest before one.
-    labels : ndarray, shape (n,)
-        0 rest, 1 run, at those frames.
-    p_run : ndarray, shape (n,)
-        Decoded probability of running.
-    rate_hz : float
-        Frames per second.
-    settings : EventSettings, optional
-
-    Returns
-    -------
-    EventScores
-        False alarms are counted on rest frames outside [t - before_s, t + after_s) of *every* step t from rest to run,
-        also of those with too little rest or running to be an onset; ``rest_s`` is the time of the same frames.
-
-    Raises
-    ------
-    DataError
-        No frames, lengths that disagree, frame numbers that do not increase, values that are not probabilities.
-    ParameterError
-        A rate that is not positive, or a search window of less than a frame.
+    ``frames``, shape (n,), int: increasing frame numbers; nothing is carried over a jump. ``labels`` (0 rest, 1 run)
+    and ``p_run`` (decoded probability), shape (n,): at those frames. False alarms are counted on rest frames outside [t
+    - before_s, t + after_s) of *every* step t from rest to run. Raises DataError: no frames, lengths that disagree,
+    frame numbers that do not increase, values that are not probabilities; ParameterError: a rate that is not positive,
+    or a search window of less than a frame.
     """
     settings = settings or EventSettings()
     labels, p_run = checked_frames(labels, p_run)
-    frames = _checked_numbers(frames, labels, rate_hz)
+    frames = np.asarray(frames)
+    if not 0 < rate_hz < float("inf"):
+        raise ParameterError("rate_hz", rate_hz, "a positive number of frames per second", "give the imaging rate")
+    if len(labels) == 0 or frames.shape != labels.shape:
+        raise DataError("frames", f"frame numbers of shape {frames.shape} for labels of shape {labels.shape}",
+                        "one frame number a label, one frame at least", "give the three arrays of one trace")
+    if frames.dtype.kind not in "iu" or (np.diff(frames.astype(np.int64)) < 1).any():
+        raise DataError("frames", "frame numbers that do not increase, or are not whole", "increasing whole numbers",
+                        "give one recording at a time, in time order")
+    frames = frames.astype(np.int64)
     before, after = settings.frames("before_s", rate_hz), settings.frames("after_s", rate_hz)
     if before + after == 0:
         raise ParameterError("before_s and after_s", f"less than a frame at {rate_hz:g} Hz", "a frame at least",
                              "look for detections longer")
-    decoded = decoded_onsets(frames, p_run, rate_hz, settings)
+    hold = max(1, settings.frames("hold_s", rate_hz))
+    decoded = _steps(frames, p_run > settings.threshold, 1, hold) + hold - 1
 
     onsets = true_onsets(frames, labels, rate_hz, settings)
     delays = []
@@ -148,12 +120,6 @@ def true_onsets(frames, labels, rate_hz, settings):
     return _steps(frames, labels, rest, run)
 
 
-def decoded_onsets(frames, p_run, rate_hz, settings):
-    """Frame numbers at which the decoder says "run", shape (n,), int, after at least one frame of "rest"."""
-    hold = max(1, settings.frames("hold_s", rate_hz))
-    return _steps(frames, p_run > settings.threshold, 1, hold) + hold - 1
-
-
 def pool(scores):
     """EventScores of several recordings as one, such as all sessions of a test animal; DataError if there are none."""
     scores = list(scores)
@@ -164,12 +130,10 @@ def pool(scores):
 
 
 def by_fold(folds, rate_hz, settings=None):
-    """Onset scores of the test recordings of each fold, pooled: a row a fold that has scores, DataError if it decoded a
-    speed.
+    """Onset scores of the test recordings of each fold, pooled: a DataFrame with a row a fold that has scores.
 
     Columns ``model``, ``fold``, ``animal`` (the test group), ``onsets``, ``detected`` (share, 0 to 1), ``delay (s)``
-    (median of the detected ones) and ``false alarms a minute``. What is undefined, as the delay where nothing was
-    detected, is NaN.
+    (median) and ``false alarms a minute``; NaN where undefined. Raises DataError: a fold decoded a speed.
     """
     rows = []
     for fold in folds:
@@ -179,10 +143,9 @@ def by_fold(folds, rate_hz, settings=None):
             raise DataError(f"fold {fold.fold}", f"decoded {fold.target}", "decoded probabilities of running",
                             "give folds of decoders of running")
         found = pool(event_scores(*fold.trace(name), rate_hz, settings) for name in fold.recordings)
-        detected = found.share_detected if found.n_onsets else None
         rows.append({"model": fold.model, "fold": fold.fold, "animal": fold.test_group, "onsets": found.n_onsets,
-                     "detected": detected, "delay (s)": found.median_delay_s if detected else None,
-                     "false alarms a minute": found.false_alarms_per_min if found.rest_s else None})
+                     "detected": found.share_detected, "delay (s)": found.median_delay_s,
+                     "false alarms a minute": found.false_alarms_per_min})
     columns = ["model", "fold", "animal", "onsets", *METRICS]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(METRICS, float))
 
@@ -209,19 +172,6 @@ def _steps(frames, state, min_off, min_on):
         if rises and here - last >= min_off and stop - here >= min_on:
             found.append(frames[here])
     return np.array(found, dtype=np.int64)
-
-
-def _checked_numbers(frames, labels, rate_hz):
-    frames = np.asarray(frames)
-    if not 0 < rate_hz < float("inf"):
-        raise ParameterError("rate_hz", rate_hz, "a positive number of frames per second", "give the imaging rate")
-    if len(labels) == 0 or frames.shape != labels.shape:
-        raise DataError("frames", f"frame numbers of shape {frames.shape} for labels of shape {labels.shape}",
-                        "one frame number a label, one frame at least", "give the three arrays of one trace")
-    if frames.dtype.kind not in "iu" or (np.diff(frames.astype(np.int64)) < 1).any():
-        raise DataError("frames", "frame numbers that do not increase, or are not whole", "increasing whole numbers",
-                        "give one recording at a time, in time order")
-    return frames.astype(np.int64)
 
 
 def _within(name, value, low, high, remedy):

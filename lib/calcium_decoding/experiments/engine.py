@@ -1,9 +1,5 @@
-"""Experiments: data set + preprocessing + window + split + models + training; each fold is one job.
-
-Folds run in processes of one thread each, which was the fastest way on a CPU, or on a Dask cluster. What a job found is
-stored under a key of everything that determines it: an interrupted run goes on with the folds that are missing, one
-that was training after its last epoch, and a changed parameter never meets a stale result.
-"""
+"""Experiments: data set + preprocessing + window + split + models + training; each fold is one job, in a process of one
+thread or on a Dask cluster, stored under a key of everything that determines it."""
 
 import contextlib
 import platform
@@ -11,6 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from calcium_decoding import splits
@@ -23,8 +20,7 @@ from calcium_decoding.experiments.folds import FITTED, FoldResult, Results
 from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.experiments.together import Together
 from calcium_decoding.models import registry
-from calcium_decoding.models.decoders import decoder_of, name_of
-from calcium_decoding.preprocessing import shared_frames
+from calcium_decoding.models.decoders import Network, decoder_of, name_of
 from calcium_decoding.splits import Split
 from calcium_decoding.splits.audit import audit
 from calcium_decoding.utils import parallel
@@ -42,12 +38,12 @@ class Experiment:
     ----------
     dataset : Dataset
     split : Split or str, optional
-        Who trains, validates and tests, or the name of a regime in :data:`calcium_decoding.splits.REGIMES`; what suits
-        the data set if left out. Audited before it is used.
+        Who trains, validates and tests, or a name in :data:`calcium_decoding.splits.REGIMES`; what suits the data if
+        left out. Audited before it is used.
     input : Traces, Movies or Features
     task : Binary, Classes, Continuous, or several of them Together
     decoders : sequence
-        Names in :data:`calcium_decoding.models.MODELS`, ``SPEED_MODELS`` or, of movies, ``IMAGE_MODELS``;
+        Names in :data:`calcium_decoding.models.MODELS`, ``SPEED_MODELS`` or ``IMAGE_MODELS``;
         :class:`~calcium_decoding.models.Network`, :class:`~calcium_decoding.models.Estimator`; a class of
         torch.nn.Module or a scikit-learn estimator will do.
     training : TrainingSettings, MovieTraining of movies, FootstepTraining of several tasks together
@@ -103,7 +99,7 @@ class Experiment:
             raise ParameterError("decoders", f"more than one called {twice}", "a name for each",
                                  "name them apart: Network(..., name=...)")
         for decoder in self.decoders:
-            self.require(decoder)
+            self.input.resolve(decoder, self.task.head)
 
     @property
     def spec(self):
@@ -116,11 +112,7 @@ class Experiment:
         return self.input.preprocessing
 
     def with_(self, **changes):
-        """The same with some changes: those of the arguments, of the input (``window``, ``preprocessing``), or of the
-        training.
-
-        A split that was named, or not given, is made anew where data, window, preprocessing or task change.
-        """
+        """The same with other arguments, or settings of the input (``window``, ``preprocessing``) or the training."""
         now = self._given | {name: changes.pop(name) for name in self._given if name in changes}
         kind = now["task"] if isinstance(now["task"], Together) else now["input"]
         for part, of in (("input", now["input"]), ("training", now["training"] or kind.training())):
@@ -134,73 +126,38 @@ class Experiment:
 
     def with_folds(self, n):
         """The same on ``n`` folds, spread evenly over all of them; all if ``n`` is 0."""
-        return replace(self, **self._given | {"n_folds": n})
+        return self.with_(n_folds=n)
 
     def run(self, **how):
         """Train and test every decoder on every fold; see :func:`run`. Returns Results."""
         return run(self, self.decoders, **how)
 
     def map(self, work, decoder="gru", *, name, store=None, jobs=None, label="folds", allow_leak=False, **asked):
-        """Do some work with the fitted decoder of every fold; see
-        :func:`calcium_decoding.experiments.fitted.map_folds`.
+        """Do some work with the fitted decoder of every fold, read where it was kept and trained otherwise.
 
-        ``work(fitted, **asked)`` gives a dict that JSON can hold, and is stored under ``name``. Returns a list of dict.
+        ``work(fitted, **asked)`` gets a :class:`~calcium_decoding.experiments.fitted.FittedFold` and gives a dict that
+        JSON can hold, stored as ``KEY.NAME.json``. The rest as for :func:`run`. Returns a list of dict in the order of
+        the split: ``fold``, ``animal`` (the test group), what the work gave, and ``reason``, why a fold has no decoder;
+        else empty.
         """
         self.audit(allow_leak)
         return fitted.map_folds(self, work, decoder, name, asked, store, jobs, label)
 
     def fitted(self, decoder="gru", fold=0, store=None):
-        """The decoder that was scored on a fold, ready to be saved or applied to another recording.
-
-        Parameters
-        ----------
-        decoder : str, Network or Estimator
-        fold : int
-            Number of the fold in the split.
-        store : str or Path, optional
-            Where :meth:`run` kept it; without one it is trained now.
-
-        Returns
-        -------
-        FittedDecoder
-
-        Raises
-        ------
-        ParameterError
-            Movies, features of them or several tasks together are decoded: such a decoder cannot be applied to another
-            recording yet.
-        """
+        """The decoder that was scored on a fold, by number, to be saved or applied to another recording: a
+        FittedDecoder. ParameterError: of features of movies, or frames scaled by training frames, it cannot be applied
+        to another recording."""
         return fitted.of_fold(self, decoder, fold, stored.settled(store)[0])
 
     def null(self, seed=0, way="repairing"):
-        """The same on a draw of a null: behaviour of another session, which a decoder cannot know.
-
-        Parameters
-        ----------
-        seed : int
-        way : str
-            A name in :data:`calcium_decoding.evaluation.nulls.NULLS`.
-
-        Returns
-        -------
-        Experiment
-
-        Raises
-        ------
-        DataError
-            The data do not allow this null, such as one session an animal.
-        """
+        """The same on a draw of a null (``way`` in :data:`calcium_decoding.evaluation.nulls.NULLS`): behaviour of
+        another session. Raises DataError: the data do not allow this null, such as one session an animal."""
         return self.with_(dataset=nulls.null_of(way)(self.dataset, seed))
 
     def audit(self, allow_leak=False):
-        """Refuse a split that leaks under everything this experiment does; see
-        :func:`calcium_decoding.splits.audit.audit`."""
+        """Refuse a split that leaks; see :func:`calcium_decoding.splits.audit.audit`."""
         return audit(self.split, self.spec, self.input.pipeline(), self.dataset, fitted=FITTED,
                      label_smoothing_frames=self.task.reach, allow_leak=allow_leak)
-
-    def require(self, decoder):
-        """Refuse a decoder that is unknown or cannot decode this."""
-        self.input.resolve(decoder, self.task.head)
 
     def key(self, fold, decoder):
         """Hash of everything that determines the result of a decoder on a fold."""
@@ -213,21 +170,8 @@ class Experiment:
         return self.input.share(recordings_of(self, self.split.folds), folder)
 
     def fold_task(self, fold, decoder, shared=None, store=None):
-        """One decoder on one fold, with only the recordings that the fold touches.
-
-        Parameters
-        ----------
-        fold : Fold
-        decoder : str, Network or Estimator
-        shared : SharedSignals, dict of str to ndarray or SharedMovies, optional
-            What :meth:`shared` gives; for ROI traces, the signals of the data set if left out.
-        store : str or Path, optional
-            Folder in which the weights of a trained network are kept.
-
-        Returns
-        -------
-        FoldTask
-        """
+        """A FoldTask with only the recordings that a fold touches. ``shared``: of :meth:`shared`, else their signals.
+        ``store``: folder of trained weights."""
         recordings = recordings_of(self, [fold])
         one_quantity = self.task.kind == "continuous" and not self.task.head.shape
         knows_running = one_quantity and all("run" in r.behaviour for r in recordings)
@@ -241,60 +185,45 @@ class Experiment:
 
 
 def run(experiment, model_names, store=None, jobs=None, label="folds", allow_leak=False, scheduler=None):
-    """Train and test decoders on every fold.
+    """Train and test decoders on every fold: Results, decoders in the order given, folds in that of the split.
+
+    A fold whose training or test frames hold one class, or one value, comes back without scores and with the reason.
 
     Parameters
     ----------
     experiment : Experiment
     model_names : sequence of str, Network or Estimator
-    store : str or Path, optional
-        Folder of finished folds; what :func:`calcium_decoding.experiments.stored.job_settings` says if left out, as
-        for ``jobs`` and ``scheduler``.
-    jobs : int, optional
-        Processes; all processors if left out. Results do not depend on it.
+    store, jobs, scheduler : optional
+        As for :func:`calcium_decoding.experiments.job_settings`, and as it says if left out.
     label : str
         What the progress bar counts.
     allow_leak : bool
         Run a split that is marked as leaky; its folds carry LEAKY in their names.
-    scheduler : str, optional
-        Address of a Dask scheduler whose workers train the folds instead of processes here; the environment variable
-        ``CALCIUM_DECODING_SCHEDULER`` if left out. Results do not depend on it.
-
-    Returns
-    -------
-    Results
-        A list of FoldResult: decoders in the order given, folds in the order of the split. A fold whose training or
-        test frames hold one class, or one value, only comes back without scores and with the reason.
 
     Raises
     ------
-    LeakError
-        The split leaks; see :func:`calcium_decoding.splits.audit.audit`.
-    ParameterError, ClusterError
-        The cluster cannot be used; see :func:`calcium_decoding.utils.parallel.on_cluster`.
+    LeakError, ParameterError, ClusterError
+        The split leaks, a decoder is unknown or cannot decode this, the cluster cannot be used.
     """
     return run_many([(experiment, model_names)], store, jobs, label, allow_leak, scheduler)[0]
 
 
 def run_many(plans, store=None, jobs=None, label="folds", allow_leak=False, scheduler=None):
-    """Train and test decoders on every fold of several experiments, in one go with one progress bar.
-
-    ``plans`` (sequence of (Experiment, sequence of str)): experiments with their decoders; a fold that two of them
-    share is trained once. The rest as for :func:`run`. Returns a list of Results. Raises LeakError: a split leaks;
-    nothing was trained then. Raises ParameterError: a decoder that is unknown or cannot decode this.
-    """
+    """:func:`run` for several (Experiment, decoders), with one progress bar: a list of Results. A fold that two of them
+    share is trained once; where one leaks, nothing is trained."""
     store, jobs, scheduler = stored.settled(store, jobs, scheduler)
     plans = [(experiment, tuple(names)) for experiment, names in plans]
-    for experiment, names in plans:
+    for experiment in {id(experiment): experiment for experiment, _ in plans}.values():
         experiment.audit(allow_leak)
+    for experiment, names in plans:
         for name in names:
-            experiment.require(name)
-    keys = [[experiment.key(fold, model) for model in names for fold in experiment.split.folds]
-            for experiment, names in plans]
+            experiment.input.resolve(name, experiment.task.head)
+    asked = [[(experiment, fold, model) for model in names for fold in experiment.split.folds]
+             for experiment, names in plans]
+    keys = [[experiment.key(fold, model) for experiment, fold, model in of_plan] for of_plan in asked]
     wanted = {}
-    for of_plan, (experiment, names) in zip(keys, plans, strict=True):
-        asked = [(experiment, fold, model) for model in names for fold in experiment.split.folds]
-        wanted |= {key: one for key, one in zip(of_plan, asked, strict=True) if key not in wanted}
+    for key, one in zip(chain(*keys), chain(*asked), strict=True):
+        wanted.setdefault(key, one)
     paths = {key: None if store is None else Path(store) / f"{key}.npz" for key in wanted}
 
     def work(missing, bar):
@@ -309,14 +238,20 @@ def _here(missing, paths, store, jobs, bar):
     """Run in processes; frames lie in files that all of them read."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory()) if store is None else store
-        shared, calls = {}, []
-        for key, (experiment, fold, model) in missing.items():
-            if id(experiment) not in shared:
-                shared[id(experiment)] = stack.enter_context(experiment.shared(folder))
-            calls.append((key, experiment.fold_task(fold, model, shared[id(experiment)], store), paths[key]))
-        for task in () if jobs == 1 else {task.model: task for _, task, _ in calls}.values():
-            registry.require_travels(task.decoder)
+        calls = [(key, task, paths[key]) for key, task in _tasks(missing, folder, store, stack)]
+        for decoder in () if jobs == 1 else {task.model: task.decoder for _, task, _ in calls}.values():
+            if isinstance(decoder, Network):
+                decoder.__reduce__()  # refuses one that cannot be sent to another process
         yield from parallel.run(calls, FoldResult.save, jobs, bar)
+
+
+def _tasks(missing, folder, store, stack):
+    """Key and FoldTask of each missing fold, on what the folds of its experiment share."""
+    shared = {}
+    for key, (experiment, fold, decoder) in missing.items():
+        if id(experiment) not in shared:
+            shared[id(experiment)] = stack.enter_context(experiment.shared(folder))
+        yield key, experiment.fold_task(fold, decoder, shared[id(experiment)], store)
 
 
 def _on_cluster(missing, paths, store, scheduler):
@@ -337,7 +272,7 @@ def _traces_to_send(missing):
     calls, pieces = [], {}
     for key, (experiment, fold, decoder) in missing.items():
         recordings = recordings_of(experiment, [fold])
-        hashes = {r.id: shared_frames.signal_hash(r) for r in recordings}
+        hashes = {r.id: r.signal_hash for r in recordings}
         pieces |= {hashes[r.id]: r.signal for r in recordings}
         calls.append(((key, experiment.fold_task(fold, decoder, {})), hashes))
     return calls, pieces
@@ -348,13 +283,8 @@ def _movies_to_send(missing, store, stack):
     if missing and store is None:
         raise ParameterError("store", "none, and movies to decode on a cluster", "a folder that the workers see too",
                              "name one (store, or CALCIUM_DECODING_FOLDS), or run without a scheduler")
-    shared, calls = {}, []
-    for key, (experiment, fold, decoder) in missing.items():
-        if id(experiment) not in shared:
-            shared[id(experiment)] = stack.enter_context(experiment.shared(store))
-        task = experiment.fold_task(fold, decoder, shared[id(experiment)], store)
-        calls.append(((key, task, {name: movie.content_hash() for name, movie in task.movies.items()}), {}))
-    return calls
+    return [((key, task, {name: movie.content_hash() for name, movie in task.movies.items()}), {})
+            for key, task in _tasks(missing, store, store, stack)]
 
 
 def _run_remotely(named_task, signals):

@@ -15,6 +15,7 @@ from calcium_decoding.evaluation import cards, metrics
 from calcium_decoding.experiments import stored
 from calcium_decoding.models import loop, training
 from calcium_decoding.models.decoders import name_of
+from calcium_decoding.preprocessing.windows import WindowSet
 from calcium_decoding.splits import Split
 from calcium_decoding.splits.audit import FittedStep
 
@@ -24,53 +25,36 @@ FITTED = (FittedStep("weights of the decoder", "train"), FittedStep("epoch at wh
 
 @dataclass(frozen=True, eq=False)
 class FoldResult:
-    """One decoder on one fold.
+    """One decoder on one fold. ``reason``: why there are no ``scores``, else empty; ``predicted`` is then NaN.
 
     Attributes
     ----------
-    fold, test_group, model : str
     scores : dict of str to float
-        Over all test windows pooled, by the task; see :mod:`calcium_decoding.experiments.tasks`. ``auc_train`` and
-        ``auc_valid`` (``r2_...`` of quantities) are the main score over training and validation windows, the latter
-        where it exists. Empty if not evaluable.
-    reason : str
-        Why there are no scores; empty if there are.
+        Over all test windows pooled; the main score over the others too: ``auc_train``, ``auc_valid``, ``r2_...``.
     history : History
         Losses of each epoch; empty for a linear decoder.
     recordings : tuple of str
         Test recordings, in order.
     recording, centre : ndarray, shape (n,), int64
-        For each test window: index into ``recordings``, and its centre, which is the labelled frame unless labels are
-        shifted.
+        Of each test window: index into ``recordings``, and centre: the labelled frame, unless labels are shifted.
     labels : ndarray, shape (n,)
         0 and 1, uint8; number of the class, int64; or quantities, float32, shape (n, k) of several.
     predicted : ndarray, shape (n,) or (n, k), float64
-        Decoded probability, probability of each class, or quantities in the unit of the labels; NaN in a fold that is
-        not evaluable, which has no scores either.
+        Probability, probability of each class, or quantities in the unit of the labels.
     valid_labels, valid_predicted : ndarray
-        The same for the validation windows, on which thresholds and decoders may be chosen. Empty in a fold that is
-        not evaluable.
+        The same of the validation windows.
     train_roc : ndarray, shape (200,), float64
-        True-positive rates over the training windows, on the grid of :func:`calcium_decoding.evaluation.metrics.roc`:
-        a decoder
-        that fits these and no others has learned the training animals. Empty in a fold that is not evaluable, and
-        where no event is decoded.
-    seconds : float
-        What training and testing took; of a fold that was interrupted, since it went on.
-    kind : {"binary", "classes", "continuous"}
-    target : str
-        What is decoded: name of the behaviour.
-    classes : tuple of str
-        Their names, where classes are decoded.
-    simulated : bool
-        True if any recording of the data set is simulated.
+        True-positive rates over the training windows, on the grid of :func:`calcium_decoding.evaluation.metrics.roc`.
+    seconds, seed : float, int
+        What training and testing took; seed of the training.
+    kind, target, classes : str, str, tuple of str
+        Kind of the task, name of the behaviour, names of its classes.
     running : ndarray, shape (n,), uint8
-        Of one quantity: run label of the frame whose quantity is decoded. Empty where recordings have none.
+        Of one quantity: run label of its frame; empty where recordings have none.
     notes : tuple of str
-        What is undefined in this fold, and why: a test session without movement, no running frames.
+        What is undefined in this fold, and why.
     others : dict of str to ndarray
-        Where several things are decoded at once: ``HEAD/labels``, ``HEAD/predicted``, ``HEAD/valid_labels`` and
-        ``HEAD/valid_predicted`` of the heads beside the main one.
+        Of the heads beside the main one: ``HEAD/labels``, ``HEAD/predicted`` and ``HEAD/valid_...``.
     """
 
     fold: str
@@ -88,6 +72,7 @@ class FoldResult:
     valid_predicted: np.ndarray = field(default_factory=lambda: np.empty(0))
     train_roc: np.ndarray = field(default_factory=lambda: np.empty(0))
     seconds: float = 0.0
+    seed: int = 0
     kind: str = "binary"
     target: str = "run"
     classes: tuple = ()
@@ -126,24 +111,7 @@ class FoldResult:
         levels = {"auc": 0.5, "balanced_accuracy": 1 / max(len(self.classes), 2), "r2": 0.0}
         return levels.get(metric or self.main_score)
 
-    @property
-    def p_run(self):
-        """Decoded probabilities of an event, such as running; DataError if none was decoded."""
-        return self._of_run(self.predicted)
-
-    @property
-    def valid_p_run(self):
-        """The same in the validation windows."""
-        return self._of_run(self.valid_predicted)
-
-    def _of_run(self, predicted):
-        if self.kind != "binary":
-            raise DataError(f"fold {self.fold}", f"decoded {self.target} ({self.kind})", "decoded probabilities of an "
-                            "event", "use predicted and valid_predicted, in the unit of the labels")
-        return predicted
-
     def save(self, path):
-        """Write to a file, whole or not at all."""
         stored.save(self.outcome(), path)
 
     @classmethod
@@ -174,24 +142,9 @@ class Results(list):
         return Results(fold for fold in self if fold.model in decoders)
 
     def table(self, metric=None):
-        """Scores in rows.
-
-        Parameters
-        ----------
-        metric : str, optional
-            One score only, such as ``"auc"``.
-
-        Returns
-        -------
-        DataFrame
-            Columns ``decoder``, ``fold``, ``test_group``, ``animal``, ``metric``, ``value``, ``simulated`` and
-            ``reason``: a row a fold and score; one row with the reason, and no value, for a fold that has none.
-
-        Raises
-        ------
-        ParameterError
-            No fold has this score.
-        """
+        """Scores in rows, a DataFrame, of one ``metric`` or of all: a row a fold and score, one with the reason, and no
+        value, for a fold that has none. Columns ``decoder``, ``fold``, ``test_group``, ``animal``, ``metric``,
+        ``value``, ``simulated`` and ``reason``. Raises ParameterError: no fold has this score."""
         rows = []
         for fold in self:
             about = {"decoder": fold.model, "fold": fold.fold, "test_group": fold.test_group,
@@ -206,10 +159,7 @@ class Results(list):
                                            "reason"])
 
     def by_animal(self, metric=None):
-        """Mean over folds, a row an animal that is tested, a column a decoder.
-
-        ``metric``: the main score of the task if left out. Returns a DataFrame.
-        """
+        """Mean over folds of a score, or of the main one, a DataFrame, a row a tested animal, a column a decoder."""
         metric = metric or self.main_score
         table = self.table(metric).dropna(subset="value")
         by_animal = table.pivot_table(index="animal", columns="decoder", values="value", sort=False)
@@ -217,25 +167,16 @@ class Results(list):
 
     @property
     def main_score(self):
-        """Name of the score that stands for the others."""
         return self[0].main_score if self else ""
-
-    def card_scores(self):
-        """As scores of a result card; see :func:`calcium_decoding.evaluation.cards.fold_scores`."""
-        return cards.fold_scores(self)
 
 
 @dataclass(frozen=True, eq=False)
 class FoldTask:
     """One decoder on one fold, with what it needs and nothing else: it travels to other processes and machines.
 
-    Each input has a kind of its own, which knows what windows lie over (``_over``).
-
-    ``split``: with the one fold. ``input``: Traces, Movies or Features. ``task``: what is decoded. ``training``:
-    settings of the training. ``decoder``: name, Network or Estimator. ``labels`` (dict of str to ndarray (T,) or
-    (T, k)): target of each frame, by recording. ``running`` (dict of str to ndarray (T,)): of one quantity: run labels
-    by recording, for scores within running. Empty if not every recording has one. ``simulated``: of the data set.
-    ``weights``: file in which a trained network is kept; None: nowhere.
+    Each input has a kind of its own, which knows what windows lie over (``_over``). ``split``: with the one fold.
+    ``labels``: target of each frame, (T,) or (T, k), by recording; ``running``: of one quantity, run labels, if known.
+    ``weights``: file in which a trained network is kept.
     """
 
     split: Split
@@ -250,33 +191,32 @@ class FoldTask:
 
     @property
     def model(self):
-        """Name of the decoder."""
         return name_of(self.decoder)
 
     @property
     def fold(self):
-        """The one fold."""
         return self.split.folds[0]
 
     @property
     def spec(self):
-        """The window, a WindowSpec."""
         return self.input.window
 
     def run(self, checkpoint=None, report=None):
-        """Train and test, in one thread.
-
-        ``checkpoint``, ``report``: as for :func:`calcium_decoding.models.training.fit`. Returns FoldResult.
-        """
+        """Train and test, in one thread: a FoldResult; as of :func:`calcium_decoding.models.training.fit`."""
         began = time.perf_counter()
         with threadpool_limits(1):  # sums in the same order, however many processors there are
             result = self._run(checkpoint, report)
-        return replace(result, seconds=time.perf_counter() - began)
+        return replace(result, seconds=time.perf_counter() - began, seed=self.training.seed)
 
     def windows(self):
         """Windows for training, validation and test, three WindowSets."""
         over = self._over()
         return tuple(self._lay(over, role) for role in ("train", "valid", "test"))
+
+    def over(self, frames, first, spec=None):
+        """A function that lays windows over ranges of ``frames``; recordings begin at the rows ``first``."""
+        return lambda ranges: WindowSet.over(frames, [(name, first[name], self.labels[name], some)
+                                                      for name, some in ranges.items()], spec or self.spec)
 
     def _lay(self, over, role):
         ranges = self.fold.ranges(role)

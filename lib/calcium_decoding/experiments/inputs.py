@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from calcium_decoding import preprocessing
+from calcium_decoding.errors import ParameterError
 from calcium_decoding.experiments.folds import FoldTask
 from calcium_decoding.models import registry, training_footsteps
 from calcium_decoding.models.training import TrainingSettings
@@ -24,7 +25,7 @@ class Traces:
     Parameters
     ----------
     preprocessing : str or dict
-        Name of a recipe in :data:`calcium_decoding.preprocessing.RECIPES`, or arguments of
+        Name in :data:`calcium_decoding.preprocessing.RECIPES`, or arguments of
         :func:`calcium_decoding.preprocessing.build`; ``"auto"``: what suits the split.
     window : WindowSpec
     """
@@ -34,11 +35,12 @@ class Traces:
     # Settings and decoders by default; whether workers of a cluster have to see the same files.
     training, decoders, beside_files = TrainingSettings, ("gru",), False
 
-    def on(self, dataset, regime):
-        """The same for some data under a regime: a recipe by name, with the imaging rate.
+    def __post_init__(self):
+        if not isinstance(self.window, WindowSpec):
+            raise ParameterError("window", repr(self.window), "a WindowSpec", "give WindowSpec(past, future)")
 
-        Raises DataError: recordings with different rates.
-        """
+    def on(self, dataset, regime):
+        """The same for some data under a regime: a recipe by name, with the imaging rate; DataError if rates differ."""
         given = self.preprocessing
         recipe = {"name": given} if isinstance(given, str) else dict(given)
         if recipe["name"] == "auto":
@@ -60,8 +62,7 @@ class Traces:
         return [{r.id: r.content_hash() for r in recordings}, asdict(self), asdict(training)]
 
     def share(self, recordings, folder):
-        """Signals of all folds in a file under ``folder``; see
-        :func:`calcium_decoding.preprocessing.shared_frames.share`."""
+        """Signals of all folds in a file under ``folder``."""
         return shared_frames.share(recordings, Path(folder) / "frames")
 
     def fold_task(self, recordings, shared, about, key):
@@ -76,12 +77,7 @@ class Traces:
 
 @dataclass(frozen=True, eq=False)
 class TraceFoldTask(FoldTask):
-    """One decoder of ROI traces on one fold.
-
-    ``signals`` (SharedSignals or dict of str to ndarray (T, n_roi)): raw signals by recording. Shared ones are
-    preprocessed once for all folds, unless the preprocessing learns from training frames; the fold then has a copy of
-    its own, as with a dict. The results are the same bits.
-    """
+    """One decoder of ROI traces on one fold. ``signals`` (SharedSignals or dict of str to ndarray (T, n_roi)): raw."""
 
     signals: Mapping = field(default_factory=dict)
 
@@ -89,16 +85,8 @@ class TraceFoldTask(FoldTask):
         pipeline = self.input.pipeline()
         learns = any(step.fitted_on == "training frames" for step in pipeline.steps)
         if isinstance(self.signals, SharedSignals) and not learns:
-            return self._over_shared()
-        return self._over_own(pipeline)
-
-    def _over_shared(self):
-        frames = self.signals.preprocessed(self.input.preprocessing)
-        return lambda ranges: WindowSet.over(
-            frames, [(name, self.signals.rows[name][0], self.labels[name], some) for name, some in ranges.items()],
-            self.spec)
-
-    def _over_own(self, pipeline):
+            return self.over(self.signals.preprocessed(self.input.preprocessing),
+                             {name: start for name, (start, _) in self.signals.rows.items()})
         train = self.fold.ranges("train")
         pipeline.fit([(self.signals[name], train[name]) for name in train], list(train))
         transformed = {}
@@ -115,11 +103,7 @@ class TraceFoldTask(FoldTask):
 
 @dataclass(frozen=True, eq=False)
 class TogetherFoldTask(TraceFoldTask):
-    """One decoder of several things at once on one fold.
-
-    Labels and what is decoded are structured arrays until the FoldResult, which is that of the main task, with the
-    other heads beside it. Windows lie over whole recordings, end to end.
-    """
+    """One decoder of several things at once on one fold, its windows over whole recordings, end to end."""
 
     def _over(self):
         pipeline = self.input.pipeline()
@@ -129,8 +113,7 @@ class TogetherFoldTask(TraceFoldTask):
         pipeline.fit([(self.signals[name], train[name]) for name in train], list(train))
         frames = np.concatenate([pipeline.transform(self.signals[name], name) for name in self.labels])
         first = dict(zip(self.labels, np.cumsum([0, *map(len, self.labels.values())]).tolist(), strict=False))
-        return lambda ranges: WindowSet.over(
-            frames, [(name, first[name], self.labels[name], some) for name, some in ranges.items()], self.spec)
+        return self.over(frames, first)
 
     def _touched(self, n_frames, centres):
         """Ranges of the frames that the windows around some centres hold."""
@@ -140,7 +123,6 @@ class TogetherFoldTask(TraceFoldTask):
         return ranges_of(is_seen)
 
     def require(self, train, valid, test):
-        """Raise DataError unless a decoder can be trained and scored on these windows."""
         super().require(train, valid, test)
         self.task.head.require(train, "training frames")
         self.task.head.require(valid, "validation frames")
@@ -156,7 +138,6 @@ class TogetherFoldTask(TraceFoldTask):
         return training_footsteps.fit(decoder, train, valid, self.training, checkpoint, report)
 
     def predict(self, decoder, windows):
-        """What a decoder gives; see :func:`calcium_decoding.models.training_footsteps.predict`."""
         return training_footsteps.predict(decoder, windows, self.training.torch_device())
 
     def _run(self, checkpoint, report):

@@ -1,14 +1,13 @@
-"""Movies as an input, and the features that a network has learned from them.
-
-A recurrent decoder of images starts from the weights of the network on single images (``"cnn"``) of the same fold, as
-in Ajioka et al. 2024 (DOI 10.1371/journal.pcbi.1011074); trained weights lie beside the folds.
-"""
+"""Movies as an input, and the features that a network has learned from them. A recurrent decoder of images starts from
+the weights of the network on single images (``"cnn"``) of the same fold, as in Ajioka et al. 2024 (DOI
+10.1371/journal.pcbi.1011074); trained weights lie beside the folds."""
 
 import contextlib
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,12 +15,12 @@ import torch
 from calcium_decoding.data.movies import mappable
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments.folds import FoldTask
-from calcium_decoding.models import IMAGE_MODELS, build_image, loop, registry
+from calcium_decoding.experiments.inputs import Traces
+from calcium_decoding.models import IMAGE_MODELS, build_image, loop, registry, training
 from calcium_decoding.models.decoders import Network, decoder_of, name_of
-from calcium_decoding.models.images import training as training_images
 from calcium_decoding.models.images.cnn_rnn import for_inference
-from calcium_decoding.models.images.training import FeatureSequences, Images, ImageSequences, Stage
-from calcium_decoding.models.training import DEVICES, TrainingSettings, check_settings, device_of
+from calcium_decoding.models.images.training import FeatureSequences, Images, ImageSequences, Stage, inference_batch
+from calcium_decoding.models.training import DEVICES, TrainingSettings, check_settings
 from calcium_decoding.preprocessing import Pipeline
 from calcium_decoding.preprocessing.movie_frames import FrameScaling, MovieFrames, MovieScaling, image_window
 from calcium_decoding.preprocessing.transforms import whole_number
@@ -40,19 +39,16 @@ class MovieTraining:
     Parameters
     ----------
     weights : str
-        Initial weights of the network on images: ``"imagenet"``, ``"lite0-offline"`` or ``"none"``; see
-        :data:`calcium_decoding.models.images.cnn.WEIGHTS`.
+        Of the network on images at first, in :data:`calcium_decoding.models.names.WEIGHTS`.
     frozen : bool
         Recurrent decoders leave the network on images as stage 1 made it; its features are computed once and kept.
         Otherwise it is trained further, as published.
     norm_momentum : float
-        Weight of a batch in the running statistics of batch normalisation. With the study's 0.01 they follow within
-        some hundred steps; a training of fewer steps needs more.
+        Weight of a batch in the running statistics of batch normalisation; a short training needs more than 0.01.
     cnn, sequence : Stage
         Training of stage 1, the network on single images, and of stage 2 and any other decoder.
-    seed : int
-    device : str
-        ``"cpu"``, ``"cuda"``, or ``"auto"``: CUDA where there is one.
+    seed, device
+        As of :class:`~calcium_decoding.models.TrainingSettings`.
     """
 
     weights: str = "imagenet"
@@ -67,13 +63,7 @@ class MovieTraining:
         check_settings(self, ("norm_momentum", 0 < self.norm_momentum <= 1, "above 0, 1 at most"),
                        ("device", self.device in DEVICES, "cpu, cuda or auto"))
 
-    def torch_device(self):
-        """The device to train on."""
-        return device_of(self.device)
-
-    def stage(self, decoder):
-        """How a decoder is trained, a Stage."""
-        return self.cnn if decoder == "cnn" else self.sequence
+    torch_device = TrainingSettings.torch_device
 
 
 @dataclass(frozen=True)
@@ -88,14 +78,16 @@ class Movies:
     bin_px : int
         Average squares of n x n pixels; the study has 1.
     frame_scaling : {"auto", "session", "training"}
-        What mean image and deviation are taken from; see
-        :class:`calcium_decoding.preprocessing.movie_frames.FrameScaling`. ``"auto"``: the session, or its training
-        frames where the split lies within recordings.
+        What mean image and deviation are taken from. ``"auto"``: the session, or its training frames where the split
+        lies within recordings.
+    shuffled : bool
+        A control of the library's recurrent decoders: each window's images in a random order, in training and test.
     """
 
     images_each_side: int = 5
     bin_px: int = 1
     frame_scaling: str = "auto"
+    shuffled: bool = False
     # Settings and decoders by default; whether workers of a cluster have to see the same files.
     training, decoders, beside_files = MovieTraining, ("cnn", "cnn_gru"), True
 
@@ -132,22 +124,26 @@ class Movies:
         _, rows, columns = dataset.recordings[0].movie.shape
         return rows // self.bin_px, columns // self.bin_px
 
+    def whole(self, movie, name, decoder):
+        """Every window of a decoder in a movie, scaled by itself, a WindowSet without labels; ``name``: for errors."""
+        frames = MovieFrames({name: movie}, {name: MovieScaling.of(movie, name=name)}, self.bin_px)
+        blank = np.zeros(len(movie), np.float32)
+        return WindowSet.over(frames, [(name, 0, blank, [(0, len(movie))])], self.spec(decoder))
+
     def resolve(self, decoder, head):
-        """A decoder as it is built; ParameterError unless it decodes images."""
         decoder = decoder_of(decoder)
         if isinstance(decoder, str) and decoder in IMAGE_MODELS:
             return decoder
-        own = registry.own(decoder) if isinstance(decoder, str) else registry.resolve(decoder)
+        own = registry.OWN.get(decoder) if isinstance(decoder, str) else registry.resolve(decoder)
         if not isinstance(own, Network):
             raise ParameterError("model", f"'{name_of(decoder)}'", f"one of {', '.join(IMAGE_MODELS)}, or a Network",
                                  "name one of these; other decoders take Features(of='cnn')")
         return own
 
     def decides(self, recordings, decoder, training):
-        """What, besides fold, task and decoder, determines a result: anything that JSON can hold."""
         settings = asdict(self) | asdict(replace(training, device="cpu"))
         if decoder == "cnn":
-            for name in ("images_each_side", "frozen", "sequence"):
+            for name in ("images_each_side", "shuffled", "frozen", "sequence"):
                 del settings[name]
         return [{r.id: [r.content_hash(), r.movie.content_hash()] for r in recordings}, settings, version("timm"),
                 version("torch").partition("+")[0]]
@@ -173,19 +169,15 @@ class Movies:
 
 @dataclass(frozen=True)
 class Features(Movies):
-    """Features that a network on single images has learned, in place of ROI traces: for any decoder of traces.
-
-    In each fold the network is trained on the same task and training frames; the features of all images of the fold are
-    held in memory, float32.
+    """Features that a network on single images has learned in each fold, in place of ROI traces: for any decoder of
+    traces. Those of all images of a fold are held in memory, float32.
 
     Parameters
     ----------
     images_each_side, bin_px, frame_scaling
         As for :class:`Movies`; a decoder sees the features of 2k + 1 images.
     of : {"cnn"}
-        The network.
     network : MovieTraining
-        Its training.
     """
 
     of: str = "cnn"
@@ -199,32 +191,22 @@ class Features(Movies):
         if not isinstance(self.network, MovieTraining):
             raise ParameterError("Features(network=...)", f"{self.network!r:.80}", "a MovieTraining", "give one")
 
-    def resolve(self, decoder, head):
-        """A decoder as it is built; ParameterError if it is unknown, or cannot give what a head asks for."""
-        return registry.require(decoder, head)
+    resolve = Traces.resolve
 
     def decides(self, recordings, decoder, training):
-        """What, besides fold, task and decoder, determines a result: anything that JSON can hold."""
         images = Movies(self.images_each_side, self.bin_px, self.frame_scaling)
         of_network = images.decides(recordings, self.of, self.network)
         mine = {"images_each_side": self.images_each_side, **asdict(training)}  # the rest is the network's
         return of_network if decoder == self.of else [of_network, mine]
 
     def fold_task(self, recordings, shared, about, key):
-        """A FeatureFoldTask with ``about`` of every FoldTask."""
         images = super().fold_task(recordings, shared, about | {"decoder": self.of, "training": self.network},
                                    key)
         return FeatureFoldTask(**about, images=images)
 
 
-@dataclass(frozen=True)
-class SharedMovies:
-    """What the folds of an experiment on movies share.
-
-    ``folder``: for weights and features. ``movies`` (dict of str to Movie): by recording; converted where the file
-    itself cannot be mapped. ``scalings`` (dict of str to MovieScaling): empty if each fold takes them from its own
-    training frames.
-    """
+class SharedMovies(NamedTuple):
+    """What folds share: a folder for weights and features; Movie that maps and MovieScaling, if any, by recording."""
 
     folder: Path
     movies: dict
@@ -233,11 +215,8 @@ class SharedMovies:
 
 @dataclass(frozen=True, eq=False)
 class MovieFoldTask(FoldTask):
-    """One decoder of images on one fold.
-
-    ``cnn_weights``: file in which the weights of stage 1 are kept. ``movies``, ``scalings``: Movie and MovieScaling by
-    recording; no scalings: from the training frames.
-    """
+    """One decoder of images on one fold. ``cnn_weights``: file of stage 1. No ``scalings``: from the training
+    frames."""
 
     cnn_weights: Path | None = None
     movies: dict = field(default_factory=dict)
@@ -245,17 +224,14 @@ class MovieFoldTask(FoldTask):
 
     @property
     def spec(self):
-        """The window, a WindowSpec."""
         return self.input.spec(self.decoder)
 
     @property
     def stage(self):
-        """How the decoder is trained, a Stage."""
-        return self.training.stage(self.decoder)
+        return self.training.cnn if self.decoder == "cnn" else self.training.sequence
 
     @cached_property
     def frames(self):
-        """Normalised frames of the fold's recordings, a MovieFrames."""
         train = self.fold.ranges("train")
         missing = [name for name in self.movies if name not in self.scalings and name not in train]
         if missing:
@@ -277,8 +253,7 @@ class MovieFoldTask(FoldTask):
         return train.some(which[which < len(train)])
 
     def predict(self, decoder, windows):
-        """What a decoder gives for windows; see :func:`calcium_decoding.models.images.training.predict`."""
-        return training_images.predict(decoder, self._samples(windows))
+        return training.predict_samples(decoder, self._samples(windows))
 
     def trained(self, train, valid, checkpoint=None, report=None):
         """As of any FoldTask; two processes that need the same weights at a time make them once."""
@@ -287,10 +262,7 @@ class MovieFoldTask(FoldTask):
 
     @cached_property
     def features(self):
-        """Features of the image around each frame of :attr:`frames`, shape (N, n_features), float16, memory-mapped.
-
-        Rows of the first and last frame of a recording, which have no image, are 0.
-        """
+        """Features of the image around each of the :attr:`frames`, (N, n_features), float16, memory-mapped."""
         # Rows lie in the order of the recordings, which the weights do not depend on.
         key, order = self.cnn_weights.name.partition(".")[0], hash_content(list(self.movies))[:8]
         path = self.cnn_weights.with_name(f"{key}.{order}.features.npy")
@@ -299,53 +271,37 @@ class MovieFoldTask(FoldTask):
                 self._write_features(path)
         return np.load(path, mmap_mode="r")
 
-    def over(self, spec):
-        """A function that lays windows over ranges of frames, dict of str to list of (int, int)."""
-        return lambda ranges: WindowSet.over(self.frames, [(name, self.frames.first_row[name], self.labels[name], some)
-                                                           for name, some in ranges.items()], spec)
-
-    def _over(self):
-        return self.over(self.spec)
+    def _over(self, spec=None):
+        return self.over(self.frames, self.frames.first_row, spec)
 
     def _new(self, train):
-        settings, head = self.training, self.task.head
-        if isinstance(self.decoder, Network):
-            return self.decoder.build(train.frames.shape[1:], self.spec.past_frames, self.spec.length, head,
-                                      settings.seed)
-        if self.decoder != "cnn":
-            return build_image(self.decoder, seed=settings.seed, image_decoder=self._image_decoder,
-                               frozen=settings.frozen, head=head)
-        decoder = build_image("cnn", settings.weights, settings.seed, head=head)
-        for module in decoder.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.momentum = settings.norm_momentum
-        return decoder
+        return build(self.decoder, self.spec, train.frames.shape[1:], self.task.head, self.training,
+                     lambda: self._image_decoder)
 
     @cached_property
     def _image_decoder(self):
         """Stage 1 of this fold."""
         stage_1 = replace(self, decoder="cnn", weights=self.cnn_weights)
-        lay = self.over(stage_1.spec)  # over the frames that are there: their scaling may have taken a pass
+        lay = self._over(stage_1.spec)  # over the frames that are there: their scaling may have taken a pass
         train, valid = (self._lay(lay, role) for role in ("train", "valid"))
         return stage_1.trained(train, stage_1.trained_on(valid))[0]
 
     def _fit(self, decoder, train, valid, checkpoint, report):
-        return training_images.fit(decoder, self._samples(self.trained_on(train)), self._samples(valid), self.stage,
-                                   self.training.seed, self.training.torch_device(), checkpoint, report=report)
+        return training.fit_samples(decoder, self._samples(self.trained_on(train)), self._samples(valid), self.stage,
+                                    self.training.seed, checkpoint, report)
 
     def _samples(self, windows):
         """What the decoder is trained, validated or tested on."""
-        device = self.training.torch_device()
-        if self.decoder == "cnn" or isinstance(self.decoder, Network):
-            return Images(windows, device)
-        if not self.training.frozen or windows.frames is not self.frames:  # features were made of these frames alone
-            return ImageSequences(windows, device)
-        return FeatureSequences(_of_features(windows, self.features), device)
+        device, single = self.training.torch_device(), self.decoder == "cnn" or isinstance(self.decoder, Network)
+        shuffle = {"shuffle_seed": self.training.seed} if self.input.shuffled and not single else {}
+        if single or not self.training.frozen or windows.frames is not self.frames:  # features are of these frames only
+            return images_of(self.decoder, windows, device, **shuffle)
+        return FeatureSequences(_of_features(windows, self.features), device, **shuffle)
 
     def _write_features(self, path):
         network = for_inference(self._image_decoder)
         device = next(network.parameters()).device
-        batch = training_images.inference_batch(self.frames, device)
+        batch = inference_batch(self.frames, device)
         with whole_file(path) as temporary, loop.deterministic(), torch.inference_mode():
             kept = np.lib.format.open_memmap(temporary, "w+", np.float16, (len(self.frames), network.n_features))
             for name, first in self.frames.first_row.items():
@@ -364,17 +320,35 @@ class FeatureFoldTask(FoldTask):
 
     @property
     def movies(self):
-        """Movie by recording."""
         return self.images.movies
 
     @property
     def spec(self):
-        """The window in images, a WindowSpec."""
         return WindowSpec(self.input.images_each_side, self.input.images_each_side)
 
     def _over(self):
-        lay, features = self.images.over(self.input.window), np.asarray(self.images.features, np.float32)
+        lay, features = self.images._over(self.input.window), np.asarray(self.images.features, np.float32)
         return lambda ranges: _of_features(lay(ranges), features)
+
+
+def build(decoder, spec, size, head, training, stage_1):
+    """A fresh decoder of images of ``size`` (rows, columns). ``spec``: its window, a WindowSpec. ``training``: a
+    MovieTraining. ``stage_1()``: the network on single images that a recurrent decoder starts from."""
+    if isinstance(decoder, Network):
+        return decoder.build(size, spec.past_frames, spec.length, head, training.seed)
+    if decoder != "cnn":
+        return build_image(decoder, seed=training.seed, image_decoder=stage_1(), frozen=training.frozen, head=head)
+    found = build_image("cnn", training.weights, training.seed, head=head)
+    for module in found.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = training.norm_momentum
+    return found
+
+
+def images_of(decoder, windows, device="cpu", **shuffle):
+    """What a decoder of images takes in place of windows over frames: single images, or sequences of them."""
+    kind = Images if decoder == "cnn" or isinstance(decoder, Network) else ImageSequences
+    return kind(windows, device, **shuffle)
 
 
 def _of_features(windows, features):

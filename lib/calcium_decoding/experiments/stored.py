@@ -4,8 +4,6 @@ import contextlib
 import json
 import os
 import platform
-import zipfile
-import zlib
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -19,20 +17,12 @@ from calcium_decoding.utils.files import hash_content, whole_file
 from calcium_decoding.utils.parallel import SCHEDULER_VARIABLE
 from calcium_decoding.utils.progress import progress
 
-
-@dataclass
-class _Jobs:
-    store: Path | None = None
-    jobs: int | None = None
-    scheduler: str | None = None
-
-
-_now = _Jobs()
+_now = {"store": None, "jobs": None, "scheduler": None}
 _UNSET = object()
 
 
 def job_settings(store=_UNSET, jobs=_UNSET, scheduler=_UNSET):
-    """Set for this session what a run does where its own arguments say nothing; give what is set.
+    """Set for this session what a run does where its own arguments say nothing; give what is set, a dict.
 
     Parameters
     ----------
@@ -42,41 +32,30 @@ def job_settings(store=_UNSET, jobs=_UNSET, scheduler=_UNSET):
         Processes; None: one a processor.
     scheduler : str or None
         Address of a Dask scheduler; None: what ``CALCIUM_DECODING_SCHEDULER`` says, else processes here.
-
-    Returns
-    -------
-    dict
     """
     for name, value in (("store", store), ("jobs", jobs), ("scheduler", scheduler)):
         if value is not _UNSET:
-            setattr(_now, name, Path(value) if name == "store" and value is not None else value)
-    return dict(vars(_now))
+            _now[name] = Path(value) if name == "store" and value is not None else value
+    return dict(_now)
 
 
 def settled(store=None, jobs=None, scheduler=None):
     """Store, processes and scheduler of a run: its own arguments, else those of the session."""
-    store = _now.store if store is None else Path(store)
-    return store, jobs or _now.jobs, scheduler or _now.scheduler or os.environ.get(SCHEDULER_VARIABLE)
+    store = _now["store"] if store is None else Path(store)
+    return store, jobs or _now["jobs"], scheduler or _now["scheduler"] or os.environ.get(SCHEDULER_VARIABLE)
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a job found.
-
-    ``facts``: anything JSON can hold: scores, notes, losses. ``arrays``: dict of str to ndarray.
-    """
+    """What a job found: facts, anything JSON can hold (scores, notes, losses), and arrays by name."""
 
     facts: dict
     arrays: dict = field(default_factory=dict)
 
 
 def run(paths, load, work, label, unit):
-    """Outcomes by key: those that are stored, and those that some work gives for the other keys, under a progress bar.
-
-    ``paths`` (dict of str to Path or None): the file of each outcome, by key. ``load``: ``load(path)`` gives a stored
-    outcome; None if it is not there or damaged. ``work``: ``work(missing, bar)`` is a generator of key and outcome of
-    each missing key, which stores them as it goes. ``label``, ``unit``: what the bar counts. Returns a dict by key.
-    """
+    """Outcomes by key: those that ``load(path)`` reads, and those that ``work(missing, bar)``, a generator of key and
+    outcome that stores them, gives for the other keys. ``paths``: Path or None, by key."""
     found = {key: None if path is None else load(path) for key, path in paths.items()}
     missing = [key for key, outcome in found.items() if outcome is None]
     if missing:
@@ -88,15 +67,9 @@ def run(paths, load, work, label, unit):
     return found
 
 
-def run_tasks(tasks, store=None, jobs=None, label="trainings"):
-    """Run every task, in processes of one thread each.
-
-    ``tasks``: each has ``key()``, a str that says all that determines its outcome besides the code, and
-    ``run(checkpoint, report)``, which gives an :class:`Outcome`. Tasks of one key run once. ``store``: folder of
-    outcomes. ``jobs``: processes; all processors if left out. Outcomes do not depend on it. ``label``: what the
-    progress bar counts. Returns a list of Outcome: in the order of the tasks.
-    """
-    same = identity()
+def run_tasks(tasks, label="trainings"):
+    """Outcomes of tasks, in their order, run or read. A task has ``key()``, which determines it, and ``run()``."""
+    (store, jobs, _), same = settled(), identity()
     keys = [hash_content([task.key(), same, code_digest(type(task).run)]) for task in tasks]
     wanted = dict(zip(keys, tasks, strict=True))
     paths = {key: None if store is None else Path(store) / f"footsteps-{key}.npz" for key in wanted}
@@ -109,11 +82,7 @@ def run_tasks(tasks, store=None, jobs=None, label="trainings"):
 
 
 def require_some(found, label):
-    """Refuse where every fold has a reason to have nothing to show.
-
-    ``found``: of :meth:`calcium_decoding.experiments.engine.Experiment.map`. ``label``: what was done, for the error.
-    Raises DataError: no fold has anything.
-    """
+    """Refuse (DataError) where every fold of ``Experiment.map`` has a reason to have nothing to show."""
     reasons = list(dict.fromkeys(one["reason"] for one in found))
     if "" not in reasons:
         raise DataError(label, f"nothing in any of {len(found)} folds: {'; '.join(reasons)}", "one fold with a decoder",
@@ -131,7 +100,7 @@ def load(path):
     try:
         with np.load(path, allow_pickle=False) as file:
             return Outcome(json.loads(str(file["facts"])), {name: file[name] for name in file if name != "facts"})
-    except (OSError, ValueError, KeyError, EOFError, TypeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+    except Exception:  # which ones numpy and zipfile raise depends on the byte that is damaged
         return None
 
 

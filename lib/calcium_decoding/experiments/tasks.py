@@ -1,8 +1,4 @@
-"""What is decoded of a recording's behaviour: an event, one of several classes, or quantities.
-
-Each task says what the label of a frame is, what a decoder has to give (its
-:class:`~calcium_decoding.models.heads.Head`) and how well it gave it.
-"""
+"""What is decoded of a recording's behaviour: the label of a frame, what a decoder has to give, how well it gave it."""
 
 import re
 from collections.abc import Mapping
@@ -17,9 +13,9 @@ from calcium_decoding.models.heads import BINARY, Head
 from calcium_decoding.preprocessing.transforms import moving_mean
 
 # Behaviours that say how fast an animal was, the first one there counts, with their units.
-SPEEDS = {"speed_cm_s": "cm/s", "velocity": "the recording's own unit"}
-MOST_CLASSES = 100
 OWN_UNIT = "the recording's own unit"
+SPEEDS = {"speed_cm_s": "cm/s", "velocity": OWN_UNIT}
+MOST_CLASSES = 100
 
 
 @dataclass(frozen=True)
@@ -64,10 +60,6 @@ class Binary:
         """The main score alone, as a dict; empty where it does not exist."""
         return {"auc": metrics.auc(labels, predicted)} if len(np.unique(labels)) == 2 else {}
 
-    def unit(self, dataset):
-        """Unit of what is decoded, for axes."""
-        return "0 rest, 1 run" if self.name == "run" else f"0 or 1: {self.name}"
-
 
 @dataclass(frozen=True)
 class Classes:
@@ -80,9 +72,9 @@ class Classes:
     classes : dict of str to number, optional
         Names of the classes; those that occur in the data, by their number, if left out.
     balanced : bool
-        Each class counts alike in the training of decoders of this library, however often it occurs.
+        Each class counts alike in training, however often it occurs.
     reach : (int, int)
-        Frames before and after a frame that its label was made from, for the audit.
+        As of :class:`Binary`.
     """
 
     name: str
@@ -134,17 +126,11 @@ class Classes:
                             "evaluable")
 
     def scores(self, labels, predicted, seen):
-        """Scores and notes; see :func:`calcium_decoding.evaluation.metrics.class_scores`."""
         return metrics.class_scores(labels, predicted, tuple(self.classes))
 
     def short_scores(self, labels, predicted):
-        """The main score alone, as a dict; empty where it does not exist."""
         scores, _ = metrics.class_scores(labels, predicted, tuple(self.classes))
         return {self.main_score: scores[self.main_score]}
-
-    def unit(self, dataset):
-        """Unit of what is decoded, for axes."""
-        return self.name
 
 
 @dataclass(frozen=True, init=False)
@@ -156,9 +142,9 @@ class Continuous:
     *names : str
         Behaviours of the recordings. ``"speed"`` is ``speed_cm_s`` or else the size of ``velocity``.
     smoothing : str
-        ``"none"``; ``"moving_mean_30"``, the centred moving mean over frames i-15 .. i+14 of Ajioka et al. 2024 (MATLAB
-        ``movmean``); ``"causal_30"``, the mean over frames i-29 .. i. Windows shrink at the ends of the recording. Any
-        number of frames may stand for 30. The audit counts the frames that it reaches.
+        ``"none"``; ``"moving_mean_30"``, the centred mean over frames i-15 .. i+14 of Ajioka et al. 2024 (MATLAB
+        ``movmean``); ``"causal_30"``, over i-29 .. i. Windows shrink at the ends of a recording. Any number may stand
+        for 30.
     period : float or dict of str to float, optional
         Of quantities that go round, such as a phase (360) or the position on a ring (its length): they are decoded as
         sine and cosine.
@@ -184,7 +170,6 @@ class Continuous:
 
     @property
     def name(self):
-        """Names of the quantities, comma between."""
         return ", ".join(self.names)
 
     @property
@@ -244,19 +229,15 @@ class Continuous:
             metrics.require_change(column, where)
 
     def scores(self, labels, predicted, seen):
-        """Scores and notes; see :func:`calcium_decoding.evaluation.metrics.speed_scores` of one quantity, and
-        :func:`calcium_decoding.evaluation.metrics.quantity_scores` of several. ``seen``: what is known of running."""
+        """Scores and notes; ``seen``: what is known of running, of one quantity."""
         if not self.head.shape:
             scores, notes = metrics.speed_scores(labels, predicted, **seen)
             return scores | metrics.correlation(labels, predicted), notes
         return metrics.quantity_scores(self.quantities(labels), self.quantities(predicted), self.period)
 
     def short_scores(self, labels, predicted):
-        """The main score alone, as a dict; empty where it does not exist."""
         if (np.ptp(np.asarray(labels).reshape(len(labels), -1), axis=0) == 0).any():
             return {}
-        if not self.head.shape:
-            return {"r2": metrics.speed_scores(labels, predicted)[0]["r2"]}
         return {"r2": self.scores(labels, predicted, {})[0]["r2"]}
 
     def unit(self, dataset):
@@ -268,15 +249,8 @@ class Continuous:
 
 
 def task_of(name, smoothing="none"):
-    """The task that a parameter of a chapter names.
-
-    Parameters
-    ----------
-    name : str
-        ``"run"`` or ``"binary:NAME"``; ``"classes:NAME"``; else a quantity, or several with a comma between.
-    smoothing : str
-        Of quantities.
-    """
+    """The task that a parameter names: ``"run"``, ``"binary:NAME"``, ``"classes:NAME"``, or quantities, comma
+    between."""
     kind, _, rest = name.rpartition(":")
     if name == "run" or kind == "binary":
         if smoothing != "none":

@@ -7,26 +7,23 @@ import numpy as np
 
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.experiments import tasks
-from calcium_decoding.models.heads import Head, Heads, joined
+from calcium_decoding.models.heads import Heads, joined
 from calcium_decoding.models.training_footsteps import FootstepTraining
 
 
 @dataclass(frozen=True, init=False)
 class Together:
-    """Several tasks at once; the first is the main one.
+    """Several tasks at once; the first is the main one: ``Together(Classes("footstep"), paws=Continuous("x", "y"))``.
 
-    ``Together(Classes("footstep"), kinematics=Continuous("paw_x", "paw_y"))``. Decoders are names in
-    :data:`calcium_decoding.models.names.FOOTSTEP_MODELS`, or a Network that gives a dict of outputs by head; the
-    training is a :class:`~calcium_decoding.models.training_footsteps.FootstepTraining`.
+    Decoders are names in :data:`calcium_decoding.models.names.FOOTSTEP_MODELS`, or a Network that gives a dict of
+    outputs by head; the training is a :class:`~calcium_decoding.models.training_footsteps.FootstepTraining`.
 
     Parameters
     ----------
-    *tasks : Binary, Classes or Continuous
-        Their heads are called by the name of the behaviour.
+    *tasks, **named : Binary, Classes or Continuous
+        A head is called by the name of the behaviour, or by the one given here.
     each : sequence of str
         Classes of the main task that get a binary head of their own, against the rest (Mirzaee, Chang, Latifi 2025).
-    **named : Binary, Classes or Continuous
-        Tasks with a name of their own for the head.
     """
 
     tasks: Mapping
@@ -35,6 +32,9 @@ class Together:
 
     def __init__(self, *tasks, each=(), **named):
         found = {task.name: task for task in tasks} | named
+        if "each" in found:
+            raise ParameterError("Together", "a head called each, which is an option here", "another name",
+                                 "give it one: Together(..., name=task)")
         if len(found) < len(tasks) + len(named) or len(found) + len(each) < 2 or set(each) & set(found):
             raise ParameterError("Together", f"heads {', '.join((*found, *each))}", "two or more, a name for each",
                                  "name them apart: Together(..., name=task)")
@@ -43,27 +43,22 @@ class Together:
 
     @property
     def main(self):
-        """The main task."""
         return next(iter(self.tasks.values()))
 
     @property
     def name(self):
-        """Name of what the main task decodes."""
         return self.main.name
 
     @property
     def main_score(self):
-        """Name of the score that stands for the others."""
         return self.main.main_score
 
     @property
     def chance(self):
-        """Main score of a decoder that knows nothing."""
         return self.main.chance
 
     @property
     def classes(self):
-        """Names of the classes of the main task, if it has any."""
         return getattr(self.main, "classes", None)
 
     @property
@@ -72,14 +67,18 @@ class Together:
         return tuple(max(ends) for ends in zip(*(task.reach for task in self.tasks.values()), strict=True))
 
     @property
-    def head(self):
-        """Heads: of the main task, of each of its classes asked for, of the other tasks."""
+    def by_head(self):
+        """The task of each head, a dict: the main one, of each of its classes asked for, the others."""
         (main, task), *others = self.tasks.items()
-        found = {main: task.head} | dict.fromkeys(self.each, Head()) | {name: other.head for name, other in others}
-        return Heads(found, {name: (main, [*task.classes].index(name)) for name in self.each})
+        return {main: task} | {name: tasks.Binary(name) for name in self.each} | dict(others)
+
+    @property
+    def head(self):
+        main, task = next(iter(self.tasks.items()))
+        return Heads({name: one.head for name, one in self.by_head.items()},
+                     {name: (main, [*task.classes].index(name)) for name in self.each})
 
     def of(self, dataset):
-        """The task on some data; DataError if a recording does not have a behaviour."""
         found = Together(each=self.each, **{name: task.of(dataset) for name, task in self.tasks.items()})
         if unknown := [name for name in self.each if name not in (found.classes or ())]:
             raise ParameterError("each", ", ".join(unknown), f"classes of {found.name}: "
@@ -99,9 +98,9 @@ class Together:
 
     def scores(self, labels, predicted, seen):
         """Scores of the main task, and of each other head with its name before; notes on what has none."""
-        (main, task), *others = self.tasks.items()
+        (main, task), *others = self.by_head.items()
         scores, notes = task.scores(labels[main], predicted[main], seen)
-        for name, other in ({name: tasks.Binary(name) for name in self.each} | dict(others)).items():
+        for name, other in others:
             try:
                 other.require(labels[name], f"{name}, test frames")
             except DataError as error:
@@ -113,10 +112,5 @@ class Together:
         return scores, tuple(notes)
 
     def short_scores(self, labels, predicted):
-        """The main score of the main task alone, as a dict; empty where it does not exist."""
         main = next(iter(self.tasks))
         return self.main.short_scores(labels[main], predicted[main])
-
-    def unit(self, dataset):
-        """Unit of what the main task decodes, for axes."""
-        return self.main.unit(dataset)

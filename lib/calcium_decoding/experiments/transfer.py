@@ -1,9 +1,5 @@
-"""Across animals: cells do not match, so a shared trunk sees every animal through a read-in of its own.
-
-A trunk is trained on some animals together; a new animal gets a read-in fitted to k minutes of its labels. A linear
-alignment without any gradient, and networks trained within the animal on the same k minutes and on all of its training
-frames, are given next to it.
-"""
+"""Across animals: cells do not match, so a shared trunk sees every animal through a read-in of its own. Beside it: a
+linear alignment without gradients, and networks trained within the animal."""
 
 from dataclasses import asdict, dataclass, replace
 
@@ -44,13 +40,7 @@ class SharedTrunk(nn.Module):
         self.trunk = hybrid.build("hybrid", width, head.size, settings.size, settings.seed)
 
     def forward(self, x, animal=0):
-        """Outputs by head of windows of one animal."""
         return self.trunk(self.read_ins[animal](x))
-
-    def latent(self, frames, animal=0):
-        """What a read-in makes of scaled frames, shape (T, width), float64."""
-        with torch.inference_mode():
-            return self.read_ins[animal](torch.from_numpy(frames)).double().numpy()
 
 
 def condition_of(footstep):
@@ -77,17 +67,12 @@ def condition_means(values, conditions):
 
 @dataclass(frozen=True, eq=False)
 class TrunkTask:
-    """Train a trunk on several animals together.
-
-    ``animals`` (dict of str to TogetherFoldTask): the hybrid on each of them, by the key of its result; test frames are
-    not touched. ``width``: as of :class:`SharedTrunk`.
-    """
+    """Train a trunk on several animals (dict of str, key of the result, to TogetherFoldTask) together."""
 
     animals: dict
     width: int = 32
 
     def key(self):
-        """All that determines the outcome."""
         return hash_content(["trunk", list(self.animals), self.width])
 
     def run(self, checkpoint=None, report=None):
@@ -102,17 +87,16 @@ class TrunkTask:
         for i, (job, (train, _, _)) in enumerate(zip(jobs, sets, strict=True)):
             rows = _last_rows(train)
             conditions = condition_of(job.frame_labels(MAIN))[rows]
-            means.append(condition_means(network.latent(train.frames[rows], i), conditions))
+            with torch.inference_mode():
+                latent = network.read_ins[i](torch.from_numpy(train.frames[rows])).double().numpy()
+            means.append(condition_means(latent, conditions))
         weights = {f"trunk/{name}": value.numpy() for name, value in network.trunk.state_dict().items()}
         return Outcome({"history": asdict(history)}, {**weights, "means": np.mean(means, 0)})
 
 
 @dataclass(frozen=True, eq=False)
 class AdaptFoldTask(TogetherFoldTask):
-    """Bring a trunk (of :class:`TrunkTask`) to a new animal by one of :data:`WAYS`, and test it there.
-
-    The training and validation frames of the fold are the labelled ones it may use.
-    """
+    """Bring a trunk (of :class:`TrunkTask`) to a new animal by one of :data:`WAYS`, with the frames of its fold."""
 
     trunk: Outcome = None
     way: str = "aligned"
@@ -133,7 +117,7 @@ class AdaptFoldTask(TogetherFoldTask):
               self.trunk.arrays["means"])
         if self.way == "aligned":
             decoder.prepare(train)
-            return loop.History()
+            return loop.History(**self.trunk.facts["history"])  # all that was trained is the trunk
         only = list(read_in.parameters()) if self.way == "read-in" else None
         return training_footsteps.fit(decoder, train, valid, self.training, checkpoint, report, only)
 
@@ -146,12 +130,10 @@ class AdaptTask:
     job: AdaptFoldTask
 
     def key(self):
-        """All that determines the outcome."""
         trunk = {name: hash_bytes(values) for name, values in self.job.trunk.arrays.items()}
         return hash_content(["adapt", trunk, self.name, self.job.way])
 
     def run(self, checkpoint=None, report=None):
-        """An Outcome; see :meth:`calcium_decoding.experiments.folds.FoldResult.of`."""
         return self.job.run(checkpoint, report).outcome()
 
 
@@ -160,11 +142,8 @@ def _last_rows(windows):
 
 
 def align(read_in, frames, conditions, train, valid, means):
-    """Set a read-in to the ridge regression from frames to the mean latents of their conditions.
-
-    ``frames``: scaled, shape (T, n_cells). ``conditions``: of :func:`condition_of`. ``train``, ``valid``: rows; the
-    penalty is chosen on the latter. ``means``: of the trained animals, shape (3 * PHASES, width).
-    """
+    """Set a read-in to the ridge regression from scaled frames, (T, n_cells), to the mean latents of their conditions.
+    ``train``, ``valid``: rows; the latter choose the penalty."""
     wanted = means[conditions]
     # As many frames as cells and fewer: strong penalties, all of one order with the number of frames.
     fits = [Ridge(1 / c).fit(frames[train], wanted[train]) for c in PENALTIES]
@@ -176,14 +155,9 @@ def align(read_in, frames, conditions, train, valid, means):
 
 
 def first_minutes(fold, minutes, rate_hz, length, gap):
-    """A fold whose labels end within the first minutes of its training frames.
-
-    The last fifth of these frames, after a gap, chooses epoch and penalty; the test frames stay as they are.
-
-    ``minutes``: labelled; 0: all training frames, with the validation frames of the fold. ``length``: frames of a
-    window. ``gap``: frames between training and validation. Raises ParameterError: fewer minutes are there, or too few
-    for a gap and a validation part.
-    """
+    """A fold whose labels end within the first minutes (0: all) of its training frames; the last fifth of these, after
+    a ``gap``, chooses epoch and penalty. ``length``: frames of a window. ParameterError: fewer minutes are there, or
+    too few for a gap and a validation part."""
     if minutes == 0:
         return fold
     n, there = round(60 * minutes * rate_hz), sum(max(0, len(s) - length + 1) for s in fold.train)

@@ -1,8 +1,4 @@
-"""What a decoder uses, by six methods, and what such maps are held against: truth, other maps, random maps, deletion.
-
-Methods: Deep SHAP (:mod:`calcium_decoding.explain.deep_shap.explanation`), expected gradients, gradient times input
-and masking of a trained network; weights and forward patterns of logistic regression.
-"""
+"""What a decoder uses, by six methods, and what such maps are held against: truth, random maps, deletion."""
 
 from copy import deepcopy
 from typing import NamedTuple
@@ -23,10 +19,8 @@ STEPS = (1, 2, 4, 8, 16)  # ROIs deleted, or inserted, and none; those below the
 
 
 class Map(NamedTuple):
-    """How much each ROI and each frame counts: 0 or more, shape (n_roi,) and (length,), float64.
-
-    The unit depends on the method: compare orders, not sizes. ``by_frame`` is None if the method uses one frame only.
-    """
+    """How much each ROI, (n_roi,), and each frame, (length,) (None of one frame), counts: 0 or more, in a unit of its
+    own."""
 
     by_roi: np.ndarray
     by_frame: np.ndarray | None = None
@@ -35,16 +29,17 @@ class Map(NamedTuple):
 def of_network(decoder, windows, background, output="probability", n_samples=50, seed=0):
     """Maps of a trained network by the methods for networks, dict of str to Map.
 
-    ``windows``, shape (n, length, n_roi), are explained by comparison with ``background``, (m, length, n_roi), float32;
-    ``output``: "probability" or "logit"; ``n_samples``: of expected gradients, for each window. Values of single inputs
-    are averaged over windows without their sign; by ROI they are then summed over frames, by frame over ROIs. Masking
-    sets a ROI, or a frame, to its mean over the background. Raises ParameterError: the package shap is not installed.
+    ``windows``, shape (n, length, n_roi), are explained by comparison with ``background``, (m, length, n_roi), float32.
+    ``n_samples``: of expected gradients, for each window. Values of single inputs are averaged over windows without
+    their sign, then summed. Masking sets a ROI, or a frame, to its mean over the background. Raises ParameterError: the
+    package shap is not installed.
     """
     decoder.eval()
-    model = _Output(decoder, output)
+    model, x = _Output(decoder, output), torch.from_numpy(windows).requires_grad_()
+    gradients, = torch.autograd.grad(model(x).sum(), x)
     of_inputs = {"deep_shap": deep_shap.values(decoder, windows, background, output).values,
                  "expected_gradients": _expected_gradients(model, windows, background, n_samples, seed),
-                 "gradient_input": _gradients(model, windows) * windows}
+                 "gradient_input": gradients.numpy() * windows}
     sizes = {name: np.abs(inputs).mean(axis=0, dtype=float) for name, inputs in of_inputs.items()}
     return {**{name: Map(size.sum(axis=0), size.sum(axis=1)) for name, size in sizes.items()},
             "masking": _masking(model, windows, background)}
@@ -65,12 +60,10 @@ def _expected_gradients(model, windows, background, n_samples, seed):
 
 
 def of_weights(weights, frames):
-    """Maps of logistic regression on the labelled frame: ``weights``, shape (n_roi,), without sign, and ``patterns``.
-
-    A pattern is the covariance of each ROI with the logit over training ``frames``, (n, n_roi), without sign, over the
-    SD of the logit. A weight may serve to cancel noise that other ROIs carry; a pattern says where the signal is that
-    the decoder extracts (Haufe et al. 2014, DOI 10.1016/j.neuroimage.2013.10.067).
-    """
+    """Maps of logistic regression on the labelled frame: ``weights``, shape (n_roi,), without sign, and ``patterns``:
+    the covariance of each ROI with the logit over training ``frames``, (n, n_roi), without sign, over the SD of the
+    logit. A weight may serve to cancel noise; a pattern says where the signal is (Haufe et al. 2014, DOI
+    10.1016/j.neuroimage.2013.10.067)."""
     centred = np.asarray(frames, dtype=float)
     centred = centred - centred.mean(axis=0)
     logit = centred @ weights
@@ -79,10 +72,8 @@ def of_weights(weights, frames):
 
 
 def randomised(decoder, what, seed):
-    """A copy of a network with shuffled weights: of ``"readout"``, the last layer, or ``"all"``.
-
-    The sizes of the weights stay, what was learnt is gone. Adebayo et al. 2018, arXiv 1810.03292.
-    """
+    """A copy of a network with shuffled weights: of ``"readout"``, the last layer, or ``"all"``. Their sizes stay, what
+    was learnt is gone (Adebayo et al. 2018, arXiv 1810.03292)."""
     if what not in ("readout", "all"):
         raise ParameterError("what", repr(what), "readout or all", "name one of these")
     generator, copy = torch.Generator().manual_seed(seed), deepcopy(decoder)
@@ -105,12 +96,6 @@ class _Output(torch.nn.Module):
         return (logits.sigmoid() if self.of_probability else logits)[:, None]
 
 
-def _gradients(model, windows):
-    x = torch.from_numpy(windows).requires_grad_()
-    gradients, = torch.autograd.grad(model(x).sum(), x)
-    return gradients.numpy()
-
-
 def _masking(model, windows, background):
     """Mean absolute change of the output when a ROI, or a frame, is set to its mean over the background."""
     mean, changes = background.mean(axis=0), []
@@ -128,10 +113,7 @@ def _masking(model, windows, background):
 
 
 def precision_at(by_roi, truth, k):
-    """Share of the ``k`` largest ROIs of a map that are among the ``k`` largest of the truth; ``k / n_roi`` by chance.
-
-    Of equal values the first count. Both of shape (n_roi,).
-    """
+    """Share of the ``k`` largest of a map by ROI that are among those of the truth; of equals the first count."""
     return len(set(_largest(by_roi)[:k].tolist()) & set(_largest(truth)[:k].tolist())) / k
 
 
@@ -165,13 +147,10 @@ def late_over_early(by_frame):
 
 
 def surrogates(by_roi, likeness, n, seed):
-    """Random maps, shape (n, n_roi), with the very values of a map, as smooth as it is.
-
-    ``likeness``, shape (n_roi, n_roi): similarity of ROIs, such as their correlation; negative entries and the diagonal
-    do not count. A shuffled map is smoothed over like ROIs, not at all to twice, in the degree that comes nearest to
-    Moran's I of the map, and its ranks get the values of the map. After Burt et al. 2020, DOI
-    10.1016/j.neuroimage.2020.117038, who match a variogram over distances; here no positions are needed.
-    """
+    """Random maps, shape (n, n_roi), with the very values of a map, as smooth as it is. ``likeness``, shape (n_roi,
+    n_roi): similarity of ROIs, such as their correlation. A shuffled map is smoothed over like ROIs, in the degree that
+    comes nearest to Moran's I of the map, and its ranks get the values of the map. After Burt et al. 2020, DOI
+    10.1016/j.neuroimage.2020.117038, who match a variogram over distances."""
     by_roi, rng = np.asarray(by_roi, dtype=float), np.random.default_rng(seed)
     weights = np.clip(likeness, 0, None) * (1 - np.eye(len(by_roi)))
     rows = weights.sum(axis=1, keepdims=True)
@@ -200,11 +179,9 @@ def morans_i(by_roi, weights):
 
 def curve_areas(predict, windows, labels, fill, by_roi):
     """AUC at each of :data:`STEPS` of deletion and of insertion: ROIs are set to ``fill``, shape (n_roi,), in windows,
-    or put into windows that are filled, the largest of a map first.
-
-    ``predict`` gives an output, shape (n,), of windows, shape (n, length, n_roi). A good map has a low mean of the
-    first and a high mean of the second (Petsiuk et al. 2018, arXiv 1806.07421).
-    """
+    or put into windows that are filled, the largest of a map first. ``predict`` gives an output, shape (n,), of
+    windows, shape (n, length, n_roi). A good map has a low mean of the first and a high mean of the second (Petsiuk et
+    al. 2018, arXiv 1806.07421)."""
     order, without, alone = _largest(by_roi), windows.copy(), np.empty_like(windows)
     alone[:] = fill
     deletion, insertion, done = [], [], 0

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation import metrics
-from calcium_decoding.explain.attribution import precision_at, rank_agreement
+from calcium_decoding.explain.attribution import precision_at
 from calcium_decoding.models import loop
 from calcium_decoding.preprocessing.windows import CLASSES
 
@@ -16,6 +16,7 @@ FEET = CLASSES[1:]
 MAIN = "footstep"  # the head
 # Cells may lead the movement, and the indicator follows it: lags of the label at which activity is explained.
 LAGS = (-3, 8)
+N_SHOWN = 200  # test windows of each class whose attention is averaged
 
 
 def tuning(signal, footstep, rows, lags=LAGS):
@@ -23,8 +24,8 @@ def tuning(signal, footstep, rows, lags=LAGS):
 
     ``contralateral`` and ``ipsilateral`` are shares of variance, ``either`` that of both together. A linear encoding
     model of each cell, ``signal`` (T, n_cells), from indicators of both feet, ``footstep`` (T,), at several ``lags``
-    (first and last, frames; at a positive one activity follows the step); the share of a foot is what is lost when its
-    indicators are left out. ``rows``: training frames. Raises DataError: fewer frames than the model needs.
+    (first and last, frames; at a positive one activity follows the step). ``rows``: training frames. Raises DataError:
+    too few.
     """
     steps = np.arange(lags[0], lags[1] + 1)
     rows = np.asarray(rows)
@@ -45,11 +46,8 @@ def tuning(signal, footstep, rows, lags=LAGS):
 
 
 def relevance(network, windows, batch=256):
-    """How much each cell moves a network's decision, shape (n_cells,), float64.
-
-    Mean over windows and frames of |gradient times input|, the gradient of the logit of the labelled class less the
-    mean of the others.
-    """
+    """How much each cell moves a network's decision, shape (n_cells,), float64: mean over windows and frames of
+    |gradient times input|, the gradient of the logit of the labelled class less the mean of the others."""
     total = np.zeros(windows.frames.shape[1])
     network.cpu().eval()
     with loop.deterministic():
@@ -63,14 +61,9 @@ def relevance(network, windows, batch=256):
 
 
 def deletion_curve(predict, windows, order, counts):
-    """Scores of a trained decoder with the first ``counts`` cells of an order set to their training mean, which is 0.
-
-    A DataFrame: ``cells`` gone, ``balanced_accuracy``, ``auc_contralateral``, ``auc_ipsilateral``.
-    """
+    """Scores, a DataFrame, with the first ``counts`` cells of an order set to their training mean, which is 0."""
     rows, scores = [], ("balanced_accuracy", "auc_contralateral", "auc_ipsilateral")
     for count in counts:
-        if not 0 <= count <= len(order):
-            raise ParameterError("counts", count, f"0 to {len(order)} cells", "change the numbers of cells")
         frames = windows.frames.copy()
         frames[:, order[:count]] = 0
         found, _ = metrics.class_scores(windows.labels[MAIN], predict(replace(windows, frames=frames))[MAIN], CLASSES)
@@ -78,14 +71,10 @@ def deletion_curve(predict, windows, order, counts):
     return pd.DataFrame(rows)
 
 
-def information(fitted, shares=(0.0, 0.05, 0.1, 0.2, 0.4, 0.7), n_shown=200):
-    """Where the information sits: rank the cells of a fitted network, and test it without more and more of them.
-
-    For :meth:`calcium_decoding.experiments.engine.Experiment.map`, of several tasks together with footsteps first.
-    ``fitted``: FittedFold. ``shares`` (tuple of float): shares of the cells that are gone. ``n_shown``: test windows of
-    each class whose attention is averaged. Returns a dict: ``deletion`` (columns of :func:`deletion_curve` by order),
-    ``tuning``, ``relevance``, and ``attention`` where the network has any.
-    """
+def information(fitted, shares=(0.0, 0.05, 0.1, 0.2, 0.4, 0.7)):
+    """Where the information sits: rank the cells of a fitted network, and test it without some ``shares`` of them. Work
+    for :meth:`calcium_decoding.experiments.engine.Experiment.map`, of footsteps first; a dict: ``deletion``,
+    ``tuning``, ``relevance``, and ``attention`` where the network has any."""
     train, test, network = fitted.train, fitted.test, fitted.decoder.module
     table = tuning(train.frames, fitted.job.frame_labels(MAIN), train.starts + train.spec.length - 1)
     by_decoder, n_cells = relevance(network, train), len(table)
@@ -97,19 +86,16 @@ def information(fitted, shares=(0.0, 0.05, 0.1, 0.2, 0.4, 0.7), n_shown=200):
     found = {"deletion": pd.concat(curves).to_dict("list"), "tuning": table.to_numpy().tolist(),
              "relevance": by_decoder.tolist()}
     if getattr(network, "attention", None) is not None:
-        found["attention"] = attention_by_class(network, test, n_shown).tolist()
+        found["attention"] = attention_by_class(network, test).tolist()
     return found
 
 
-def attention_by_class(network, windows, n_shown=200):
-    """Mean attention of the last frame on each frame of the window, shape (3, attention heads, length), float64.
-
-    Averaged over at most ``n_shown`` windows of each class, spread evenly; a class without windows has zeros.
-    """
+def attention_by_class(network, windows):
+    """Mean attention of the last frame on each, by class, shape (3, attention heads, length), float64."""
     found = []
     for label in range(3):
         which = np.flatnonzero(windows.labels[MAIN] == label)
-        which = which[np.unique(np.linspace(0, len(which) - 1, min(n_shown, len(which))).astype(int))]
+        which = which[np.unique(np.linspace(0, len(which) - 1, min(N_SHOWN, len(which))).astype(int))]
         with torch.inference_mode():
             weights = network.cpu().eval().attention_weights(torch.from_numpy(windows.gather(which)))
         found.append(weights[:, :, -1].double().sum(0).numpy() / max(1, len(which)))
@@ -117,23 +103,11 @@ def attention_by_class(network, windows, n_shown=200):
 
 
 def recovered(ranking, is_informative):
-    """How well a ranking of cells (the largest first) finds those that were made informative, both (n_cells,).
-
-    ``precision``: share of truly informative cells among as many first ones as there are; ``by_chance``: what any
-    ranking gets on average. Raises DataError: no cell is informative, or all are.
-    """
+    """How well a ranking of cells finds those that were made informative, both (n_cells,): ``precision`` among as many
+    first ones as there are, and ``by_chance``. DataError: no cell is informative, or all are."""
     is_informative = np.asarray(is_informative, bool)
     k = int(is_informative.sum())
     if not 0 < k < len(is_informative):
         raise DataError("truth", f"{k} of {len(is_informative)} cells informative", "some, but not all",
                         "there is nothing to find in such a simulation")
     return {"precision": precision_at(ranking, is_informative, k), "by_chance": k / len(is_informative)}
-
-
-def rank_correlation(ranking, strength):
-    """Spearman's correlation of a ranking of cells with the strength that was simulated; DataError if one is constant.
-    """
-    if np.ptp(ranking) == 0 or np.ptp(strength) == 0:
-        raise DataError("rank correlation", "values that are all the same", "values that differ",
-                        "there is nothing to rank")
-    return rank_agreement(ranking, strength)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.evaluation import metrics
+from calcium_decoding.evaluation import convergence, metrics
 from calcium_decoding.experiments import compare
 from calcium_decoding.explain import attribution, deep_shap
 from calcium_decoding.explain.shap_maps import background_rows, explained, spread
@@ -17,13 +17,11 @@ STATES = "trained", "readout", "all"  # as trained; with what shuffled, see attr
 
 @dataclass(frozen=True)
 class MapSettings:
-    """How the decoder of a fold is mapped.
-
-    ``n_windows``, ``n_background``: test windows to explain, spread evenly, and background windows, drawn by the seed.
-    ``output``: "probability" or "logit". ``n_samples``: of expected gradients, for each window. ``shuffle``: map the
-    decoder with its weights shuffled, too. ``n_random``: random maps, plain and smooth, for the curves of deletion and
-    insertion; 0: no curves. ``keep``: keep the Deep SHAP values of each window, summed over frames.
-    """
+    """How the decoder of a fold is mapped. ``n_windows``, ``n_background``: test windows to explain, spread evenly, and
+    background windows, drawn by the seed. ``output``: "probability" or "logit". ``n_samples``: of expected gradients,
+    for each window. ``shuffle``: also with shuffled weights. ``n_random``: random maps, plain and smooth, for the
+    curves of deletion and insertion; 0: no curves. ``keep``: keep the Deep SHAP values of each window, summed over
+    frames."""
 
     n_windows: int = 60
     n_background: int = 60
@@ -43,13 +41,11 @@ class MapSettings:
 class Examined:
     """The decoders of one fold and their maps.
 
-    ``animal``: the test group. ``auc``, ``auc_logistic``: of the network, and of logistic regression on the labelled
-    frame, over all test windows. ``maps``: of state (:data:`STATES`), of method
-    (:data:`calcium_decoding.explain.attribution.METHODS`): ``by_roi`` and ``by_frame``, lists. ``curves``: ``"whole"``:
-    AUC with all ROIs. Of method, ``"random"`` and ``"smooth METHOD"``: AUC by step of deletion and of insertion, see
-    :func:`calcium_decoding.explain.attribution.curve_areas`; mean over random maps. ``kept``: ``values``, Deep SHAP by
-    window and ROI, and ``inputs``, mean of the ROI over the window. ``reason``: why there is no map; empty if there is.
-    ``simulated``: of the data set.
+    ``auc``, ``auc_logistic``: of the network, and of logistic regression on the labelled frame. ``maps``: by state
+    (:data:`STATES`) and method (:data:`~calcium_decoding.explain.attribution.METHODS`): ``by_roi`` and ``by_frame``.
+    ``curves``: of :func:`calcium_decoding.explain.attribution.curve_areas`, by method, of ``"random"`` maps and of
+    ``"smooth METHOD"``; ``"whole"``: AUC with all ROIs. ``kept``: ``values``, Deep SHAP by window and ROI, and
+    ``inputs``, mean of the ROI over the window. The rest as of :class:`calcium_decoding.explain.FoldMap`.
     """
 
     fold: str
@@ -59,6 +55,7 @@ class Examined:
     maps: dict = field(default_factory=dict)
     curves: dict = field(default_factory=dict)
     kept: dict = field(default_factory=dict)
+    training: dict = field(default_factory=dict)
     reason: str = ""
     simulated: bool = False
 
@@ -73,20 +70,13 @@ class Examined:
 
 
 def run(experiment, model="gru", asked=MapSettings(), store=None, jobs=None, label="maps"):
-    """Train the network and logistic regression on every fold and map what they use: list of Examined.
-
-    ``store``, ``jobs``, ``label``, and what is raised: as for :func:`calcium_decoding.explain.shap_maps.run`.
-    """
+    """Map network and logistic regression on every fold: list of Examined; as :func:`.shap_maps.run`."""
     found = explained(_examined, experiment, model, "maps", store, jobs, label, asked=asdict(asked))
     return [Examined(**one, simulated=experiment.dataset.simulated) for one in found]
 
 
 def run_null(plan, dataset, seed, model, asked, n_folds=0, n=0, store=None, jobs=None):
-    """The same where labels are those of other sessions: what maps of decoders look like that found nothing.
-
-    ``plan``: ``chapter.plan``, which gives the experiment on a data set, with ``n_folds``; the first ``n`` folds are
-    run, 0: all. Returns the list of Examined, empty where there is no such null, and which null it is, or why not.
-    """
+    """The same on the first ``n`` folds (0: all) of a null; see :func:`.compare.run_null`."""
     def work(experiment):
         return run(_first(experiment, n or None), model, _plain(asked), store, jobs, "labels of other sessions")
 
@@ -100,10 +90,7 @@ def other_seeds(experiment, model, asked, n, store=None, jobs=None):
 
 
 def other_folds(every, experiment, model, asked, n, store=None, jobs=None):
-    """For each of the first ``n`` test groups a fold that tests it and is not in the experiment, if there is one.
-
-    ``every``: the same with all folds. ``experiment``: those that were run.
-    """
+    """For each of the first ``n`` test groups a fold of ``every`` that tests it, not in the experiment, if any."""
     run_already = {fold.name for fold in experiment.split.folds}
     groups = list(dict.fromkeys(fold.test_group for fold in experiment.split.folds))[:n]
     others = [[f for f in every.split.folds if f.test_group == group and f.name not in run_already]
@@ -132,6 +119,7 @@ def _examined(fitted, asked):
     logistic = fitted.refit("logistic", train)
     found = {name: float(metrics.auc(test.labels, fitted.predict(test, decoder)))
              for name, decoder in (("auc", fitted.decoder), ("auc_logistic", logistic))}
+    found["training"] = convergence.learning(fitted.history)
     network, weights = fitted.decoder.cpu(), logistic.estimator.coef_[0]
     windows = test.gather(spread(len(test), asked.n_windows))
     background = test.gather(background_rows(len(test), asked.n_background, seed))

@@ -1,8 +1,7 @@
 """What a decoder loses when part of its input is occluded: patches of images, or ROIs, in the test alone.
 
 As in Ajioka et al. 2024 (DOI 10.1371/journal.pcbi.1011074, Fig 3): pixels of a patch are set to 0 after frames are
-normalised, in all frames; importance is the AUC of whole images less that without the patch. Nothing is trained anew.
-For each patch the features of an image are computed once and shared by all windows that hold it.
+normalised; importance is the AUC of whole images less that without the patch.
 """
 
 import math
@@ -13,13 +12,12 @@ import numpy as np
 import pandas as pd
 
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.evaluation import metrics
+from calcium_decoding.evaluation import convergence, metrics
 from calcium_decoding.experiments import engine, stored
 from calcium_decoding.explain.patches import OccludedFrames, nothing
-from calcium_decoding.models.images import training as training_images
+from calcium_decoding.models import training
 from calcium_decoding.models.images.training import Images, ImageSequences
 from calcium_decoding.preprocessing.movie_frames import MovieFrames
-from calcium_decoding.preprocessing.windows import WindowSet
 from calcium_decoding.utils import parallel
 from calcium_decoding.utils.code import code_digest
 from calcium_decoding.utils.files import hash_content, write_json
@@ -34,12 +32,10 @@ WINDOWS_AT_A_TIME = 2**13  # of several patches that go through the network toge
 class FoldOcclusion:
     """What the decoder of one fold loses without each patch.
 
-    ``animal``: the test group. ``auc``: of whole images, over all test windows that were used, sessions pooled.
-    ``pooled`` (ndarray, shape (n_patches,), float64): ``auc`` less the same without the patch. ``base`` (dict of str to
-    float): AUC of whole images by test session; sessions that have one. ``by_session`` (dict of str to ndarray, shape
-    (n_patches,), float64): the drop in each of them. ``undefined`` (dict of str to str): test sessions without an AUC,
-    and why; they are in no mean. ``reason``: why there is nothing of this fold; empty if there is. ``simulated``: of
-    the data set.
+    ``animal``: the test group. ``auc``: of whole images, over the test windows that were used, sessions pooled.
+    ``pooled`` (ndarray, shape (n_patches,), float64): ``auc`` less the same without the patch. ``base``,
+    ``by_session``: AUC, and its drops, by test session that has one. ``undefined``: test sessions without an AUC, and
+    why; they are in no mean. ``training``, ``reason``: as of :class:`calcium_decoding.explain.FoldMap`.
     """
 
     fold: str
@@ -50,6 +46,7 @@ class FoldOcclusion:
     base: dict = field(default_factory=dict)
     by_session: dict = field(default_factory=dict)
     undefined: dict = field(default_factory=dict)
+    training: dict = field(default_factory=dict)
     reason: str = ""
     simulated: bool = False
 
@@ -63,13 +60,15 @@ def run(experiment, model, patches, store, every=1, jobs=None, label="occlusion"
     """Test the decoder of every fold without each patch, list of FoldOcclusion; decoders are trained where needed.
 
     ``experiment``: of :class:`~calcium_decoding.experiments.Movies`. ``patches``: for images as the decoder sees them.
-    ``store``: folder of finished folds, their weights, and a file for each patch and fold: an interrupted run goes on.
-    ``every``: test on every n-th window; windows of several images are taken 64 in a row; 1: all, as published.
-    Raises LeakError: the split leaks. Raises ParameterError: a model that does not decode images, ``every`` below 1, or
-    patches for images of another size. Raises DataError: a movie cannot be read or normalised.
+    ``store``: folder of finished folds, their weights, and a file for each patch and fold. ``every``: test on every
+    n-th window (of several images 64 in a row); 1: all, as published. Raises ParameterError: ``every`` below 1, patches
+    for images of another size, or images that are shuffled.
     """
     if every < 1:
         raise ParameterError("every", every, "1 or more", "test on every n-th window")
+    if experiment.input.shuffled:
+        raise ParameterError("input", "images in a random order (shuffled=True)", "images in their own order",
+                             "score such a decoder; there is no map of it")
     shape = experiment.input.image_shape(experiment.dataset)
     for patch in patches:
         if patch.mask.shape != shape:
@@ -98,9 +97,7 @@ def run(experiment, model, patches, store, every=1, jobs=None, label="occlusion"
 
 
 def decoded(task, patches, every=1):
-    """Yield test windows of a fold (WindowSet of whole images, the same each time) and ``p_run``, shape (n,), float64,
-    without each patch. ``every``: as for :func:`run`.
-    """
+    """Yield test windows of a fold (WindowSet, the same each time) and ``p_run``, (n,), float64, without each patch."""
     network, windows, patches = task.trained(*task.windows()[:2])[0], _windows(task, every), tuple(patches)
     samples, device = Images if task.model == "cnn" else ImageSequences, next(network.parameters()).device
     together = max(1, WINDOWS_AT_A_TIME // len(windows))
@@ -110,7 +107,7 @@ def decoded(task, patches, every=1):
         rest = {name: np.tile(getattr(windows, name), len(some)) for name in ("labels", "recording", "centre")}
         without = replace(windows, frames=OccludedFrames(windows.frames, some), starts=np.concatenate(starts),
                           **rest)
-        p_run = training_images.predict(network, samples(without, device))
+        p_run = training.predict_samples(network, samples(without, device))
         yield from ((windows, mine) for mine in p_run.reshape(len(some), -1))
 
 
@@ -119,13 +116,11 @@ def _windows(task, every):
     ranges = task.fold.ranges("test")
     frames = MovieFrames({name: task.movies[name] for name in ranges},
                          {name: task.frames.scalings[name] for name in ranges}, task.input.bin_px)
-    windows = WindowSet.over(frames, [(name, frames.first_row[name], task.labels[name], some)
-                                      for name, some in ranges.items()], task.spec)
+    windows = task.over(frames, frames.first_row)(ranges)
     run = 1 if task.model == "cnn" else RUN
     which = np.flatnonzero(np.arange(len(windows)) // run % every == 0)
     held = frames[:] if 4 * math.prod(frames.shape) <= HELD_BYTES else frames
-    return replace(windows, frames=held, **{name: getattr(windows, name)[which]
-                                            for name in ("starts", "labels", "recording", "centre")})
+    return replace(windows.some(which), frames=held)
 
 
 def _test(task, every, named):
@@ -157,7 +152,7 @@ def _fold_occlusion(result, contents, simulated):
     if not result.scores:
         return found
     whole, *without = contents
-    found = replace(found, undefined=whole["undefined"])
+    found = replace(found, undefined=whole["undefined"], training=convergence.training_of(result))
     if whole["pooled"] is None or not whole["sessions"]:
         return replace(found, reason="no test session has an AUC: " + "; ".join(
             f"{name} {why}" for name, why in found.undefined.items()))
@@ -183,19 +178,16 @@ def mask_rois(experiment, groups, model="gru", store=None, jobs=None, label="mas
     Parameters
     ----------
     experiment : Experiment
-        On all ROIs.
     groups : dict of str to sequence of int
         Numbers of the ROIs of each group, counted from 1.
-    model : str
-    store, jobs, label
+    model, store, jobs, label
         As for :meth:`calcium_decoding.experiments.engine.Experiment.map`.
 
     Returns
     -------
     pandas.DataFrame
         ``fold``, ``animal`` (the test group), ``group`` (empty: nothing masked), ``fill`` and ``auc``. Fills are
-        ``"zero"`` (the least value of a ROI where it was scaled by its range), ``"mean"`` (of the training frames) and
-        ``"none"``. A fold whose training or test frames hold one class only has no rows. Empty without groups.
+        ``"zero"``, ``"mean"`` (of the frames that training windows lie over) and ``"none"``.
     """
     if not groups:
         return pd.DataFrame(columns=COLUMNS)

@@ -1,8 +1,5 @@
-"""Patches that are occluded in images, and the map that their values make (Ajioka et al. 2024, Figs 3, S1 and S3).
-
-DOI 10.1371/journal.pcbi.1011074 and its code: squares of a quarter of the image on a grid of an eighth, on a torus;
-discs; two patches at once. The study's image has 128 x 128 pixels. Other sizes are scaled, if eight divides them.
-"""
+"""Patches that are occluded in images, and the map that their values make (Ajioka et al. 2024, Figs 3, S1 and S3, and
+its code); the study's image has 128 x 128 pixels, others are scaled."""
 
 from dataclasses import dataclass, field
 
@@ -16,32 +13,19 @@ LIMB_ROWS, LIMB_COLUMNS = (3, 5), (1, 6)  # of the two patches, in steps: two ro
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A patch that is occluded in every frame: where ``mask``, shape (rows, columns), is True.
-
-    ``name``: where it lies, in pixels counted from 0, ends included. ``wraps``: over the edge, on at the other side.
-    """
+    """What is occluded in every frame, where ``mask`` (rows, columns) is True; ``name``: in pixels, ends included."""
 
     name: str
     mask: np.ndarray = field(repr=False)
-    wraps: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class OccludedFrames:
-    """Normalised frames without each of several patches: all frames without the first, then all without the second.
-
-    Pixels of a patch are set to 0, which is each pixel's own mean. ``frames``: MovieFrames, read lazily, or ndarray,
-    shape (N, rows, columns), float32.
-    """
+    """Normalised frames, MovieFrames or ndarray (N, rows, columns), without each of several patches: all frames without
+    the first, then all without the second. Pixels of a patch are set to 0, each pixel's own mean."""
 
     frames: object
     patches: tuple
-
-    def __post_init__(self):
-        for patch in self.patches:
-            if patch.mask.shape != tuple(self.frames.shape[1:]):
-                raise ParameterError("patches", f"'{patch.name}' of images of {_size(patch.mask.shape)} pixels",
-                                     f"patches of {_size(self.frames.shape[1:])}", "make the patches for this size")
 
     @property
     def shape(self):
@@ -68,29 +52,10 @@ def nothing(shape):
 
 
 def squares(shape):
-    """The 64 squares on a torus, in the order of the study's code: 49 inside, then 15 over an edge (:func:`edges`).
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Rows and columns of an image.
-
-    Returns
-    -------
-    list of Patch
-
-    Raises
-    ------
-    ParameterError
-        Eight does not divide both sides.
-    """
+    """The 64 squares on a torus, each a quarter of the image, in the order of the study's code: 49 inside, then 15 over
+    an edge. ParameterError: eight does not divide rows and columns."""
     shape = _checked(shape)
     return [_square(shape, a, b) for a, b in corners()]
-
-
-def edges(shape):
-    """The 15 of :func:`squares` that go over an edge: at the four corners, at the rows' edge, at the columns' edge."""
-    return squares(shape)[(GRID - 1) ** 2 :]
 
 
 def corners():
@@ -101,10 +66,8 @@ def corners():
 
 
 def discs(shape):
-    """The 49 discs of the study's code: centres on the inner points of the grid, radius one step, the rim included.
-
-    In an image that is not square they are stretched with it. Raises as :func:`squares`.
-    """
+    """The 49 discs of the study's code: centres on the inner points of the grid, radius one step, the rim included;
+    stretched in an image that is not square."""
     shape = _checked(shape)
     down, right = (i * GRID / n for i, n in zip(np.indices(shape), shape, strict=True))  # in steps of the grid
     steps = [n // GRID for n in shape]
@@ -113,32 +76,23 @@ def discs(shape):
 
 
 def limb_pair(shape, shift=0):
-    """Two patches at once, as in S3 Fig, which lie over the limb areas in the study's images; as large as a square.
-
-    ``shift``: steps of the grid by which both are moved down, over the edge and on from the top; 0: as published.
-    """
+    """Two patches at once, as in S3 Fig, over the limb areas of the study's images; as large as a square. ``shift``:
+    steps of the grid by which both are moved down, over the edge and on from the top."""
     shape = _checked(shape)
     step, wide = (n // GRID for n in shape)
     rows = (np.arange(LIMB_ROWS[0] * step, LIMB_ROWS[1] * step) + shift * step) % shape[0]
     columns = np.concatenate([np.arange(c * wide, (c + 1) * wide) for c in LIMB_COLUMNS])
     sides = " and ".join(f"{c * wide}-{(c + 1) * wide - 1}" for c in LIMB_COLUMNS)
-    return Patch(f"pair, rows {rows[0]}-{rows[-1]}, columns {sides}", _mask(shape, rows, columns),
-                 bool(rows[-1] < rows[0]))
+    return Patch(f"pair, rows {rows[0]}-{rows[-1]}, columns {sides}", _mask(shape, rows, columns))
 
 
 def pairs(shape):
-    """:func:`limb_pair` as published, then moved down step by step: eight positions of one shape and size.
-
-    ``shape`` and errors as of :func:`squares`.
-    """
+    """:func:`limb_pair` moved down step by step: eight positions, the first as published."""
     return [limb_pair(shape, shift) for shift in range(GRID)]
 
 
 def cell_map(values):
-    """Map of 8 x 8 cells, shape (..., 8, 8), float64, from values of the 64 squares, (..., 64), in their order.
-
-    Each cell is the mean of the four squares that hold it.
-    """
+    """Map of 8 x 8 cells, (..., 8, 8), float64, each the mean of the four of the 64 squares, (..., 64), around it."""
     values = np.asarray(values, np.float64)
     if values.shape[-1:] != (GRID**2,):
         raise ParameterError("values", f"shape {values.shape}", f"{GRID**2} values, one a square",
@@ -152,8 +106,7 @@ def cell_map(values):
 
 def _square(shape, a, b):
     rows, columns = ((np.arange(2 * n // GRID) + i * (n // GRID)) % n for i, n in zip((a, b), shape, strict=True))
-    return Patch(f"rows {rows[0]}-{rows[-1]}, columns {columns[0]}-{columns[-1]}", _mask(shape, rows, columns),
-                 GRID - 1 in (a, b))
+    return Patch(f"rows {rows[0]}-{rows[-1]}, columns {columns[0]}-{columns[-1]}", _mask(shape, rows, columns))
 
 
 def _mask(shape, rows, columns):
@@ -165,10 +118,6 @@ def _mask(shape, rows, columns):
 def _checked(shape):
     shape = tuple(int(n) for n in shape)
     if len(shape) != 2 or min(shape) < GRID or any(n % GRID for n in shape):
-        raise ParameterError("image", f"{_size(shape)} pixels", f"rows and columns that {GRID} divides",
+        raise ParameterError("image", f"{' x '.join(map(str, shape))} pixels", f"rows and columns that {GRID} divides",
                              "average other numbers of pixels (bin_px), or crop the movies")
     return shape
-
-
-def _size(shape):
-    return " x ".join(map(str, shape))

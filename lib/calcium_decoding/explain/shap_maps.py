@@ -1,15 +1,11 @@
-"""Which ROIs and frames trained decoders use: Deep SHAP in each fold, summarised over its test windows.
+"""Which ROIs and frames trained decoders use: mean absolute Deep SHAP in each fold (Ajioka et al. 2024, Fig 6)."""
 
-As in Ajioka et al. 2024, DOI 10.1371/journal.pcbi.1011074, Fig 6: absolute values, averaged over test windows, the
-background drawn from test windows too. See :mod:`calcium_decoding.explain.deep_shap.explanation`.
-"""
-
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.evaluation import metrics, statistics
+from calcium_decoding.evaluation import convergence, metrics, statistics
 from calcium_decoding.experiments import compare, stored
 from calcium_decoding.explain import deep_shap
 from calcium_decoding.models import names
@@ -22,9 +18,9 @@ class FoldMap:
     """What the decoder of one fold uses.
 
     ``animal``: the test group. ``mean_abs`` (ndarray, shape (length, n_roi), float64): absolute Deep SHAP values, mean
-    over the explained test windows, in units of the output. Empty where the fold has no score. ``auc``: over all test
-    windows. ``base``, ``error``: see :class:`calcium_decoding.explain.deep_shap.Explanation`. ``reason``: why there is
-    no map; empty if there is. ``simulated``: of the data set.
+    over the explained test windows, in units of the output; empty without a map. ``auc``: over all test windows.
+    ``base``, ``error``: of :class:`calcium_decoding.explain.deep_shap.Explanation`. ``training``: of
+    :func:`calcium_decoding.evaluation.convergence.learning`. ``reason``: why there is no map, if there is none.
     """
 
     fold: str
@@ -33,6 +29,7 @@ class FoldMap:
     auc: float = 0.0
     base: float = 0.0
     error: float = 0.0
+    training: dict = field(default_factory=dict)
     reason: str = ""
     simulated: bool = False
 
@@ -51,13 +48,11 @@ def run(experiment, model="gru", n_windows=200, n_background=100, output="probab
         label="Deep SHAP"):
     """Train a decoder on every fold and explain what it says about test windows: list of FoldMap.
 
-    ``model``: a name in :data:`calcium_decoding.models.names.EXPLAINED`. ``n_windows``: test windows to explain in each
-    fold, spread evenly; 0: all of them, as published. ``n_background``: test windows they are compared with, drawn
-    without replacement by the seed of the training, or all if there are fewer; 10,000 in the study. ``output``:
-    "probability" or "logit". ``store``, ``jobs``, ``label``: as for
-    :meth:`calcium_decoding.experiments.engine.Experiment.map`. Raises LeakError: the split leaks. Raises
-    ParameterError: a model without rules, or a negative number of windows. Raises DataError: the values of a fold do
-    not add up to its output, or no fold has a decoder.
+    ``model``: in :data:`calcium_decoding.models.names.EXPLAINED`. ``n_windows``: test windows to explain in each fold,
+    spread evenly; 0: all, as published. ``n_background``: test windows they are compared with, drawn by the seed of the
+    training; 10,000 in the study. ``output``: "probability" or "logit". The rest as for
+    :meth:`calcium_decoding.experiments.engine.Experiment.map`. Raises ParameterError: a model without rules, or a
+    negative number of windows; DataError: values do not add up to the output, or no fold has a decoder.
     """
     if n_windows < 0 or n_background < 1:
         raise ParameterError("n_windows, n_background", f"{n_windows}, {n_background}", "0 or more, and 1 or more",
@@ -76,19 +71,14 @@ def explained(work, experiment, model, name, store=None, jobs=None, label="maps"
         raise ParameterError("task", f"{type(experiment.task).__name__} of {experiment.task.name}",
                              "Binary: the rules are for one logit",
                              "explain one class against the rest, or occlude ROIs by Experiment.map")
-    experiment.audit()
     found = experiment.map(work, model, name=name, store=store, jobs=jobs, label=label, **asked)
     stored.require_some(found, label)
     return found
 
 
 def run_null(plan, dataset, seed, *asked, **how):
-    """The same on one draw of the null of sessions, whose decoders have nothing to find.
-
-    ``plan``: ``chapter.plan``, which gives the experiment on a data set. ``asked``, ``how``: as for :func:`run` after
-    ``experiment``; ``how`` may also have ``n_folds``. Returns the list of FoldMap, empty where there is no such null,
-    and which null it is, or why there is none.
-    """
+    """The same on the null of :func:`calcium_decoding.experiments.compare.run_null`. ``asked``, ``how``: as for
+    :func:`run` after ``experiment``; ``how`` may also have ``n_folds``."""
     return compare.refitted(lambda experiment: run(experiment, *asked, label="null", **how), plan, dataset, seed,
                             n_folds=how.pop("n_folds", 0))
 
@@ -109,9 +99,10 @@ def _explained(fitted, n_windows, n_background, output):
     which, background = spread(n, n_windows or n), test.gather(background_rows(n, n_background, fitted.seed))
     for first in range(0, len(which), AT_A_TIME):
         some = test.gather(which[first : first + AT_A_TIME])
-        found = deep_shap.values(fitted.decoder, some, background, output, device=fitted.device)
+        found = deep_shap.values(fitted.decoder, some, background, output, device=fitted.job.training.torch_device())
         total, error = total + np.abs(found.values).sum(axis=0), max(error, found.error)
-    return {"mean_abs": (total / len(which)).tolist(), "auc": float(auc), "base": found.base, "error": error}
+    return {"mean_abs": (total / len(which)).tolist(), "auc": float(auc), "base": found.base, "error": error,
+            "training": convergence.learning(fitted.history)}
 
 
 def mean_map(maps):
@@ -121,20 +112,10 @@ def mean_map(maps):
 
 
 def warning(maps, nulls=()):
-    """What to say in red above a map of any kind: its decoders are not above chance or their null; empty if they are.
-
-    Above chance means that the 95 % t interval of the AUC over test animals (over folds, if one animal is tested) lies
-    above 0.5, of which one fold alone says nothing; above the null, that the mean lies above every fold of the null.
-
-    Parameters
-    ----------
-    maps : sequence of FoldMap, Examined or FoldOcclusion
-    nulls : sequence of FoldResult
-
-    Returns
-    -------
-    str
-    """
+    """What to say in red above a map: its decoders are not above chance or their null, or have not converged; empty if
+    all is well. ``maps``: of FoldMap, Examined or FoldOcclusion. ``nulls``: FoldResults. Above chance means that the 95
+    % t interval of the AUC over test animals (over folds, if one animal is tested) lies above 0.5; above the null, that
+    the mean lies above every fold of the null."""
     known = [m for m in maps if not m.reason]
     if not known:
         return "NO MAP: no fold has a score"
@@ -143,8 +124,9 @@ def warning(maps, nulls=()):
         aucs = np.array([m.auc for m in known])
     if len(aucs) < 2:
         return f"ONE FOLD ONLY (AUC {aucs[0]:.2f}): not known to be above chance"
-    if statistics.t_interval(aucs).low <= 0.5:
+    if statistics.t_interval(aucs).low <= 0.5:  # a test at 0.5, where the bounds of an AUC are far
         return f"NOT ABOVE CHANCE (AUC {aucs.mean():.2f}): this map means nothing"
     highest = max((fold.scores["auc"] for fold in nulls if fold.scores), default=0.0)
-    return (f"NOT ABOVE ITS NULL (AUC {aucs.mean():.2f}, null up to {highest:.2f}): this map means nothing"
-            if aucs.mean() <= highest else "")
+    if aucs.mean() <= highest:
+        return f"NOT ABOVE ITS NULL (AUC {aucs.mean():.2f}, null up to {highest:.2f}): this map means nothing"
+    return convergence.marked(convergence.reasons([m.training for m in known]))

@@ -23,33 +23,29 @@ from calcium_decoding.utils.source import is_own, object_digest
 class Network:
     """A network of your own, from a class of :class:`torch.nn.Module`.
 
-    The network takes windows, float32 of shape ``(batch, n_frames, n_roi)``, and gives ``(batch,)`` or ``(batch, 1)``
-    for a binary task (a logit) or one quantity, else ``(batch, n_outputs)``: a logit a class, or a value a quantity, in
-    units of its standard deviation about its mean in training, which this library puts back.
+    It takes windows, float32 of shape ``(batch, n_frames, n_roi)``, and gives ``(batch,)`` or ``(batch, 1)`` for a
+    binary task (a logit) or one quantity, else ``(batch, n_outputs)``: a logit a class, or a value a quantity, in units
+    of its standard deviation about its mean in training, which this library puts back.
 
     Parameters
     ----------
     make : callable
         The class, or a function that gives a module. It is called with those of ``n_roi``, ``n_frames`` and
-        ``n_outputs`` that it has arguments for, by name, and with ``options``; for movies with ``n_rows`` and
-        ``n_columns`` in place of ``n_roi``. Of several tasks at once, ``n_outputs`` is a dict by head, and the network
-        gives a dict of tensors ``(batch, n_outputs[head])``: two logits of a binary one.
+        ``n_outputs`` that it has arguments for, and with ``options``; for movies with ``n_rows`` and ``n_columns`` in
+        place of ``n_roi``. Of several tasks at once, ``n_outputs`` is a dict by head, two of a binary one, and the
+        network gives a dict of tensors.
     name : str
         How tables and figures call it; the name of the class if left empty.
     options : dict
         Further arguments of ``make``; JSON can hold them.
     version : str
         Change it where the source does not show that the decoder has changed.
-    label, colour : str
-        Of figures; chosen if left empty.
     """
 
     make: Callable
     name: str = ""
     options: Mapping = field(default_factory=dict)
     version: str = ""
-    label: str = ""
-    colour: str = ""
 
     def __post_init__(self):
         if not callable(self.make) or isinstance(self.make, nn.Module):
@@ -60,20 +56,14 @@ class Network:
 
     def __reduce__(self):
         """Travel to other processes with the source of the class, which they may not be able to import."""
-        return _restored, (_by_value(self.make, self.name), self.name, dict(self.options), self.version, self.label,
-                           self.colour)
+        return _restored, (_by_value(self.make, self.name), self.name, dict(self.options), self.version)
 
     def digest(self):
         """Hash of everything that determines what it is; see :func:`calcium_decoding.utils.source.object_digest`."""
         return hash_content(["network", self.name, object_digest(self.make), dict(self.options), self.version])
 
     def build(self, n_roi, past_frames, n_frames, head, seed):
-        """A fresh network, checked: an :class:`OwnNetwork`. ``n_roi``: of images (rows, columns). ``seed``: of the
-        initial weights.
-
-        Raises DataError: it cannot be made or called, or gives what is not of the task's shape. The error names the
-        class.
-        """
+        """A fresh :class:`OwnNetwork`, ``n_roi`` (rows, columns) of images; DataError: it cannot be made or called."""
         size = dict(zip(("n_rows", "n_columns"), n_roi, strict=True)) if isinstance(n_roi, tuple) else {"n_roi": n_roi}
         given = accepted(self.make, size | {"n_frames": n_frames, "n_outputs": head.size}) | dict(self.options)
         with torch.random.fork_rng(devices=[]):
@@ -150,10 +140,7 @@ class OwnNetwork(InUnits):
 
 
 class ManyHeads(OwnNetwork):
-    """A network that gives a dict of outputs by head: logits, or quantities in units of its training labels.
-
-    It keeps the scaling of the quantities. ``head``: Heads.
-    """
+    """A network that gives a dict of outputs by head: logits, or quantities in units of the scaling that it keeps."""
 
     def __init__(self, module, head, name):
         nn.Module.__init__(self)
@@ -172,7 +159,6 @@ class ManyHeads(OwnNetwork):
         return found
 
     def prepare(self, windows):
-        """Take mean and SD of the quantities of the training labels."""
         for name, scaling in self.head.scalings(windows).items():
             getattr(self, f"mean_{name}").copy_(torch.from_numpy(scaling.mean))
             getattr(self, f"sd_{name}").copy_(torch.from_numpy(scaling.sd))
@@ -200,14 +186,10 @@ class Estimator:
     features : {"frame", "window"} or callable
         What it sees of a window: the labelled frame, every frame side by side, or ``features(windows)``, shape (k, d),
         of windows ``(k, n_frames, n_roi)``.
-    name : str
-        The name of its class if left empty.
+    name, version : str
+        As of :class:`Network`.
     every_frames : int
         Of ``"window"``: keep each such frame, counted from the labelled one; neighbours are nearly equal.
-    version : str
-        Change it where neither source nor parameters show that the decoder has changed.
-    label, colour : str
-        Of figures; chosen if left empty.
     """
 
     estimator: object
@@ -215,8 +197,6 @@ class Estimator:
     name: str = ""
     every_frames: int = 1
     version: str = ""
-    label: str = ""
-    colour: str = ""
 
     def __post_init__(self):
         if isinstance(self.estimator, type) or not (hasattr(self.estimator, "fit")
@@ -266,7 +246,6 @@ class EstimatorDecoder(FrameDecoder):
         return found
 
     def fit(self, windows):
-        """Fit on all windows of a :class:`~calcium_decoding.preprocessing.windows.WindowSet`."""
         pieces = [self.features(windows, rows) for rows in self.pieces(np.arange(len(windows)))]
         try:
             self.estimator.fit(np.concatenate(pieces), windows.labels)
@@ -285,17 +264,12 @@ class EstimatorDecoder(FrameDecoder):
             found[np.arange(len(features)), self.estimator.predict(features).astype(int)] = 1.0
         return found[:, 1] if self.head.kind == "binary" else found
 
-    def decoded(self, windows):
-        """Probabilities, or quantities in the unit of the labels, float64."""
-        return self.output(windows)
+    decoded = FrameDecoder.output  # probabilities, or quantities in the unit of the labels
 
 
 def decoder_of(thing):
-    """What a user gave as a decoder: a name of the registry, a :class:`Network`, an :class:`Estimator`, or one that
-    takes a frame at a time, :class:`~calcium_decoding.models.online.Online`.
-
-    Raises ParameterError: it is none of them.
-    """
+    """What a user gave as a decoder: a name, a :class:`Network`, an :class:`Estimator`, or an
+    :class:`~calcium_decoding.models.online.Online`; ParameterError if it is none of them."""
     if isinstance(thing, str | Network | Estimator | Online):
         return thing
     if isinstance(thing, type) and issubclass(thing, nn.Module):

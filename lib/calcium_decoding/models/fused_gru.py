@@ -1,63 +1,39 @@
 """A gated recurrent unit on the CPU whose elementwise work is one pass: about twice as fast to train as ``nn.GRU``.
 
-Same cell, same weights, same gradients as :class:`torch.nn.GRU` (one layer, PyTorch's convention of the gates), for the
-one use this book has for it: windows in, state after the last frame out, gradients for the weights. PyTorch runs some
-twenty small operations a time step, each over memory by itself; here a step is two matrix products and one loop that
-numba compiles to vector instructions. Everything else (CUDA, double precision, gradients for the input) is left to
-``nn.GRU``. Measured in ``benchmarks/roi_rnn.py``.
+Same cell, weights and gradients as :class:`torch.nn.GRU` of one layer, for the one use this library has for it: windows
+in, state after the last frame out, gradients for the weights. PyTorch runs some twenty small operations a time step;
+here a step is two matrix products and one loop that numba compiles to vector instructions. Everything else (CUDA,
+double precision, gradients for the input) is left to ``nn.GRU``. Measured in ``benchmarks/roi_rnn.py``.
 """
-
-import contextlib
-from contextvars import ContextVar
 
 import numba
 import numpy as np
 import torch
 
 BLOCK = 512  # windows at a time in inference: their states stay in the cache
-_enabled = ContextVar("fused_gru", default=True)
 
 # Sums may be reordered and multiplications fused, as in any BLAS; NaN and infinity keep their meaning, so a training
 # that diverges shows. Without error_model="numpy" a check for division by zero would keep loops from being vectorised.
 _OPTIONS = {"error_model": "numpy", "fastmath": {"contract", "arcp", "reassoc", "nsz"}, "nogil": True, "cache": True}
 
 
-@contextlib.contextmanager
-def disabled():
-    """Use ``nn.GRU`` meanwhile, to compare."""
-    token = _enabled.set(False)
-    try:
-        yield
-    finally:
-        _enabled.reset(token)
-
-
 def applies(gru, windows):
     """Whether :func:`last_states` can stand in for ``gru(windows)``: one layer of float32 on the CPU."""
-    return (_enabled.get() and isinstance(gru, torch.nn.GRU) and gru.num_layers == 1 and gru.bias
+    return (isinstance(gru, torch.nn.GRU) and gru.num_layers == 1 and gru.bias
             and windows.device.type == "cpu" and windows.dtype == torch.float32 and not windows.requires_grad)
 
 
 def last_states(gru, windows):
-    """State of each direction after it has seen the whole window: what ``gru(windows)[1]`` is.
-
-    ``gru``: see :func:`applies`. ``windows`` (Tensor, shape (batch, length, n_roi), float32): fastest if time comes
-    first in memory. Returns tuple of Tensor, shape (batch, hidden), float32: one a direction. Differentiable with
-    respect to the weights of ``gru``.
-    """
+    """What ``gru(windows)[1]`` is, a Tensor, shape (batch, hidden), a direction, of windows, shape (batch, length,
+    n_roi), fastest if time comes first in memory; differentiable with respect to the weights."""
     time_first = windows.transpose(0, 1).contiguous()
     forward, *backward = _weights(gru)
     return (_LastState.apply(time_first, *forward), *(_LastState.apply(time_first.flip(0), *w) for w in backward))
 
 
 def last_states_of_stretch(gru, frames, length):
-    """The same for every window of an uninterrupted stretch; no gradients.
-
-    Windows share frames, so what the input gives to the gates is computed once a frame, not once a window.
-
-    ``gru``: see :func:`applies`. ``frames``: Tensor, shape (n + length - 1, n_roi), float32. ``length``: frames in a
-    window. Returns tuple of Tensor, shape (n, hidden), float32: one a direction.
-    """
+    """The same for every window of uninterrupted frames, shape (n + length - 1, n_roi), without gradients: windows
+    share them, so what the input gives to the gates is computed once a frame."""
     n = len(frames) - length + 1
     states = []
     for backwards, weights in enumerate(_weights(gru)):

@@ -24,7 +24,7 @@ class Head:
     size : int
         Number of classes or of quantities; 1 for ``"binary"``.
     balanced : bool
-        Of classes: each counts alike in the loss, however often it occurs among the training windows.
+        Of classes: each counts alike in the loss, however often it occurs in training.
     """
 
     kind: str = "binary"
@@ -56,12 +56,8 @@ class Head:
         return torch.tensor(np.where(found > 0, found, 1.0), dtype=torch.float32)
 
     def loss(self, outputs, labels, label_smoothing=0.0, weights=None, scale=None):
-        """Mean loss over windows: cross entropy, or squared error.
-
-        ``outputs``, ``labels``: Tensor, shape (n, *shape) and (n,) or (n, size). ``label_smoothing``: share of the
-        label that is spread evenly over all classes. ``weights``: of :meth:`weights`. ``scale`` (Tensor or None): unit
-        of each quantity in the squared error.
-        """
+        """Mean cross entropy, or squared error, over windows. ``label_smoothing``: share of the label spread evenly
+        over all classes. ``weights``: of :meth:`weights`. ``scale``: unit of each quantity in the squared error."""
         if self.kind == "binary":
             return binary_cross_entropy_with_logits(outputs, labels * (1.0 - label_smoothing) + label_smoothing / 2.0)
         if self.kind == "classes":
@@ -80,17 +76,19 @@ BINARY = Head()
 
 
 class Heads(dict):
-    """Outputs of a decoder that decodes several things at once: Head by name, the main one first.
-
-    ``of_class`` (dict of str to (str, int)): binary heads that say whether the label of another one is this class.
-    Labels and what is decoded are structured arrays, shape (n,), with a field a head.
-    """
+    """Outputs of a decoder of several things at once: Head by name, the main one first. ``of_class`` (dict of str to
+    (str, int)): binary heads that say whether the label of another one is this class. Labels and what is decoded are
+    structured arrays, shape (n,)."""
 
     kind, shape = "together", (0,)
 
     def __init__(self, heads, of_class=()):
         super().__init__(heads)
         self.of_class = dict(of_class)
+        # Parts of a network are called so.
+        if bad := [name for name in self if not name or "." in name or hasattr(nn.ModuleDict(), name)]:
+            raise ParameterError("heads", ", ".join(map(repr, bad)), "names that torch allows for parts of a network: "
+                                 "no dot, and none of its own, such as 'type'", "name it: Together(..., name=task)")
 
     @property
     def size(self):

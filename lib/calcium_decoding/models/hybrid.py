@@ -1,8 +1,5 @@
-"""Networks and linear decoders of footsteps, after Mirzaee, Chang, Latifi 2025 (arXiv 2504.16917).
-
-Sizes and layers are those of the first author's public code, as facts: the printed tables of the preprint were not
-available to us. Every network takes windows ``(batch, frames, cells)`` and gives a dict of outputs by head.
-"""
+"""Networks of footsteps, after Mirzaee, Chang, Latifi 2025 (arXiv 2504.16917); sizes and layers are those of the first
+author's public code. Every network takes windows ``(batch, frames, cells)`` and gives a dict of outputs by head."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,8 +14,7 @@ from calcium_decoding.models.names import FOOTSTEP_NETWORKS, FOOTSTEP_SIZES
 @dataclass(frozen=True)
 class HybridSize:
     """Size of the hybrid network: units of a direction of the recurrent layers; attention heads, a divisor of twice
-    ``units`` and, without the recurrent part, of the last of ``channels``; outputs of the convolutions, multiples of 8.
-    """
+    ``units`` and, without the recurrent part, of the last of ``channels``; these are multiples of 8."""
 
     units: int = 128
     dropout: float = 0.5
@@ -32,10 +28,7 @@ SIZES = {"april_9": HybridSize(), "april_17": HybridSize(256, 0.6, 16), "small":
 
 
 class MixedNorm(nn.Module):
-    """Sum of batch, group and layer normalisation, weighted by the softmax of three learned numbers.
-
-    Input and output ``(batch, channels, frames)``; the layer normalisation is over the channels of a frame.
-    """
+    """Sum of batch, group and layer normalisation of ``(batch, channels, frames)`` with learned weights."""
 
     def __init__(self, channels, groups=8):
         super().__init__()
@@ -43,17 +36,14 @@ class MixedNorm(nn.Module):
         self.layer, self.mix = nn.LayerNorm(channels), nn.Parameter(torch.zeros(3))
 
     def forward(self, x):
-        """Normalised activity of the same shape."""
         weights = self.mix.softmax(0)
         layer = self.layer(x.transpose(1, 2)).transpose(1, 2)
         return weights[0] * self.batch(x) + weights[1] * self.group(x) + weights[2] * layer
 
 
 class Convolutions(nn.Module):
-    """Three convolutions over time with mixed normalisation, and a skip of kernel 1 around them.
-
-    ``(batch, frames, cells)`` becomes ``(batch, frames, channels[-1])``.
-    """
+    """Three convolutions over time with mixed normalisation, and a skip of kernel 1 around them: ``(batch, frames,
+    cells)`` becomes ``(batch, frames, channels[-1])``."""
 
     def __init__(self, n_cells, size):
         super().__init__()
@@ -70,7 +60,6 @@ class Convolutions(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, x):
-        """Features of each frame."""
         x = x.transpose(1, 2)
         return self.norm(self.blocks(x) + self.skip(x)).transpose(1, 2)
 
@@ -103,11 +92,8 @@ def _lstm(inputs, units, dropout, bidirectional):
 
 
 class Hybrid(nn.Module):
-    """Convolutions, BiLSTM, self-attention over time, mean over time, one dense head an output.
-
-    ``heads`` (dict of str to int): outputs of each. ``size``: HybridSize. ``without`` ({"", "attention",
-    "convolution", "bilstm"}): the part that is left out.
-    """
+    """Convolutions, BiLSTM, self-attention over time, mean over time, one dense head an output. ``heads`` (dict of str
+    to int): outputs of each. ``without`` ({"", "attention", "convolution", "bilstm"}): the part that is left out."""
 
     def __init__(self, n_cells, heads, size, without=""):
         super().__init__()
@@ -136,10 +122,7 @@ class Hybrid(nn.Module):
         return x if self.lstm is None else self.lstm(x)[0]
 
     def attention_weights(self, x):
-        """Attention from each frame to each, ``(batch, attention heads, frames, frames)``; rows add up to 1.
-
-        Raises ParameterError: a network without attention.
-        """
+        """Attention from each frame to each, ``(batch, attention heads, frames, frames)``; ParameterError if none."""
         if self.attention is None:
             raise ParameterError("network", "one without attention", "one with attention", "use 'hybrid'")
         features = self.features(x)
@@ -147,10 +130,7 @@ class Hybrid(nn.Module):
 
 
 class LstmBaseline(nn.Module):
-    """The study's baseline ("Table 1"): LSTM of two layers of 64 units, last step, dense layers of 64 and 32.
-
-    ``heads``: as of :class:`Hybrid`. ``dropout``: 0.5 in the first version, later 0.3.
-    """
+    """The study's baseline ("Table 1"): LSTM of two layers of 64 units, last step, dense layers of 64 and 32."""
 
     def __init__(self, n_cells, heads, dropout=0.3):
         super().__init__()
@@ -162,17 +142,13 @@ class LstmBaseline(nn.Module):
         _xavier(self.heads)
 
     def forward(self, x):
-        """Outputs by head of windows ``(batch, frames, cells)``."""
         last = self.dense(self.lstm(x)[0][:, -1])
         return {name: head(last) for name, head in self.heads.items()}
 
 
 def build(name, n_cells, heads, size="april_9", seed=0):
-    """A fresh network: a torch.nn.Module.
-
-    ``name``: in :data:`~calcium_decoding.models.names.FOOTSTEP_NETWORKS`. ``heads`` (dict of str to int): outputs of
-    each. ``size``: HybridSize or a name in :data:`SIZES`; the baseline has one size only. ``seed``: of the weights.
-    """
+    """A fresh network by its name in :data:`~calcium_decoding.models.names.FOOTSTEP_NETWORKS`. ``heads`` (dict of str
+    to int): outputs of each. ``size``: HybridSize or a name in :data:`SIZES`. ``seed``: of the weights."""
     if name not in FOOTSTEP_NETWORKS:
         raise ParameterError("network", repr(name), f"one of {', '.join(FOOTSTEP_NETWORKS)}", "name one of these")
     if isinstance(size, str) and size not in FOOTSTEP_SIZES:

@@ -1,8 +1,4 @@
-"""Linear decoders: of running and speed from a frame or a thinned window, of footsteps and kinematics, and baselines.
-
-Those of footsteps see the same windows as the networks; their penalty is chosen on the validation windows that choose
-the epoch of a network. Baselines know the time in the session only, or nothing.
-"""
+"""Linear decoders: of running and speed from a frame or a thinned window, of footsteps and kinematics; baselines."""
 
 import numpy as np
 from scipy.linalg import solve
@@ -18,12 +14,8 @@ ROWS = 8192  # windows whose features are in memory at a time, where that is pos
 
 
 class FrameDecoder:
-    """What linear decoders of the signal share: which frames of the window they see.
-
-    ``past_frames``: frames of the window before the labelled one: says where the labelled frame is. ``every_frames``:
-    none: the labelled frame alone, as in the study. Otherwise each such frame of the window, counted from the labelled
-    one, side by side; neighbouring frames of a slow signal are nearly equal, so thinning loses little.
-    """
+    """What linear decoders see of a window: the labelled frame, after ``past_frames`` others, or each of
+    ``every_frames``, counted from it, side by side; neighbours are nearly equal."""
 
     def __init__(self, past_frames, every_frames=None):
         self.past_frames, self.every_frames = past_frames, every_frames
@@ -55,7 +47,6 @@ class LogisticDecoder(FrameDecoder):
         self.head, self.estimator = head, _logistic(head)
 
     def fit(self, windows):
-        """Fit on all windows of a WindowSet."""
         self.estimator.fit(self.features(windows), windows.labels)
 
     def _of_features(self, features):
@@ -76,12 +67,8 @@ def _logits(estimator, features, head):
 
 
 class TimeDecoder:
-    """Logistic regression on the time since the recording began, and on nothing else: the control beside a score.
-
-    Where brain and behaviour drift together within a session, a decoder can score by reading the clock. What this one
-    scores takes no brain. The time is in frames: knots lie at quantiles of the training times, so its unit cancels.
-    Beyond the training times the nearest one counts. Of a session with parts it sees the time within the part.
-    """
+    """Logistic regression on the time since the recording (or part) began, and on nothing else: a decoder can read the
+    clock where brain and behaviour drift together. Knots lie at quantiles of the training times."""
 
     n_knots = 5  # of cubic splines: how fast the drift may turn
 
@@ -89,11 +76,9 @@ class TimeDecoder:
         self.head = head
 
     def features(self, windows):
-        """Centre frame of each window, shape (n, 1), float64."""
         return windows.centre[:, None].astype(np.float64)
 
     def fit(self, windows):
-        """Fit on all windows of a WindowSet."""
         times = self.features(windows)
         knots = np.unique(np.quantile(times, np.linspace(0, 1, self.n_knots)))[:, None]
         if len(knots) < 2:
@@ -104,7 +89,6 @@ class TimeDecoder:
         self.estimator.fit(times, windows.labels)
 
     def output(self, windows):
-        """Logits, shape (n, *head.shape), float64."""
         return _logits(self.estimator, self.features(windows), self.head).astype(np.float64)
 
 
@@ -113,10 +97,8 @@ PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 
 
 class LinearDecoder:
-    """Decodes several things at once: logistic regression of classes and ridge regression of quantities.
-
-    ``head``: Heads. ``window``: see all frames of a window, or the last alone.
-    """
+    """Logistic regression of classes and ridge regression of quantities, for Heads, on a ``window`` or its last
+    frame."""
 
     def __init__(self, head, window):
         self.head, self.window = head, window
@@ -164,14 +146,12 @@ class MajorityDecoder(LinearDecoder):
         super().__init__(head, False)
 
     def fit(self, train, valid, settings):
-        """Count."""
         self.scalings = self.head.scalings(train)
         self.means = {name: values.mean(0) if name in self.scalings else
                       np.bincount(values, minlength=self.head.size[name]) / len(train)
                       for name, values in self.head.targets(train, self.scalings).items()}
 
     def decoded(self, windows):
-        """As :meth:`LinearDecoder.decoded`."""
         return self._joined({name: np.tile(mean.astype(np.float64), (len(windows), 1))
                              for name, mean in self.means.items()})
 
@@ -184,7 +164,6 @@ class LinearSpeed(FrameDecoder):
         self.head, self.estimator = head, LinearRegression()
 
     def fit(self, windows):
-        """Fit on all windows of a WindowSet. Raises DataError: a speed is NaN or infinite."""
         self.estimator.fit(self.features(windows).astype(np.float64), finite_speed(windows))
 
     def _of_features(self, features):
@@ -192,37 +171,27 @@ class LinearSpeed(FrameDecoder):
 
 
 class RidgeSpeed(FrameDecoder):
-    """Ridge regression on a thinned window, its penalty chosen within the training windows.
-
-    Training windows are cut into five contiguous blocks in the order of their recordings; the penalty is the one of
-    :attr:`PENALTIES` with the least squared error on the blocks left out. Leaving out single frames would not do:
-    the neighbours of a frame are nearly its copies, and no penalty would be the best.
-
-    ``penalty``: the chosen one, in units of the number of windows times the mean variance of a feature; ``weights``,
-    (n_features,), float64; ``intercept``, not penalised. Everything needed is in the sums of products of each block, so
-    memory holds a few thousand rows of features at a time. The same as ``sklearn.linear_model.Ridge`` with the penalty
-    in its unit.
-    """
+    """Ridge regression on a thinned window, its penalty chosen on five contiguous blocks of the training windows:
+    neighbours of a frame are nearly its copies. ``penalty``: in units of the number of windows times the mean variance
+    of a feature; ``weights``, (n_features,), float64; ``intercept``, not penalised. All comes from the sums of products
+    of each block, so memory holds a few thousand rows at a time: ``sklearn.linear_model.Ridge`` with the penalty in its
+    unit."""
 
     head = QUANTITY
     PENALTIES = tuple(10.0 ** power for power in range(-6, 3))
     BLOCKS = 5
 
     def fit(self, windows):
-        """Fit on all windows of a :class:`~calcium_decoding.preprocessing.windows.WindowSet`.
-
-        Raises
-        ------
-        DataError
-            A speed is NaN or infinite, fewer windows than blocks, or a signal that never changes.
-        """
+        """Fit on a WindowSet; DataError: fewer windows than blocks, or values not finite or without change."""
         speed = finite_speed(windows)
         if len(speed) < self.BLOCKS:
             raise DataError("training windows", str(len(speed)), f"{self.BLOCKS} or more", "train on longer stretches")
         blocks = [self._products(windows, speed, rows) for rows in np.array_split(np.arange(len(speed)), self.BLOCKS)]
         total = sum(blocks)
-        errors = [sum(_squared_error(left_out, _ridge(total - left_out, penalty)) for left_out in blocks)
-                  for penalty in self.PENALTIES]
+        errors = []
+        for penalty in self.PENALTIES:
+            ends = [np.append(_ridge(total - left_out, penalty), -1.0) for left_out in blocks]
+            errors.append(sum(end @ left_out @ end for end, left_out in zip(ends, blocks, strict=True)))
         self.penalty = self.PENALTIES[int(np.argmin(errors))]
         *weights, self.intercept = _ridge(total, self.penalty)
         self.weights = np.array(weights)
@@ -250,12 +219,6 @@ def _ridge(products, penalty):
         raise DataError("training windows", "a signal that never changes", "a signal", "leave these recordings out")
     left[features, features] += penalty * n * variance
     return solve(left, right, assume_a="pos")
-
-
-def _squared_error(products, weights):
-    """Sum of squared errors of weights on the windows whose sums of products are given."""
-    ends = np.append(weights, -1.0)
-    return ends @ products @ ends
 
 
 def finite_speed(windows):

@@ -15,31 +15,31 @@ from torch import nn
 
 from calcium_decoding.errors import DataError
 from calcium_decoding.utils.files import whole_file
-from calcium_decoding.utils.progress import progress
 
 
 @dataclass
 class History:
-    """What happened in training: one value an epoch, and the epoch (counted from 0) whose weights were kept."""
+    """What happened in training: one value an epoch, the epoch (counted from 0) whose weights were kept, and whether
+    early stopping ended it before the epochs that were planned."""
 
     train_loss: list[float] = field(default_factory=list)
     valid_loss: list[float] = field(default_factory=list)
     best_epoch: int = -1
+    stopped_early: bool = False
 
 
-def run(network, optimiser, n_epochs, train_epoch, validate, seed, checkpoint=None, identity="", show_progress=False,
-        report=None, patience=0):
+def run(network, optimiser, n_epochs, train_epoch, validate, seed, checkpoint=None, identity="", report=None,
+        patience=0):
     """Train a network epoch by epoch, in place, and leave it with the weights of its best validation epoch: a History.
 
     ``train_epoch(epoch, generator)`` goes through the training samples once, shuffled by the generator, and gives their
     mean loss; ``validate()`` that of the validation samples. ``seed``: of shuffling and dropout. ``checkpoint``: file
-    to go on from if training was interrupted, written after each epoch, removed at the end; not used if it is of
-    another ``identity``, a hash of all that determines the training. ``report``: called with the numbers of epochs done
-    and planned, before the first epoch and after each. ``patience``: stop after so many epochs without a better
-    validation loss; 0: never. Raises DataError: a loss became NaN or infinite.
+    to go on from if it is of this ``identity``, a hash of all that determines the training; written after each epoch,
+    removed at the end. ``report``: called with the numbers of epochs done and planned. ``patience``: stop after so many
+    epochs without a better validation loss; 0: never. Raises DataError: a loss became NaN or infinite.
     """
     device = next(network.parameters()).device
-    report = report or _nobody
+    report = report or (lambda done, planned: None)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)  # of dropout
         state = _State(network, optimiser, torch.Generator().manual_seed(seed), History())
@@ -47,8 +47,10 @@ def run(network, optimiser, n_epochs, train_epoch, validate, seed, checkpoint=No
             state.restore(checkpoint, identity)
         epochs = range(len(state.history.train_loss), n_epochs)
         report(epochs.start, epochs.stop)
-        for epoch in progress(epochs, desc="epochs", unit="epoch", leave=False, disable=not show_progress):
-            if patience and epoch - state.history.best_epoch > patience:
+        for epoch in epochs:
+            losses = state.history.valid_loss
+            if patience and losses and epoch - losses.index(min(losses)) > patience:  # an equal loss is no better one
+                state.history.stopped_early = True
                 break
             state.history.train_loss.append(train_epoch(epoch, state.generator))
             loss = validate()
@@ -58,7 +60,8 @@ def run(network, optimiser, n_epochs, train_epoch, validate, seed, checkpoint=No
                                 "lower the learning rate, and check that the signal is scaled")
             state.history.valid_loss.append(loss)
             if loss <= min(state.history.valid_loss):
-                state.keep_best(epoch)
+                state.history.best_epoch = epoch
+                state.best = {name: value.detach().clone() for name, value in network.state_dict().items()}
             if checkpoint is not None:
                 state.save(checkpoint, identity)
             report(epoch + 1, epochs.stop)
@@ -68,30 +71,32 @@ def run(network, optimiser, n_epochs, train_epoch, validate, seed, checkpoint=No
     return state.history
 
 
-def _nobody(done, planned):
-    pass
+def write_tensors(path, tensors, **metadata):
+    """Write tensors as safetensors, whole or not at all, with some strings in the header."""
+    with whole_file(path) as temporary:  # copies, because layers may share weights
+        save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, temporary,
+                  metadata=metadata)
+
+
+def read_tensors(path):
+    """Tensors by name, and the strings in the header, of a file of :func:`write_tensors`."""
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
 
 
 def save_weights(path, network, history):
-    """Write a trained network as safetensors, whole or not at all, with the History of its training."""
-    with whole_file(path) as temporary:
-        # Copies, because layers may share weights.
-        save_file({name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()},
-                  temporary, metadata={"history": json.dumps(asdict(history))})
+    """Write a trained network with the History of its training."""
+    write_tensors(path, network.state_dict(), history=json.dumps(asdict(history)))
 
 
 def load_weights(path, network):
-    """Put the weights of a file of :func:`save_weights` into a network and return the History of their training.
-
-    None if the file is not there or damaged: the network is then to be trained again.
-    """
+    """Put weights of :func:`save_weights` into a network: a History; None if the file is not there or damaged."""
     try:
-        with safe_open(path, framework="pt") as file:
-            history = History(**json.loads(file.metadata()["history"]))
-            network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
+        tensors, metadata = read_tensors(path)
+        network.load_state_dict(tensors)
+        return History(**json.loads(metadata["history"]))
     except (SafetensorError, OSError, TypeError, KeyError, ValueError, RuntimeError):
         return None
-    return history
 
 
 @contextlib.contextmanager
@@ -127,10 +132,6 @@ class _State:
     def device(self):
         return next(self.network.parameters()).device
 
-    def keep_best(self, epoch):
-        self.history.best_epoch = epoch
-        self.best = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
-
     def save(self, path, identity):
         tensors = {f"network/{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"best/{k}": v for k, v in self.best.items()}
@@ -139,20 +140,17 @@ class _State:
             tensors["dropout/cuda"] = torch.cuda.get_rng_state(self.device)
         for index, slots in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam/{index}/{slot}": value for slot, value in slots.items()}
-        metadata = {"identity": identity, "history": json.dumps(asdict(self.history))}
-        with whole_file(path) as temporary:
-            save_file({k: v.contiguous().clone() for k, v in tensors.items()}, temporary, metadata=metadata)
+        write_tensors(path, tensors, identity=identity, history=json.dumps(asdict(self.history)))
 
     def restore(self, path, identity):
         """Go on from ``path`` if it is there and belongs to this very training; else start afresh."""
         if not Path(path).exists():
             return
         try:
-            with safe_open(path, framework="pt") as file:
-                if file.metadata()["identity"] != identity:
-                    return
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-                self.history = History(**json.loads(file.metadata()["history"]))
+            tensors, metadata = read_tensors(path)
+            if metadata["identity"] != identity:
+                return
+            self.history = History(**json.loads(metadata["history"]))
         except (SafetensorError, OSError, TypeError, KeyError, ValueError):
             return  # damaged
         self.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network/")})

@@ -7,13 +7,10 @@ KINDS = "binary", "classes", "continuous"  # of a calcium_decoding.models.heads.
 
 @dataclass(frozen=True)
 class Row:
-    """A decoder of this library.
-
-    ``label``, ``colour``: of figures and tables; colour-blind safe, one family for the networks. ``makes``: its class,
-    within ``calcium_decoding.models``; called with those of ``n_roi``, ``past_frames`` and ``head`` that it has
-    arguments for, and with ``options``. ``decodes``: the kinds of head it can have, the first if none is asked for;
-    ``"images"`` of decoders of movies. ``most``: quantities at a time; any number if None.
-    """
+    """A decoder of this library. ``label``, ``colour``: of figures. ``makes``: its class, within
+    ``calcium_decoding.models``, called with those of ``n_roi``, ``past_frames`` and ``head`` that it takes, and with
+    ``options``. ``decodes``: kinds of head, the first if none is asked for; ``"images"`` of movies. ``most``:
+    quantities at a time."""
 
     label: str
     colour: str

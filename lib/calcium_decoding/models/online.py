@@ -16,7 +16,7 @@ METHODS = ("reset", "predict", "observe", "on_done")
 class Online:
     """A decoder that sees one frame at a time: what it decodes of a frame cannot depend on a later one.
 
-    The object has the methods of a decoder of the FALCON benchmark (https://snel-repo.github.io/falcon):
+    Its methods are those of a decoder of the FALCON benchmark (https://snel-repo.github.io/falcon):
     ``reset(dataset_tags)`` with the name of the recording in a list, before its first frame and after a gap;
     ``predict(observation)``, shape (1, n_roi), gives (1, n_outputs); ``observe(observation)`` for a frame of which
     nothing is asked; ``on_done(dones)`` at the end of a stretch. It comes trained: a fold only tests it, on frames that
@@ -26,19 +26,13 @@ class Online:
     ----------
     decoder : object
         Gives a probability of an event, probabilities of classes, or quantities in their units.
-    name : str
-        The name of its class if left empty.
-    version : str
-        Change it where the source does not show that the decoder has changed, as with other weights.
-    label, colour : str
-        Of figures; chosen if left empty.
+    name, version : str
+        As of :class:`~calcium_decoding.models.decoders.Network`; other weights are another version.
     """
 
     decoder: object
     name: str = ""
     version: str = ""
-    label: str = ""
-    colour: str = ""
 
     def __post_init__(self):
         missing = [name for name in METHODS if not callable(getattr(self.decoder, name, None))]
@@ -67,10 +61,8 @@ class OnlineDecoder:
         """Nothing: it comes trained."""
 
     def decoded(self, windows):
-        """What it says at the last frame of each window, having seen no later one, float64.
-
-        Frames are shown in order, each once. After a gap, and in another recording, it starts anew.
-        """
+        """What it says at the last frame of each window, having seen no later one, float64: frames are shown in order,
+        each once, and it starts anew after a gap, and in another recording."""
         ends = windows.starts + windows.spec.length - 1
         order = np.lexsort((ends, windows.recording))
         found = np.empty((len(windows), *self.head.shape))

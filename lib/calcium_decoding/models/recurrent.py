@@ -1,43 +1,35 @@
 """Recurrent decoders: PyTorch's layers, the cells of the study's framework, and the study's network of speed.
 
-The cells of TensorFlow 1.15 Keras differ from PyTorch's in three ways: gates are hard sigmoids,
-``clip(0.2 x + 0.5, 0, 1)``; there is one bias vector; and the GRU resets the state before the recurrent product
-(``reset_after=False``, Cho et al. 2014, arXiv 1406.1078), not after. Weights have Keras' names, shapes and order of
-gates, so saved ones fit as they are.
+In TensorFlow 1.15 Keras gates are hard sigmoids, ``clip(0.2 x + 0.5, 0, 1)``; there is one bias vector; the GRU resets
+the state before the recurrent product (``reset_after=False``, Cho et al. 2014, arXiv 1406.1078). Weights have Keras'
+names, shapes and order of gates, so saved ones fit as they are.
 """
 
 import torch
 from torch import nn
 
 from calcium_decoding.models import fused_gru
-from calcium_decoding.models.heads import BINARY
+from calcium_decoding.models.heads import BINARY, InUnits
 from calcium_decoding.models.linear import QUANTITY, finite_speed
-from calcium_decoding.preprocessing.windows import Scaling
 
 LAYERS = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
 
 
 class RecurrentDecoder(nn.Module):
-    """One recurrent layer read at its last step, then one linear unit (Ajioka et al. 2024, ROI decoders).
+    """One recurrent layer read at its last step, then one linear unit (Ajioka et al. 2024, ROI decoders). Its gates are
+    PyTorch's; the study's are those of :class:`KerasDecoder`.
 
     Parameters
     ----------
     n_roi : int
-        Number of input columns.
     hidden : int
         Units of the recurrent layer, in each direction; 32 in the study.
     cell : {"gru", "lstm", "rnn"}
         The simple recurrent network has tanh units.
     bidirectional : bool
-        A second layer reads the window backwards. Each is read at its own last step, after the whole window, and the
-        two are put side by side, as Keras' bidirectional wrapper does.
+        A second layer reads the window backwards; each is read at its own last step, and the two are put side by side.
     head : Head
         A logit, or one a class.
-
-    Notes
-    -----
-    Initial weights: see :func:`initialise`. Gates are PyTorch's (logistic sigmoid, two bias vectors); the study's had
-    a hard sigmoid and one bias: see :class:`~calcium_decoding.models.recurrent.KerasDecoder`.
     """
 
     def __init__(self, n_roi, hidden=32, cell="gru", bidirectional=False, head=BINARY):
@@ -53,10 +45,8 @@ class RecurrentDecoder(nn.Module):
         return self._read(self._last_states(windows))
 
     def of_stretch(self, frames, length):
-        """Logits of every window of uninterrupted frames, shape (n + length - 1, n_roi) -> (n,); no gradients.
-
-        None if windows of this network share nothing: decode them one by one.
-        """
+        """Logits (n,) of every window of uninterrupted frames, (n + length - 1, n_roi), without gradients; None if
+        windows of this network share nothing."""
         if not fused_gru.applies(self.recurrent, frames):
             return None
         return self._read(fused_gru.last_states_of_stretch(self.recurrent, frames, length))
@@ -72,12 +62,8 @@ class RecurrentDecoder(nn.Module):
 
 
 def initialise(layer):
-    """Initial weights of a recurrent layer of PyTorch's, drawn in place.
-
-    Glorot uniform from the input, orthogonal recurrent, zero biases; 1 for the forget gate of an LSTM. These are the
-    rules of the study's framework, applied to each gate by itself: Keras draws the kernels of all gates as one matrix,
-    so its first input weights are smaller (for 50 ROIs and the three gates of 32 units by a factor of 0.75).
-    """
+    """Initial weights of a recurrent layer of PyTorch's, by the rules of Keras for each gate by itself: Glorot uniform
+    from the input, orthogonal recurrent, zero biases; 1 for the forget gate of an LSTM."""
     hidden = layer.hidden_size
     for direction in ("", "_reverse")[:1 + layer.bidirectional]:
         from_input, recurrent, bias, second_bias = (
@@ -145,7 +131,6 @@ class KerasLSTM(_KerasLayer):
         self.bias.data[units:2 * units] = 1.0
 
     def forward(self, windows):
-        """State after the last frame, shape (batch, units), of windows, shape (batch, length, n_inputs)."""
         state = memory = windows.new_zeros(len(windows), self.units)
         for frame in self.from_inputs(windows):
             into, forget, candidate, out = (frame + state @ self.recurrent_kernel).chunk(4, dim=1)
@@ -155,20 +140,8 @@ class KerasLSTM(_KerasLayer):
 
 
 class KerasDecoder(nn.Module):
-    """One recurrent layer of the study's framework read at its last step, then one linear unit.
-
-    With 50 ROIs and 32 units the GRU has the 8,001 parameters of the study's saved model (Ajioka et al. 2024, code).
-
-    Parameters
-    ----------
-    n_roi : int
-        Number of input columns.
-    hidden : int
-        Units of the recurrent layer; 32 in the study.
-    cell : {"gru", "lstm"}
-    head : Head
-        A logit, or one a class.
-    """
+    """As :class:`RecurrentDecoder`, with a layer of the study's framework, ``cell`` "gru" or "lstm". With 50 ROIs and
+    32 units the GRU has the 8,001 parameters of the study's saved model (Ajioka et al. 2024, code)."""
 
     def __init__(self, n_roi, hidden=32, cell="gru", head=BINARY):
         super().__init__()
@@ -178,35 +151,28 @@ class KerasDecoder(nn.Module):
         initialise_dense(self.readout)
 
     def forward(self, windows):
-        """Logits, shape (batch,), of windows, shape (batch, length, n_roi), float32."""
         return self.readout(self.recurrent(windows)).view(-1, *self.head.shape)
 
 
-class SpeedDecoder(nn.Module):
+class SpeedDecoder(InUnits):
     """Two recurrent layers and three dense ones, each dense one behind batch normalisation and dropout.
 
-    GRU of 64 units, every step; GRU of 32, last step; then normalisation, dropout 0.3, 16 ReLU units; normalisation,
-    dropout 0.2, 8 ReLU units; normalisation, dropout 0.1, one linear unit (Ajioka et al. 2024, speed decoding).
-    ``scaled`` is ours, not published: the output is in units of the SD of the training speed about its mean, set by
-    :meth:`prepare`, so a short training need not first learn the unit of the speed.
-
-    Batch normalisation as in Keras: epsilon 1e-3, and running means that keep 0.99 of themselves a step, which PyTorch
-    calls momentum 0.01. The running variance is PyTorch's, with n - 1 in the divisor, Keras' with n: at batch 256 they
-    differ by 0.4 %. Gates and initial weights as in :class:`RecurrentDecoder`.
+    GRU of 64 units, every step; GRU of 32, last step; then 16 and 8 ReLU units and one linear unit (Ajioka et al.
+    2024). ``scaled`` is ours: the output is in units of the SD of the training speed about its mean. Batch
+    normalisation as in Keras but for the divisor of the running variance (n - 1; Keras: n).
     """
 
+    scale = None  # the loss is in the unit of the labels
+
     def __init__(self, n_roi, scaled=False, head=QUANTITY):
-        super().__init__()
-        self.scaled, self.head = scaled, head
+        super().__init__(head)
+        self.scaled = scaled
         self.first = nn.GRU(n_roi, 64, batch_first=True)
         self.second = nn.GRU(64, 32, batch_first=True)
         self.dense = nn.Sequential(
             _BatchNorm(32), nn.Dropout(0.3), nn.Linear(32, 16), nn.ReLU(),
             _BatchNorm(16), nn.Dropout(0.2), nn.Linear(16, 8), nn.ReLU(),
             _BatchNorm(8), nn.Dropout(0.1), nn.Linear(8, head.size))
-        # Buffers travel with the weights.
-        self.register_buffer("mean", torch.zeros(head.shape))
-        self.register_buffer("sd", torch.ones(head.shape))
         initialise(self.first)
         initialise(self.second)
         for layer in self.dense:
@@ -218,21 +184,16 @@ class SpeedDecoder(nn.Module):
         return f"scaled={self.scaled}"
 
     def prepare(self, windows):
-        """Take mean and SD of the training speed, if ``scaled``, before training; one that never changes is left as is.
-
-        Raises DataError: a label is NaN or infinite.
-        """
-        speed = finite_speed(windows)
+        """Take mean and SD of the training speed, if ``scaled``; DataError if one is NaN or infinite."""
+        finite_speed(windows)
         if self.scaled:
-            found = Scaling.of(speed)
-            self.mean.copy_(torch.as_tensor(found.mean))
-            self.sd.copy_(torch.as_tensor(found.sd))
+            super().prepare(windows)
 
     def forward(self, windows):
         """Speed, shape (batch,), of windows, shape (batch, length, n_roi), float32."""
         every_step, _ = self.first(windows)
         _, last = self.second(every_step)
-        return self.mean + self.sd * self.dense(last[-1]).view(-1, *self.head.shape)
+        return self.in_units(self.dense(last[-1]))
 
 
 class _BatchNorm(nn.BatchNorm1d):

@@ -1,10 +1,5 @@
-"""Every decoder of ROI traces behind one signature, built by name or from a user's own class.
-
-A decoder takes windows of shape ``(batch, length, n_roi)``, time first, and gives what its
-:class:`~calcium_decoding.models.heads.Head` says: a logit, a logit a class, or a value a quantity. Networks are
-``torch.nn.Module``; others have ``fit(windows)`` and ``output(windows)``. Decoders of images (names in
-:data:`IMAGE_MODELS`, made by :func:`build_image`) take movie frames with their neighbours, or windows of them.
-"""
+"""Every decoder of ROI traces behind one signature, built by name or from a user's own class. It takes windows, shape
+``(batch, length, n_roi)``, and gives what its Head says: a ``torch.nn.Module``, or ``fit(windows)`` and ``output``."""
 
 import importlib
 from dataclasses import replace
@@ -17,11 +12,11 @@ from calcium_decoding.models.decoders import Estimator, Network, OwnNetwork, acc
 from calcium_decoding.models.heads import Head
 
 OF_TRACES = names.MODELS | names.SPEED_MODELS
-_own = {}
+OWN = {}  # a user's decoders by the names they were registered under
 
 
 def register(name, decoder, label="", colour=""):
-    """Give a decoder of your own a name, as those of this library have one.
+    """Give a decoder of your own a name, as those of this library have one; ParameterError if it is one of these.
 
     Parameters
     ----------
@@ -29,39 +24,26 @@ def register(name, decoder, label="", colour=""):
     decoder : Network, Estimator, class of torch.nn.Module, or scikit-learn estimator
     label, colour : str
         Of tables and figures; the name, and a colour that is chosen, if left empty.
-
-    Raises
-    ------
-    ParameterError
-        A name of this library.
     """
     if name in names.DECODERS:
         raise ParameterError("name", repr(name), "a name that is not taken by this library", "choose another name")
     decoder = decoder_of(decoder)
     if isinstance(decoder, str):
         raise ParameterError("decoder", f"the name '{decoder}'", "a class or an estimator", "give the decoder itself")
-    _own[name] = replace(decoder, name=name)
+    OWN[name] = replace(decoder, name=name)
     names.show(name, label, colour)
 
 
 def resolve(decoder):
-    """A decoder as it is built: the name of one of this library, a Network or an Estimator.
-
-    Raises ParameterError: an unknown name, or no decoder at all.
-    """
+    """A decoder as it is built: a name of this library, a Network or an Estimator; ParameterError of an unknown one."""
     decoder = decoder_of(decoder)
-    if isinstance(decoder, str) and decoder in _own:
-        return _own[decoder]
+    if isinstance(decoder, str) and decoder in OWN:
+        return OWN[decoder]
     if isinstance(decoder, str) and decoder not in OF_TRACES and decoder not in names.FOOTSTEP_MODELS:
-        raise ParameterError("model", repr(decoder), f"one of {', '.join([*OF_TRACES, *_own])}", "name one of these")
+        raise ParameterError("model", repr(decoder), f"one of {', '.join([*OF_TRACES, *OWN])}", "name one of these")
     if not isinstance(decoder, str):
-        names.show(decoder.name, decoder.label, decoder.colour)
+        names.show(decoder.name)
     return decoder
-
-
-def own(name):
-    """A user's own decoder by the name it was registered under; None if there is none."""
-    return _own.get(name)
 
 
 def require(decoder, head):
@@ -83,12 +65,6 @@ def require(decoder, head):
     return decoder
 
 
-def require_travels(decoder):
-    """Raise DataError if a decoder of one's own cannot be sent to another process."""
-    if isinstance(decoder, Network):
-        decoder.__reduce__()
-
-
 def fits(name, head):
     """True if a decoder of this library can give what a head asks for."""
     if head.kind == "together" or name not in names.DECODERS:
@@ -105,33 +81,22 @@ def digest(decoder):
 
 
 def build(decoder, n_roi, past_frames, seed, head=None, n_frames=None):
-    """A fresh decoder.
+    """A fresh decoder by name, or of your own: a torch.nn.Module, or one with ``fit`` and ``output``.
 
     Parameters
     ----------
     decoder : str, Network or Estimator
-        A name in :data:`MODELS` or :data:`SPEED_MODELS`, or a decoder of your own.
-    n_roi : int
-    past_frames : int
-        Frames of the window before the labelled one.
-    seed : int
-        Seed of the initial weights.
+    n_roi, past_frames, seed : int
+        Columns of the signal, frames of the window before the labelled one, seed of the initial weights.
     head : Head, optional
-        What it has to give; what the name decodes if left out, two classes of a decoder of your own.
+        What it has to give; what the name decodes if left out, an event of a decoder of your own.
     n_frames : int, optional
         Frames of the window, for a network of your own; twice ``past_frames`` and one if left out.
 
-    Returns
-    -------
-    torch.nn.Module, or a decoder with ``fit`` and ``output``
-        Its ``head`` says what it gives.
-
     Raises
     ------
-    ParameterError
-        Unknown name, or one that cannot give this.
-    DataError
-        A network of your own that cannot be made or used.
+    ParameterError, DataError
+        Unknown name, or one that cannot give this; a network of your own that cannot be made or used.
     """
     decoder = resolve(decoder)
     row = names.DECODERS[decoder] if isinstance(decoder, str) else None

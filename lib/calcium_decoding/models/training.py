@@ -1,10 +1,6 @@
-"""Fit a decoder and predict with it: one engine for every model.
+"""Fit a decoder and predict with it: one engine for every model. Networks are trained on windows gathered batch by
+batch; the same seed gives the same bits on the same machine, also when training was interrupted and went on."""
 
-Networks are trained on windows gathered batch by batch from the frames, so memory holds the frames once and never
-all windows. The same seed gives the same bits on the same machine, also when training was interrupted and went on.
-"""
-
-import hashlib
 import math
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,7 +13,7 @@ from torch import nn
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.models import loop
 from calcium_decoding.models.decoders import head_of
-from calcium_decoding.utils.files import hash_content
+from calcium_decoding.utils.files import hash_bytes, hash_content
 
 INFERENCE_BATCH = 4096
 DEVICES = "cpu", "cuda", "auto"
@@ -31,7 +27,7 @@ class TrainingSettings:
     ----------
     epochs, batch_size : int
     train_every : int
-        Train on one window in so many, from the first one on: neighbours share nearly all their frames.
+        Train and validate on one window in so many, from the first one on: neighbours share nearly all their frames.
     min_updates : int
         Train for more epochs than ``epochs`` until so many steps were taken: a short recording has few windows.
     learning_rate : float
@@ -57,15 +53,10 @@ class TrainingSettings:
     device: str = "cpu"
 
     def __post_init__(self):
-        check_settings(
-            self, ("epochs", self.epochs >= 1, "1 or more"),
-            ("batch_size", self.batch_size >= 1, "1 or more"),
-            ("train_every", self.train_every >= 1, "1 or more"),
-            ("min_updates", self.min_updates >= 0, "0 or more"),
-            ("learning_rate", self.learning_rate > 0, "more than 0"),
-            ("patience", self.patience >= 0, "0 or more"),
-            ("label_smoothing", 0 <= self.label_smoothing < 1, "0 or more and below 1"),
-            ("device", self.device in DEVICES, "cpu, cuda or auto"))
+        check_settings(self, ("learning_rate", self.learning_rate > 0, "more than 0"),
+                       ("label_smoothing", 0 <= self.label_smoothing < 1, "0 or more and below 1"),
+                       ("device", self.device in DEVICES, "cpu, cuda or auto"),
+                       epochs=1, batch_size=1, train_every=1, min_updates=0, patience=0)
 
     def optimiser(self, network):
         """Of the parameters of a network."""
@@ -75,15 +66,12 @@ class TrainingSettings:
         """Indices of the windows of each step of an epoch, a list of Tensor."""
         return torch.randperm(n_windows, generator=generator).split(self.batch_size)
 
-    def set_rate(self, optimiser, position):
-        """The learning rate stays as it is."""
-
     def epochs_for(self, n_windows):
         """Epochs that training on so many windows takes."""
         return max(self.epochs, math.ceil(self.min_updates / math.ceil(n_windows / self.batch_size)))
 
     def trained_on(self, windows):
-        """Those of some training windows, a WindowSet, that ``train_every`` leaves."""
+        """Those of some training or validation windows, a WindowSet, that ``train_every`` leaves."""
         return windows.some(slice(None, None, self.train_every))
 
     def torch_device(self):
@@ -91,91 +79,71 @@ class TrainingSettings:
         return device_of(self.device)
 
 
-def check_settings(settings, *checks):
-    """Raise ParameterError for the first check, (name, whether it is good, what is expected), that fails."""
-    for name, good, expected in checks:
+def check_settings(settings, *checks, **least):
+    """ParameterError for the first check, (name, is good, expected), or ``least`` value by name, that fails."""
+    least = [(name, getattr(settings, name) >= value, f"{value} or more") for name, value in least.items()]
+    for name, good, expected in (*least, *checks):
         if not good:
             raise ParameterError(name, getattr(settings, name), expected, "change this training setting")
 
 
 def device_of(name):
-    """Device by name: ``"cpu"``, ``"cuda"``, or ``"auto"``, which is CUDA where there is one.
-
-    Raises ParameterError: CUDA was asked for by name and there is none.
-    """
+    """Device by name; "auto" is CUDA where there is one. ParameterError if CUDA was asked for and is not there."""
     if name == "cuda" and not torch.cuda.is_available():
         raise ParameterError("device", "cuda, but no CUDA device here", "a device this machine has",
                              "use device 'cpu' or 'auto'")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def fit(decoder, train, valid, settings, checkpoint=None, show_progress=False, report=None):
-    """Train a decoder and leave it with the weights of its best validation epoch.
-
-    The loss is that of its head: cross entropy of classes, mean squared error of quantities.
+def fit(decoder, train, valid, settings, checkpoint=None, report=None):
+    """Train a decoder, in place, and leave it with the weights of its best validation epoch: a History, empty for a
+    linear one, which does not see the validation windows.
 
     Parameters
     ----------
     decoder : torch.nn.Module or linear decoder
-        Changed in place. One without a ``head`` decides between two.
+        Its ``head`` has the loss: cross entropy of classes, mean squared error of quantities.
     train, valid : WindowSet
-        Validation chooses the epoch; a linear decoder has nothing to choose and does not see it.
     settings : TrainingSettings
-    checkpoint : str or Path, optional
-        File to go on from if training was interrupted. Written after each epoch, removed at the end.
-    show_progress : bool
-    report : callable, optional
-        Called with the numbers of epochs done and planned, before the first epoch and after each.
-
-    Returns
-    -------
-    epochs.History
-        Empty for a linear decoder.
+    checkpoint, report : optional
+        As of :func:`calcium_decoding.models.loop.run`.
 
     Raises
     ------
     DataError
-        The training windows hold one class or one speed only, or the loss became NaN or infinite.
+        The training windows hold one class or one value only, or the loss became NaN or infinite.
     """
-    train = settings.trained_on(train)
-    if (train.labels == train.labels[0]).all():
-        raise DataError("training windows", f"only label {train.labels[0]} in {len(train)} windows",
+    train, valid = settings.trained_on(train), settings.trained_on(valid)
+    if isinstance(decoder, nn.Module):
+        train, valid = (Frames(windows, settings.torch_device()) for windows in (train, valid))
+        return fit_samples(decoder, train, valid, settings, settings.seed, checkpoint, report)
+    _require_change(train.labels, decoder)
+    decoder.fit(train)
+    return loop.History()
+
+
+def _require_change(labels, decoder):
+    if (labels == labels[0]).all():
+        raise DataError("training windows", f"only label {labels[0]} in {len(labels)} windows",
                         "values that differ" if head_of(decoder).kind == "continuous" else "two classes or more",
                         "train on more sessions, or leave this fold out")
-    if not isinstance(decoder, nn.Module):
-        decoder.fit(train)
-        return loop.History()
-    with loop.deterministic():
-        return _fit_network(decoder, train, valid, settings, checkpoint, show_progress, report)
 
 
 def predict(decoder, windows, device="cpu"):
-    """Decoded probability, probability of each class, or quantities in the unit of the labels: a row a window, float64.
-
-    Shape (n,); (n, classes) or (n, quantities) of several.
-
-    Parameters
-    ----------
-    decoder : torch.nn.Module or linear decoder
-    windows : WindowSet
-    device : str or torch.device
-        Where a network runs.
-    """
+    """What is decoded, a row a window, float64: probability, probability of each class, or quantities in their unit.
+    ``decoder``: torch.nn.Module or linear decoder. ``windows``: WindowSet. ``device``: where a network runs."""
     if isinstance(decoder, nn.Module):
-        with loop.deterministic():
-            output = _Frames(windows, device).all_outputs(decoder.to(device)).cpu().numpy().astype(np.float64)
-    elif hasattr(decoder, "decoded"):
+        return predict_samples(decoder, Frames(windows, device))
+    if hasattr(decoder, "decoded"):
         return decoder.decoded(windows)
-    else:
-        output = decoder.output(windows)
-    return head_of(decoder).decoded(output)
+    return head_of(decoder).decoded(decoder.output(windows))
 
 
-class _Frames:
+class Frames:
     """Windows on a device, gathered batch by batch from their frames."""
 
     def __init__(self, windows, device):
-        self.of = windows
+        self.of, self.device = windows, device
         self.frames = torch.from_numpy(windows.frames).to(device)
         self.starts = torch.from_numpy(windows.starts).to(device)
         self.offsets = torch.arange(windows.spec.length, device=device)[:, None]
@@ -209,50 +177,64 @@ class _Frames:
             order = torch.arange(len(self), device=self.starts.device)
             return torch.cat([self.outputs(network, which) for which in order.split(INFERENCE_BATCH)])
 
-
-def _fit_network(network, train, valid, settings, checkpoint, show_progress, report):
-    network.to(device := settings.torch_device())
-    identity = "" if checkpoint is None else hash_content([asdict(settings), str(network), _digest(train),
-                                                           _digest(valid)])
-    return fit_samples(network, _Frames(train, device), _Frames(valid, device), settings, settings.seed, checkpoint,
-                       identity, show_progress, report)
+    def digest(self):
+        """What a checkpoint must not go on without: the same frames, windows and labels."""
+        return [hash_bytes(np.asarray(x)) for x in (self.of.frames, self.of.starts, self.of.labels)]
 
 
-def fit_samples(network, train, valid, settings, seed, checkpoint=None, identity="", show_progress=False, report=None):
-    """Train a network on samples of any input; see :func:`fit`.
+def predict_samples(network, samples):
+    """What a network says of samples of any input, see :func:`fit_samples`, float64: as :func:`predict`."""
+    with loop.deterministic():
+        return head_of(network).decoded(samples.all_outputs(network.to(samples.device)).cpu().numpy())
 
-    ``train``, ``valid``: have ``of`` (the WindowSet), ``outputs(network, which)`` and ``all_outputs(network)``.
-    ``settings``: TrainingSettings, or what has its ``optimiser``, ``steps``, ``set_rate``, ``epochs_for``, ``patience``
-    and ``label_smoothing``. The rest as for :func:`calcium_decoding.models.loop.run`. Returns History.
-    """
-    device, head = next(network.parameters()).device, head_of(network)
-    if hasattr(network, "prepare"):
-        network.prepare(train.of)
-    optimiser, weights = settings.optimiser(network), head.weights(train.of.labels)
-    loss_of = partial(head.loss, label_smoothing=settings.label_smoothing, scale=getattr(network, "scale", None),
-                      weights=None if weights is None else weights.to(device))
-    labels, valid_labels = (torch.from_numpy(np.asarray(samples.of.labels)).to(device, head.label_type)
-                            for samples in (train, valid))
-    n_epochs = settings.epochs_for(len(train))
+
+def fit_samples(network, train, valid, settings, seed, checkpoint=None, report=None):
+    """:func:`fit` on samples of any input, which have ``of`` (a WindowSet), ``device``, ``outputs(network, which)``,
+    ``all_outputs(network)`` and ``digest()``. ``settings``: TrainingSettings, or the like."""
+    with loop.deterministic():
+        _require_change(train.of.labels, network)
+        network.to(train.device)
+        head = head_of(network)
+        if hasattr(network, "prepare"):
+            network.prepare(train.of)
+        weights = head.weights(train.of.labels)
+        loss_of = partial(head.loss, label_smoothing=settings.label_smoothing, scale=getattr(network, "scale", None),
+                          weights=None if weights is None else weights.to(train.device))
+        labels, valid_labels = (torch.from_numpy(np.asarray(samples.of.labels)).to(train.device, head.label_type)
+                                for samples in (train, valid))
+
+        def steps(generator):
+            found = settings.steps(len(train), generator)
+            return torch.cat(found).to(train.device).split([len(step) for step in found])
+
+        return descend(network, settings, settings.epochs_for(len(train)), steps,
+                       lambda which: (loss_of(train.outputs(network, which), labels[which]), len(which)),
+                       lambda: float(loss_of(valid.all_outputs(network), valid_labels)), seed, checkpoint,
+                       lambda: [type(train).__name__, train.digest(), valid.digest()], report)
+
+
+def descend(network, settings, n_epochs, steps, loss_of, validate, seed, checkpoint, digest, report):
+    """Train a network step by step, whatever it learns: a History. ``steps(generator)`` gives the steps of an epoch;
+    ``loss_of(step)`` the mean loss, a Tensor, and the number of its samples; ``digest()`` what a checkpoint depends on
+    besides network and settings. The rest as for :func:`calcium_decoding.models.loop.run`."""
+    optimiser, cycle = settings.optimiser(network), getattr(settings, "cycle", None)
+    identity = ""
+    if checkpoint:
+        weights = {name: hash_bytes(value.cpu().numpy()) for name, value in network.state_dict().items()}
+        identity = hash_content([asdict(settings), seed, str(network), weights, digest()])
 
     def train_epoch(epoch, generator):
         network.train()
-        total, steps = 0.0, settings.steps(len(train), generator)
-        for i, which in enumerate(torch.cat(steps).to(device).split([len(step) for step in steps])):
-            settings.set_rate(optimiser, (epoch + i / len(steps)) / n_epochs)
+        total, count, planned = 0.0, 0, steps(generator)
+        for i, step in enumerate(planned):
+            if cycle:
+                cycle.set_rate(optimiser, (epoch + i / len(planned)) / n_epochs)
             optimiser.zero_grad(set_to_none=True)
-            loss = loss_of(train.outputs(network, which), labels[which])
+            loss, n = loss_of(step)
             loss.backward()
             optimiser.step()
-            total += float(loss.detach()) * len(which)
-        return total / sum(map(len, steps))
+            total, count = total + float(loss.detach()) * n, count + n
+        return total / count
 
-    return loop.run(network, optimiser, n_epochs, train_epoch,
-                    lambda: float(loss_of(valid.all_outputs(network), valid_labels)), seed, checkpoint, identity,
-                    show_progress, report, settings.patience)
-
-
-def _digest(windows):
-    """What a checkpoint must not go on without: the same frames, windows and labels."""
-    arrays = (windows.frames, windows.starts, windows.labels)
-    return [hashlib.sha256(np.ascontiguousarray(x).data).hexdigest() for x in arrays]
+    return loop.run(network, optimiser, n_epochs, train_epoch, validate, seed, checkpoint, identity, report,
+                    settings.patience)

@@ -9,11 +9,7 @@ SIMULATED = "simulated"
 
 
 def describe(figure):
-    """Kind of marks, titles, axes, legends and categories of a figure, as one line of text.
-
-    ``figure``: matplotlib.figure.Figure. Returns str: begins with "Simulated data" where a panel says so. Values are
-    not read out: tables and result cards hold them.
-    """
+    """Kind of marks, titles, axes, legends and categories of a matplotlib Figure, as one line of text; no values."""
     panels = [ax for ax in figure.axes if ax.get_label() != "<colorbar>" and ax.get_visible()]
     colours = [ax.get_ylabel() or ax.get_xlabel() for ax in figure.axes if ax.get_label() == "<colorbar>"]
     said = Counter(filter(None, map(_panel, panels)))
@@ -25,7 +21,8 @@ def describe(figure):
     if colours := list(dict.fromkeys(filter(None, colours))):
         parts.append(f"Colour: {', '.join(colours)}")
     simulated = any(text.get_text() == SIMULATED for ax in figure.axes for text in ax.texts)
-    return _plain(". ".join([*(["Simulated data"] if simulated else []), *parts]) + ".")
+    said = ". ".join([*(["Simulated data"] if simulated else []), *parts]) + "."
+    return " ".join(said.replace("$", "").split())
 
 
 def _panel(ax):
@@ -73,10 +70,6 @@ def _categories(axis):
 def _listed(names):
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return ", ".join(names[:MOST_NAMES]) + more
-
-
-def _plain(text):
-    return " ".join(text.replace("$", "").split())
 
 
 def show_in_notebooks():

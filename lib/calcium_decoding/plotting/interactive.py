@@ -34,10 +34,10 @@ class Browser:
 
 
 def recording(of, rois, folds, start_s, length_s=20.0):
-    """Traces and decoded probability of a whole recording; the shaded window in the strip at the bottom is dragged.
+    """Traces and decoded probability of a whole recording; the window in the strip at the bottom is dragged. Browser.
 
-    ``rois`` (sequence of int): columns of the signal, from 0. ``folds``: FoldResults that test the recording, one a
-    decoder. ``start_s``, ``length_s``: what is shown first. Returns Browser.
+    ``rois``: columns of the signal, from 0. ``folds``: FoldResults that test the recording, one a decoder. ``start_s``,
+    ``length_s``: what is shown first.
     """
     step = -(-of.n_frames // MOST_FRAMES)
     frames = np.arange(0, of.n_frames, step)
@@ -73,11 +73,8 @@ def recording(of, rois, folds, start_s, length_s=20.0):
 
 
 def roi_map(dataset, values, label):
-    """One number a ROI on the cortex, to hover over; where ROIs lie is known for simulated data with the 50 ROIs.
-
-    Others are squares in order of number. ``values``: shape (n_roi,). ``label``: what they are, with unit. Returns
-    Browser.
-    """
+    """One number a ROI, shape (n_roi,), on the cortex, to hover over; ``label``: what they are, with unit. Browser.
+    Where ROIs lie is known for simulated data with the 50 ROIs; others are squares in order of number."""
     values = np.asarray(values, dtype=float)
     of_study = len(values) == 50
     anatomy = anatomy_of(dataset) if of_study else None
@@ -99,11 +96,9 @@ def roi_map(dataset, values, label):
 
 
 def cell_map(cells, spread, backdrop, label):
-    """A map of square cells over the mean image of an animal, to hover over; Browser.
-
-    ``cells`` (shape (8, 8), or None: no map) and ``spread`` (their sample SD, or None). ``backdrop``: mean image,
-    outline of the brain, and whether they are simulated. ``label``: what the numbers are, with unit.
-    """
+    """A map of square ``cells`` (shape (8, 8), or None: no map) and their sample SD (``spread``, or None) over the mean
+    image of an animal, to hover over; Browser. ``backdrop``: ``mean`` image, ``brain`` and whether they are
+    ``simulated``. ``label``: what the numbers are, with unit."""
     height, width = backdrop.mean.shape
     panel = _map_panel(420, 520, label if cells is not None else f"{label}: no map", backdrop)
     panel.image([backdrop.mean[::-1]], x=0, y=0, dw=width, dh=height, palette="Greys256")

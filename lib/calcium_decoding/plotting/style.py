@@ -1,19 +1,22 @@
 """One style for every figure. Each plot takes ``ax`` and returns it; animals are marks, never only bars."""
 
+import textwrap
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 
 from calcium_decoding.data.published import GROUPS
-from calcium_decoding.evaluation import metrics
-from calcium_decoding.evaluation.metrics.frames import METRIC_LABELS
+from calcium_decoding.evaluation import convergence, metrics
+from calcium_decoding.evaluation.metrics import METRIC_LABELS
 from calcium_decoding.models.names import COLOURS, LABELS
 from calcium_decoding.plotting import alt_text
+from calcium_decoding.splits.core import ranges_of
 
 RUN, SIGNAL, DECODED = "#D55E00", "#222222", "#0072B2"
-NULL_COLOUR = "#767676"
+NULL_COLOUR, WARNING = "#767676", "#B00020"
 
 
 def use_style():
@@ -32,10 +35,7 @@ def panels(n, width=9.0, height=3.2, **options):
 
 
 def stack(n, heights=None, width=9.0, height=1.4):
-    """``n`` panels above one another that share the time axis, as :func:`panels`.
-
-    ``height``: of a panel, inches, times its relative height in ``heights``.
-    """
+    """As :func:`panels`, above one another, with one time axis; ``heights``: relative to ``height``, inches."""
     heights = heights or [1] * n
     figure, axes = plt.subplots(n, 1, figsize=(width, height * sum(heights)), squeeze=False, sharex=True,
                                 height_ratios=heights)
@@ -45,22 +45,46 @@ def stack(n, heights=None, width=9.0, height=1.4):
 def simulated_mark(ax, of):
     """Write on the panel that its data are simulated, if they are; ``of``: what it shows, see :func:`is_simulated`."""
     if is_simulated(of):
-        ax.text(1.0, 1.02, "simulated", transform=ax.transAxes, ha="right", va="bottom", color="#B00020", fontsize=9,
+        ax.text(1.0, 1.02, "simulated", transform=ax.transAxes, ha="right", va="bottom", color=WARNING, fontsize=9,
                 fontweight="bold")
     return ax
 
 
 def is_simulated(of):
-    """True if any of some results is: anything with ``simulated``, a table with such a column, or several of these.
-
-    Raises TypeError: something that does not say it.
-    """
+    """True if any of some results is: anything with ``simulated``, a table with such a column, or several of these;
+    TypeError if something does not say it."""
     of = getattr(of, "simulated", of)
     if isinstance(of, bool | np.bool_):
         return bool(of)
     if isinstance(of, str):
         raise TypeError(f"nothing says whether this is simulated; a table has a column 'simulated', not only '{of}'")
     return any([is_simulated(each) for each in (of.values() if isinstance(of, Mapping) else iter(of))])
+
+
+def warned(ax, said):
+    """The panel with a warning as its title, in red, if there is one."""
+    if said:
+        ax.set_title(said, color=WARNING, fontsize=10, fontweight="bold", pad=24, loc="left")
+    return ax
+
+
+def not_converged(ax, x):
+    """Say in red, upright so that many have room, that what is drawn at ``x`` has not converged."""
+    ax.text(x, 0.02, convergence.MARK, transform=ax.get_xaxis_transform(), rotation=90, ha="center", va="bottom",
+            color=WARNING, fontsize=7, fontweight="bold")
+    return ax
+
+
+def null_label(n, draws=1, what="folds"):
+    """What a legend calls ``n`` values, ``what`` in the plural, of so many draws of a null."""
+    return f"null, {'one draw' if draws == 1 else f'{draws} draws'}, {n} {what if n > 1 else what.removesuffix('s')}"
+
+
+def nothing(ax, why):
+    """The panel that says why it is empty."""
+    ax.text(0.5, 0.5, why, ha="center", va="center", transform=ax.transAxes, color=NULL_COLOUR)
+    ax.set_axis_off()
+    return ax
 
 
 def time_axis(ax, time_s):
@@ -72,18 +96,18 @@ def time_axis(ax, time_s):
     return ax
 
 
-def running_spans(ax, time_s, run, label="running"):
-    """Shade the stretches in which the animal runs."""
+def running_spans(ax, time_s, run, label="running", colour=RUN):
+    """Shade the stretches in which the animal runs, or does what ``label`` says."""
     step = time_s[1] - time_s[0] if len(time_s) > 1 else 1.0
     for i, (start, stop) in enumerate(stretches(run)):
-        ax.axvspan(time_s[start], time_s[stop - 1] + step, color=RUN, alpha=0.15, lw=0,
+        ax.axvspan(time_s[start], time_s[stop - 1] + step, color=colour, alpha=0.15, lw=0,
                    label=None if i else label)
     return ax
 
 
 def stretches(run):
     """First frame of each stretch in which the animal runs, and the first one after it, shape (n, 2)."""
-    return np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(run, int), [0]]))).reshape(-1, 2)
+    return np.array(ranges_of(np.asarray(run, bool)), int).reshape(-1, 2)
 
 
 def legend_beside(ax, **place):
@@ -98,16 +122,7 @@ def legend_beside(ax, **place):
 
 
 def traces(recording, rois, start_s, length_s, ax):
-    """Activity of some ROIs, one above another, with running shaded.
-
-    Parameters
-    ----------
-    recording : Recording
-    rois : sequence of int
-        Columns of the signal, counted from 0.
-    start_s, length_s : float
-        The stretch to show, seconds.
-    """
+    """Activity of some ROIs (columns of the signal, from 0) over a stretch, one above another, with running shaded."""
     time_s, signal, run = _stretch(recording, recording.signal, start_s, length_s)
     step = 1.2 * np.percentile(np.ptp(signal[:, list(rois)], axis=0), 90) or 1.0
     for height, roi in enumerate(reversed(list(rois))):
@@ -128,7 +143,6 @@ def behaviour_trace(recording, name, start_s, length_s, ax):
 
 
 def _stretch(recording, values, start_s, length_s):
-    """Times, values and run label of a stretch of a recording."""
     frames = slice(round(start_s * recording.rate_hz), round((start_s + length_s) * recording.rate_hz))
     run = recording.behaviour.get("run", np.zeros(recording.n_frames))  # not every recording has it
     return start_s + np.arange(len(values[frames])) / recording.rate_hz, values[frames], run[frames]
@@ -145,10 +159,8 @@ def run_shares(dataset, ax):
 
 
 def correlation_with_running(dataset, correlations, ax, groups=None):
-    """Correlation of each ROI with running, shape (n_animals, n_roi): dots are animals, the line is their mean.
-
-    ``groups`` (sequence of str): group of each ROI, to colour the dots by.
-    """
+    """Correlation of each ROI with running, shape (n_animals, n_roi): dots are animals, coloured by the ``groups`` of
+    ROIs, the line is their mean."""
     groups = np.array(["ROI"] * correlations.shape[1] if groups is None else groups)
     order = [g for g in (*GROUPS, "other") if g in groups] or ["ROI"]
     x = np.arange(1, correlations.shape[1] + 1)
@@ -175,12 +187,11 @@ def learning_curves(results, ax):
     histories = [r.history for r in trained if r.model == model]
     for name, label, colour in (("train_loss", "training", NULL_COLOUR),
                                 ("valid_loss", "validation", COLOURS[model])):
-        losses = [getattr(h, name) for h in histories]
-        for loss in losses:
-            ax.plot(np.arange(1, len(loss) + 1), loss, color=colour, lw=0.5, alpha=0.35)
-        shortest = min(map(len, losses))  # folds of different size may train for different numbers of epochs
-        mean = np.mean([loss[:shortest] for loss in losses], axis=0)
-        ax.plot(np.arange(1, shortest + 1), mean, color=colour, lw=2.2, label=label)
+        losses = pd.DataFrame([getattr(h, name) for h in histories]).T
+        losses.index += 1
+        ax.plot(losses, color=colour, lw=0.5, alpha=0.35)
+        # Folds of different size may train for different numbers of epochs: the mean ends with the shortest.
+        ax.plot(losses.mean(axis=1, skipna=False), color=colour, lw=2.2, label=label)
     best = [h.best_epoch for h in histories]
     ax.plot([b + 1 for b in best], [h.valid_loss[b] for h, b in zip(histories, best, strict=True)], "o", ms=4,
             color=COLOURS[model], label="kept epoch")
@@ -216,10 +227,8 @@ def decoded_trace(result, recording, start_s, length_s, ax):
 
 
 def roc_by_group(results, ax):
-    """Mean ROC curve of each test group (an animal) for the first model; a legend only where there are few.
-
-    Of several classes, each against the rest.
-    """
+    """Mean ROC curve of each test group (an animal) for the first model, of several classes each against the rest; a
+    legend only where there are few groups."""
     groups = {}
     for result in _scored(results, results[0].model):
         groups.setdefault(result.test_group, []).append(metrics.roc(result.labels, result.predicted)[1])
@@ -229,10 +238,8 @@ def roc_by_group(results, ax):
 
 
 def roc_by_role(results, ax):
-    """Mean ROC curve of the first model over training, validation and test windows, with the mean score of each.
-
-    Of several classes, each against the rest.
-    """
+    """Mean ROC curve of the first model, of several classes each against the rest, over training, validation and test
+    windows, with the mean score of each."""
     mine, main = _scored(results, results[0].model), results[0].main_score
     curves = {"training": (f"{main}_train", [r.train_roc for r in mine]),
               "validation": (f"{main}_valid", [metrics.roc(r.valid_labels, r.valid_predicted)[1] for r in mine
@@ -260,20 +267,23 @@ def _roc_axes(ax, results, by, legend):
 
 
 def fold_scores(results, nulls, ax, published=None):
-    """Main score of each fold by model, next to the null; bars are mean and SD over folds.
-
-    ``published`` (dict of str to (float, float)): published mean and SD by model, drawn open next to ours.
-    """
+    """Main score of each fold by model, next to one draw of a null; bars are mean and SD over folds. ``published``:
+    mean and SD by model, drawn open next to ours. Of a model that has not converged, hollow dots alone."""
     names = list(dict.fromkeys(r.model for r in results))
     for x, model in enumerate(names):
-        _column(ax, x - 0.17, _scored(results, model), COLOURS[model])
-        _column(ax, x + 0.17, _scored(nulls, model), NULL_COLOUR)
-        if published and model in published:
+        mine = _scored(results, model)
+        unconverged = bool(convergence.not_converged(mine))
+        _column(ax, x - 0.17, mine, COLOURS[model], unconverged, bar=not unconverged)
+        _column(ax, x + 0.17, _scored(nulls, model), NULL_COLOUR, bar=False)
+        if unconverged:
+            not_converged(ax, x + 0.36)
+        elif published and model in published:
             mean, sd = published[model]
             ax.errorbar(x + 0.36, mean, sd, fmt="D", mfc="white", color=SIGNAL, ms=6, capsize=3,
                         label="published, other data" if is_simulated(results) else "published")
     if nulls:
-        ax.plot([], [], "o", color=NULL_COLOUR, label="null: sessions re-paired")
+        label = null_label(len({fold.fold for fold in nulls if fold.scores}))
+        ax.plot([], [], "o", color=NULL_COLOUR, label=label)
     ax.axhline(results[0].chance(), color=NULL_COLOUR, ls=":", lw=1, label="chance")
     ax.set_xticks(range(len(names)), [LABELS[model] for model in names])
     ax.set(ylabel=f"{METRIC_LABELS[results[0].main_score]} (a dot is a fold)", xlim=(-0.6, len(names) - 0.3),
@@ -282,11 +292,12 @@ def fold_scores(results, nulls, ax, published=None):
     return simulated_mark(ax, results)
 
 
-def _column(ax, x, results, colour):
+def _column(ax, x, results, colour, hollow=False, bar=True):
     values = [r.scores[r.main_score] for r in results]
     if values:
-        ax.plot(x + np.linspace(-0.07, 0.07, len(values)), values, "o", color=colour, alpha=0.5, ms=4)
-    if len(values) > 1:
+        ax.plot(x + np.linspace(-0.07, 0.07, len(values)), values, "o", color=colour, alpha=0.5, ms=4,
+                mfc="none" if hollow else colour)
+    if bar and len(values) > 1:
         ax.errorbar(x, np.mean(values), np.std(values, ddof=1), fmt="_", color=SIGNAL, ms=14, capsize=4, lw=1.5)
 
 
@@ -295,3 +306,19 @@ def histogram(values, label, ax, of):
     sns.histplot(np.asarray(values), bins=20, ax=ax, color=DECODED, edgecolor="white")
     ax.set(xlabel=label, ylabel="ROIs")
     return simulated_mark(ax, of)
+
+
+def dots(groups, ax, dot="a fold", bar="mean over folds", colours=None):
+    """Columns side by side: a dot a value, a bar their mean; a column without values says so. ``groups`` (dict of str
+    to sequence of float): values by column. ``dot``, ``bar``: names in a legend. ``colours``: of dots, by column."""
+    for place, (name, values) in enumerate(groups.items()):
+        if not len(values):
+            ax.text(place, 0, "none", ha="center", va="bottom", fontsize=8, color=NULL_COLOUR)
+            continue
+        colour = colours[name] if colours else DECODED
+        beside = np.linspace(-0.1, 0.1, len(values)) if len(values) > 1 else np.zeros(1)
+        ax.plot(place + beside, values, "o", color=colour, ms=5, alpha=0.7, label=dot)
+        ax.hlines(np.mean(values), place - 0.28, place + 0.28, color=SIGNAL, lw=1.8, label=bar)
+    ax.set_xticks(range(len(groups)), [textwrap.fill(name, 12) for name in groups])
+    ax.set_xlim(-0.5, max(len(groups), 1) - 0.5)
+    return ax

@@ -3,10 +3,11 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+    "motion": ["motion_corrected"],
     "pipeline": ["Pipeline", "build"],
     "recipes": ["RECIPES"],
     "transforms": [
-        "ExponentialSmoothing", "MinMax", "MovingMeanBaseline", "OnlyRois", "ScaleByTraining",
+        "Components", "ExponentialSmoothing", "MinMax", "MovingMeanBaseline", "OnlyRois", "ScaleByTraining",
         "TrailingBaseline", "Transform", "moving_mean",
     ],
     "windows": ["WindowSet", "WindowSpec"],

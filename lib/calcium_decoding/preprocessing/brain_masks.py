@@ -4,43 +4,25 @@ import numpy as np
 from scipy import ndimage
 from skimage.filters import sato, threshold_otsu
 
+from calcium_decoding.data.movies import stretches
 from calcium_decoding.errors import DataError
 
 VESSEL_SHARE = 0.10
 N_SECTORS = 8
 LEAST_PIXELS = 5  # of a sector
 LEAST_SIDE_PX = 8
-STRETCH_PIXELS = 2**22  # read at a time: 256 frames of 128 x 128
 
 
 def fine_px(shape):
-    """What counts as fine in an image, pixels: 1/64 of the shorter side, at least 2.
-
-    Edges and vessels are about that wide where a camera sees the whole dorsal cortex.
-    """
+    """Width of edges and vessels where a camera sees the whole dorsal cortex, pixels: 1/64 of the shorter side, at
+    least 2."""
     return max(2, round(min(shape) / 64))
 
 
-def stretches(movie, report=None):
-    """Frames of a movie, one stretch after the other, at most 256 and at most four million pixels at a time.
-
-    ``movie``: Movie or array, shape (T, H, W). ``report``: called with the number of frames of a stretch when it is
-    done with. Yields ``first``: number of the first frame; ``frames`` (ndarray, shape (n, H, W)).
-    """
-    n = int(np.clip(STRETCH_PIXELS // np.prod(movie.shape[1:]), 1, 256))
-    for first in range(0, len(movie), n):
-        frames = np.asarray(movie[first : first + n])
-        yield first, frames
-        if report is not None:
-            report(len(frames))
-
-
 def mean_image(movie, report=None):
-    """Mean over all frames, in one pass.
+    """Mean over all frames of a movie (T, H, W), in one pass: shape (H, W), float64; ``report``: as of ``stretches``.
 
-    ``movie``: Movie or array, shape (T, H, W). ``report``: as for :func:`stretches`. Returns ndarray, shape (H, W),
-    float64, camera counts. Raises DataError: frames smaller than 8 x 8 pixels, values that are not finite, or an image
-    of one value.
+    Raises DataError: frames smaller than 8 x 8 pixels, values that are not finite, or an image of one value.
     """
     if len(movie.shape) != 3 or not len(movie) or min(movie.shape[1:]) < LEAST_SIDE_PX:
         raise DataError("movie", f"shape {tuple(movie.shape)}",
@@ -54,9 +36,7 @@ def mean_image(movie, report=None):
 
 
 def brain_mask(mean):
-    """Where the brain is: brighter than Otsu's threshold of the smoothed image, largest component, holes filled.
-
-    ``mean``: ndarray, shape (H, W). Returns ndarray, shape (H, W), bool.
+    """Where the brain is: brighter than Otsu's threshold of the smoothed image, largest component, holes filled; bool.
 
     Otsu 1979, DOI 10.1109/TSMC.1979.4310076. Of an image that is all brain it gives the brighter part.
     """
@@ -65,32 +45,22 @@ def brain_mask(mean):
     return ndimage.binary_fill_holes(components == 1 + np.argmax(np.bincount(components.ravel())[1:]))
 
 
-def edge_mask(brain, width_px=None):
-    """Ring along the border of the brain, so many pixels wide to either side; none where the image ends.
-
-    ``brain``: ndarray, shape (H, W), bool. ``width_px``: :func:`fine_px` if left out. Returns ndarray, shape (H, W),
-    bool.
-    """
-    width = fine_px(brain.shape) if width_px is None else width_px
+def edge_mask(brain):
+    """Ring along the border of the brain, :func:`fine_px` wide to either side; none where the image ends; bool."""
+    width = fine_px(brain.shape)
     return ndimage.binary_dilation(brain, iterations=width) & ~_inside(brain, width)
 
 
-def vessel_mask(mean, brain, share=VESSEL_SHARE):
-    """Large vessels: the pixels inside the brain that look most like a dark ridge.
+def vessel_mask(mean, brain):
+    """Large vessels: the tenth of the pixels inside the brain that looks most like a dark ridge; bool.
 
-    Brightness counts relative to the brain around, so that the fall-off of the light does not look like a ridge.
-    Pixels of the edge ring, and as far again from the border, are left out.
-
-    ``mean``: ndarray, shape (H, W). ``brain``: ndarray, shape (H, W), bool. ``share``: share of the pixels so far
-    inside that is taken, whatever there is to see. Returns ndarray, shape (H, W), bool. Raises DataError: the brain is
-    too small to have an inside, or its brightness is not positive.
-
-    Ridge filter of Sato et al. 1998, DOI 10.1016/S1361-8415(98)80009-1, as in scikit-image, for ridges of half
-    :func:`fine_px` and all of it (1 and 2 pixels of 128).
+    Ridge filter of Sato et al. 1998, DOI 10.1016/S1361-8415(98)80009-1, for ridges of half :func:`fine_px` and all of
+    it, on brightness relative to the brain around. Pixels of the edge ring, and as far again from the border, are left
+    out. Raises DataError: the brain is too small to have an inside, or its brightness is not positive.
     """
     width = fine_px(brain.shape)
     inside = _inside(brain, 2 * width)
-    if inside.sum() * share < LEAST_PIXELS or not mean[brain].min() > 0:
+    if inside.sum() * VESSEL_SHARE < LEAST_PIXELS or not mean[brain].min() > 0:
         raise DataError("movie", f"a brain of {brain.sum()} pixels, the least of {mean[brain].min():.3g}",
                         "one with vessels inside, of positive brightness",
                         "give camera counts, not changes relative to a baseline, and look at the mean image: the "
@@ -100,7 +70,7 @@ def vessel_mask(mean, brain, share=VESSEL_SHARE):
     relative = np.ones(brain.shape)
     relative[brain] = mean[brain] * weight[brain] / around[brain]
     ridges = sato(relative, sigmas=(width / 2, width), black_ridges=True)
-    return inside & (ridges > np.quantile(ridges[inside], 1 - share))
+    return inside & (ridges > np.quantile(ridges[inside], 1 - VESSEL_SHARE))
 
 
 def beside(vessels, brain):
@@ -110,11 +80,10 @@ def beside(vessels, brain):
 
 
 def sector_weights(mask, brain):
-    """Weights that average the pixels of a mask sector by sector.
+    """Weights that average the pixels of a mask sector by sector: shape (8, H * W), float64; rows add up to 1.
 
-    ``mask``, ``brain``: ndarray, shape (H, W), bool. Returns ndarray, shape (8, H * W), float64: rows add up to 1.
-    Sectors of 45 degrees about the middle of the brain, clockwise from the left. A sector with fewer than five pixels
-    of the mask averages all of the mask. Raises DataError: the mask is empty.
+    Sectors of 45 degrees about the middle of the brain, clockwise from the left; one with fewer than five pixels of the
+    mask averages all of it. Raises DataError: the mask is empty.
     """
     if not mask.any():
         raise DataError("movie", "a brain without border, or without tissue beside its vessels", "a brain with both",

@@ -1,12 +1,9 @@
 """Confounds of a movie, as decoders without a view of the cortex: its brightness, edge, vessels and movement.
 
-A decoder of images may live on light that blood takes away, or on a brain that moves when the animal runs. Each control
-is a few numbers a frame, laid out as ROIs, so that any decoder, split and audit of this library runs on it unchanged.
-What a control reaches by itself is no proof that the decoder of images uses it, and what the controls reach does not
-add up: the indicator is in the mean brightness and shines through vessels too.
+Each control is a few numbers a frame, laid out as ROIs, so that any decoder, split and audit runs on it unchanged. What
+a control reaches is no proof that a decoder of images uses it: the indicator shines through vessels.
 """
 
-import zipfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +12,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from calcium_decoding.data.movies import stretches
 from calcium_decoding.errors import DataError
 from calcium_decoding.preprocessing import brain_masks, motion
 from calcium_decoding.preprocessing.brain_masks import N_SECTORS
@@ -37,15 +35,13 @@ LEAST_SCORE = 0.1  # above chance; with less, a share is little else than noise 
 def control_datasets(dataset, store=None):
     """Each control in place of the ROIs of a data set: same behaviour, same names, no movie.
 
-    Masks, the image that frames are registered to and the means that changes are relative to come from all frames of
-    a recording, without its labels, as the published normalisation of movies does. The leak audit, which sees columns
-    of numbers, cannot know that: it matters for a split within recordings alone.
-
-    ``dataset``: its recordings have movies. ``store``: folder of controls already computed, by content of the movie: an
-    interrupted run goes on. Returns dict of str to Dataset: by name in :data:`CONTROLS`. Raises DataError: a recording
-    without a movie, before anything is read; or what :func:`control_signals` refuses.
+    Masks, means and the image that frames are registered to come from all frames of a recording, without its labels.
+    The leak audit cannot know that: it matters for a split within recordings alone. ``store``: folder where an
+    interrupted run finds what is done. Returns dict of str to Dataset, by name in :data:`CONTROLS`. Raises DataError: a
+    recording without a movie, before anything is read; or what :func:`control_signals` refuses.
     """
-    frames = sum(len(_movie_of(recording)) for recording in dataset.recordings)
+    dataset.require_movies()
+    frames = sum(len(recording.movie) for recording in dataset.recordings)
     with progress(None, total=2 * frames, desc="controls", unit="frame") as bar:
         found = [(recording, _stored_signals(recording, store, bar.update)) for recording in dataset.recordings]
     return {name: replace(dataset, name=f"{dataset.name}, {name} alone", compare_with_study=False,
@@ -56,10 +52,8 @@ def control_datasets(dataset, store=None):
 def explained(control, full):
     """How much of a decoder's score a control reaches by itself: (AUC of the control - 0.5) / (AUC - 0.5), by fold.
 
-    ``control``, ``full`` (dict of str to float): AUC by name of the fold. Returns ``shares`` (dict of str to float): of
-    folds that both have. Below 0 where the control is below chance, above 1 where it is better; ``reasons`` (dict of
-    str to str): why a fold has no share: one of the two has no score, or that of the full decoder is less than 0.1
-    above chance, so that there is next to nothing to explain.
+    ``control``, ``full``: AUC by name of the fold. Returns two dicts: shares of folds; and why a fold has none: a score
+    is missing, or that of the full decoder is less than 0.1 above chance.
     """
     shares, reasons = {}, {}
     for fold in dict.fromkeys([*full, *control]):
@@ -75,12 +69,11 @@ def explained(control, full):
 def control_table(full, controls):
     """A row for the full decoder and one a control: scores over folds, and how much of the score the control reaches.
 
-    ``full`` (list of FoldResult): of one decoder on the whole of the data. ``controls`` (dict of str to list of
-    FoldResult): of one decoder each, on the same folds. Returns a DataFrame: ``decoded from``; ``folds`` with a score;
-    ``mean`` and ``SD`` (sample, over folds) of the AUC; ``share explained`` (mean over paired folds, 1 for the full
-    decoder), ``over animals`` (smallest and largest mean of a test group); ``paired folds``; ``without a share`` (how
-    many folds, and why). None where there is no number. Raises DataError: two results of one fold, or decoders of a
-    speed, which have no AUC.
+    ``full`` (list of FoldResult): of one decoder on the whole of the data; ``controls`` (dict of str to such lists): on
+    the same folds. DataFrame: ``decoded from``; ``folds`` with a score; ``mean`` and ``SD`` (sample, over folds) of the
+    AUC; ``share explained`` (mean over paired folds), ``over animals`` (smallest and largest mean of a test group);
+    ``paired folds``; ``without a share`` (how many folds, and why). None where there is no number. Raises DataError:
+    two results of one fold, or decoders of a speed, which have no AUC.
     """
     whole, groups = _aucs(full, "full decoder"), {fold.fold: fold.test_group for fold in full}
     rows = [{"decoded from": "everything", **_mean_and_sd(whole), "share explained": 1.0 if whole else None,
@@ -88,32 +81,25 @@ def control_table(full, controls):
     for name, results in controls.items():
         alone = _aucs(results, name)
         shares, reasons = explained(alone, whole)
+        of_groups = pd.Series(shares, dtype=float).groupby(groups).mean()
+        why = Counter(reason.split(" (")[0] for reason in reasons.values())  # without the AUC that a reason tells
         rows.append({"decoded from": f"{name} alone", **_mean_and_sd(alone),
                      "share explained": float(np.mean(list(shares.values()))) if shares else None,
-                     "over animals": _range(shares, groups), "paired folds": len(shares),
-                     "without a share": _summary(reasons)})
+                     "over animals": f"{of_groups.min():.2f} to {of_groups.max():.2f} (n = {len(of_groups)})"
+                                     if len(of_groups) > 1 else "",
+                     "paired folds": len(shares), "without a share": "; ".join(f"{n}: {x}" for x, n in why.items())})
     return pd.DataFrame(rows, dtype=object)  # so that undefined values stay None and do not become NaN
-
-
-def _movie_of(recording):
-    if recording.movie is None:
-        raise DataError(recording.id, "no movie", "the images of its frames",
-                        "read the data set with its movies, or leave the recording out")
-    return recording.movie
 
 
 @threadpool_limits.wrap(limits=1)  # a product in several threads may round differently
 def control_signals(movie, name="movie", report=None):
-    """All controls of a movie, in two passes through it, a stretch of frames at a time.
+    """All controls of a movie, in two passes through it: dict by name in :data:`CONTROLS` of (T, n) float32.
 
-    ``movie`` (Movie or array, shape (T, H, W)): brightness in camera counts; positive on average wherever the brain is.
-    ``name``: for error messages. ``report``: called with the number of frames of each stretch. Returns dict of str to
-    ndarray, shape (T, n), float32: by name in :data:`CONTROLS`. ``"global mean"`` (one column), ``"edge"``,
-    ``"vessels"``: change of brightness, % of the mean over all frames. ``"vessel contrast"``: that of vessels less that
-    of tissue beside them, %. ``"shifts"``: down, right and distance, pixels; see
-    :class:`calcium_decoding.preprocessing.motion.Registration`. Columns of sectors are eight: 45 degrees each about the
-    middle of the brain, clockwise from the left. A sector with fewer than five pixels of a kind has the mean over all
-    sectors. Raises DataError: no brain in the movie; a frame of one value; brightness that is not positive.
+    ``movie`` (Movie or array, shape (T, H, W)): camera counts. ``name``: for error messages. ``report``: called with
+    the number of frames of each stretch. ``"global mean"`` (one column), ``"edge"`` and ``"vessels"`` (a column a
+    sector): change of brightness, % of the mean over all frames. ``"vessel contrast"``: that of vessels less that of
+    tissue beside them, %. ``"shifts"``: down, right and distance, pixels; see :class:`Registration`. Raises DataError:
+    no brain in the movie; a frame of one value; brightness that is not positive.
     """
     try:
         return _signals(movie, report)
@@ -135,7 +121,7 @@ def _signals(movie, report):
     weights, mean = (100 * weights / levels[:, None]).T.astype(np.float32), mean.astype(np.float32)
     registered = Registration(mean)
     changes, shifts = [], []
-    for first, frames in brain_masks.stretches(movie, report):
+    for first, frames in stretches(movie, report):
         frames = frames.astype(np.float32)
         shifts.append(registered.shifts(frames, first))
         changes.append((frames - mean).reshape(len(frames), -1) @ weights)
@@ -155,7 +141,7 @@ def _stored_signals(recording, store, report):
             signals = {name: file[name] for name in CONTROLS}
         report(2 * len(movie))
         return signals
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # not there or damaged: computed again
+    except Exception:  # not there or damaged: computed again
         signals = control_signals(movie, recording.id, report)
     with whole_file(path) as temporary:
         np.savez(temporary, **signals)
@@ -176,8 +162,7 @@ def _as_recording(recording, name, signal):
 
 def _aucs(folds, label):
     """AUC by name of the fold, of those that have one."""
-    names = [fold.fold for fold in folds]
-    if len(set(names)) < len(names) or any(fold.kind != "binary" for fold in folds):
+    if len({fold.fold for fold in folds}) < len(folds) or any(fold.kind != "binary" for fold in folds):
         raise DataError(label, "two results of one fold, or a decoded speed", "one decoder of running",
                         "give the results of one model")
     return {fold.fold: fold.scores["auc"] for fold in folds if fold.scores}
@@ -187,17 +172,3 @@ def _mean_and_sd(values):
     values = list(values.values())
     return {"folds": len(values), "mean": float(np.mean(values)) if values else None,
             "SD": float(np.std(values, ddof=1)) if len(values) > 1 else None}
-
-
-def _range(shares, groups):
-    by_group = {}
-    for fold, share in shares.items():
-        by_group.setdefault(groups[fold], []).append(share)
-    means = [float(np.mean(values)) for values in by_group.values()]
-    return f"{min(means):.2f} to {max(means):.2f} (n = {len(means)})" if len(means) > 1 else ""
-
-
-def _summary(reasons):
-    """Numbers of folds by reason; the AUC in a reason is left out."""
-    counts = Counter(reason.split(" (")[0] for reason in reasons.values())
-    return "; ".join(f"{n}: {reason}" for reason, n in counts.items())

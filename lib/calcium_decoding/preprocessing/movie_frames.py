@@ -1,8 +1,7 @@
 """Images for image decoders: frames of movies, normalised, read when they are asked for, never a whole movie.
 
-Ajioka et al. 2024 (DOI 10.1371/journal.pcbi.1011074 and its code) subtract the mean image of a session and divide by
-one number, the standard deviation of all its pixels; three neighbouring frames are the three colours of an image,
-whose label is that of the middle frame.
+As Ajioka et al. 2024 (DOI 10.1371/journal.pcbi.1011074), less the mean image of a session, divided by the standard
+deviation of all its pixels; three neighbouring frames are the three colours of an image.
 """
 
 import math
@@ -21,11 +20,8 @@ CHUNK_FRAMES = 256
 NEIGHBOURS = 1  # frames before and after the middle one of an image
 
 
-def image_window(images_each_side=0):
-    """Frames around a centre frame that a decoder of images sees.
-
-    ``images_each_side``: k of a window of 2k + 1 images; 0: one image, three frames. Returns WindowSpec.
-    """
+def image_window(images_each_side):
+    """WindowSpec of a decoder of images: of 2k + 1 images of three frames each, k being ``images_each_side``."""
     return WindowSpec(images_each_side + NEIGHBOURS, images_each_side + NEIGHBOURS)
 
 
@@ -33,9 +29,7 @@ def image_window(images_each_side=0):
 class FrameScaling(Transform):
     """Minus the mean image, divided by one standard deviation. :class:`MovieFrames` does it; this tells the leak audit.
 
-    ``frames`` ({"session", "training"}): mean and deviation of the whole recording, as published: every image then
-    depends on every frame of its recording. Or of the training frames of that recording only, for a split within
-    recordings.
+    ``frames``: ``"session"``: both of the whole recording, as published; or ``"training"``: of its training frames.
     """
 
     frames: str = "session"
@@ -44,36 +38,22 @@ class FrameScaling(Transform):
         if self.frames not in ("session", "training"):
             raise ParameterError("frame_scaling", repr(self.frames), "session or training", "name one of these")
 
-    @property
-    def fitted_on(self):
-        """What mean and deviation are taken from."""
-        return "each recording" if self.frames == "session" else "training frames"
-
-    @property
-    def look_back_frames(self):
-        """How many earlier frames, and as many later ones, an image depends on."""
-        return math.inf if self.frames == "session" else 0
-
-    look_ahead_frames = look_back_frames
+    fitted_on = property(lambda self: "each recording" if self.frames == "session" else "training frames")
+    look_back_frames = look_ahead_frames = property(lambda self: math.inf if self.frames == "session" else 0)
 
 
 @dataclass(frozen=True, eq=False)
 class MovieScaling:
-    """What the frames of a movie are normalised by.
-
-    ``mean`` (ndarray, shape (rows, columns), float32): mean image. ``sd``: standard deviation of all pixel values, over
-    time and space, before the mean image is subtracted.
-    """
+    """What a movie is normalised by: mean image, shape (rows, columns), float32, and SD of all pixels of all frames."""
 
     mean: np.ndarray
     sd: float
 
     @classmethod
     def of(cls, movie, ranges=None, name="movie"):
-        """Mean image and standard deviation, of the one pass through a movie that its hash takes too, or of a part.
+        """From a Movie or its ``ranges`` of frames, half-open; the whole is passed through once, for its hash too.
 
-        ``movie``: Movie. ``ranges`` (list of (int, int)): half-open ranges of frames; all if left out. ``name``: for
-        error messages. Raises DataError: NaN or infinite pixels, or a movie without any variation.
+        ``name``: for error messages. Raises DataError: NaN or infinite pixels, or a movie without any variation.
         """
         sums = PixelSums() if ranges else movie.seen.sums
         for start, stop in ranges or ():
@@ -93,13 +73,11 @@ class MovieScaling:
 
 @dataclass(frozen=True, eq=False)
 class MovieFrames:
-    """Normalised frames of several movies as if they lay in one array: ``frames[rows]``.
+    """Normalised frames of several movies as if they lay in one array: ``frames[rows]``; only those are read.
 
-    Only the frames asked for are read. :class:`calcium_decoding.preprocessing.windows.WindowSet` lays windows over it.
-
-    ``movies`` (dict of str to Movie): by recording, all of one size. ``scalings``: dict of str to MovieScaling.
-    ``bin_px``: average squares of so many pixels a side: images are smaller, and so is what a decoder costs. Raises
-    DataError: movies of different sizes. Raises ParameterError: ``bin_px`` does not divide rows and columns.
+    ``movies``, ``scalings`` (dict of str to Movie and MovieScaling): by recording, all of one size. ``bin_px``: average
+    squares of so many pixels a side, for smaller images. Raises DataError: movies of different sizes; ParameterError:
+    ``bin_px`` does not divide rows and columns.
     """
 
     movies: dict
@@ -130,11 +108,7 @@ class MovieFrames:
         return self.shape[0]
 
     def __getitem__(self, rows):
-        """Frames by row.
-
-        ``rows``: slice or ndarray of int, any shape. Returns ndarray, float32: the shape of ``rows`` and the two axes
-        of an image.
-        """
+        """Frames by slice or ndarray of int, any shape: float32, that shape and the two axes of an image."""
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))
         wanted, where = np.unique(np.asarray(rows), return_inverse=True)
@@ -155,11 +129,7 @@ class MovieFrames:
                 pixels = movie[int(frames[i]) : int(frames[j - 1]) + 1].astype(np.float32)
                 pixels -= scaling.mean
                 pixels *= np.float32(1 / scaling.sd)
-                out[i:j] = _binned(pixels, self.bin_px)
-
-
-def _binned(frames, bin_px):
-    if bin_px == 1:
-        return frames
-    n, rows, columns = frames.shape
-    return frames.reshape(n, rows // bin_px, bin_px, columns // bin_px, bin_px).mean(axis=(2, 4))
+                if self.bin_px > 1:
+                    _, rows, columns = self.shape
+                    pixels = pixels.reshape(j - i, rows, self.bin_px, columns, self.bin_px).mean(axis=(2, 4))
+                out[i:j] = pixels

@@ -5,15 +5,9 @@ import math
 import numpy as np
 
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.preprocessing import transforms
 from calcium_decoding.preprocessing.recipes import RECIPES
-from calcium_decoding.preprocessing.transforms import (
-    ExponentialSmoothing,
-    MinMax,
-    MovingMeanBaseline,
-    OnlyRois,
-    ScaleByTraining,
-    TrailingBaseline,
-)
+from calcium_decoding.preprocessing.windows import checked_ranges
 
 
 class Pipeline:
@@ -27,12 +21,12 @@ class Pipeline:
 
     @property
     def look_back_frames(self):
-        """How many earlier frames one output frame depends on: the sum over steps, or ``math.inf``."""
+        """Earlier frames that one output frame depends on: the sum over steps, or ``math.inf``."""
         return sum(step.look_back_frames for step in self.steps)
 
     @property
     def look_ahead_frames(self):
-        """How many later frames one output frame depends on: the sum over steps, or ``math.inf``."""
+        """Later frames that one output frame depends on, likewise."""
         return sum(step.look_ahead_frames for step in self.steps)
 
     @property
@@ -41,13 +35,18 @@ class Pipeline:
         found = {step.fitted_on for step in self.steps}
         return next((x for x in ("each recording", "training frames") if x in found), "nothing")
 
+    def width(self, n_roi):
+        """Columns of the output, of a signal with so many."""
+        for step in self.steps:
+            n_roi = step.width(n_roi)
+        return n_roi
+
     def fit(self, arrays, names):
-        """Fit the steps that learn from training frames, each on the earlier steps' output on those frames.
+        """Fit the steps that learn from training frames, each on the earlier steps' output; returns this Pipeline.
 
         ``arrays`` (sequence of (ndarray, list of (int, int))): a whole recording's signal (T, n_roi) and its training
-        ranges, half-open frames. ``names`` (sequence of str): recording ids, for error messages. Returns this Pipeline,
-        fitted; fitting again forgets the former fit. Raises DataError: a range outside its recording, recordings with
-        different numbers of ROIs, values that are not finite.
+        ranges, half-open frames. ``names``: of the recordings, for error messages. Raises DataError: a range outside
+        its recording, ranges that overlap, different numbers of ROIs, values that are not finite.
         """
         arrays = list(arrays)
         widths = {name: np.shape(signal)[-1] for (signal, _), name in zip(arrays, names, strict=True)}
@@ -60,57 +59,35 @@ class Pipeline:
         return self
 
     def transform(self, signal, name=""):
-        """Apply all steps to a whole recording, shape (T, n_roi); the result is float32.
-
-        ``name``: recording id, for error messages. Raises DataError: not two axes, values that are not finite, or what
-        a step refuses. Raises ParameterError: a step that learns from training frames was not fitted.
-        """
+        """Apply all steps to a whole recording, shape (T, n_roi); the result is float32. Raises DataError: not two
+        axes, values that are not finite, or what a step refuses; ParameterError: a step was not fitted."""
         return _apply(self.steps, signal, name)
 
-    def describe(self):
-        """One dict a step, in order, for provenance; the same before and after fitting."""
-        return [step.describe() for step in self.steps]
 
+def build(name, rate_hz, baseline_frames=1000, time_constant_s=0.2, only_rois=(), components=None):
+    """Make a pipeline, not fitted, by the name of its recipe; :data:`RECIPES` says what each does.
 
-def build(name, rate_hz, baseline_frames=1000, time_constant_s=0.2, only_rois=()):
-    """Make a pipeline by the name of its recipe; :data:`RECIPES` says what each does.
-
-    Parameters
-    ----------
-    name : {"published", "raw", "causal", "scaled", "events"}
-    rate_hz : float
-        Frames per second.
-    baseline_frames : int
-        Window of the baseline (``"published"``, ``"causal"``).
-    time_constant_s : float
-        Time constant of the smoothing (``"events"``), seconds.
-    only_rois : sequence of int
-        Numbers, counted from 1, of the ROIs that stay; the last step sets all others to 0. Empty: all stay.
-
-    Returns
-    -------
-    Pipeline
-        Not fitted.
-
-    Raises
-    ------
-    ParameterError
-        Unknown name, or a parameter out of range.
+    ``baseline_frames``: window of the baseline. ``time_constant_s``: of the smoothing (``"events"``). ``only_rois``:
+    numbers, counted from 1, of the ROIs that are not set to 0; empty: all. ``components`` (dict): arguments of
+    :class:`Components`, which is then the last step. Raises ParameterError: unknown name, or a value out of range.
     """
     if name not in RECIPES:
         raise ParameterError("preprocessing", repr(name), f"one of {', '.join(RECIPES)}", "use one of these")
     if not 0 < rate_hz < math.inf:
-        raise ParameterError("rate_hz", repr(rate_hz), "a positive number of frames a second",
-                             "change rate_hz")
-    steps = {
-        "published": lambda: [MovingMeanBaseline(baseline_frames), MinMax()],
-        "raw": lambda: [MinMax()],
-        "causal": lambda: [TrailingBaseline(baseline_frames), ScaleByTraining("standard")],
-        "scaled": lambda: [ScaleByTraining("standard")],
-        "events": lambda: [ExponentialSmoothing(time_constant_s * rate_hz), ScaleByTraining("standard")],
-    }
-    restriction = [OnlyRois(only_rois)] if np.size(only_rois) else []
-    return Pipeline([*steps[name](), *restriction])
+        raise ParameterError("rate_hz", repr(rate_hz), "a positive number of frames a second", "change rate_hz")
+    steps = []
+    if name in ("published", "centred_scaled"):
+        steps.append(transforms.MovingMeanBaseline(baseline_frames))
+    elif name in ("trailing", "causal"):
+        steps.append(transforms.TrailingBaseline(baseline_frames))
+    elif name == "events":
+        steps.append(transforms.ExponentialSmoothing(time_constant_s * rate_hz))
+    steps.append(transforms.MinMax() if name in ("published", "raw", "trailing") else transforms.ScaleByTraining())
+    if np.size(only_rois):
+        steps.append(transforms.OnlyRois(only_rois))
+    if components:
+        steps.append(transforms.Components(**components))
+    return Pipeline(steps)
 
 
 def _apply(steps, signal, name):
@@ -130,8 +107,5 @@ def _apply(steps, signal, name):
 def _training_frames(steps, arrays, names):
     for (signal, ranges), name in zip(arrays, names, strict=True):
         transformed = _apply(steps, signal, name)
-        for start, stop in ranges:
-            if not 0 <= start < stop <= len(transformed):
-                raise DataError(f"recording {name}", f"training range {start} .. {stop}",
-                                f"a range inside 0 .. {len(transformed)}", "mend the split")
+        for start, stop in checked_ranges(name, len(transformed), ranges):
             yield transformed[start:stop]

@@ -1,12 +1,10 @@
-"""What can be asked for by name, with a line on each.
+"""Recipes of :func:`calcium_decoding.preprocessing.build` by name, which can be checked without heavy imports."""
 
-Apart from what it stands for, so that a parameter is checked before anything heavy is imported.
-"""
-
-# calcium_decoding.preprocessing.build
 RECIPES = {
     "published": "centred moving-mean baseline, min-max over the recording (Ajioka et al. 2024)",
     "raw": "min-max over the recording, no baseline (Ajioka et al. 2024, variant Raw)",
+    "trailing": "trailing-mean baseline, min-max over the recording: causal in its baseline alone",
+    "centred_scaled": "centred moving-mean baseline, standardised by the training frames: causal in its scale alone",
     "causal": "trailing-mean baseline, standardised by the training frames",
     "scaled": "standardised by the training frames",
     "events": "causal exponential smoothing of events, standardised by the training frames",

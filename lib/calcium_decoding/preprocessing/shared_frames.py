@@ -1,16 +1,10 @@
-"""Frames of a data set in one memory-mapped file, which all folds and processes read and none copies.
-
-Whoever starts a run shares the raw signals. Signals preprocessed by a recipe that learns nothing from training frames
-lie in a second file, made by the first process that needs it. Both are named by a hash of all that determines them,
-so later runs find them; the least recently used ones go when the folder grows.
-"""
+"""Frames of a data set in one memory-mapped file, named by a hash of all that determines it, which all folds and
+processes read and none copies."""
 
 import contextlib
 import fcntl
-import hashlib
 import math
 import os
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +17,11 @@ from calcium_decoding.utils.files import alone, hash_content, write_npy
 
 KEEP_BYTES = 2 * 2**30  # about eight times the ROI traces of 64 sessions of 18,000 frames
 
-_hashes = weakref.WeakKeyDictionary()
-
 
 @dataclass(frozen=True)
 class SharedSignals(Mapping):
-    """Raw signals of recordings by id, in a file. Small, so it travels to other processes; make it with :func:`share`.
-
-    ``key``: hash of the signals. ``rows`` (dict of str to (int, int)): for each recording the half-open range of its
-    rows in the file.
-    """
+    """Raw signals of recordings by id, in a file named by ``key``; ``rows``: half-open range of each recording in it.
+    Small, so it travels to other processes; make it with :func:`share`."""
 
     folder: Path
     key: str
@@ -50,47 +39,40 @@ class SharedSignals(Mapping):
         return len(self.rows)
 
     def preprocessed(self, recipe):
-        """All signals preprocessed, each recording by itself, in the rows that ``rows`` says.
+        """All signals preprocessed, each recording by itself: shape (N, n_roi), float32, memory-mapped.
 
-        ``recipe``: arguments of :func:`calcium_decoding.preprocessing.build`, for a pipeline that learns nothing from
-        training frames. Returns ndarray, shape (N, n_roi), float32: memory-mapped. Changes would stay with this
-        process. Raises DataError: what the preprocessing refuses. Raises WriteError: the folder cannot be written.
+        ``recipe``: arguments of ``preprocessing.build``, for a pipeline that learns nothing from training frames.
+        Raises DataError: what the preprocessing refuses; WriteError: the folder cannot be written.
         """
         pipeline = build(**recipe)
         key = hash_content([self.key, recipe, code_digest("preprocessing")])
-        return _made(self.folder / f"{key}.npy", self._shape(), (pipeline.transform(self[name], name) for name in self))
+        return _made(self.folder / f"{key}.npy", (self.n_frames, pipeline.width(self.n_roi)),
+                     (pipeline.transform(self[name], name) for name in self))
 
-    def _shape(self):
-        return max(stop for _, stop in self.rows.values()), self.n_roi
+    @property
+    def n_frames(self):
+        """Rows of the file."""
+        return max(stop for _, stop in self.rows.values())
 
 
 @contextlib.contextmanager
 def share(recordings, folder):
-    """Lay the signals of recordings down where other processes find them, for as long as the context lasts.
+    """Lay the signals of recordings down in ``folder`` for other processes, for as long as the context lasts.
 
-    ``recordings``: sequence of Recording. ``folder``: made if needed. Files of former runs are used again. Yields
-    SharedSignals or dict of str to ndarray: the signals themselves if they have different numbers of ROIs and so fit in
-    no common array. Raises WriteError: the folder cannot be written.
+    Yields SharedSignals; or the signals themselves, by id, if they have different numbers of ROIs. Raises WriteError.
     """
     if len({r.n_roi for r in recordings}) != 1:
         yield {r.id: r.signal for r in recordings}
         return
     edges = [0, *np.cumsum([r.n_frames for r in recordings]).tolist()]
     rows = {r.id: (edges[i], edges[i + 1]) for i, r in enumerate(recordings)}
-    key = hash_content([[r.id, signal_hash(r)] for r in recordings])
+    key = hash_content([[r.id, r.signal_hash] for r in recordings])
     signals = SharedSignals(Path(folder), key, recordings[0].n_roi, rows)
     path = signals.folder / f"{key}.npy"
     with contextlib.ExitStack() as stack:
-        _made(path, signals._shape(), (r.signal for r in recordings),
+        _made(path, (signals.n_frames, signals.n_roi), (r.signal for r in recordings),
               while_alone=lambda: _lock(stack.enter_context(open(path, "rb")), fcntl.LOCK_SH))
         yield signals
-
-
-def signal_hash(recording):
-    """Hexadecimal SHA-256 of a recording's signal alone, computed once."""
-    if recording not in _hashes:
-        _hashes[recording] = hashlib.sha256(str(recording.signal.shape).encode() + recording.signal.data).hexdigest()
-    return _hashes[recording]
 
 
 def _made(path, shape, signals, while_alone=lambda: None):

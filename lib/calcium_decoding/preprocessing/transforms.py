@@ -1,13 +1,7 @@
-"""Transforms of activity before decoding, each saying which frames it looks at and what it was fitted on.
+"""Transforms of activity before decoding, each saying which frames it looks at and what it was fitted on."""
 
-Three declarations travel with every transform and decide whether a split leaks: ``look_back_frames`` and
-``look_ahead_frames`` (how far from frame t the frames lie that the output at t depends on, ``math.inf`` for
-the whole recording) and ``fitted_on`` (``"nothing"``, ``"each recording"`` or ``"training frames"``).
-"""
-
-import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.signal import lfilter
@@ -26,25 +20,10 @@ def whole_number(name, value, minimum):
 
 
 def moving_mean(x, frames):
-    """Centred moving mean over time, as MATLAB ``movmean``: the window shrinks at the ends.
+    """Centred moving mean over time, as MATLAB ``movmean``: the window shrinks at the ends. Not causal.
 
-    Not causal: it looks ahead ``(frames - 1) // 2`` frames. An even window of 30 covers frames i-15 .. i+14.
-
-    Parameters
-    ----------
-    x : array_like, shape (T, ...)
-        Time first.
-    frames : int
-        Window length, at least 1. Longer than the recording is allowed.
-
-    Returns
-    -------
-    ndarray, shape (T, ...), float64
-
-    Raises
-    ------
-    ParameterError
-        ``frames`` is not a whole number of at least 1.
+    ``x``: array_like, shape (T, ...). ``frames``: window length, at least 1, else ParameterError; 30 cover frames
+    i-15 .. i+14. Returns ndarray, shape (T, ...), float64.
     """
     frames = whole_number("frames", frames, 1)
     x = np.asarray(x, dtype=np.float64)
@@ -52,41 +31,43 @@ def moving_mean(x, frames):
 
 
 class Transform:
-    """What all transforms share: a declared reach, and ``transform(signal, name) -> float32 (T, n_roi)``."""
+    """What all transforms share: ``transform(signal, name) -> float32 (T, n_roi)``, and what decides if a split leaks.
+
+    ``look_back_frames``, ``look_ahead_frames``: how far from frame t the frames lie that the output at t depends on;
+    ``math.inf``: the whole recording. ``fitted_on``: ``"nothing"``, ``"each recording"`` or ``"training frames"``.
+    """
 
     look_back_frames = 0
     look_ahead_frames = 0
     fitted_on = "nothing"
+    offset = None  # (n_roi,), learnt by those that are fitted
 
-    @property
-    def is_causal(self):
-        """True if the output at frame t depends on no later frame of the recording t is in."""
-        return self.look_ahead_frames == 0 and self.fitted_on != "each recording"
+    def width(self, n_roi):
+        """Columns of the output, of a signal with so many."""
+        return n_roi
 
-    def describe(self):
-        """Name, parameters and reach as a dict that JSON can hold."""
-        return {
-            "step": type(self).__name__,
-            "parameters": {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init},
-            "look_back_frames": _reach_in_words(self.look_back_frames),
-            "look_ahead_frames": _reach_in_words(self.look_ahead_frames),
-            "fitted_on": self.fitted_on,
-            "causal": self.is_causal,
-        }
+    def _check_fitted(self, signal, name):
+        if self.offset is None:
+            raise ParameterError(type(self).__name__, "transform before fit", "what it learns from training frames",
+                                 "call fit with the training pieces of the fold first")
+        if signal.shape[1] != len(self.offset):
+            raise DataError(f"recording {name or '(no name)'}", f"{signal.shape[1]} ROIs",
+                            f"{len(self.offset)} ROIs, as in training", "use the same ROIs in every recording")
 
 
 @dataclass(frozen=True)
 class _MeanBaseline(Transform):
-    """Subtract a moving mean over ``frames`` frames from each ROI."""
-
     frames: int = 1000
 
     def __post_init__(self):
         object.__setattr__(self, "frames", whole_number("frames", self.frames, 1))
 
     def transform(self, signal, name=""):
-        past, future = self.look_back_frames, self.look_ahead_frames
-        return _by_columns(lambda x: _minus_window_mean(x, past, future), signal)
+        def without_mean(x):
+            x = x - x[:1]  # so that a constant float64 ROI becomes exactly 0, not rounding that min-max blows up
+            return x - _window_mean(x, self.look_back_frames, self.look_ahead_frames)
+
+        return _by_columns(without_mean, signal)
 
 
 @dataclass(frozen=True)
@@ -96,40 +77,23 @@ class MovingMeanBaseline(_MeanBaseline):
     Ajioka et al. 2024, DOI 10.1371/journal.pcbi.1011074: MATLAB ``movmean`` over 1,000 frames at 30 Hz.
     """
 
-    @property
-    def look_back_frames(self):
-        return self.frames // 2
-
-    @property
-    def look_ahead_frames(self):
-        return (self.frames - 1) // 2
+    look_back_frames = property(lambda self: self.frames // 2)
+    look_ahead_frames = property(lambda self: (self.frames - 1) // 2)
 
 
 @dataclass(frozen=True)
 class TrailingBaseline(_MeanBaseline):
-    """Subtract the mean of the last ``frames`` frames, the present one included, from each ROI. Causal.
+    """Subtract the mean of the last ``frames`` frames, the present one included, from each ROI. Causal."""
 
-    The window shrinks at the start of the recording, so frame 0 becomes 0.
-    """
-
-    @property
-    def look_back_frames(self):
-        return self.frames - 1
+    look_back_frames = property(lambda self: self.frames - 1)
 
 
 @dataclass(frozen=True)
 class ExponentialSmoothing(Transform):
     """First-order low pass: the frame k frames ago weighs ``exp(-k / time_constant_frames)``. Causal.
 
-    Start-up is unbiased: the weighted sum is divided by the sum of the weights of the frames that exist so
-    far, so frame 0 stays as it is and a constant stays constant. The filter never quite forgets;
-    ``look_back_frames`` is the number of frames after which a frame weighs less than 1e-3 of the present one
-    (about 6.9 time constants), and all frames before that together carry less than 1e-3 of the output.
-
-    Parameters
-    ----------
-    time_constant_frames : float
-        Time constant in frames, above 0.
+    The weighted sum is divided by the weights of the frames that exist so far: a constant stays constant. Frames before
+    ``look_back_frames`` (about 6.9 time constants) together carry less than 1e-3 of the output.
     """
 
     time_constant_frames: float
@@ -155,10 +119,9 @@ class ExponentialSmoothing(Transform):
 
 @dataclass(frozen=True)
 class MinMax(Transform):
-    """Scale each ROI of each recording to [0, 1] by its least and greatest value over the whole recording.
+    """Scale each ROI of each recording to [0, 1] by its range over the whole recording; DataError if it is constant.
 
-    Not causal, and every output frame depends on every frame of the recording. Ajioka et al. 2024,
-    DOI 10.1371/journal.pcbi.1011074. A constant ROI is refused: the published formula divides by zero there.
+    As Ajioka et al. 2024, DOI 10.1371/journal.pcbi.1011074.
     """
 
     look_back_frames = math.inf
@@ -166,49 +129,26 @@ class MinMax(Transform):
     fitted_on = "each recording"
 
     def transform(self, signal, name=""):
-        """Raise :class:`DataError`, naming recording and ROI, if an ROI is constant."""
         low, high = signal.min(axis=0).astype(np.float64), signal.max(axis=0).astype(np.float64)
         constant = np.flatnonzero(low == high)
         if len(constant):
             rois = ", ".join(str(i + 1) for i in constant[:10]) + (", ..." if len(constant) > 10 else "")
-            raise DataError(
-                f"recording {name or '(no name)'}",
-                f"{len(constant)} constant ROI(s) of {signal.shape[1]}: number {rois} (counted from 1)",
-                "ROIs that vary, because min-max scaling divides by the range",
-                "leave these ROIs out of every recording, or use a recipe that scales by training frames",
-            )
+            raise DataError(f"recording {name or '(no name)'}",
+                            f"{len(constant)} constant ROI(s) of {signal.shape[1]}: number {rois} (counted from 1)",
+                            "ROIs that vary, because min-max scaling divides by the range",
+                            "leave these ROIs out of every recording, or use a recipe that scales by training frames")
         return _by_columns(lambda x, low, high: (x - low) / (high - low), signal, low, high)
 
 
 @dataclass(eq=False)
 class ScaleByTraining(Transform):
-    """Scale each ROI by what it did on the training frames only. Causal once fitted.
+    """Training mean of each ROI to 0 and its training standard deviation (divisor n) to 1. Causal once fitted.
 
-    Unlike :class:`MinMax` it does not refuse an ROI that is constant on the training frames: that ROI is set
-    to 0 everywhere, since nothing was learnt about its scale, and listed in ``constant_rois``.
-
-    Parameters
-    ----------
-    kind : {"minmax", "standard"}
-        ``"minmax"``: training range to [0, 1]; other frames may lie outside. ``"standard"``: training mean to
-        0 and training standard deviation (divisor n) to 1.
-
-    Attributes
-    ----------
-    constant_rois : tuple of int
-        Columns, counted from 0, that were constant on the training frames. ``None`` before :meth:`fit`.
+    ROIs that are constant on the training frames are set to 0 everywhere: nothing was learnt about their scale.
     """
 
-    kind: str = "standard"
-    constant_rois: tuple[int, ...] | None = field(default=None, init=False)
-    offset: np.ndarray | None = field(default=None, init=False, repr=False)
-    scale: np.ndarray | None = field(default=None, init=False, repr=False)
-
+    kind = "standard"  # for evaluation.linear_null, by whose source a stored measurement is named
     fitted_on = "training frames"
-
-    def __post_init__(self):
-        if self.kind not in ("minmax", "standard"):
-            raise ParameterError("kind", repr(self.kind), "'minmax' or 'standard'", "use one of these two")
 
     def fit(self, pieces):
         """Learn offset and scale from ``pieces``, an iterable of arrays (frames, n_roi) that is read once."""
@@ -225,35 +165,19 @@ class ScaleByTraining(Transform):
             low, high = np.minimum(low, piece.min(axis=0)), np.maximum(high, piece.max(axis=0))
         if n == 0:
             raise DataError("ScaleByTraining", "no training frames", "at least one", "give training ranges")
-        constant = low == high  # not squares == 0: rounding may leave a constant ROI a tiny variance
-        self.constant_rois = tuple(int(i) for i in np.flatnonzero(constant))
-        self.offset, scale = (low, high - low) if self.kind == "minmax" else (mean, np.sqrt(squares / n))
-        self.scale = np.where(constant, math.inf, scale)  # dividing by infinity keeps the ROI at 0
+        # Not squares == 0: rounding may leave a constant ROI a tiny variance. Dividing by infinity keeps it at 0.
+        self.offset, self.scale = mean, np.where(low == high, math.inf, np.sqrt(squares / n))
         return self
 
     def transform(self, signal, name=""):
-        if self.scale is None:
-            raise ParameterError("ScaleByTraining", "transform before fit",
-                                 "a scale learnt from training frames",
-                                 "call fit with the training pieces of the fold first")
-        if signal.shape[1] != len(self.scale):
-            raise DataError(f"recording {name or '(no name)'}", f"{signal.shape[1]} ROIs",
-                            f"{len(self.scale)} ROIs, as in training", "use the same ROIs in every recording")
+        self._check_fitted(signal, name)
         return _by_columns(lambda x, offset, scale: (x - offset) / scale, signal, self.offset, self.scale)
 
 
 @dataclass(frozen=True)
 class OnlyRois(Transform):
-    """Set all ROIs but some to 0; their number stays. Causal.
-
-    The region restriction of Ajioka et al. 2024, DOI 10.1371/journal.pcbi.1011074: after scaling, in training,
-    validation and test alike, so that the decoder never sees the others and nothing in its shape changes.
-
-    Parameters
-    ----------
-    rois : sequence of int
-        Numbers of the ROIs that stay, counted from 1 as in the study.
-    """
+    """Set all ROIs to 0 but those with the numbers ``rois``, counted from 1. Causal. The region restriction of Ajioka
+    et al. 2024, DOI 10.1371/journal.pcbi.1011074."""
 
     rois: tuple[int, ...]
 
@@ -269,7 +193,6 @@ class OnlyRois(Transform):
         object.__setattr__(self, "rois", rois)
 
     def transform(self, signal, name=""):
-        """Raise :class:`ParameterError`, naming the recording, if it has fewer ROIs than a number says."""
         if max(self.rois) > signal.shape[1]:
             raise ParameterError("only_rois", f"ROI {max(self.rois)}",
                                  f"numbers from 1 to {signal.shape[1]}, the ROIs of recording {name or '(no name)'}",
@@ -280,13 +203,57 @@ class OnlyRois(Transform):
         return kept
 
 
-def _window_mean(x, past, future):
-    """Mean over frames i-past .. i+future that exist; x (T, n) float64.
+@dataclass(eq=False)
+class Components(Transform):
+    """The first principal components of standardised ROIs, each divided by the fourth root of its variance.
 
-    A running sum over the recording would carry the rounding of one huge frame to all later ones. Sums from
-    the left and from the right inside blocks of one window length need no subtraction: each window is the end
-    of one block and the beginning of the next.
+    So large components weigh more for a decoder that compares distances, but not all. Causal if fitted on training
+    frames. ``n``: components; as many as ROIs if there are fewer. ``fitted_on``: ``"training frames"``, or, as is often
+    published, ``"each recording"``; a split within sessions then leaks. ``seed``: of the randomised decomposition.
     """
+
+    n: int = 20
+    fitted_on: str = "training frames"
+    seed: int = 0
+
+    def __post_init__(self):
+        self.n = whole_number("components", self.n, 1)
+        if self.fitted_on not in ("training frames", "each recording"):
+            raise ParameterError("fitted_on", repr(self.fitted_on), "'training frames' or 'each recording'",
+                                 "use one of these two")
+
+    look_back_frames = look_ahead_frames = property(lambda self: math.inf if self.fitted_on == "each recording" else 0)
+
+    def width(self, n_roi):
+        return min(self.n, n_roi)
+
+    def fit(self, pieces):
+        """Learn the components from ``pieces``, an iterable of arrays (frames, n_roi)."""
+        from sklearn.decomposition import PCA
+        from sklearn.preprocessing import StandardScaler
+
+        scaler = StandardScaler()
+        frames = scaler.fit_transform(np.concatenate(list(pieces)))
+        k = self.width(frames.shape[1])
+        if len(frames) < k:
+            raise DataError("Components", f"{len(frames)} training frames", f"{k} or more, one a component",
+                            "use longer recordings or fewer components")
+        pca = PCA(k, svd_solver="randomized" if k < frames.shape[1] else "full", random_state=self.seed).fit(frames)
+        root = np.sqrt(np.where(pca.explained_variance_ > 0, pca.explained_variance_, 1.0)) ** 0.5
+        self.offset = scaler.mean_ + pca.mean_ * scaler.scale_
+        self.weights = (pca.components_ / root[:, None] / scaler.scale_).T
+        return self
+
+    def transform(self, signal, name=""):
+        fitted = self if self.fitted_on == "training frames" else Components(self.n, seed=self.seed).fit([signal])
+        fitted._check_fitted(signal, name)
+        return ((signal - fitted.offset) @ fitted.weights).astype(np.float32)
+
+
+def _window_mean(x, past, future):
+    """Mean over frames i-past .. i+future that exist; x (T, n) float64."""
+    # A running sum would carry the rounding of one huge frame to all later ones. Sums from the left and from the right
+    # inside blocks of one window length need no subtraction: a window ends one block and begins the next.
     n_frames, n_columns = x.shape
     past, future = min(past, n_frames - 1), min(future, n_frames - 1)
     length = past + future + 1
@@ -304,18 +271,9 @@ def _window_mean(x, past, future):
     return total / count[:, None]
 
 
-def _minus_window_mean(x, past, future):
-    x = x - x[:1]  # so that a constant float64 ROI becomes exactly 0, not rounding that min-max blows up
-    return x - _window_mean(x, past, future)
-
-
 def _by_columns(function, signal, *per_column):
     out = np.empty(signal.shape, dtype=np.float32)
     for first in range(0, signal.shape[1], COLUMNS_AT_ONCE):
         some = slice(first, first + COLUMNS_AT_ONCE)
         out[:, some] = function(signal[:, some].astype(np.float64), *(values[some] for values in per_column))
     return out
-
-
-def _reach_in_words(frames):
-    return "whole recording" if math.isinf(frames) else int(frames)

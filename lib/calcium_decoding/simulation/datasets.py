@@ -1,6 +1,9 @@
 """Data sets by name: those of the manifest, simulated first where they are simulated and missing."""
 
+import numpy as np
+
 from calcium_decoding.data import catalog, download, readers
+from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.simulation.footsteps import world_files
 from calcium_decoding.simulation.widefield import settings_of, write_dataset
 
@@ -8,44 +11,17 @@ from calcium_decoding.simulation.widefield import settings_of, write_dataset
 def load_dataset(name, data_dir=None, **options):
     """Data set of ``data_manifest.yaml``, with what the manifest says about it; a simulated one is made if missing.
 
-    Parameters
-    ----------
-    name : str
-        Name of the entry, such as ``"simulated-small"``; ``calcium-decoding data list`` shows them.
-    data_dir : str or Path, optional
-        Data directory, if it is not the one the environment or the project gives.
-    **options
-        Passed to the reader: ``movies``, ``strict``, ``mice``...
-
-    Returns
-    -------
-    Dataset
-        Called ``name``; its recordings are marked as simulated if the entry is.
-
-    Raises
-    ------
-    DataError
-        No such entry, files that are not there and not simulated (the message says how to get them), nothing usable.
-    ParameterError
-        The entry is not a data set that can be read here: pretrained weights, say.
+    ``name``: of the entry, such as ``"simulated-small"``; ``calcium-decoding data list`` shows them. ``data_dir``: data
+    directory, if not the one that the environment or the project gives. Options go to the reader: ``movies``... Returns
+    a Dataset called ``name``. Raises DataError: no such entry, files that are not there and not simulated, nothing
+    usable; ParameterError: the entry holds no recordings.
     """
     ensure(name)
     return readers.load(name, data_dir, **options)
 
 
 def ensure(name):
-    """Make the simulated data set of a manifest entry unless it is there.
-
-    Parameters
-    ----------
-    name : str
-        Name in ``data_manifest.yaml``.
-
-    Returns
-    -------
-    Path or None
-        Its folder; None if the entry is not a simulated set, which is left alone.
-    """
+    """Make the simulated data set of a manifest entry unless it is there; its folder, or None for any other entry."""
     entry = catalog.load_manifest().entry(name)
     if entry.kind != "simulated":
         return None
@@ -56,6 +32,25 @@ def ensure(name):
         else:
             write_dataset(settings_of(entry), folder)
     return folder
+
+
+def planted(dataset):
+    """What a simulated data set of the manifest was made of.
+
+    ``dataset``: of an entry, or made from one and called ``NAME, WHAT``. Returns the arrays of its ``truth.npz``, dict
+    of str to ndarray, empty where there is none; and where they are from, or why there are none.
+    """
+    if not dataset.simulated:
+        return {}, "no planted truth: the data are not simulated"
+    try:
+        entry = catalog.load_manifest().entry(dataset.name.partition(", ")[0])
+        path = catalog.folder(entry) / "truth.npz"
+    except (DataError, ParameterError):
+        return {}, f"no planted truth: '{dataset.name}' is not a simulated set of the manifest"
+    if entry.kind != "simulated" or not path.exists():
+        return {}, f"no planted truth beside '{dataset.name}'"
+    with np.load(path, allow_pickle=False) as truth:
+        return dict(truth), f"planted truth of the world '{entry.world}', from the data set's own truth file"
 
 
 def footstep_truth(name):

@@ -1,14 +1,12 @@
 """What a split is: intervals of frames for training, validation and test, and the claim that its scores may make."""
 
-import json
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.preprocessing.transforms import whole_number
-from calcium_decoding.utils.files import hash_content, write_json
+from calcium_decoding.utils.files import hash_content
 
 LEAKY = "none (LEAKY)"
 CLAIMS = ("across animals", "across sessions", "within session", LEAKY)
@@ -35,18 +33,8 @@ class Segment:
 
 @dataclass(frozen=True)
 class Fold:
-    """One training with its validation and test frames.
-
-    Parameters
-    ----------
-    name : str
-        Unique in its split.
-    train, valid, test : tuple of Segment
-    test_group : str
-        What one number is reported for: an animal, or animal/session.
-    tags : dict of str to str
-        Further facts, such as ``test_animal`` and ``valid_animal``.
-    """
+    """One training with its validation and test frames; ``name``: unique in its split. ``test_group``: what one number
+    is reported for, an animal or animal/session. ``tags``: such as ``valid_animal``."""
 
     name: str
     train: tuple[Segment, ...]
@@ -76,23 +64,10 @@ class Fold:
 class Split:
     """All folds of one evaluation and what their scores may claim.
 
-    Parameters
-    ----------
-    regime : str
-        How it was made.
-    folds : tuple of Fold
-    claim : {"across animals", "across sessions", "within session", "none (LEAKY)"}
-        What is new to the decoder in a test. The last is for splits that are shown because they leak.
-    skipped : tuple of (str, str)
-        Animals or sessions left out, and why.
-    of_centres : bool
-        The segments hold the centre frames of windows, not all frames that the windows touch: neighbours of different
-        roles then share frames, so only a leaky split can be of this kind.
-
-    Raises
-    ------
-    ParameterError
-        Unknown claim, no folds, two of one name, or centres with a claim.
+    ``regime``: how it was made. ``claim``: what is new to the decoder in a test, one of :data:`CLAIMS`; the last is for
+    splits that are shown because they leak. ``skipped``: animals or sessions left out, and why. ``of_centres``: the
+    segments hold centres of windows, so that neighbours of different roles share frames: only a leaky split can be so.
+    Raises ParameterError: unknown claim, no folds, two of one name, or centres with a claim.
     """
 
     regime: str
@@ -110,10 +85,8 @@ class Split:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in self.skipped) or "no reason given"
             raise ParameterError(f"split '{self.regime}'", f"no folds ({reasons})", "at least one fold",
                                  "choose a regime that suits the data set")
-        names = [fold.name for fold in self.folds]
-        if len(set(names)) < len(names):
-            raise ParameterError(f"split '{self.regime}'", "two folds with one name", "unique names",
-                                 "rename the folds")
+        if len({fold.name for fold in self.folds}) < len(self.folds):
+            raise ParameterError(f"split '{self.regime}'", "two folds with one name", "unique names", "rename them")
         if self.of_centres and not self.is_leaky:
             raise ParameterError(f"split '{self.regime}'", f"segments of window centres and the claim {self.claim}",
                                  f"the claim {LEAKY}, since such windows share frames", "split frames, not windows")
@@ -123,34 +96,16 @@ class Split:
         """True if the split is marked as leaky: its scores claim nothing."""
         return self.claim == LEAKY
 
-    def as_cv(self, windows, with_valid=True):
-        """The folds as index arrays, for ``cv=`` of scikit-learn.
+    def as_cv(self, windows):
+        """The folds as index arrays (int64) of training, validation included, and test, for ``cv=`` of scikit-learn.
 
-        Parameters
-        ----------
-        windows : WindowSet
-            The samples, one a row of X, laid over whole recordings.
-        with_valid : bool
-            Add the validation frames to the training, since scikit-learn asks for no validation. They keep their
-            distance from the test.
-
-        Returns
-        -------
-        list of (ndarray, ndarray)
-            Indices of training and test samples of each fold, int64. Windows that reach over the border of a segment
-            are in neither.
-
-        Raises
-        ------
-        DataError
-            A fold has no training or no test sample among ``windows``.
+        ``windows``: WindowSet of the samples, one a row of X, laid over whole recordings; those that reach over the
+        border of a segment are in neither. Raises DataError: a fold has no training or no test sample among them.
         """
         found = []
         for fold in self.folds:
-            train = self.samples_of(fold, "train", windows)
-            if with_valid:
-                train = np.union1d(train, self.samples_of(fold, "valid", windows))
-            test = self.samples_of(fold, "test", windows)
+            train, valid, test = (self.samples_of(fold, role, windows) for role in ROLES)
+            train = np.union1d(train, valid)
             if not len(train) or not len(test):
                 raise DataError(f"fold {fold.name}", f"{len(train)} training and {len(test)} test samples",
                                 "at least one of each", "lay windows over all recordings that the split names")
@@ -177,52 +132,23 @@ class Split:
             is_inside[here] = (last >= 0) & (windows.centre[here] < stops[last] - ahead)
         return np.flatnonzero(is_inside)
 
-    def to_manifest(self):
-        """Everything that defines the split, as JSON can hold it."""
-        return {
+    def hash(self):
+        """Short hash (16 hexadecimal digits) of everything that defines the split."""
+        return hash_content({
             "regime": self.regime,
             "claim": self.claim,
             "skipped": [list(pair) for pair in self.skipped],
             **({"of_centres": True} if self.of_centres else {}),
             "folds": [
-                {"name": fold.name, "test_group": fold.test_group, "tags": dict(fold.tags)}
+                {"name": fold.name, "test_group": fold.test_group, "tags": fold.tags}
                 | {role: [[s.recording, s.start, s.stop] for s in getattr(fold, role)] for role in ROLES}
                 for fold in self.folds
             ],
-        }
-
-    def hash(self):
-        """Short hash (16 hexadecimal digits) of the manifest."""
-        return hash_content(self.to_manifest())
-
-    def save(self, path):
-        """Write the manifest as JSON, whole or not at all."""
-        write_json(path, self.to_manifest())
-
-
-def load(path):
-    """Read a split that :meth:`Split.save` wrote.
-
-    Raises
-    ------
-    DataError
-        Not a split manifest. (A file that does not exist raises FileNotFoundError.)
-    """
-    text = Path(path).read_text(encoding="utf-8")
-    try:
-        content = json.loads(text)
-        folds = [Fold(f["name"], **{role: [Segment(*s) for s in f[role]] for role in ROLES},
-                      test_group=f["test_group"], tags=f["tags"]) for f in content["folds"]]
-        return Split(content["regime"], folds, content["claim"], content["skipped"],
-                     content.get("of_centres", False))
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(path, f"no split manifest ({type(error).__name__}: {error})",
-                        "a file written by Split.save", "make the split again and save it") from error
+        })
 
 
 def random_parts(rows, shares, rng):
-    """Rows assigned at random to parts of these shares, a list of arrays; the last part takes what is left.
-    Neighbouring windows share frames: between parts made so, training leaks into the test."""
+    """Rows assigned at random to parts of these shares, a list of arrays; the last part takes what is left."""
     shuffled = rng.permutation(rows)
     return np.split(shuffled, np.round(np.cumsum(shares[:-1]) * len(shuffled)).astype(int))
 

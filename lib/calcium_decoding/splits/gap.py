@@ -6,50 +6,22 @@ import numpy as np
 from statsmodels.tsa.stattools import acf
 
 from calcium_decoding.errors import DataError, LeakError, ParameterError
-from calcium_decoding.preprocessing.transforms import whole_number
 
 
-def purge_gap_frames(spec, pipeline, label_smoothing_frames=0):
+def purge_gap_frames(spec, pipeline, label_smoothing_frames=(0, 0)):
     """Frames that must lie between two roles: window, label shift, reach of preprocessing and of label smoothing.
 
-    Parameters
-    ----------
-    spec : WindowSpec
-    pipeline : Pipeline
-    label_smoothing_frames : int or (int, int)
-        See :func:`label_reach`.
-
-    Raises
-    ------
-    LeakError
-        A step looks at the whole recording, so no gap is wide enough.
+    ``label_smoothing_frames``: how many frames the smoothing of the label looks back and ahead, (int, int). Raises
+    LeakError: a step looks at the whole recording.
     """
     reach = pipeline.look_back_frames + pipeline.look_ahead_frames
     if math.isinf(reach):
         step = widest_step(pipeline)
-        raise LeakError(
-            f"preprocessing step {type(step).__name__}",
-            "a step that looks at the whole recording, test frames included, in a split within recordings",
-            "steps of limited reach",
-            "use the recipe 'causal' or 'scaled' (or 'events'), or a split across sessions or animals",
-        )
-    return int(spec.length + abs(spec.label_shift_frames) + reach + sum(label_reach(label_smoothing_frames)))
-
-
-def label_reach(label_smoothing_frames):
-    """How many frames before and after a frame its smoothed label depends on, (int, int).
-
-    Parameters
-    ----------
-    label_smoothing_frames : int or (int, int)
-        Length of a centred :func:`~calcium_decoding.preprocessing.moving_mean` (30 frames for the speed of Ajioka et
-        al. 2024; 0 or 1: not smoothed), or the frames that it looks back and ahead.
-    """
-    if isinstance(label_smoothing_frames, tuple | list):
-        back, ahead = label_smoothing_frames
-        return whole_number("label look-back", back, 0), whole_number("label look-ahead", ahead, 0)
-    frames = max(1, whole_number("label_smoothing_frames", label_smoothing_frames, 0))
-    return frames // 2, (frames - 1) // 2
+        raise LeakError(f"preprocessing step {type(step).__name__}",
+                        "a step that looks at the whole recording, test frames included, in a split within recordings",
+                        "steps of limited reach",
+                        "use the recipe 'causal' or 'scaled' (or 'events'), or a split across sessions or animals")
+    return int(spec.length + abs(spec.label_shift_frames) + reach + sum(label_smoothing_frames))
 
 
 def widest_step(pipeline):
@@ -59,17 +31,8 @@ def widest_step(pipeline):
 
 
 def autocorrelation_frames(values):
-    """Autocorrelation time, frames: the first lag at which the autocorrelation is below 1/e, at least 1.
-
-    Parameters
-    ----------
-    values : array_like, shape (T,)
-
-    Raises
-    ------
-    DataError
-        Fewer than three frames, values that are not finite, or a constant.
-    """
+    """Autocorrelation time, frames: the first lag at which the autocorrelation of ``values`` (T,) is below 1/e, at
+    least 1. Raises DataError: fewer than three frames, values that are not finite, or a constant."""
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or len(values) < 3 or not np.isfinite(values).all() or np.ptp(values) == 0:
         raise DataError("autocorrelation time", f"{values.size} values of shape {values.shape} that are too few, "
@@ -79,44 +42,26 @@ def autocorrelation_frames(values):
     return int(np.argmax(acf(values, nlags=len(values) - 1, fft=True) < 1 / math.e))
 
 
-def embargo_frames(dataset, times=3.0, label="run"):
-    """A few autocorrelation times of the behaviour, to be kept free between training and test.
+def embargo_frames(dataset, times, label="run"):
+    """Frames to be kept free between training and test because behaviour remembers itself over them.
 
-    Samples that share no frame are still alike while behaviour and activity remember each other; see chapter
-    ``02_splits_and_leakage``.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    times : float
-        How many autocorrelation times.
-    label : str
-        Which behaviour.
-
-    Returns
-    -------
-    int
-        Frames: ``times`` x the median of :func:`autocorrelation_frames` over recordings in which it changes, rounded
-        up.
-
-    Raises
-    ------
-    ParameterError
-        ``times`` is negative or not finite.
-    DataError
-        The behaviour changes in no recording, or a recording does not have it.
+    ``times`` (float) times the median of :func:`autocorrelation_frames` of the behaviour ``label`` over the recordings
+    in which it changes, rounded up; see chapter ``02_splits_and_leakage``. Raises ParameterError: ``times`` is negative
+    or not finite; DataError: the behaviour changes in no recording, or a recording does not have it.
     """
     if not 0 <= times < math.inf:
         raise ParameterError("times", repr(times), "0 or more autocorrelation times", "change it")
-    found = []
-    for recording in dataset.recordings:
-        if label not in recording.behaviour:
-            raise DataError(recording.id, f"no behaviour '{label}'", f"one of {', '.join(recording.behaviour)}",
-                            "name another behaviour")
-        values = recording.behaviour[label]
-        if values.min() < values.max() and len(values) > 2:
-            found.append(autocorrelation_frames(values))
+    behaviour = [behaviour_of(recording, label) for recording in dataset.recordings]
+    found = [autocorrelation_frames(values) for values in behaviour if values.min() < values.max() and len(values) > 2]
     if not found:
         raise DataError(dataset.name, f"'{label}' changes in no recording", "a behaviour that changes",
                         "set the embargo by hand, or use other data")
     return math.ceil(times * float(np.median(found)))
+
+
+def behaviour_of(recording, label):
+    """A behaviour of a recording by name, shape (T,), or DataError if there is none of this name."""
+    if label not in recording.behaviour:
+        raise DataError(recording.id, f"no behaviour '{label}'", f"one of {', '.join(recording.behaviour)}",
+                        "name another behaviour")
+    return recording.behaviour[label]

@@ -8,18 +8,15 @@ from calcium_decoding.utils.files import file_digest, hash_content, source_diges
 
 PACKAGE = Path(__file__).parents[1]
 # A fold's result. Where jobs run, how they are shown and what is drawn of them decide nothing.
-FOLD_ROOMS = ("data", "preprocessing", "splits", "models", "evaluation/metrics", "experiments")
+FOLD_ROOMS = ("data", "preprocessing", "splits", "models", "evaluation/metrics.py", "experiments")
 
 
 @cache
 def code_digest(*places):
-    """Short hash (16 hexadecimal digits) of what the code in some rooms does.
+    """Short hash (16 hexadecimal digits) of what the code in some rooms does, and of tables (``.csv``) beside it.
 
-    Comments, docstrings and layout do not count; tables (``.csv``) beside the code do.
-
-    *places: rooms, such as ``"models"`` or ``"simulation/widefield"``; other folders or files; of a function, the room
-    in which it is defined, or its file where that lies outside this library. Raises FileNotFoundError: there is no such
-    room.
+    ``places``: rooms, such as ``"models"`` or ``"simulation/widefield"``; other folders or files; of a function, the
+    room in which it is defined, or its file outside this library. Raises FileNotFoundError: there is no such room.
     """
     found = {}
     for place in places:

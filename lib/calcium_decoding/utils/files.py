@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
+import uuid
 from pathlib import Path
 
 import filelock
@@ -23,36 +23,25 @@ _WRITE_FAILURES = {
 
 @contextlib.contextmanager
 def whole_file(path):
-    """Yield a temporary path beside ``path``; on success rename it into place, on any error delete it.
+    """Yield a temporary path beside ``path``, of the same ending; on success rename it into place, else delete it.
 
-    ``path``: the file to make. Its folder is made if needed. An existing file is replaced only on success. Yields Path:
-    write here. Same folder and ending as ``path``, so libraries that look at the ending work. Raises WriteError: the
-    folder cannot be written or the disk is full. The former content of ``path`` is untouched.
+    The folder is made if needed. Raises WriteError: the folder cannot be written or the disk is full.
     """
     path = Path(path)
-    temporary = None
+    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private; results are ordinary files
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
         if isinstance(error, WriteError) or error.errno not in _WRITE_FAILURES:
             raise
-        raise WriteError(
-            path,
-            found=f"the file could not be written ({error.strerror or error})",
-            expected="a folder that can be written, on a disk with room",
-            remedy="free disk space, mend the folder's permissions, or name another folder",
-        ) from error
+        raise WriteError(path, f"the file could not be written ({error.strerror or error})",
+                         "a folder that can be written, on a disk with room",
+                         "free disk space, mend the folder's permissions, or name another folder") from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there, or where no file can be
+            temporary.unlink()
 
 
 def write_text(path, text):
@@ -62,18 +51,13 @@ def write_text(path, text):
 
 
 def write_json(path, content):
-    """Write ``content`` as JSON, whole or not at all; NaN and infinity are refused.
-
-    Raises ValueError: a value is NaN or infinite: results say why a number is missing instead.
-    """
+    """Write ``content`` as JSON, whole or not at all; ValueError if a value is NaN or infinite."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def write_npy(path, chunks, shape, dtype):
-    """Write arrays, joined along the first axis to ``shape``, as one little-endian ``.npy`` file, whole or not at all.
-
-    ``chunks`` (iterable of ndarray): one after the other, so that little memory is needed.
-    """
+    """Write ``chunks``, an iterable of arrays that the first axis joins to ``shape``, as one little-endian ``.npy``
+    file, whole or not at all."""
     kind = np.dtype(dtype).newbyteorder("<")
     header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": tuple(map(int, shape))}
     with whole_file(path) as temporary, open(temporary, "wb") as file:
@@ -84,22 +68,13 @@ def write_npy(path, chunks, shape, dtype):
 
 
 def file_digest(path, algorithm="sha256"):
-    """Hexadecimal digest of a file's bytes, read in chunks.
-
-    ``algorithm``: name that :func:`hashlib.new` knows; ``md5`` for checksums that a repository gives in that form.
-    """
-    digest = hashlib.new(algorithm)
+    """Hexadecimal digest of a file's bytes by an algorithm that :func:`hashlib.new` knows."""
     with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def source_digest(path):
-    """Short hash (16 hexadecimal digits) of what a Python file does: without comments, docstrings and layout.
-
-    Raises SyntaxError: the file is not Python.
-    """
+    """Short hash (16 hexadecimal digits) of what a Python file does: without comments, docstrings and layout."""
     return hash_content(plain_syntax(ast.parse(Path(path).read_text(encoding="utf-8"))))
 
 
@@ -120,12 +95,6 @@ def _plain(node):
     return [_plain(item) for item in node] if isinstance(node, list) else repr(node)
 
 
-def tree_digest(folder, endings=(".py", ".csv")):
-    """Short hash (16 hexadecimal digits) of the names and bytes of all files below a folder with these endings."""
-    files = sorted(p for p in Path(folder).rglob("*") if p.suffix in endings)
-    return hash_content({p.relative_to(folder).as_posix(): file_digest(p) for p in files})
-
-
 def hash_content(content):
     """Short stable hash (16 hexadecimal digits) of anything JSON can hold; key order does not matter."""
     text = json.dumps(content, sort_keys=True, default=str, separators=(",", ":"))
@@ -134,17 +103,13 @@ def hash_content(content):
 
 def hash_bytes(array):
     """Short hash of an array's content, with its shape and type."""
-    values = array if array.flags.c_contiguous else array.copy(order="C")
-    return hashlib.sha256(values.data).hexdigest()[:16] + f"{array.shape}{array.dtype}"
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()[:16] + f"{array.shape}{array.dtype}"
 
 
 @contextlib.contextmanager
 def alone(path):
-    """One process at a time; the lock at ``path`` ends with the process, however that ends.
-
-    Yields False where the file system has no locks: work is then done twice at worst. Raises WriteError: the folder
-    cannot be written.
-    """
+    """One process at a time; the lock at ``path`` ends with the process. Yields False where the file system has no
+    locks: work is then done twice at worst. Raises WriteError: the folder cannot be written."""
     lock = filelock.FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,8 +26,7 @@ class ClusterError(CalciumDecodingError, RuntimeError):
 def in_processes(function, calls, jobs=None):
     """Call a function in processes of one thread each, and yield what it returns, in the order of finishing.
 
-    ``calls`` (sequence of tuple): arguments of each call. ``jobs``: processes; all processors if left out. With one,
-    everything runs in this process.
+    ``calls``: arguments of each call. ``jobs``: processes; all processors if left out; with one, in this process.
     """
     if not calls:
         return
@@ -42,15 +41,11 @@ def in_processes(function, calls, jobs=None):
 def on_cluster(function, calls, pieces, address, identity):
     """Call a function on the workers of a Dask cluster, and yield what it returns, in the order of finishing.
 
-    What a worker was doing when it died is done again by another one. The workers need this library in the same
-    version and nothing of this machine's disk. Of the threads of a worker one works at a time.
-
     ``function``: ``function(argument, pieces)``, of a module that the workers have. ``calls`` (sequence of (object,
     dict of str to str)): for each call the argument, and the names under which the function gets pieces. ``pieces``
-    (dict of str to ndarray): large arrays that several calls need; each is sent once. ``address``: of the scheduler,
-    such as ``"tcp://10.0.0.5:8786"``. ``identity``: says as a dict of str what results depend on, such as versions; a
-    worker must answer as this process does. Raises ParameterError: no scheduler answers, or Dask is not installed here.
-    Raises ClusterError: no workers, other versions there than here, or the cluster was lost.
+    (dict of str to ndarray): large arrays, each sent once. ``address``: of the scheduler. ``identity``: says as a dict
+    of str what results depend on; a worker must answer as this process does. Raises ParameterError: no scheduler
+    answers, or Dask is not installed; ClusterError: no workers, other versions there, or the cluster was lost.
     """
     if not calls:
         return
@@ -88,11 +83,8 @@ def on_cluster(function, calls, pieces, address, identity):
 
 
 def _refuse_silent(address):
-    """Refuse an address where no scheduler answers, before a client is made for it.
-
-    A client that never connected can deadlock the next one: collected as garbage while that one starts its event loop,
-    it waits for the lock that the start holds (seen with dask.distributed 2026.8).
-    """
+    """Refuse an address where no scheduler answers: a client that never connected can deadlock the next one, since it
+    waits, collected as garbage, for a lock that the start of the next one holds (seen with dask.distributed 2026.8)."""
     from distributed.comm import connect
     from distributed.security import Security
 
@@ -149,12 +141,10 @@ def _once(function):
 
 
 def run(calls, save, jobs, bar):
-    """Run tasks in processes, and store what each finds as soon as it is done.
+    """Run tasks in processes; store what each finds, and yield its key and outcome, in the order of finishing.
 
-    ``calls`` (sequence of (str, object, Path or None)): a key, which no other call has; a task with ``run(checkpoint,
-    report)``; the file of its outcome, if it is to be stored. The checkpoint, of which an interrupted task goes on,
-    lies beside that file. ``save``: ``save(outcome, path)``, of a module. ``jobs``: processes; all processors if left
-    out. ``bar``: shows the epochs of what is running. Yields ``key``; ``outcome`` (object): in the order of finishing.
+    ``calls`` (sequence of (str, object, Path or None)): a key; a task with ``run(checkpoint, report)``; the file of its
+    outcome, if stored, beside which lies the checkpoint of an interrupted task. ``save``: ``save(outcome, path)``.
     """
     with tempfile.TemporaryDirectory() as steps, steps_shown(bar, steps, "epochs"):
         told = [(*call, save, StepFile(Path(steps) / call[0])) for call in calls]

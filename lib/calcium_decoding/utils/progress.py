@@ -11,11 +11,8 @@ LOOK_EVERY_S = 0.5
 
 
 def progress(iterable, **options):
-    """A tqdm bar over ``iterable``; options as for :class:`tqdm.tqdm`.
-
-    The chapter runner sets the environment variable ``CALCIUM_DECODING_BATCH``: bars are then plain text on standard
-    error, which the runner shows in the terminal and takes out of the page.
-    """
+    """A tqdm bar over ``iterable``; options as for :class:`tqdm.tqdm`. With the environment variable
+    ``CALCIUM_DECODING_BATCH``, which the chapter runner sets, it is plain text on standard error."""
     if os.environ.get(BATCH_VARIABLE):
         from tqdm import tqdm
     else:
@@ -25,26 +22,22 @@ def progress(iterable, **options):
 
 @dataclass(frozen=True)
 class StepFile:
-    """Says in a small file how far a long job is, so that the bar of another process can show it."""
+    """Says in a small file how far a long job is, so that the bar of another process can show it; nobody's work stops
+    if it cannot be written."""
 
     path: Path
 
     def __call__(self, done, planned):
-        """Steps done and planned. Nobody's work stops if they cannot be written."""
         with contextlib.suppress(OSError):
             self.path.write_text(f"{done} {planned}")
 
     def remove(self):
-        """The job is over."""
         with contextlib.suppress(OSError):
             self.path.unlink()
 
 
 def steps_in(folder):
-    """Steps done and planned of all jobs at work.
-
-    ``folder``: of :class:`StepFile`. Returns (int, int).
-    """
+    """Steps done and planned, (int, int), of all jobs at work: those with a :class:`StepFile` in ``folder``."""
     done = planned = 0
     for path in Path(folder).iterdir():
         with contextlib.suppress(OSError, ValueError):  # gone, or just being written
@@ -55,10 +48,7 @@ def steps_in(folder):
 
 @contextlib.contextmanager
 def steps_shown(bar, folder, unit):
-    """Show behind a bar the steps of the jobs at work, while the context lasts.
-
-    ``bar``: tqdm. ``folder``: of :class:`StepFile`. ``unit``: what the steps are, such as ``"epochs"``.
-    """
+    """Show behind a tqdm bar, while the context lasts, the steps (``unit``: what they are) as :func:`steps_in` says."""
     over = threading.Event()
 
     def look():

@@ -22,17 +22,8 @@ _SIMPLE = (int, float, complex, str, bytes, bool, type(None))
 def object_digest(thing):
     """Short hash (16 hexadecimal digits) of what a class, a function or an object of a class does.
 
-    Comments, docstrings and layout do not count. What it uses by name counts too: classes and functions of one's own,
-    constants, base classes; of what is installed, the name alone. It does not matter in which module it stands. Where
-    there is no source, as in a plain interpreter, the compiled code counts, which differs between versions of Python.
-
-    Parameters
-    ----------
-    thing : type, function or object
-
-    Returns
-    -------
-    str
+    Comments, docstrings, layout and module do not count; what it uses by name does: classes and functions of one's own,
+    constants, base classes; of what is installed, the name alone. Without source, the compiled code counts.
     """
     return hash_content(_digested(thing))
 
@@ -63,16 +54,12 @@ def _digested(value):
 
 def is_own(thing):
     """True if a class or function is neither of Python, nor installed, nor of this library, but a user's own."""
-    if isinstance(thing, types.FunctionType) or isinstance(thing, type):
-        module = sys.modules.get(thing.__module__)
-        if thing.__module__ in sys.builtin_module_names or thing.__module__ == "builtins":
-            return False
-        file = getattr(module, "__file__", None)
-        if file is None:
-            return True
-        path = Path(file).resolve()
-        return not any(path.is_relative_to(place) for place in (*_INSTALLED, _LIBRARY))
-    return False
+    if not isinstance(thing, types.FunctionType | type) or thing.__module__ in sys.builtin_module_names:
+        return False
+    file = getattr(sys.modules.get(thing.__module__), "__file__", None)
+    if file is None:
+        return True
+    return not any(Path(file).resolve().is_relative_to(place) for place in (*_INSTALLED, _LIBRARY))
 
 
 def _collect(thing, found, seen):

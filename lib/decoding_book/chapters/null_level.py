@@ -1,28 +1,22 @@
-"""Measured level of the nulls: how often a test at 5 % finds a link in simulated data that have none.
+"""Measured level of the nulls: how often a test at 5 % finds a link in simulated animals that have none."""
 
-One data set is one simulated animal; the linear decoder is scored on it and refitted for some draws of each null.
-"""
-
-import json
-import os
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 from scipy.stats import binomtest
 
 from calcium_decoding.data.catalog import simulator_rooms
-from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.errors import ParameterError
 from calcium_decoding.evaluation import cards, linear_null, nulls
+from calcium_decoding.experiments import stored
 from calcium_decoding.preprocessing.transforms import whole_number
 from calcium_decoding.simulation import widefield
+from calcium_decoding.utils import parallel
 from calcium_decoding.utils.code import code_digest
 from calcium_decoding.utils.files import hash_content, write_json
-from calcium_decoding.utils.progress import progress
 
 LEVEL = 0.05
 DATASETS_AT_ONCE = 10  # what a process does before it stores
@@ -50,15 +44,9 @@ CELLS = {
 }
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Row(_Strict):
-    """One null in one cell, tested with ``p_value`` or ``shift_p_value``; the interval is Clopper and Pearson's, 95 %.
-
-    ``auc``, ``null_auc``: mean over data sets of the observed AUC, and of the mean AUC of the draws.
-    """
+@dataclass(frozen=True)
+class Row:
+    """One null in a cell: rate of rejection with Clopper and Pearson's 95 % interval; mean AUC, observed and drawn."""
 
     cell: str
     null: str
@@ -80,7 +68,7 @@ def simulated(cell, seed):
 def code_hash(make_dataset=simulated):
     """Short hash of the code that decides a measurement: nulls, decoder, this module, and what makes the data."""
     maker = simulator_rooms("no_link") if make_dataset is simulated else [make_dataset]
-    return code_digest("evaluation/nulls", "evaluation/linear_null.py", measure, *maker)
+    return code_digest("evaluation/nulls.py", "evaluation/linear_null.py", measure, *maker)
 
 
 class NullLevel(cards.Stored):
@@ -98,20 +86,7 @@ class NullLevel(cards.Stored):
 
     def table(self):
         """The rows as a DataFrame."""
-        return pd.DataFrame([row.model_dump() for row in self.rows])
-
-    def row(self, cell, null, test="(b+1)/(n+1)"):
-        """One row by name."""
-        return next(r for r in self.rows if (r.cell, r.null, r.test) == (cell, null, test))
-
-    def merged(self, other):
-        """This measurement with the rows of another one, which replace its own; DataError if code or draws differ."""
-        mine, theirs = ((level.draws, level.seed, level.code_hash, level.versions) for level in (self, other))
-        if mine != theirs:
-            raise DataError("measured levels", f"{mine} and {theirs}", "the same draws, seed, code and versions",
-                            "measure both again")
-        rows = {(r.cell, r.null, r.test): r for level in (self, other) for r in level.rows}
-        return self.model_copy(update={"rows": list(rows.values()), "cells": self.cells | other.cells})
+        return pd.DataFrame(self.rows)
 
 
 def settings_of(cell, seed):
@@ -121,67 +96,45 @@ def settings_of(cell, seed):
                                         frames_per_session=c.frames, animals=1, drive=c.drive, drift=c.drift)
 
 
-def measure(n_datasets=400, n_draws=39, seed=1, jobs=None, store=None, cells=("no_link", "drift_only"),
-            names=NULL_NAMES, make_dataset=simulated):
-    """Measure how often each null rejects at 5 %, a NullLevel; what ``store`` has is not measured again.
-
-    ``n_datasets``: data sets a cell, or a dict by cell, in place of ``cells``. ``n_draws``: of each null a data set; 39
-    is the fewest with which every test can reject. ``make_dataset(cell, seed)``: a Dataset of one animal; a function of
-    a module, so that processes find it. Results do not depend on ``jobs``. Raises ParameterError: too few draws to
-    reject at all, or an unknown null.
-    """
-    counts = n_datasets if isinstance(n_datasets, dict) else dict.fromkeys(cells, n_datasets)
-    counts = {cell: whole_number("n_datasets", count, 1) for cell, count in counts.items()}
+def measure(n_datasets, n_draws=39, seed=1, jobs=None, store=None, names=NULL_NAMES, make_dataset=simulated):
+    """Measure how often each null rejects at 5 %, a NullLevel; what ``store`` has is not measured again. ``n_datasets``
+    (dict): data sets by cell. ``n_draws``: of each null a data set. ``make_dataset(cell, seed)``: a Dataset of one
+    animal; a function of a module, so that processes find it. Results do not depend on ``jobs``. ParameterError: too
+    few draws to reject at all, or an unknown null."""
+    counts = {cell: whole_number("n_datasets", count, 1) for cell, count in n_datasets.items()}
     n_draws = whole_number("n_draws", n_draws, 1)
     if n_draws < 39:
         raise ParameterError("n_draws", n_draws, "39 or more: with fewer, (b + 1) / (n / 2 + 1) is never 5 %",
                              "draw more")
     for name in names:
         nulls.null_of(name)
-    tasks = [(make_dataset, cell, range(i, min(i + DATASETS_AT_ONCE, count)), tuple(names), n_draws, seed)
-             for cell, count in counts.items() for i in range(0, count, DATASETS_AT_ONCE)]
     code = code_hash(make_dataset)
-    paths = [None if store is None else Path(store) / f"{_key(task, code)}.json" for task in tasks]
-    found = [None if path is None else _load(path) for path in paths]
-    missing = [i for i, done in enumerate(found) if done is None]
-    work = (joblib.delayed(_numbered)(i, tasks[i], paths[i]) for i in missing)
-    jobs = min(jobs or os.cpu_count() or 1, max(1, len(missing)))
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work) if missing else ()
-    with progress(None, total=sum(counts.values()), desc="level of nulls", unit="data set",
-                  disable=not missing) as bar:
-        bar.update(sum(len(tasks[i][2]) for i, done in enumerate(found) if done is not None))
-        for i, done in parallel:
-            found[i] = done
-            bar.update(len(done))
-    by_cell = {cell: [one for task, done in zip(tasks, found, strict=True) if task[1] == cell for one in done]
-               for cell in counts}
+    tasks = {}
+    for cell, count in counts.items():
+        settings = asdict(CELLS[cell]) if make_dataset is simulated else make_dataset.__qualname__
+        for which in (range(i, min(i + DATASETS_AT_ONCE, count)) for i in range(0, count, DATASETS_AT_ONCE)):
+            key = hash_content([cell, settings, which.start, which.stop, names, n_draws, seed, code])
+            tasks[key] = make_dataset, cell, which, names, n_draws, seed
+    paths = {key: None if store is None else Path(store) / f"{key}.json" for key in tasks}
+
+    def work(missing, _):
+        return parallel.in_processes(_measured, [(key, tasks[key], paths[key]) for key in missing], jobs)
+
+    found = stored.run(paths, stored.load_json, work, "level of nulls", "part")
+    by_cell = {cell: [one for key, task in tasks.items() if task[1] == cell for one in found[key]] for cell in counts}
     return NullLevel(
-        rows=[row for cell, done in by_cell.items() for name in names for row in _rows(cell, name, done, n_draws)],
+        rows=[row for cell, done in by_cell.items() for name in names for row in _rows(cell, name, done)],
         cells={cell: asdict(CELLS[cell]) if make_dataset is simulated else {"says": cell} for cell in counts},
         draws=n_draws, seed=seed, code_version=cards.code_version(), code_hash=code,
         versions={"numpy": np.__version__})
 
 
-def _key(task, code):
-    make_dataset, cell, which, names, n_draws, seed = task
-    settings = asdict(CELLS[cell]) if make_dataset is simulated else make_dataset.__qualname__
-    return hash_content([cell, settings, which.start, which.stop, names, n_draws, seed, code])
-
-
-def _load(path):
-    """Stored results of some data sets; None if they are not there or damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def _numbered(i, task, path):
+def _measured(key, task, path):
     make_dataset, cell, which, names, n_draws, seed = task
     done = [_one(make_dataset, cell, number, names, n_draws, seed) for number in which]
     if path is not None:
         write_json(path, done)
-    return i, done
+    return key, done
 
 
 def _one(make_dataset, cell, number, names, n_draws, seed):
@@ -198,7 +151,7 @@ def _one(make_dataset, cell, number, names, n_draws, seed):
     return found
 
 
-def _rows(cell, name, done, n_draws):
+def _rows(cell, name, done):
     tests = {"p": "(b+1)/(n+1)"} | ({"p_shift": "(b+1)/(n/2+1)"} if name == "linear_shift" else {})
     for kind, test in tests.items():
         rejected = sum(one[name][kind] <= LEVEL for one in done)

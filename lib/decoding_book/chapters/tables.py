@@ -3,45 +3,68 @@
 import numpy as np
 import pandas as pd
 
-from calcium_decoding.data import published
+from calcium_decoding.data import catalog, published
+from calcium_decoding.evaluation import cards, convergence
+from calcium_decoding.evaluation.metrics import METRIC_LABELS
 from calcium_decoding.models.names import LABELS
-from decoding_book.chapters import variants
+from calcium_decoding.plotting.style import WARNING
 
-# Where the paper states the score of a model of ours: experiment, model and variant in its table.
-_PUBLISHED = {
-    "gru": variants.NETWORKS["gru"],
+# Where the paper states the AUC of a model of ours: experiment, model and variant in its table. Networks on traces see
+# them less their moving mean, recurrent networks on images five images on either side.
+PUBLISHED = {name: ("roi_rnn_architecture", theirs, "preprocessed") for name, theirs in {
+    "gru": "GRU", "lstm": "LSTM", "rnn": "SimpleRNN", "bigru": "BiGRU", "bilstm": "BiLSTM",
+    "birnn": "BiSimpleRNN"}.items()}
+PUBLISHED |= {
     "logistic": ("roi_linear", "LogisticRegression", "preprocessed"),
-    "gru null": ("roi_rnn_null", "GRU", "session_permuted_labels"), "cnn": variants.PUBLISHED["cnn"],
+    "gru null": ("roi_rnn_null", "GRU", "session_permuted_labels"),
+    "cnn": ("image_cnn_stage1", "EfficientNet-B0", "rgb_t-1_t_t+1"),
+    "cnn_gru": ("image_cnn_gru_stage2", "EfficientNet-B0+GRU", "half_window_5_frames_nonfixed"),
+    "cnn_lstm": ("image_cnn_lstm_stage2", "EfficientNet-B0+LSTM", "half_window_5_frames_nonfixed"),
 }
 
 
-def show(table, decimals=3):
-    """A DataFrame as a page shows it: words for names, no index, numbers rounded, blanks for what does not exist.
-
-    The column ``simulated``, which is for figures, is left out.
-    """
+def show(table, decimals=3, said=""):
+    """A DataFrame as a page shows it: words for names, no index, numbers rounded, blanks for what does not exist;
+    without the column ``simulated``, which is for figures. ``said``: a warning, which stands above in red, as what has
+    not converged does in its cell. ``table.attrs["note"]``: stands below."""
+    note = table.attrs.get("note", "")
     table = table.drop(columns="simulated", errors="ignore")
+    red = f"color: {WARNING}; font-weight: bold;"
     if table.empty:
-        return pd.DataFrame(["none"]).style.hide(axis="index").hide(axis="columns")
+        return pd.DataFrame([said or "none"]).style.hide(axis="index").hide(axis="columns").map(
+            lambda cell: red if said else "")
     words = table.rename(columns=lambda name: str(name).replace("_percent", " (%)").replace("_", " "))
-    room = [{"selector": "th, td", "props": "padding: 0.2em 0.9em; text-align: left;"}]
-    style = words.style.format(precision=decimals, na_rep="").hide(axis="index").set_table_styles(room)
-    return style.set_table_attributes('style="display: block; overflow-x: auto"')  # a wide table scrolls, the page not
+    caption = f"{red} text-align: left;" if said else "caption-side: bottom; text-align: left; color: inherit;"
+    looks = [{"selector": "th, td", "props": "padding: 0.2em 0.6em; text-align: left;"},
+             {"selector": "caption", "props": caption}]
+    style = words.style.format(precision=decimals, na_rep="").hide(axis="index").set_table_styles(looks)
+    style = style.map(lambda cell: red if str(cell).startswith(convergence.MARK) else "")
+    # A wide table scrolls, the page does not.
+    return style.set_caption(said or note).set_table_attributes('style="display: block; overflow-x: auto"')
 
 
 def published_scores(experiment):
     """Published mean and SD of the AUC by model; empty unless running is decoded, from the study's own data."""
     if not experiment.dataset.compare_with_study or experiment.task.name != "run":
         return {}
-    return {name: published.reported(*key)[:2] for name, key in _PUBLISHED.items()}
+    return {name: published.reported(*key)[:2] for name, key in PUBLISHED.items()}
+
+
+def unconverged(folds):
+    """What to say of the training of each model, by its name: NOT CONVERGED and why; empty where it has."""
+    return {model: convergence.marked(convergence.not_converged(r for r in folds if r.model == model))
+            for model in dict.fromkeys(r.model for r in folds)}
+
+
+def warning(folds):
+    """Which decoders have not converged, in words for a table that shows them; empty if all have."""
+    return convergence.marked(", ".join(LABELS[model] for model, why in unconverged(folds).items() if why))
 
 
 def score_table(folds, nulls, dataset):
-    """Mean and sample SD of AUC and balanced accuracy over folds, a row a model, nulls below.
-
-    With a published column where the data are the study's own or, being simulated, imitate its design.
-    """
-    rows = []
+    """Mean and sample SD of AUC and balanced accuracy over folds, a row a model, nulls below. Published values stand
+    beside where the data are the study's own or imitate its design, and the training has converged."""
+    rows, said = [], unconverged(folds)
     for suffix, results in (("", folds), (" null", nulls)):
         for model in dict.fromkeys(r.model for r in results):
             scored = [r.scores for r in results if r.model == model and r.scores]
@@ -50,19 +73,14 @@ def score_table(folds, nulls, dataset):
                 values = [s[metric] for s in scored]
                 row[f"{metric} mean"] = np.mean(values) if values else None
                 row[f"{metric} SD"] = np.std(values, ddof=1) if len(values) > 1 else None
+            if any(said.values()):
+                row["training"] = "" if suffix else said[model]
             if results[0].target == "run" and (dataset.compare_with_study or dataset.simulated):
-                key = _PUBLISHED.get(model + suffix)
-                row["published AUC, real mice"] = "{:.3f} ± {:.3f}".format(*published.reported(*key)) if key else ""
+                key = PUBLISHED.get(model + suffix)
+                beside = key and (suffix or not said[model])
+                row["published AUC, real mice"] = "{:.3f} ± {:.3f}".format(*published.reported(*key)) if beside else ""
             rows.append(row)
     return pd.DataFrame(rows)
-
-
-def group_table(folds):
-    """Mean of the main score over the folds that test a group (an animal, a day): a row a group, a column a decoder."""
-    rows = pd.DataFrame([(r.test_group, LABELS[r.model], r.scores[r.main_score]) for r in folds if r.scores],
-                        columns=["tested on", "decoder", "score"])
-    means = rows.pivot_table(index="tested on", columns="decoder", values="score", sort=False)
-    return means.reset_index().rename_axis(columns=None)
 
 
 def not_evaluable_table(folds):
@@ -80,7 +98,7 @@ def folds_testing(folds, recording):
 
 
 def stored_summary(card):
-    """AUC of each decoder of a stored card, with what a fold took; empty if there is no card."""
+    """AUC of each decoder of a stored card, what a fold took, and what has not converged; empty without a card."""
     if card is None:
         return pd.DataFrame()
     rows = []
@@ -90,11 +108,43 @@ def stored_summary(card):
         row = {"decoder": model, "folds": int(means.loc["auc", "n"])}
         for metric, name in (("auc", "AUC"), ("auc_train", "training AUC"), ("auc_valid", "validation AUC")):
             if metric in means.index:
-                row[name] = "{value:.3f} ± {sd:.3f}".format(**means.loc[metric])
+                row[name] = _mean(means.loc[metric])
+        if (mine["metric"] == "converged").any() and not mine.loc[mine["metric"] == "converged", "value"].all():
+            row["training"] = convergence.MARK
         rows.append(row | {"minutes a fold": f"{seconds.mean() / 60:.1f}" if len(seconds) else ""})
     return pd.DataFrame(rows)
 
 
-def stored_origin(card):
-    """What a stored card depends on; empty if there is none."""
-    return pd.DataFrame() if card is None else card.origin()
+def real_recordings(chapter):
+    """What is stored of a chapter on real recordings: a row a decoder, or of chapters that decode nothing a row a mean,
+    and the caution of each data set as note. Over folds: mean and SD of AUCs, median and range of R2."""
+    rows, notes = [], []
+    for card in cards.stored_cards().values():
+        if card.chapter != chapter or card.simulated:
+            continue
+        notes.append(f"{card.dataset}: {catalog.load_manifest().entries[card.dataset].caution}")
+        held = {(s.model, s.metric): s for s in card.scores
+                if s.scope.startswith("mean of") or s.metric in ("p", "converged")}
+        for (model, metric), score in held.items():
+            row = {"recordings": card.dataset}
+            if card.kind == "data":
+                rows.append(row | {"of": model, "quantity": metric, "mean ± SD": _mean(score), "over": score.scope[8:]})
+            elif metric in ("auc", "r2") and model in LABELS:
+                null, p = (held.get(key) for key in ((f"{model} null", metric), (model, "p")))
+                there = next(s for s in card.scores if (s.model, s.metric) == (f"{model}, as for its null", metric))
+                of_folds = [s.value for s in card.scores
+                            if (s.model, s.metric) == (model, metric) and s.scope.startswith("fold test=")]
+                values = _mean(score) if metric == "auc" else (
+                    f"{np.median(of_folds):.2f} ({min(of_folds):.2f} to {max(of_folds):.2f})")
+                rows.append(row | {
+                    "decodes": card.provenance.parameters["target"], "decoder": LABELS[model], "folds": score.n,
+                    METRIC_LABELS[metric]: values, "on the null's frames": f"{there.value:.3f}", "null": _mean(null),
+                    "draws": null.n, "p": p and f"{p.value:.2g}",
+                    "training": None if held[model, "converged"].value else convergence.MARK})
+    table = pd.DataFrame(rows).dropna(axis="columns", how="all")
+    table.attrs["note"] = " ".join(notes)
+    return table
+
+
+def _mean(score):
+    return f"{score.value:.3f}" + (f" ± {score.sd:.3f}" if score.sd is not None else "")

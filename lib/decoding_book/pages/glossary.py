@@ -1,8 +1,6 @@
 """Terms of the glossary and links to them; links that lead nowhere, figures without a description."""
 
 import re
-from functools import cache
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -24,10 +22,8 @@ def page(text):
 
 
 def linked(text, names, seen):
-    """Markdown with the first mention of each term as a link.
-
-    ``names``: as of :func:`terms`. ``seen`` (set of str): entries that the page has linked to already; added to.
-    """
+    """Markdown with the first mention of each term as a link. ``names``: as of :func:`terms`. ``seen`` (set of str):
+    entries that the page has linked to already; added to."""
     by_lower = {name.lower(): entry for name, entry in names.items()}
     # The longest first: "blocked split" is not a split.
     words = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
@@ -47,40 +43,26 @@ def linked(text, names, seen):
     return "".join([*parts, pattern.sub(link, text[end:])])
 
 
-class _Page(HTMLParser):
-    """Links, names that can be linked to, and images of a page."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.links, self.names, self.bare_images = [], set(), []
-        self.feed(path.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag, attrs):
-        given = dict(attrs)
-        self.names |= {given[key] for key in ("id", "name") if given.get(key)}
-        self.links += [given[key] for key in ("href", "src") if given.get(key)]
-        if tag == "img" and not (given.get("alt") or "").strip():
-            self.bare_images.append(given.get("src", ""))
-
-
 def faults(folder):
-    """Faults of the HTML pages at the top of a folder, a line each, which names the page.
+    """Faults of the HTML pages at the top of a folder, a line each: a link to a file that is not there, or to a name
+    that its page does not have; an image without alternative text. Links to other sites are not followed."""
+    from bs4 import BeautifulSoup
 
-    A link to a file that is not there, or to a name that its page does not have; an image without alternative text.
-    Links to other sites are not followed.
-    """
-    read = cache(_Page)
+    pages = {path.resolve(): BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+             for path in sorted(Path(folder).glob("*.html"))}
+    names = {path: {tag[key] for key in ("id", "name") for tag in page.select(f"[{key}]")}
+             for path, page in pages.items()}
     found = []
-    for path in sorted(Path(folder).glob("*.html")):
-        page = read(path)
-        found += [f"{path.name}: no alternative text on {src[:80]}" for src in page.bare_images]
-        for link in dict.fromkeys(page.links):
-            parts = urlsplit(link)
+    for path, page in pages.items():
+        found += [f"{path.name}: no alternative text on {image.get('src', '')[:80]}" for image in page.find_all("img")
+                  if not image.get("alt", "").strip()]
+        for link in dict.fromkeys(tag.get("href") or tag.get("src") for tag in page.select("[href], [src]")):
+            parts = urlsplit(link or "#")
             if parts.scheme or parts.netloc:
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if not target.is_file():
                 found.append(f"{path.name}: link to {link}, which is not there")
-            elif parts.fragment and target.suffix == ".html" and unquote(parts.fragment) not in read(target).names:
+            elif parts.fragment and target in names and unquote(parts.fragment) not in names[target]:
                 found.append(f"{path.name}: link to {link}, but {target.name} has no such place")
     return found

@@ -49,7 +49,7 @@ def page():
 
 
 def write(path=None):
-    """Write the page, ``book/parameters.md`` if ``path`` is left out, whole or not at all; returns its path."""
+    """Write the page, whole or not at all; returns its path."""
     path = path or project_root() / "book" / PAGE
     write_text(path, page())
     return path

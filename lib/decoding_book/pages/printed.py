@@ -1,5 +1,6 @@
 """The rendered book as one PDF: each page printed by headless Chromium, then joined, with a table of contents."""
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -35,11 +36,8 @@ def contents():
 
 
 def write(html=None, path=None, parts=None):
-    """Print the rendered pages into one file and return its path.
-
-    If left out, ``html`` is ``_build/html``, ``path`` ``_build/book.pdf``, ``parts`` :func:`contents`. DataError: there
-    is no Chromium, or the book has not been rendered. ChapterError: a page could not be printed.
-    """
+    """Print the rendered pages, by default all :func:`contents`, into one file and return its path. DataError: there is
+    no Chromium, or the book has not been rendered. ChapterError: a page could not be printed."""
     from pypdf import PdfReader, PdfWriter
 
     build = catalog.project_root() / "_build"
@@ -79,8 +77,8 @@ def _print(program, page, path):
 
 
 def _title(page):
-    text = page.read_text(encoding="utf-8")
-    return text.partition("<title>")[2].partition(" &#8212;")[0].partition("</title>")[0].partition(" — ")[0].strip()
+    title = re.search("<title>(.*?)</title>", page.read_text(encoding="utf-8"), re.S)
+    return re.split(" (?:&#8212;|—) ", title[1])[0].strip()
 
 
 def _contents(program, parts, titles, starts, scratch):

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import shutil
+from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
@@ -11,15 +12,15 @@ import pandas as pd
 
 from calcium_decoding.data import catalog
 from calcium_decoding.errors import DataError
-from calcium_decoding.evaluation.cards import ResultCard, stored_folder
+from calcium_decoding.evaluation.cards import ResultCard, stored_cards
 from calcium_decoding.plotting import script
 from calcium_decoding.utils.files import write_text
 from decoding_book.pages import glossary, markdown
 
-MADE = ("90_results", "execution")
 FILTERED = ("chapter", "metric", "data set", "data", "card")  # columns of the results with a list to choose from
 FIGURE_OF_THE_BOOK = ("10_roi_rnn", "decoded_trace")  # chapter and a word of the cell that draws it
-LAB_PORT = 8990  # as in the Makefile; a port of its own, so that the address leads to the JupyterLab of this project
+# The JupyterLab that `make lab` starts on the reader's machine; a port of its own, as in the Makefile.
+LAB = "http://localhost:8990/lab/tree/book"
 WRITTEN_FOR = "demo"  # the profile that the prose of the chapters is about
 # Paper has no next page to click on. What was shown comes back after printing.
 _ALL_ROWS_ON_PAPER = """<script type="module">
@@ -32,7 +33,6 @@ _ALL_ROWS_ON_PAPER = """<script type="module">
   });
   window.addEventListener("afterprint", () => show(shown));
 </script>"""
-_QUOTE = re.compile(r"\[\[([^|\]]+)\|([^|\]]+)\|([^|\]]+)\]\]")
 
 
 class Kept(NamedTuple):
@@ -44,33 +44,27 @@ class Kept(NamedTuple):
 
 
 def cards(executed, chapters):
-    """Cards (list of Kept) of the executed chapters, in a folder, then those that ship with the book.
-
-    DataError: a card is missing or damaged.
-    """
+    """Cards (list of Kept) of the executed chapters in a folder, then those stored; DataError: missing or damaged."""
     built = [Kept(name, "this build", ResultCard.load(executed / f"{name}.card.json")) for name in chapters]
-    return built + [Kept(path.name.removesuffix(".card.json"), "stored", ResultCard.load(path))
-                    for path in sorted(stored_folder().glob("*.card.json"))]
+    return built + [Kept(name.removesuffix(".card.json"), "stored", card) for name, card in stored_cards().items()]
 
 
 def quote(text, known):
-    """Prose with its numbers put in: ``[[card|model|metric]]`` becomes the mean in that card, two decimals.
-
-    A card stored with the book comes before one of this build, which may be of a quick profile. DataError: no card of
-    that name, or no such mean in it.
-    """
-    means = {}  # the first of a name in a card; a stored card stands later in the list
-    for kept in known:
-        means[kept.name] = {(s.model, s.metric): s.value for s in reversed(kept.card.summary())}
+    """Prose with its numbers put in: ``[[card|model|metric]]`` becomes the mean in that card, two decimals, of a card
+    stored with the book before one of this build, which may be of a quick profile. DataError: no such card or mean, or
+    one of trainings that have not converged."""
+    by_name = {kept.name: kept.card for kept in known}  # a stored card stands later in the list
 
     def value(match):
         name, *which = match.groups()
-        if tuple(which) not in means.get(name, ()):
-            raise DataError("a page of the book", f"the quote {match.group(0)}", "a mean in a result card of that name",
-                            "correct the quote, or store the card")
-        return f"{means[name][tuple(which)]:.2f}"
+        scores = by_name[name].scores if name in by_name else []
+        means = [s.value for s in by_name[name].summary() if [s.model, s.metric] == which] if scores else []
+        if not means or any((s.model, s.metric, s.value) == (which[0], "converged", 0) for s in scores):
+            raise DataError("a page of the book", f"the quote {match.group(0)}", "a mean in a result card of that "
+                            "name, of trainings that have converged", "correct the quote, or store the card")
+        return f"{means[0]:.2f}"
 
-    return _QUOTE.sub(value, text)
+    return re.sub(r"\[\[([^|\]]+)\|([^|\]]+)\|([^|\]]+)\]\]", value, text)
 
 
 def results_table(known, every=False):
@@ -80,6 +74,27 @@ def results_table(known, every=False):
         "over": s.scope, "data set": kept.card.dataset, "data": "simulated" if kept.card.simulated else "real",
         "claim": kept.card.claim, "card": ", ".join([kept.source, *kept.name.split(".")[1:]])}
         for kept in known for s in (kept.card.scores if every else kept.card.summary())])
+
+
+def collected(folders, every=False):
+    """Scores of all result cards in some folders and below them, a row a score; a card found twice counts once. Columns
+    ``-p NAME`` for every parameter that is not the same in all cards, empty where a chapter does not have it.
+    ``every``: also medians and single folds, not only means. DataError: there is no card, or one of them is damaged."""
+    paths = sorted({path.resolve(): path for folder in folders for path in Path(folder).rglob("*.card.json")}.values())
+    if not paths:
+        raise DataError(", ".join(map(str, folders)) or "no folder", "no result card", "files *.card.json",
+                        "name the folder given to --out")
+    cards = [ResultCard.load(path) for path in paths]
+    given = pd.DataFrame([card.provenance.parameters for card in cards], dtype=object)
+    given = given.drop(columns="dataset", errors="ignore").add_prefix("-p ")
+    given = given.loc[:, [len(set(map(repr, given[name]))) > 1 for name in given]]
+    return pd.DataFrame([
+        {"card": path.as_posix().removesuffix(".card.json"), "chapter": card.chapter, "data set": card.dataset,
+         "data": "simulated" if card.simulated else "real", "claim": card.claim, **parameters, "model": s.model,
+         "metric": s.metric, "over": s.scope, "value": s.value, "SD": s.sd, "n": s.n,
+         "split": card.provenance.split_hash, "code": card.provenance.code_version}
+        for path, card, parameters in zip(paths, cards, given.to_dict("records"), strict=True)
+        for s in (card.scores if every else card.summary())])
 
 
 def results_page(known, profile):
@@ -126,11 +141,7 @@ folds stand in [all scores (CSV)](files/all_scores.csv), {len(results_table(know
 
 
 def execution_page(stamps, known, profile):
-    """The page that says how this build was made: time, memory, versions, data.
-
-    ``stamps``: by chapter ``seconds``, ``peak_mb`` and ``made``, the day, as :func:`decoding_book.build.build` keeps
-    them.
-    """
+    """The page that says how this build was made; ``stamps``: by chapter, what a build keeps beside it."""
     built = {kept.name: kept.card for kept in known if kept.source == "this build"}
     rows = [(f"[{name}]({name})", built[name].dataset, f"{stamp['seconds']:.0f}", f"{stamp['peak_mb']:.0f}",
              stamp["made"]) for name, stamp in stamps.items()]
@@ -169,16 +180,9 @@ Code: {"; ".join(f"`{version}`" for version in code)}.
 """
 
 
-def in_jupyterlab(chapter):
-    """Address of a chapter in the JupyterLab that ``make lab`` starts on the reader's machine."""
-    return f"http://localhost:{LAB_PORT}/lab/tree/book/{chapter}.ipynb"
-
-
 def chapter_page(notebook, chapter, profile, names):
-    """An executed chapter as it is rendered: links to its files and to the glossary, figures with their descriptions.
-
-    The notebook is changed in place and returned. ``names``: as of :func:`decoding_book.pages.glossary.terms`.
-    """
+    """An executed chapter, changed in place, as it is rendered: links to its files and to the glossary, whose terms are
+    ``names``, and figures with their descriptions."""
     seen = set()
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -186,7 +190,7 @@ def chapter_page(notebook, chapter, profile, names):
     files = ", ".join(f"{{download}}`{word} <files/{chapter}.{ending}>`" for word, ending in
                       (("notebook", "ipynb"), ("source", "py"), ("result card", "card.json")))
     line = (f"Files of this page: {files}. Profile *{profile}*; [how it was made](execution).\n\n"
-            f"```{{button-link}} {in_jupyterlab(chapter)}\n:color: primary\n:outline:\n"
+            f"```{{button-link}} {LAB}/{chapter}.ipynb\n:color: primary\n:outline:\n"
             "Open in JupyterLab (while `make lab` runs)\n```")
     if profile != WRITTEN_FOR:
         line += (f"\n\n```{{note}}\nNumbers and figures here are of the profile *{profile}*; what the text says was "
@@ -203,17 +207,12 @@ def chapter_page(notebook, chapter, profile, names):
 
 
 def stage(root, executed, chapters, profile, pages):
-    """Lay everything that is rendered into the folder ``pages``, which is emptied first.
-
-    ``root``: the project. ``executed``: folder of executed chapters with cards and stamps. DataError: a card is
-    missing, a quote is wrong, or the figure of the first page is not in its chapter.
-    """
+    """Lay everything that is rendered into the folder ``pages``, emptied first; ``executed``: folder of chapters with
+    cards and stamps. DataError: a card is missing, a quote is wrong, or the first page has no figure."""
     shutil.rmtree(pages, ignore_errors=True)
     (pages / "files").mkdir(parents=True)
-    for name in ("_config.yml", "_toc.yml"):
+    for name in ("_config.yml", "_toc.yml", "book/references.bib", "book/logo.svg"):
         shutil.copy(root / name, pages)
-    for name in ("references.bib", "logo.svg"):
-        shutil.copy(root / "book" / name, pages)
     shutil.copytree(root / "book" / "_static", pages / "_static")
     known = cards(executed, chapters)
     names = glossary.terms((root / "book" / "glossary.md").read_text(encoding="utf-8"))
@@ -237,10 +236,9 @@ def stage(root, executed, chapters, profile, pages):
 
 def _figure(notebook):
     """The image on the first page, as the chapter of this build drew it."""
-    for cell in notebook.cells:
-        if cell.cell_type == "code" and FIGURE_OF_THE_BOOK[1] in cell.source:
-            for output in cell.outputs:
-                if "image/png" in output.get("data", {}):
-                    return base64.b64decode(output.data["image/png"])
+    drawn = [output.data["image/png"] for cell in notebook.cells if FIGURE_OF_THE_BOOK[1] in cell.source
+             for output in cell.get("outputs", ()) if "image/png" in output.get("data", {})]
+    if drawn:
+        return base64.b64decode(drawn[0])
     raise DataError(FIGURE_OF_THE_BOOK[0], "no figure of a decoded trace", "the figure of the first page",
                     "name another cell in pages.FIGURE_OF_THE_BOOK")

@@ -4,12 +4,14 @@ from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 from calcium_decoding.experiments.folds import FoldResult
 from calcium_decoding.models.loop import History
-from decoding_book.chapters.bilateral import figures
-from decoding_book.chapters.bilateral.study import Result
+from calcium_decoding.models.names import FOOTSTEP_MODELS
+from decoding_book.chapters.bilateral import figures, study
+from decoding_book.chapters.bilateral.study import row
 
 
 @pytest.fixture
@@ -19,15 +21,15 @@ def ax():
     plt.close(figure)
 
 
-def result(model, animal, score, value=0.0, labels=(), predicted=()):
+def result(model, animal, score, value=0.0):
     names = {"animal": animal, "block": 0, "seed": 0, "model": model, "value": value}
     nothing = np.empty(0, int)
-    return Result(names, FoldResult("fold", animal, model, {"balanced_accuracy": score, "auc": score}, "", History(),
-                                    (animal,), nothing, nothing, np.array(labels, int), np.array(predicted, float),
-                                    kind="classes", simulated=True))
+    return row(names, FoldResult("fold", animal, model, {"balanced_accuracy": score, "auc": score}, "", History(),
+                                 (animal,), nothing, nothing, nothing, nothing, kind="classes", simulated=True))
 
 
-RESULTS = [result("hybrid", "a", 0.7), result("hybrid", "b", 0.8), result("lstm", "a", 0.6), result("lstm", "b", 0.5)]
+RESULTS = pd.DataFrame([result("hybrid", "a", 0.7), result("hybrid", "b", 0.8), result("lstm", "a", 0.6),
+                        result("lstm", "b", 0.5)])
 
 
 def values_of(ax, marker="o"):
@@ -35,40 +37,63 @@ def values_of(ax, marker="o"):
 
 
 def test_every_dot_is_an_animal_and_chance_is_drawn(ax):
-    found = figures.strip(RESULTS, ax, nulls=[result("hybrid", "a", 0.3), result("hybrid", "b", 0.4)])
+    nulls = pd.DataFrame([result("hybrid", "a", 0.3), result("hybrid", "b", 0.4)])
+    found = figures.dots(RESULTS, {"": "balanced_accuracy"}, ax, "score", (1 / 3, "chance"), nulls)
     assert found is ax and values_of(ax) == [[0.7, 0.8], [0.5, 0.6]]
     assert any(np.allclose(line.get_ydata(), 1 / 3) for line in ax.lines)
-    band = ax.patches[0].get_extents().transformed(ax.transData.inverted())
-    spread = np.std([0.3, 0.4], ddof=1)
-    np.testing.assert_allclose([band.y0, band.y1], [0.35 - spread, 0.35 + spread], atol=1e-9)
+    (ticks,) = [c for c in ax.collections if c.get_label() == "null, one draw, 2 animals"]
+    assert [line[0, 1] for line in ticks.get_segments()] == [0.3, 0.4] and not ax.patches
     assert [text.get_text() for text in ax.texts] == ["simulated"]
 
 
 def test_what_is_not_there_is_said(ax):
-    figures.strip(RESULTS, ax, metric="r2")
+    figures.dots(RESULTS, {"": "r2"}, ax, "R²", (0, "mean"))
     assert ax.texts[0].get_text() == "recordings without kinematics" and not ax.lines
-    figures.curve([], "minutes", ax)
+    figures.dots(RESULTS, {"": "f1"}, ax, "F1", (0, "mean"))
     assert ax.texts[1].get_text() == "not run on these data"
 
 
+def test_no_figure_rather_than_an_empty_one():
+    figure, (left, right) = plt.subplots(1, 2)
+    figures.curve(pd.DataFrame(), "minutes", left)
+    assert figure.axes == [right] and plt.fignum_exists(figure.number)
+    figures.dots(pd.DataFrame(), {"": "auc"}, right, "score", (0.5, "chance"))
+    assert not plt.fignum_exists(figure.number)
+
+
+def swept(values, animals="abc"):
+    return pd.DataFrame([result("hybrid", a, 0.4 + 0.1 * i + 0.01 * k, v)
+                         for k, a in enumerate(animals) for i, v in enumerate(values)])
+
+
 def test_curves_are_means_over_animals_with_all_at_the_end(ax):
-    results = [result("hybrid", a, s, v) for a, v, s in
-               (("a", 0.5, 0.4), ("b", 0.5, 0.6), ("a", 0.0, 0.8), ("b", 0.0, 0.9))]
-    figures.curve(results, "minutes", ax, zero="all")
-    thick = next(line for line in ax.lines if line.get_linewidth() == 2.4)
-    np.testing.assert_allclose(thick.get_ydata(), [0.5, 0.85])
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.5", "all"]
+    figures.curve(swept((0.5, 1.0, 2.0, 0.0)), "minutes", ax, zero="all")
+    (thick,) = [line for line in ax.lines if line.get_linewidth() == 2.4]
+    np.testing.assert_allclose(thick.get_ydata(), [0.41, 0.51, 0.61, 0.71])
+    assert thick.get_linestyle() == "-" and not ax.get_title()
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.5", "1", "2", "all"]
 
 
-def test_the_confusion_matrix_is_that_of_the_named_model(ax):
-    labels = np.array([0, 0, 1, 2])
-    good, bad = np.eye(3)[labels], np.eye(3)[[1, 1, 1, 1]]
-    results = [result("hybrid", "a", 1.0, labels=labels, predicted=good),
-               result("hybrid", "b", 0.3, labels=labels, predicted=bad),
-               result("lstm", "a", 0.3, labels=labels, predicted=bad)]
-    figures.confusions(results, "hybrid", ax)
-    shown = [float(text.get_text()) for text in ax.texts[:-1]]
-    assert shown == [0.5, 0.5, 0, 0, 1, 0, 0, 0.5, 0.5] and ax.texts[-1].get_text() == "simulated"
+@pytest.mark.parametrize(("values", "animals"), [((0.5, 1.0, 2.0), "abc"), ((0.5, 1.0, 2.0, 0.0), "ab")])
+def test_few_values_or_animals_are_dots_and_no_curve(ax, values, animals):
+    figures.curve(swept(values, animals), "minutes", ax, zero="all")
+    drawn = [line for line in ax.lines if len(line.get_ydata()) == len(values)]
+    assert len(drawn) == len(animals) + 1 and {line.get_linestyle() for line in drawn} == {"None"}
+    assert ax.get_title() == f"values: {len(values)}, animals: {len(animals)}. Too few for a curve"
+    wide = [line.get_ydata().mean() for line in drawn]
+    assert wide[-1] == pytest.approx(np.mean(wide[:-1]))
+
+
+def test_no_two_ways_to_decode_that_one_figure_shows_share_a_colour():
+    shown = [FOOTSTEP_MODELS, [*study.ACROSS], figures.ORDERS]
+    for names, colours in zip(shown, (figures.COLOURS, figures.COLOURS, figures.ORDERS), strict=True):
+        assert len({colours[name] for name in names}) == len(names)
+
+
+def test_scores_side_by_side_are_each_animals_and_named_once(ax):
+    figures.dots(RESULTS, {"all": "auc", "again": "balanced_accuracy"}, ax, "score", (0.5, "chance"))
+    assert values_of(ax) == [[0.7, 0.8], [0.5, 0.6]] * 2
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["hybrid", "LSTM", "chance"]
 
 
 def test_steps_are_shaded_from_their_first_to_their_last_frame(ax):
@@ -76,6 +101,15 @@ def test_steps_are_shaded_from_their_first_to_their_last_frame(ax):
     spans = [(p.get_x(), p.get_x() + p.get_width(), p.get_label()) for p in ax.patches]
     assert [s[:2] for s in spans] == [(0.5, 1.5), (3.0, 4.0), (2.0, 2.5)]
     assert [s[2] for s in spans][::2] == ["contralateral step", "ipsilateral step"]
+
+
+def test_an_order_has_the_same_colour_whatever_stands_beside_it(ax):
+    table = {"cells": [0, 5] * 2, "share": [0.0, 0.5] * 2, "order": ["random"] * 2 + ["decoder"] * 2,
+             "balanced_accuracy": [0.9, 0.8, 0.9, 0.4]}
+    figures.deletion_curves([SimpleNamespace(animal="a", simulated=False, deletion=table)], ax)
+    one = [line.get_color() for line in ax.lines if line.get_label() == "by decoder"]
+    figures.deletion_curves([SimpleNamespace(animal="a", simulated=False, deletion=table)], ax, orders=["decoder"])
+    assert {line.get_color() for line in ax.lines if line.get_label() == "by decoder"} == set(one)
 
 
 def test_deletion_curves_have_chance_and_one_line_an_animal(ax):

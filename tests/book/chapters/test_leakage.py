@@ -1,10 +1,10 @@
 """Scores from nothing: the published split far above chance, the purged one at chance, and where the rest goes."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from calcium_decoding.errors import ParameterError
+from calcium_decoding.errors import LeakError, ParameterError
+from calcium_decoding.splits import audit
 from decoding_book.chapters import leakage
 
 
@@ -51,12 +51,6 @@ def test_what_shares_no_frame_is_at_chance(scores, scheme):
     assert (by_scheme(scores, scheme, metric="sharing") == 0).all()
 
 
-def test_what_the_leaks_add_sums_to_the_score(scores):
-    found = leakage.contributions(scores)
-    assert found["adds"].sum() == pytest.approx(by_scheme(scores, "random windows").mean())
-    assert found["adds"].iloc[-1] > 0.4 and found["leak"].iloc[-1].startswith("shared frames")
-
-
 @pytest.mark.parametrize("scheme", leakage.SCHEMES)
 def test_each_window_is_dealt_at_most_once_and_gaps_are_as_said(scheme):
     train, test = leakage.deal(scheme, 6000, 32, seed=4)
@@ -91,35 +85,19 @@ def test_nearest_neighbour_by_distance_agrees_with_scikit_learn():
     assert found["balanced_accuracy"][0] == pytest.approx(balanced_accuracy_score(label[3:][test], decoded))
 
 
-def test_the_audit_refuses_the_schemes_that_leak():
-    found = leakage.verdicts(seed=0).set_index("scheme")
-    audit, strict = found["audit"], found["audit with an embargo of 20 frames"]
-    assert audit["random windows"].startswith("REFUSED: 895 of 895 test samples")
-    assert [audit[s].startswith("REFUSED") for s in leakage.SCHEMES] == [True, False, False, False]
-    assert [strict[s].startswith("REFUSED") for s in leakage.SCHEMES] == [True, True, True, False]
-    assert "232 frames apart" in strict["last part, purged"]
-
-
-def test_card_scores_say_what_leaks(scores):
-    scopes = [s.scope for s in leakage.card_scores(scores) if s.scope.startswith("mean")]
-    assert scopes[0] == "mean of 4 draws of nothing, random windows LEAKY"
-    assert len(scopes) == 4 and not any("LEAKY" in scope for scope in scopes[1:])
+@pytest.mark.parametrize(("scheme", "embargo", "refused"), [
+    ("random windows", 0, "895 of 895 test samples"), ("random pieces", 0, ""), ("last part, no gap", 0, ""),
+    ("random pieces", 20, "test samples"), ("last part, no gap", 20, "test samples"), ("last part, purged", 20, "")])
+def test_the_audit_refuses_the_schemes_that_leak(scheme, embargo, refused):
+    train, test = (leakage.intervals(ends, 32) for ends in leakage.deal(scheme, 6000, 32, seed=0))
+    if not refused:
+        apart = audit.check_samples(train, test, embargo)
+        assert apart == 232 or scheme != "last part, purged"
+        return
+    with pytest.raises(LeakError, match=refused):
+        audit.check_samples(train, test, embargo)
 
 
 def test_an_unknown_scheme_is_refused():
     with pytest.raises(ParameterError, match="random windows"):
         leakage.deal("random", 1000, 32, 0)
-
-
-def test_figures_show_the_scores_and_say_simulated(scores):
-    ax = leakage.leak_schemes(scores, plt.figure().add_subplot())
-    drawn = np.sort(np.concatenate([line.get_ydata() for line in ax.lines if line.get_marker() == "o"]))
-    np.testing.assert_allclose(drawn[np.isfinite(drawn)], np.sort(scores["balanced_accuracy"]))
-    assert "simulated" in " ".join(text.get_text() for text in ax.texts)
-    distance = leakage.score_by_distance(seed=0, draws=1, n_frames=1000, lengths=(1, 8), distances=(1, 4, 16),
-                                         n_test=50)
-    ax = leakage.plot_score_by_distance(distance, plt.figure().add_subplot())
-    filled = [line for line in ax.lines if line.get_marker() == "o" and line.get_markerfacecolor() != "white"
-              and len(line.get_xdata())]
-    assert [line.get_xdata().tolist() for line in filled] == [[1, 4]]  # the window of 8 shares frames nearer than 8
-    plt.close("all")

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 
 from calcium_decoding import splits
@@ -12,15 +11,16 @@ from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.evaluation import conformal, metrics
 from calcium_decoding.experiments import compare
-from calcium_decoding.experiments.compare import ConditionResult
+from calcium_decoding.experiments.compare import Condition, ConditionResult
 from calcium_decoding.experiments.engine import Experiment
 from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.experiments.tasks import Continuous
+from calcium_decoding.models.names import LABELS
 from calcium_decoding.models.training import TrainingSettings
 from calcium_decoding.plotting import comparisons
 from calcium_decoding.preprocessing.windows import WindowSpec
-from decoding_book import chapter, execute, validation
-from decoding_book.chapters.speeds import figures, speed_tables
+from decoding_book import chapter, execute, parameters
+from decoding_book.chapters import speeds
 
 
 def make_recording(animal, session, seed, jumps=(), still=False, name="velocity", n=400):
@@ -47,18 +47,22 @@ def experiment(dataset, smoothing="none"):
                       Continuous("speed", smoothing=smoothing), training=TrainingSettings(epochs=1))
 
 
+def conditions(experiment, *models):
+    return [Condition(LABELS[model], experiment, model) for model in models]
+
+
 @pytest.fixture(scope="module")
 def found():
-    return compare.run(speed_tables.conditions_of(experiment(make_dataset()), ["linear", "ridge_window"]), jobs=1)
+    return compare.run(conditions(experiment(make_dataset()), "linear", "ridge_window"), jobs=1)
 
 
 def test_the_fence_is_tukeys_and_the_planted_jumps_are_flagged():
     recording = make_recording("a", "s", 1, jumps=(40, 41, 200))
     running = np.abs(recording.behaviour["velocity"][recording.run == 1])
     low, high = np.percentile(running, [25, 75])
-    assert speed_tables.outer_fence(recording) == pytest.approx(high + 3 * (high - low))
+    assert speeds.outer_fence(recording) == pytest.approx(high + 3 * (high - low))
     data = Dataset("one", (recording, make_recording("a", "t", 2)))
-    fixed, flagged, statement = speed_tables.repaired(data)
+    fixed, flagged, statement = speeds.repaired(data)
     assert flagged.to_dict("records")[0] | {"fence": 0} == {"session": "a/s", "frames": 400, "flagged": 3, "fence": 0,
                                                             "largest": 900.0}
     assert "3 of 800 frames" in statement and len(flagged) == 1
@@ -71,33 +75,35 @@ def test_the_fence_is_tukeys_and_the_planted_jumps_are_flagged():
 
 
 def test_calm_speeds_are_not_flagged():
-    assert speed_tables.repaired(make_dataset())[1].empty
+    assert speeds.repaired(make_dataset())[1].empty
 
 
 def test_a_session_that_never_runs_has_no_fence_and_nothing_flagged():
     recording = make_recording("a", "s", 1, jumps=(9,), still=True)
-    assert speed_tables.outer_fence(recording) is None
-    assert speed_tables.repaired(Dataset("one", (recording,)))[1].empty
+    assert speeds.outer_fence(recording) is None
+    assert speeds.repaired(Dataset("one", (recording,)))[1].empty
 
 
 def test_refusals_and_other_behaviours():
     data = Dataset("one", (make_recording("a", "s", 1, name="wheel"),))
     with pytest.raises(DataError, match="speed_cm_s or velocity"):
-        speed_tables.repaired(data)
-    assert speed_tables.repaired(data, "wheel")[0] is data
+        speeds.repaired(data)
+    assert speeds.repaired(data, "wheel")[0] is data
     assert Continuous("wheel").unit(data) == "the recording's own unit"
 
 
-def test_beyond_the_class_mean_is_the_share_of_its_error_taken_away():
+def test_beyond_the_class_mean_is_the_share_of_its_error_taken_away(found):
     rng = np.random.default_rng(0)
     run = np.tile([0, 1], 500)
     speed = run * (20 + 6 * rng.normal(size=1000))
     decoded = speed + 2 * rng.normal(size=1000)
     scores, _ = metrics.speed_scores(speed, decoded, run, (0.0, 20.0))
     theirs, ours = np.sum((speed - 20 * run) ** 2), np.sum((speed - decoded) ** 2)
-    assert speed_tables.beyond_classes(scores) == pytest.approx(1 - ours / theirs)
-    said = speed_tables.beyond_classes({**scores, "r2": scores["r2_class_mean"]})
-    assert said == pytest.approx(0) and speed_tables.beyond_classes({"r2": 0.3}) is None
+    cases = scores, {**scores, "r2": scores["r2_class_mean"]}, {"r2": 0.3}, {"r2": 0.3, "r2_class_mean": 1.0}
+    folds = [replace(found[0].folds[0], scores=case) for case in cases]
+    beyond = speeds.parts([ConditionResult(found[0].condition, folds)])["beyond_classes"]
+    assert beyond[0] == pytest.approx(1 - ours / theirs) and beyond[1] == pytest.approx(0)
+    assert beyond[2:].isna().all()
 
 
 def test_a_decoder_that_knows_only_run_and_rest_scores_high_and_explains_nothing_beyond(found):
@@ -105,104 +111,65 @@ def test_a_decoder_that_knows_only_run_and_rest_scores_high_and_explains_nothing
     boxes = np.where(fold.running == 1, 30.0, 0.0)
     scores, _ = metrics.speed_scores(fold.labels, boxes, fold.running, (0.0, 30.0))
     box = ConditionResult(found[0].condition, [replace(fold, predicted=boxes, scores=scores)])
-    row = speed_tables.parts([box]).iloc[0]
+    row = speeds.parts([box]).iloc[0]
     assert row["r2"] > 0.9 and row["beyond_classes"] == pytest.approx(0) and row["r2_running"] <= 0
-    assert speed_tables.parts([found[0]])["beyond_classes"].min() > 0.1  # the signal holds more than the class
-
-
-def test_errors_by_speed_are_those_of_the_frames_in_the_bin(found):
-    table = speed_tables.by_speed(found[:1], n_bins=4)
-    fold = [f for f in found[0].folds if f.test_group == "a0"]
-    speed, decoded = (np.concatenate([getattr(f, name) for f in fold]) for name in ("labels", "predicted"))
-    mine = table[table["tested_on"] == "a0"]
-    width = 2 * mine["speed"].iloc[0]
-    in_first = speed < width
-    assert mine["frames"].sum() == len(speed) and mine["frames"].iloc[0] == in_first.sum()
-    assert mine["error"].iloc[0] == pytest.approx(np.abs(speed - decoded)[in_first].mean())
+    assert speeds.parts([found[0]])["beyond_classes"].min() > 0.1  # the signal holds more than the class
 
 
 def test_scores_against_the_recorded_speed_are_named_where_jumps_were_replaced():
     data = make_dataset(jumps=(100,))
-    fixed, _, _ = speed_tables.repaired(data)
-    ours = compare.run(speed_tables.conditions_of(experiment(fixed), ["linear"]), jobs=1)
-    table = speed_tables.against_recorded(ours, data)
+    fixed, _, _ = speeds.repaired(data)
+    ours = compare.run(conditions(experiment(fixed), "linear"), jobs=1)
+    table = speeds.against_recorded(ours, data)
     assert len(table) == 2 and table["fold"].str.startswith("test=a2").all()  # the two folds that test the animal
     assert (table["R2 as repaired"] > 0.8).all() and (table["R2 as recorded"] < 0.5).all()
-    assert speed_tables.against_recorded(ours, fixed).empty
+    assert speeds.against_recorded(ours, fixed).empty
 
 
 def test_negative_scores_stay_and_what_does_not_exist_is_said_in_words(found):
     fold = found[0].folds[0]
     worse = replace(fold, scores={"r2": -2.5, "mae": 9.0})
     gone = replace(found[0].folds[1], scores={}, reason="test frames: only speed 0")
-    noted = replace(found[0].folds[2], notes=("a0/s1: never runs",))
-    made = ConditionResult(found[0].condition, [worse, gone, noted, replace(noted, fold="another")])
-    mean = np.mean([-2.5, noted.scores["r2"], noted.scores["r2"]])
+    other = found[0].folds[2]
+    made = ConditionResult(found[0].condition, [worse, gone, other])
+    mean = np.mean([-2.5, other.scores["r2"]])
     assert compare.table([made], "r2")["mean"][0] == pytest.approx(mean)
     alone = ConditionResult(found[0].condition, [worse])
     nothing = ConditionResult(found[1].condition, [gone])
-    for table in (speed_tables.parts_table(speed_tables.parts([alone, nothing])), speed_tables.notes_table([made])):
-        assert not table.isna().any(axis=None) and not (table.astype(str) == "nan").any(axis=None)
-    assert set(speed_tables.parts_table(speed_tables.parts([alone]))["R2, running frames only"]) == {"none"}
-    notes = speed_tables.notes_table([made])["note"].tolist()
-    assert notes == ["no score: test frames: only speed 0", "a0/s1: never runs", "a0/s1: never runs"]
+    table = speeds.parts_table(speeds.parts([alone, nothing]))
+    assert not table.isna().any(axis=None) and not (table.astype(str) == "nan").any(axis=None)
+    assert set(speeds.parts_table(speeds.parts([alone]))["R2, running frames only"]) == {"none"}
 
 
 def test_an_animal_that_never_moves_is_a_row_of_reasons_and_no_nan():
     recordings = [make_recording(f"a{a}", f"s{s}", 2 * a + s, still=a == 2) for a in range(3) for s in range(2)]
-    ours = compare.run(speed_tables.conditions_of(experiment(Dataset("made", tuple(recordings))), ["linear"]), jobs=1)
-    notes = speed_tables.notes_table(ours)
-    still = notes[notes["fold"].str.startswith("test=a2")]
-    assert len(still) == 2 and still["note"].str.startswith("no score: test frames: only speed 0").all()
-    alone = notes[notes["note"].str.startswith("no score: training frames: only speed 0")]
+    ours = compare.run(conditions(experiment(Dataset("made", tuple(recordings))), "linear"), jobs=1)
+    reasons = [fold.reason for fold in ours[0].folds if fold.fold.startswith("test=a2")]
+    assert len(reasons) == 2 and all(reason.startswith("test frames: only speed 0") for reason in reasons)
+    alone = [fold for fold in ours[0].folds if fold.reason.startswith("training frames: only speed 0")]
     assert len(alone) == 2  # where it is the only animal that trains
     assert compare.table(ours, "r2")["folds"].tolist() == [2]
-    scores = speed_tables.card_scores(ours)
+    scores = speeds.card_scores(ours)
     assert all(np.isfinite(score.value) for score in scores)
     assert ("linear", "r2", "mean of 2 folds") in {(s.model, s.metric, s.scope) for s in scores}
 
 
-def test_published_figures_stand_beside_the_published_target_only():
-    smoothed = speed_tables.conditions_of(experiment(make_dataset(), speed_tables.SMOOTHING), ["speed_gru", "linear"])
-    assert smoothed[0].published_score("r2") == (0.44, 0.12) and smoothed[1].published_score("mae") == (17.4, 1.12)
-    other = speed_tables.conditions_of(experiment(make_dataset()), ["speed_gru", "linear"], ", none")
-    assert not any(condition.beside_published for condition in other) and other[0].name == "GRU, published, none"
+def test_published_figures_are_the_papers():
+    asked = experiment(make_dataset(), "moving_mean_30")
+    gru, linear = (Condition(name, asked, name, published=key) for name, key in speeds.PUBLISHED.items())
+    assert gru.published_score("r2") == (0.44, 0.12) and linear.published_score("mae") == (17.4, 1.12)
 
 
 def test_the_card_has_scores_by_the_decoders_own_name_and_measured_coverage(found):
-    names = {(score.model, score.metric) for score in speed_tables.card_scores(found, ", none")}
+    names = {(score.model, score.metric) for score in speeds.card_scores(found, ", none")}
     assert {("linear, none", "r2"), ("linear, none", "r2_running"), ("ridge_window, none", "beyond_classes")} <= names
-    table, _ = conformal.coverage(found[0].folds, [0.9], 30)
-    scores = speed_tables.coverage_scores(table, "linear")
-    mine = table[(table["score"] == "scaled") & (table["calibrated_on"] == conformal.WITHIN)]
-    value = {s.metric: s.value for s in scores}[f"coverage 90 %, scaled, {conformal.WITHIN}"]
-    assert value == pytest.approx(mine["coverage"].mean()) and len(scores) == 4
-
-
-def test_figures_show_every_fold_and_the_truth(found):
-    _, axes = plt.subplots(1, 3)
-    made_of = speed_tables.parts(found)
-    figures.parts(made_of, axes[0])
-    dots = sum(len(line.get_xdata()) for line in axes[0].lines if line.get_marker() in "ov" and line.get_label())
-    assert dots == 4 * len(made_of)
-    table, _ = conformal.coverage(found[0].folds, [0.5, 0.9], 30)
-    figures.coverage(table, axes[1])
-    figures.coverage_by_animal(table, 0.9, axes[2])
-    assert sum(len(c.get_offsets()) for c in axes[2].collections) == 2 * len(found[0].folds)
-    errors = speed_tables.by_speed(found[:1])
-    for what in ("decoded", "error"):
-        ax = figures.by_speed(errors, what, plt.figure().add_subplot(), "cm/s")
-        assert sum(len(line.get_xdata()) for line in ax.lines if line.get_marker() == ".") == len(errors)
-        assert what in ax.get_ylabel() and [text.get_text() for text in ax.texts] == ["simulated"]
-    assert all([text.get_text() for text in ax.texts] == ["simulated"] for ax in axes)
-    plt.close("all")
 
 
 def test_the_trace_shows_the_recorded_speed_and_the_intervals(found):
-    place = figures.middle_session(found, 120)
+    place = speeds.middle_session(found, 120)
     _, ax = plt.subplots()
     band = conformal.Band(0.9, 4.0)
-    figures.trace(found[0], place, 120, 30.0, ax, "cm/s", (band, "90 %"))
+    speeds.trace(found[0], place, 120, 30.0, ax, "cm/s", (band, "90 %"))
     true = next(line for line in ax.lines if line.get_label() == "true")
     fold = next(f for f in found[0].folds if f.fold == place[0])
     recording = next(r for r in found[0].condition.experiment.dataset.recordings if r.id == place[1])
@@ -226,14 +193,14 @@ def test_chance_of_r2_is_drawn_at_zero_and_an_error_has_none(found):
 
 def test_errors_without_any_score_are_an_empty_table(found):
     nothing = [ConditionResult(found[0].condition, [replace(found[0].folds[0], scores={}, reason="no")])]
-    assert speed_tables.by_speed(nothing).empty and isinstance(speed_tables.parts(nothing), pd.DataFrame)
+    assert speeds.parts(nothing).empty and speeds.parts_table(speeds.parts(nothing)).empty
     with pytest.raises(ValueError, match="no fold has a score"):
-        figures.middle_session(nothing, 10)
+        speeds.middle_session(nothing, 10)
 
 
 def chapter_of(dataset, **changes):
     given = {**execute.defaults("30_speed_regression"), "past_frames": 2, "future_frames": 2, **changes}
-    return chapter.Chapter("30_speed_regression", validation.validate("30_speed_regression", given), dataset)
+    return chapter.Chapter("30_speed_regression", parameters.validate("30_speed_regression", given), dataset)
 
 
 def test_a_planned_experiment_decodes_the_target_and_keeps_its_smoothing_apart():

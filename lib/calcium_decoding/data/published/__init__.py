@@ -1,7 +1,5 @@
-"""Published figures of the two studies, as tables that ship with the library.
-
-Facts only: numbers stated by Ajioka et al. 2024 (DOI 10.1371/journal.pcbi.1011074, CC BY) or saved in the outputs of
-its public code (MIT), and numbers saved by the first author of Mirzaee et al. 2025 (arXiv 2504.16917). None was
+"""Published figures, as tables: numbers stated by Ajioka et al. 2024 (DOI 10.1371/journal.pcbi.1011074, CC BY) or saved
+in the outputs of its public code (MIT), and by the first author of Mirzaee et al. 2025 (arXiv 2504.16917). None was
 produced here. ``published/README.md`` gives sources and units.
 """
 
@@ -37,10 +35,7 @@ def names():
 
 
 def table(name):
-    """One table whole, as a DataFrame of its own; ``published/README.md`` gives its columns and units.
-
-    Raises KeyError: no table of that name; see :func:`names`.
-    """
+    """One table whole, as a DataFrame of its own; ``published/README.md`` gives its columns and units. Or KeyError."""
     if name not in names():
         raise KeyError(f"{name}; there are {', '.join(names())}")
     return _table(f"{name}.csv").copy()
@@ -86,6 +81,18 @@ def per_fold(experiment, model, variant, metric="auc"):
     """Published values of the 20 folds: DataFrame with ``test_mouse``, ``valid_mouse`` and ``value``."""
     rows = _rows("per_fold.csv", experiment=experiment, model=model, variant=variant, metric=metric)
     return rows[["test_mouse", "valid_mouse", "value"]].reset_index(drop=True)
+
+
+def rank_sum(one, other):
+    """Rank-sum test of two conditions, each (experiment, model, variant), in the family of their panel: Holm's p and
+    its stars; ``(None, "")`` where no panel of :data:`FAMILIES` compares them, or not all folds of it were saved."""
+    groups = {"|".join(one[1:]), "|".join(other[1:])}
+    for row in _table("rank_sum_check.csv").itertuples():
+        experiments = {name.partition(":")[0] for name in FAMILIES[row.family]}
+        whole = "_without_" not in row.family
+        if whole and {row.group_a, row.group_b} == groups and {one[0], other[0]} <= experiments:
+            return row.p_holm, row.stars
+    return None, ""
 
 
 def family(panel):

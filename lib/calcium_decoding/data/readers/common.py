@@ -14,10 +14,7 @@ RUN_THRESHOLD_CM_S = 0.5  # running is faster than this (Ajioka et al. 2024, doi
 
 
 class Intake:
-    """Recordings collected one session at a time; a bad session is put on record and the others go on.
-
-    ``strict``: raise at the first bad session instead.
-    """
+    """Recordings collected one session at a time; a bad one is put on record, or raises where ``strict``."""
 
     def __init__(self, strict):
         self.strict, self.recordings, self.refused = strict, [], []
@@ -38,10 +35,7 @@ class Intake:
 
 
 def with_run_label(recording):
-    """The recording with its run label checked against its speed, or made from it, and a note that says so.
-
-    Where the two disagree, the label stays and the note gives the share of frames.
-    """
+    """The recording with its run label made from its speed, or checked against it, and a note that says so."""
     if "speed_cm_s" not in recording.behaviour:
         return recording
     fast = recording.behaviour["speed_cm_s"] > RUN_THRESHOLD_CM_S
@@ -54,12 +48,24 @@ def with_run_label(recording):
     return replace(recording, notes=tuple(dict.fromkeys((*recording.notes, note))))
 
 
+@contextlib.contextmanager
+def readable(path, kind, expected, remedy):
+    """Turn whatever goes wrong while a file is read as ``kind`` into a DataError; it is one if there is no file."""
+    if not Path(path).is_file():
+        raise DataError(path, "no such file", expected, "download it or put it there, or mend the path to it")
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # cut or overwritten bytes make parsers raise nearly anything
+        raise DataError(path, f"a file that cannot be read as {kind} ({type(error).__name__}: {error})", expected,
+                        remedy) from error
+
+
 def read_table(path, expected, remedy="save it as CSV (UTF-8)", **options):
     """A CSV file as :func:`pandas.read_csv` reads it with these options; DataError if it cannot be read."""
-    try:
+    with readable(path, "a table", expected, remedy):
         return pd.read_csv(path, **options)
-    except (OSError, ValueError) as error:
-        raise DataError(path, f"a file that cannot be read as a table ({error})", expected, remedy) from error
 
 
 def refuse_text(table, path):
@@ -69,16 +75,10 @@ def refuse_text(table, path):
         raise DataError(path, f"text in the column {', '.join(words)}", "numbers only", "repair these cells")
 
 
-def check_rate(value, where):
-    """``value`` as a number of frames per second; DataError if it is not a positive, finite number."""
-    try:
-        rate_hz = float(np.asarray(value).item())
-    except (TypeError, ValueError):
-        rate_hz = np.nan
-    if not 0 < rate_hz < np.inf:
-        raise DataError(where, f"rate_hz = {value}", "one positive number, frames per second",
-                        "give the imaging rate in Hz")
-    return rate_hz
+def refuse_rows(table, bad, where, found, expected, remedy):
+    """DataError about the first row of a table where ``bad`` is true; ``found`` has columns, ``{foot}``, to fill in."""
+    if bad.any():
+        raise DataError(where, found.format(**table[bad].iloc[0]), expected, remedy)
 
 
 def check_steps(clock, step, unit, where):
@@ -100,8 +100,7 @@ def check_folder(folder):
 
 
 def path_below(folder, relative, where):
-    """A path below ``folder`` as a table gives it, perhaps with backslashes; DataError if it leads out of the folder.
-    """
+    """A path below ``folder`` as a table gives it, perhaps with backslashes; DataError if it leads out of it."""
     path = folder / str(relative).replace("\\", "/")
     if not path.resolve().is_relative_to(folder.resolve()):
         raise DataError(where, f"the path {relative}", f"a path inside {folder}",

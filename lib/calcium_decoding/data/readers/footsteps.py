@@ -1,22 +1,20 @@
-"""Two-photon recordings with footsteps, in the forms that the code of Mirzaee, Chang, Latifi 2025 reads.
-
-Forms and names of variables are facts of the public repository ``ghazalehmirzaee/neural_decoding``; its data are not
-public.
-"""
+"""Two-photon recordings with footsteps, in the forms that the code of Mirzaee, Chang, Latifi 2025 reads (facts of the
+public repository ``ghazalehmirzaee/neural_decoding``; its data are not public)."""
 
 import re
 
 import numpy as np
 import pandas as pd
 
-from calcium_decoding.data.readers.common import Intake, check_folder, check_rate, check_steps, read_table, refuse_text
+from calcium_decoding.data.readers import common
 from calcium_decoding.data.readers.mat import check_array, load_mat
+from calcium_decoding.data.readers.npz_csv import load_csv
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError, ParameterError
 
 COLUMNS = ("Foot", "Frame Start", "Frame End")  # of step tables
 FEET = ("left", "right")
-NONE, CONTRA, IPSI = 0, 1, 2  # classes of frames
+CONTRA, IPSI = 1, 2  # classes of frames; 0 is none
 VARIABLES = {"deconvolved": "DeconvMat_wanted", "dff": "deltaf_cells_not_excluded"}
 UNITS = {"deconvolved": "deconvolved (a.u.)", "dff": "dF/F"}
 KINEMATICS = ("contra_position_mm", "contra_velocity_mm_s", "ipsi_position_mm", "ipsi_velocity_mm_s")
@@ -25,36 +23,31 @@ NO_ANIMAL = "animal not stated by a folder: taken as an animal of its own"
 
 
 def read_footsteps(folder, rate_hz=15.0, strict=False, trace="deconvolved", contralateral="right", first_frame=0):
-    """Data set of footstep recordings in a folder.
+    """Data set of footstep recordings in a folder, ``behaviour["footstep"]``: 0 none, 1 contralateral, 2 ipsilateral.
 
-    Files lie in one folder an animal (``folder/mouse 1/002.mat``), which then has the same cells in each; a file in
-    ``folder`` itself counts as an animal of its own, and a note says so. A recording is one of
+    Files lie in one folder an animal (``folder/mouse 1/002.mat``), with the same cells in each; a file in ``folder``
+    itself counts as an animal of its own, and a note says so. A recording is one of
 
     - ``NAME.mat`` (any version) with ``NAME.xlsx``: ``DeconvMat_wanted`` (deconvolved) and
       ``deltaf_cells_not_excluded`` (dF/F), both (T, n_cells), and a step table; see :func:`read_step_table`. The one
       that ``trace`` (``"deconvolved"`` or ``"dff"``) does not name may be missing.
-    - ``NAME.csv``: a line of names; then the number of the frame, one more each row; a column a cell; the class last: 0
-      (none), 1 (contralateral) or 2 (ipsilateral).
+    - ``NAME.csv``: a line of names; then the number of the frame, one more each row; a column a cell; the class last.
 
     Beside either, ``NAME.kinematics.csv`` (a form of this library) may hold the movement of both paws: the column
-    ``frame`` (from 0) and any of :data:`KINEMATICS`, such as ``contra_position_mm``.
-
-    ``strict``: raise at the first bad recording instead of refusing it by name and going on. ``contralateral``: the
-    foot on the other side than the imaged hemisphere; ``"right"`` where the left one was imaged, as in the study.
-    ``first_frame``: number of the first frame in step tables.
-
-    Returns a Dataset whose recordings have ``behaviour["footstep"]``: 0 none, 1 contralateral, 2 ipsilateral. Raises
-    DataError: no such folder, or nothing usable in it; ParameterError: a trace or a foot that is not known.
+    ``frame`` (from 0) and any of :data:`KINEMATICS`. ``contralateral``: the foot on the other side than the imaged
+    hemisphere; ``"right"`` where the left one was imaged, as in the study. ``first_frame``: number of the first frame
+    in step tables. Raises DataError: no such folder, or nothing usable in it; ParameterError: a trace or a foot that is
+    not known.
     """
     for name, value, known in (("trace", trace, VARIABLES), ("contralateral", contralateral, FEET)):
         if value not in known:
             raise ParameterError(name, repr(value), f"one of {', '.join(known)}", "name one of these")
-    folder = check_folder(folder)
+    folder = common.check_folder(folder)
     paths = sorted(path for path in [*folder.glob("*"), *folder.glob("*/*")] if _is_recording(path))
     if not paths:
         raise DataError(folder, "no .mat and no .csv files", "recordings, in a folder for each animal",
                         "name the folder that holds them")
-    intake = Intake(strict)
+    intake = common.Intake(strict)
     for path in paths:
         with intake.session(path.relative_to(folder).as_posix()):
             own = path.parent == folder
@@ -63,7 +56,7 @@ def read_footsteps(folder, rate_hz=15.0, strict=False, trace="deconvolved", cont
             still = int((np.ptp(signal, axis=0) == 0).sum())
             notes += (f"{still} cells never change",) if still else ()
             intake.recordings.append(Recording(
-                signal, {"footstep": label, **_kinematics(path, len(signal))}, check_rate(rate_hz, path),
+                signal, {"footstep": label, **_kinematics(path, len(signal))}, rate_hz,
                 path.stem if own else path.parent.name, path.stem, source=str(path),
                 signal_unit=UNITS[trace if path.suffix == ".mat" else "deconvolved"],
                 notes=((NO_ANIMAL,) if own else ()) + notes))
@@ -71,7 +64,6 @@ def read_footsteps(folder, rate_hz=15.0, strict=False, trace="deconvolved", cont
 
 
 def _traces_and_steps(traces, trace, contralateral, first_frame):
-    """Signal, class of each frame and notes from a file of traces and a step table."""
     steps = traces.with_suffix(".xlsx")
     wanted, other = VARIABLES[trace], next(v for name, v in VARIABLES.items() if name != trace)
     found = load_mat(traces, [wanted], [other])
@@ -94,15 +86,14 @@ def _traces_and_steps(traces, trace, contralateral, first_frame):
 
 
 def _csv(path):
-    """Signal, class of each frame and notes from a ``.csv`` file."""
-    table = _load_csv(path)
+    _, table = load_csv(path)
     if table.shape[1] < 3:
         raise DataError(path, f"{table.shape[1]} columns", "the frame, a column a cell, and the class last",
                         "put commas between the columns")
-    refuse_text(table, path)
+    common.refuse_text(table, path)
     clock, label = table.iloc[:, 0].to_numpy(), table.iloc[:, -1].to_numpy()
     _refuse_bad_cells(clock[:, None], f"column {table.columns[0]}", path)
-    check_steps(clock, 1, "frames", f"{path}, column {table.columns[0]}")
+    common.check_steps(clock, 1, "frames", f"{path}, column {table.columns[0]}")
     levels = np.unique(label)
     if not np.isin(levels, (0, 1, 2)).all():
         raise DataError(f"{path}, column {table.columns[-1]}", f"the classes {', '.join(map(str, levels[:5]))}",
@@ -116,7 +107,7 @@ def _kinematics(path, n_frames):
     path = path.with_name(path.stem + KINEMATICS_ENDING)
     if not path.is_file():
         return {}
-    table = _load_csv(path)
+    _, table = load_csv(path)
     unknown = [name for name in table if name not in ("frame", *KINEMATICS)]
     if "frame" not in table or unknown or table.shape[1] < 2:
         raise DataError(path, f"the columns {', '.join(map(str, table.columns))}",
@@ -135,13 +126,6 @@ def _refuse_bad_cells(signal, name, path):
                         "finite numbers only", "leave these cells out of the matrix, or repair them")
 
 
-def _load_csv(path):
-    table = read_table(path, "comma-separated text with a line of column names", encoding="utf-8-sig", index_col=False)
-    if table.empty:
-        raise DataError(path, "no rows below the column names", "a row a frame", "save it again")
-    return table
-
-
 def _is_recording(path):
     if path.name.startswith(".") or not path.is_file():
         return False
@@ -155,52 +139,39 @@ def read_step_table(path, first_frame=0):
     ``end`` (frames, inclusive, counted from 0), in order of start.
 
     The first sheet has the columns ``Foot`` (or ``Foot (L/R)``; R, L, right or left), ``Frame Start`` and ``Frame End``
-    (inclusive). ``first_frame``: number of the first frame in the table; 0 is how the code of Mirzaee, Chang, Latifi
-    2025 (arXiv 2504.16917) reads it. DataError: unreadable, a column missing, no steps, an empty cell, a foot that is
-    neither, a frame that is no whole number, an end before its start, a step that is there twice, two of one foot that
-    overlap.
+    (inclusive). ``first_frame``: number of the first frame in the table. DataError: unreadable, incomplete, or steps of
+    one foot that overlap.
     """
     rows = _load_sheet(path).dropna(how="all")
     if rows.empty:
         raise DataError(path, "no rows", "a row a step", "fill the table")
-    foot, start, end = ([_cell(path, row, name, value) for row, value in rows[name].items()] for name in COLUMNS)
-    steps = pd.DataFrame({"foot": foot, "start": np.array(start) - first_frame, "end": np.array(end) - first_frame,
-                          "row": [row + 2 for row in rows.index]})  # as Excel counts, below the header
-    backwards = steps[steps["end"] < steps["start"]]
-    if len(backwards):
-        step = backwards.iloc[0]
-        raise DataError(path, f"row {step.row} that ends at frame {step.end + first_frame}, before its start at "
-                        f"{step.start + first_frame}", "an end at or after the start", "mend the row")
-    steps = steps.sort_values(["start", "end", "row"], kind="stable").reset_index(drop=True)
-    for foot, mine in steps.groupby("foot"):
-        same = mine[mine.duplicated(["start", "end"])]
-        if len(same):
-            step = same.iloc[0]
-            raise DataError(path, f"a step of the {foot} foot that is there twice, the second time in row {step.row}",
-                            "each step once", "remove the second row")
-        over = np.flatnonzero(mine["start"].to_numpy()[1:] <= mine["end"].cummax().to_numpy()[:-1])
-        if len(over):
-            step = mine.iloc[over[0] + 1]
-            raise DataError(path, f"the step of the {foot} foot in row {step.row}, which begins before the one before "
-                            "it ends", "steps of one foot that do not overlap", "mend start or end of one of them")
+    steps = pd.DataFrame({name: [_cell(path, row, column, value) for row, value in rows[column].items()]
+                          for name, column in zip(("foot", "start", "end"), COLUMNS, strict=True)})
+    steps["row"] = rows.index + 2  # as Excel counts, below the header
+    common.refuse_rows(steps, steps["end"] < steps["start"], path,
+                       "row {row} that ends at frame {end}, before its start at {start}",
+                       "an end at or after the start", "mend the row")
+    steps = steps.sort_values(["start", "end", "row"], kind="stable", ignore_index=True)
+    common.refuse_rows(steps, steps.duplicated(["foot", "start", "end"]), path,
+                       "a step of the {foot} foot that is there twice, the second time in row {row}", "each step once",
+                       "remove the second row")
+    former_end = steps.groupby("foot")["end"].transform(lambda ends: ends.cummax().shift())
+    common.refuse_rows(steps, steps["start"] <= former_end, path,
+                       "the step of the {foot} foot in row {row}, which begins before the one before it ends",
+                       "steps of one foot that do not overlap", "mend start or end of one of them")
+    steps[["start", "end"]] -= first_frame
     return steps[["foot", "start", "end"]]
 
 
 def frame_labels(steps, n_frames, contralateral="right", where="step table"):
-    """Class of each frame, (n_frames,), float32: 0 none, 1 contralateral, 2 ipsilateral, and in how many both feet
-    step.
-
-    There the step that began last counts. ``steps``: of :func:`read_step_table`. DataError: a step outside the
-    recording.
-    """
-    outside = steps[(steps["start"] < 0) | (steps["end"] >= n_frames)]
-    if len(outside):
-        step = outside.iloc[0]
-        raise DataError(where, f"a step of the {step.foot} foot in frames {step.start} .. {step.end}, and "
-                        f"{len(outside) - 1} more outside the recording",
-                        f"steps inside its frames 0 .. {n_frames - 1}",
-                        "see that table and traces are of one recording and that frames count from the number that "
-                        "first_frame gives, or take these steps out")
+    """Class of each frame, (n_frames,), float32: 0 none, 1 contralateral, 2 ipsilateral, and in how many both step;
+    there the step that began last counts. DataError: a step outside the recording."""
+    outside = (steps["start"] < 0) | (steps["end"] >= n_frames)
+    common.refuse_rows(steps, outside, where, "a step of the {foot} foot in frames {start} .. {end}, and "
+                       f"{outside.sum() - 1} more outside the recording",
+                       f"steps inside its frames 0 .. {n_frames - 1}",
+                       "see that table and traces are of one recording and that frames count from the number that "
+                       "first_frame gives, or take these steps out")
     label, covered = np.zeros(n_frames, np.float32), np.zeros(n_frames, np.int64)
     for step in steps.sort_values("start", kind="stable").itertuples():
         label[step.start:step.end + 1] = CONTRA if step.foot == contralateral else IPSI
@@ -209,15 +180,8 @@ def frame_labels(steps, n_frames, contralateral="right", where="step table"):
 
 
 def _load_sheet(path):
-    try:
+    with common.readable(path, "a sheet", "a step table, an Excel workbook (.xlsx)", "save it again as .xlsx"):
         table = pd.read_excel(path, dtype=object, engine="openpyxl")
-    except FileNotFoundError as error:
-        raise DataError(path, "no such file", "a step table (.xlsx)", "put it beside the traces") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # damaged archives raise nearly anything
-        raise DataError(path, f"a file that cannot be read as a sheet ({type(error).__name__}: {error})",
-                        "an Excel workbook (.xlsx)", "save it again as .xlsx") from error
     # The authors' code knows the first column as "Foot (L/R)".
     names = {name: re.sub(r"\s*\(.*\)$", "", str(name)).strip() for name in table.columns}
     found = list(names.values())

@@ -2,25 +2,17 @@
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from calcium_decoding.data.readers.footsteps import read_footsteps
 from calcium_decoding.data.readers.isfn import read_isfn
 from calcium_decoding.data.readers.multiple_maps import read_multiple_maps
 from calcium_decoding.data.readers.npz_csv import read_csv, read_files, read_npz
 from calcium_decoding.data.readers.study import read_study
-from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import ParameterError
-
-
-def _isfn_dataset(folder, rate_hz=10.0, strict=True):
-    # With a single session, refusing it and raising come to the same, whatever ``strict`` says.
-    return Dataset(Path(folder).name, (read_isfn(folder, rate_hz),))
-
 
 FORMATS = {
     "study": read_study,
-    "isfn": _isfn_dataset,
+    "isfn": read_isfn,
     "multiple_maps": read_multiple_maps,
     "npz": partial(read_files, read_one=read_npz, ending=".npz"),
     "csv": partial(read_files, read_one=read_csv, ending=".csv"),
@@ -30,30 +22,12 @@ WITH_MOVIES = ("study", "npz", "csv")
 
 
 def read(format, folder, **options):
-    """Data set in a folder, read by the format's name.
+    """Data set in a folder, named after it, read by the format's name.
 
-    Parameters
-    ----------
-    format : str
-        ``"study"``, ``"isfn"``, ``"multiple_maps"``, ``"npz"``, ``"csv"`` or ``"footsteps"``.
-    folder : str or Path
-        For ``"npz"`` and ``"csv"`` a single file will do.
-    **options
-        Passed to the reader. All know ``strict``; all but ``"npz"`` and ``"csv"``, whose files hold it,
-        ``rate_hz``; those of :data:`WITH_MOVIES` know ``movies``.
-
-    Returns
-    -------
-    Dataset
-        Named after the folder. Bad sessions are in ``refused``; with ``strict=True`` the first of them
-        raises.
-
-    Raises
-    ------
-    ParameterError
-        No such format, or movies of one that has none.
-    DataError
-        Nothing usable in the folder.
+    ``format``: a name of :data:`FORMATS`. ``folder``: for ``"npz"`` and ``"csv"`` a single file will do. Options go to
+    the reader: all know ``strict`` (a bad session raises; else it is in ``refused``); all but ``"npz"`` and ``"csv"``,
+    whose files hold it, ``rate_hz``; those of :data:`WITH_MOVIES` know ``movies``. Raises ParameterError: no such
+    format, or movies of one that has none; DataError: nothing usable in the folder.
     """
     if format not in FORMATS:
         raise ParameterError("format", f"'{format}'", f"one of {', '.join(FORMATS)}", "name one of these formats")

@@ -1,23 +1,19 @@
 """MATLAB files of either generation behind one function, with errors a reader can act on."""
 
-import contextlib
-from pathlib import Path
-
 import h5py
 import numpy as np
 import scipy.io
 import scipy.sparse
 
+from calcium_decoding.data.readers.common import readable
 from calcium_decoding.errors import DataError
 
 
 def load_mat(path, names, optional=()):
     """Variables of a MATLAB file, version 4 to 7.2 (through SciPy) or 7.3 (HDF5), dict of str to object.
 
-    Numbers are arrays in MATLAB's own orientation (version 7.3 stores them transposed; that is undone), text is
-    ``str``, a cell array a list in MATLAB's column order, a struct a dict. Those of ``optional`` are left out if they
-    are not there. DataError: the file is missing, cut short or not a MATLAB file, or a variable of ``names`` is not in
-    it.
+    Numbers are arrays in MATLAB's own orientation, text is ``str``, a cell array a list in MATLAB's column order, a
+    struct a dict. DataError: the file is missing, cut short or not a MATLAB file, or lacks a variable of ``names``.
     """
     found = mat_variables(path)
     missing = [name for name in names if name not in found]
@@ -36,8 +32,6 @@ def load_mat(path, names, optional=()):
 
 def mat_variables(path):
     """Names of the variables in a MATLAB file; DataError if it is missing, cut short or none."""
-    if not Path(path).is_file():
-        raise DataError(path, "no such file", "a MATLAB file (.mat)", "download it, or mend the path to it")
     with _readable(path):
         if h5py.is_hdf5(path):
             with h5py.File(path, "r") as file:
@@ -45,32 +39,20 @@ def mat_variables(path):
         return [name for name, _, _ in scipy.io.whosmat(path, appendmat=False)]
 
 
-def check_array(value, name, where):
-    """``value`` if it is an array, as :func:`load_mat` gives for a MATLAB matrix; else DataError."""
-    if isinstance(value, np.ndarray):
-        return value
-    kind = {list: "a cell array", dict: "a struct", str: "text"}[type(value)]
-    raise DataError(where, f"{name} as {kind}", "a matrix of numbers", "save the variable as a plain matrix")
+_KINDS = {np.ndarray: "a plain matrix of numbers", list: "a cell array", dict: "a struct", str: "text"}
 
 
-def check_cells(value, name, where):
-    """``value`` if it is a list, as :func:`load_mat` gives for a MATLAB cell array; else DataError."""
-    if isinstance(value, list):
-        return value
-    kind = {dict: "a struct", str: "text"}.get(type(value), "a plain matrix")
-    raise DataError(where, f"{name} as {kind}", "a cell array", "save the variable as a cell array")
+def check_array(value, name, where, kind=np.ndarray):
+    """``value`` if it is an array (``kind``: list for a cell array), as :func:`load_mat` gives it; else DataError."""
+    if not isinstance(value, kind):
+        raise DataError(where, f"{name} as {_KINDS[type(value)]}", _KINDS[kind],
+                        f"save the variable as {_KINDS[kind]}")
+    return value
 
 
-@contextlib.contextmanager
 def _readable(path):
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:  # cut or overwritten bytes make the parsers raise nearly anything
-        raise DataError(path, f"bytes that cannot be read as MATLAB data ({type(error).__name__}: {error})",
-                        "a whole MATLAB file, version 4 to 7.3",
-                        "download or copy it again; if it is not a .mat file, convert it") from error
+    return readable(path, "MATLAB data", "a whole MATLAB file (.mat), version 4 to 7.3",
+                    "download or copy it again; if it is not a .mat file, convert it")
 
 
 def _from_scipy(value):

@@ -1,75 +1,57 @@
 """Public recordings of hippocampal cells in mice that run to and fro on a linear track."""
 
-import re
-
 import numpy as np
 from scipy.ndimage import median_filter
 
 from calcium_decoding.data.readers.common import Intake, check_folder, read_table
-from calcium_decoding.data.readers.mat import check_array, check_cells, load_mat
+from calcium_decoding.data.readers.mat import check_array, load_mat
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError
 
+ENVIRONMENT = "Environment A"
 # On a log scale |velocity| of all trials has two humps, rest near 0.6 and running near 35, and its valley at
 # 10 to 13. The median is taken before the absolute value, because tracking noise changes sign from frame to
 # frame and running does not: with it 16 to 28 % of a day's frames are running, without it up to 55 %.
 VELOCITY_THRESHOLD = 10.0
 VELOCITY_MEDIAN_FRAMES = 11
 VELOCITY_OUTLIER = 100.0  # running stays below about 80; what lies beyond are jumps of the tracker
-
-# Most trials are one frame off the log. The most that is still aligned is 72 frames, missing at the end of
-# the trial (position decoded from the cells keeps in step all along); the next is 669 frames, in a film that
-# was interrupted.
+# Most trials are one frame off the log. The most that is still aligned is 72 frames, missing at the end of the trial
+# (position decoded from the cells keeps in step all along); the next is 669, in a film that was interrupted.
 MOST_FRAMES_OFF = 100
 
 
-def read_multiple_maps(folder, rate_hz=20.0, mice=None, days=None, environment="Environment A", strict=False):
+def read_multiple_maps(folder, rate_hz=20.0, strict=False):
     """Hippocampal cells of mice on a linear track over eight days; one recording a trial.
 
     The events of a day are one matrix, cut into trials by a log. Behaviour is trimmed to the frames it shares with the
-    log, often by one frame; a note says so. A trial that is more than 100 frames off is refused. A day with two such
-    trials is refused altogether: its entries are then shifted against the log, and even a trial of the right length may
-    be another.
-
-    The run label is |median of velocity over 11 centred frames| above 10 (velocity's own unit), the valley between rest
-    and running in these data. The animals rest at the ends of the track, so place alone predicts rest.
+    log; a note says so. A trial that is more than 100 frames off is refused, and a day with two such trials altogether.
+    The run label is |median of velocity over 11 centred frames| above 10 (velocity's own unit). The animals rest at the
+    ends of the track, so place alone predicts rest.
 
     ``folder`` holds ``<mouse>/Environment A/`` with three files a day: ``behavior_<day>.mat`` (``my_mvmt``: an entry
     for each row of the log, with ``velocity`` and ``position``, empty where behaviour was not scored),
     ``finalEventsMat_<day>.mat`` (``allEventsMat``: frames by cells) and ``frameLog_<day>.csv`` (``trial``,
-    ``begFrame``, ``endFrame``: counted from 1, both included). ``mice`` (folders) and ``days``: all if left out, about
-    0.7 GB.
+    ``begFrame``, ``endFrame``: counted from 1, both included).
 
     Returns a Dataset: animals named by folder, sessions ``"day 1"``..., parts ``"trial 2"``... as numbered in the log.
     ``behaviour``: ``"run"``, and ``"velocity"`` and ``"position"`` in their own units, outliers kept. ROI names hold
-    the day, because cell 5 of one day is not cell 5 of the next. Raises DataError: no such mouse or day, or nothing
-    usable.
-
-    Sheintuch, Geva et al. 2020, Curr Biol, doi:10.1016/j.cub.2020.02.018; data on GitHub, ``zivlab/multiple_maps``.
+    the day, because cell 5 of one day is not cell 5 of the next. Raises DataError: nothing usable.
+    Source: Sheintuch, Geva et al. 2020, Curr Biol, doi:10.1016/j.cub.2020.02.018; GitHub ``zivlab/multiple_maps``.
     """
     folder = check_folder(folder)
-    found = sorted(path.parent.name for path in folder.glob(f"*/{environment}"))
-    missing = sorted(set(mice or ()) - set(found))
-    if missing or not found:
-        raise DataError(folder, f"the mice {', '.join(found) or '(none)'}",
-                        f"{', '.join(missing) or '<mouse>'}/{environment}",
-                        "download them, or name the folder above the mice")
+    places = sorted(folder.glob(f"*/{ENVIRONMENT}"))
+    if not places:
+        raise DataError(folder, "no mice", f"<mouse>/{ENVIRONMENT}", "download them, or name the folder above the mice")
     intake = Intake(strict)
-    for mouse in found if mice is None else mice:
-        for day in _days(folder / mouse / environment, days):
+    for place in places:
+        mouse, names = place.parent.name, (path.stem.removeprefix("behavior_") for path in place.glob("behavior_*.mat"))
+        days = sorted(int(name) for name in names if name.isdecimal())
+        if not days:
+            raise DataError(place, "behaviour of no day", "behavior_<day>.mat", "download it, or leave the mouse out")
+        for day in days:
             with intake.session(f"{mouse}/day {day}"):
-                _take_day(folder / mouse / environment, mouse, day, rate_hz, intake)
+                _take_day(place, mouse, day, rate_hz, intake)
     return intake.dataset(folder.name)
-
-
-def _days(folder, wanted):
-    matches = (re.fullmatch(r"behavior_(\d+)\.mat", path.name) for path in folder.glob("behavior_*.mat"))
-    found = sorted(int(match[1]) for match in matches if match)
-    missing = sorted(set(wanted or ()) - set(found))
-    if missing or not found:
-        raise DataError(folder, f"behaviour of the days {', '.join(map(str, found)) or '(none)'}",
-                        f"behavior_{missing[0] if missing else '<day>'}.mat", "download it, or ask for other days")
-    return found if wanted is None else list(wanted)
 
 
 def _take_day(folder, mouse, day, rate_hz, intake):
@@ -110,7 +92,7 @@ def _read_log(path):
 
 
 def _read_trials(path, log):
-    entries = check_cells(load_mat(path, ["my_mvmt"])["my_mvmt"], "my_mvmt", path)
+    entries = check_array(load_mat(path, ["my_mvmt"])["my_mvmt"], "my_mvmt", path, list)
     if len(entries) > len(log):
         raise DataError(path, f"{len(entries)} entries", f"at most {len(log)}, the rows of the frame log",
                         "check that log and behaviour belong together")

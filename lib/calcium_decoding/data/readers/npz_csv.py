@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from calcium_decoding.data.movies import Movie
-from calcium_decoding.data.readers.common import Intake, check_rate, check_steps, refuse_text, with_run_label
+from calcium_decoding.data.readers.common import Intake, check_steps, readable, refuse_text, with_run_label
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError
 from calcium_decoding.utils.files import whole_file
@@ -22,15 +22,13 @@ FIELDS = ("signal", "rate_hz", *TEXTS, *LISTS, "simulated")  # any other array o
 
 
 def read_npz(path):
-    """One session from an .npz file.
+    """One session, a Recording, from an .npz file.
 
     It must hold ``signal`` (T, n_roi), ``rate_hz`` (frames per second) and ``animal`` (text). It may hold ``session``
     (text; the file's name if absent), ``part``, ``roi_names`` (n_roi texts), ``signal_unit``, ``simulated`` and
     ``notes``. Any other array is behaviour, shape (T,): ``run`` (0 or 1), ``speed_cm_s`` (cm/s), and whatever else was
-    measured.
-
-    Returns a Recording; a missing run label is made from ``speed_cm_s`` > 0.5, and a note says so. Raises DataError:
-    missing, damaged, a field missing, Python objects inside, or content that :class:`Recording` refuses.
+    measured. A missing run label is made from ``speed_cm_s`` > 0.5, and a note says so. DataError: missing, damaged, a
+    field missing, Python objects inside, or content that :class:`Recording` refuses.
     """
     path = Path(path)
     content = _load_npz(path)
@@ -41,31 +39,17 @@ def read_npz(path):
     about = {name: str(content[name]) for name in TEXTS if name in content}
     about |= {name: tuple(map(str, np.ravel(content[name]))) for name in LISTS if name in content}
     behaviour = {name: values for name, values in content.items() if name not in FIELDS}
-    return _recording(path, content["signal"], behaviour, check_rate(content["rate_hz"], path),
+    return _recording(path, content["signal"], behaviour, content["rate_hz"],
                       simulated=bool(np.any(content.get("simulated", False))), **about)
 
 
 def write_npz(recording, path):
-    """Write a recording as :func:`read_npz` reads it, whole or not at all.
-
-    Parameters
-    ----------
-    recording : Recording
-    path : str or Path
-        Ends in ``.npz``.
-
-    Raises
-    ------
-    DataError
-        Behaviour with a name that the format keeps for itself, or a path that does not end in ``.npz``.
-    WriteError
-        The file cannot be written.
-    """
+    """Write a Recording to a path that ends in ``.npz``, as :func:`read_npz` reads it, whole or not at all. DataError:
+    another ending, or behaviour with a name that the format keeps for itself; WriteError: it cannot be written."""
     path = Path(path)
     if path.suffix != ".npz":
         raise DataError(path, f"the ending '{path.suffix}'", "a name that ends in .npz", "name it so")
-    savez_own = {"file", "allow_pickle"}
-    reserved = sorted(set(recording.behaviour) & (set(FIELDS) | savez_own))
+    reserved = sorted({*recording.behaviour} & {*FIELDS, "file", "allow_pickle"})  # the last two are numpy's
     if reserved:
         raise DataError(recording.id, f"behaviour called {', '.join(reserved)}",
                         "names that the format does not use itself", "rename the behaviour")
@@ -76,20 +60,16 @@ def write_npz(recording, path):
 
 
 def read_csv(path):
-    """One session from a .csv file, a row a frame.
+    """One session, a Recording, from a .csv file, a row a frame.
 
     It begins with the lines ``# animal: name`` and ``# rate_hz: 30``, and perhaps ``# session: name`` (the file's name
     if absent), ``# part: name``, ``# signal_unit: unit``. Then a header and a row a frame. The first column is
     ``frame`` (one more each row) or ``time_s`` (seconds); columns that start with ``roi_`` are the signal, and what
-    follows is the ROI's name; all others are behaviour: ``run`` (0 or 1), ``speed_cm_s`` (cm/s), and whatever else was
-    measured.
-
-    Returns a Recording; a missing run label is made from ``speed_cm_s`` > 0.5, and a note says so. Raises DataError:
-    missing, not a table, a header line or column missing, text among the numbers, frames left out, or content that
-    :class:`Recording` refuses.
+    follows is the ROI's name; all others are behaviour, as in :func:`read_npz`. DataError: missing, not a table, a
+    header line or column missing, text among the numbers, frames left out, or content that :class:`Recording` refuses.
     """
     path = Path(path)
-    header, table = _load_csv(path)
+    header, table = load_csv(path)
     missing = [f"'# {name}:'" for name in ("animal", "rate_hz") if not header.get(name)]
     if missing:
         raise DataError(path, f"lines on top for {', '.join(header) or 'nothing'}",
@@ -101,21 +81,19 @@ def read_csv(path):
                         "frame or time_s first, and columns that start with roi_",
                         "name the columns so, and put commas between them")
     refuse_text(table, path)
-    rate_hz = check_rate(header["rate_hz"], path)
-    step, unit = (1 / rate_hz, "s") if clock == "time_s" else (1, "frames")
-    check_steps(table[clock], step, unit, f"{path}, column {clock}")
     behaviour = {name: table[name].to_numpy() for name in table.columns[1:] if name not in rois}
-    return _recording(path, table[rois].to_numpy(), behaviour, rate_hz,
-                      roi_names=tuple(name.removeprefix("roi_") for name in rois),
-                      **{name: header[name] for name in TEXTS if header.get(name)})
+    recording = _recording(path, table[rois].to_numpy(), behaviour, header["rate_hz"],
+                           roi_names=tuple(name.removeprefix("roi_") for name in rois),
+                           **{name: header[name] for name in TEXTS if header.get(name)})
+    step, unit = (1 / recording.rate_hz, "s") if clock == "time_s" else (1, "frames")
+    check_steps(table[clock], step, unit, f"{path}, column {clock}")
+    return recording
 
 
 def read_files(folder, read_one, ending, strict=False, movies=False):
     """Data set of the files in a folder (or one file) that have one ending, a session each, in order of their names.
 
-    ``strict``: raise at the first bad file instead of refusing it by name. ``movies``: attach the movie of each
-    session: the ``.tif``, ``.tiff`` or ``.npy`` file, or the folder with a series, that has the name of the session's
-    file.
+    ``movies``: attach the movie of each session, a file or a folder with a series of the name of the session's file.
     """
     folder = Path(folder)
     paths = [folder] if folder.is_file() else sorted(folder.glob(f"*{ending}"))
@@ -145,39 +123,27 @@ def _movie_beside(path):
 
 
 def _load_npz(path):
-    if not path.is_file():
-        raise DataError(path, "no such file", "an .npz file", "mend the path to it")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except MemoryError:
-        raise
-    except Exception as error:  # damaged archives raise nearly anything, Python objects inside a ValueError
-        raise DataError(path, f"content that cannot be read ({error})",
-                        "a whole .npz file of plain arrays, without Python objects",
-                        "save it again with numpy.savez from arrays of numbers and text") from error
+    with readable(path, "arrays", "a whole .npz file of plain arrays, without Python objects",
+                  "save it again with numpy.savez from arrays of numbers and text"), \
+            np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
 
 
-def _load_csv(path):
-    if not path.is_file():
-        raise DataError(path, "no such file", "a .csv file", "mend the path to it")
-    try:
+def load_csv(path):
+    """Lines on top, ``# name: value``, as a dict of str, and the table below, DataFrame; DataError if there is none."""
+    with readable(path, "a table", "comma-separated text with a line of column names", "save it as CSV (UTF-8)"), \
+            open(path, encoding="utf-8-sig", newline="") as file, warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows longer than the names
         header = {}
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            while (line := file.readline()).startswith("#"):
-                name, _, value = line[1:].partition(":")
-                header[name.strip()] = value.strip().rstrip(",")  # spreadsheets pad short lines with commas
-            names = [name.strip() for name in next(csv.reader([line]), [])]
-            if not names:
-                raise ValueError("no line of column names")
-            if len(set(names)) < len(names):
-                raise ValueError(f"two columns called {max(names, key=names.count)}")
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows longer than the names
-                table = pd.read_csv(file, header=None, names=names, index_col=False)
+        while (line := file.readline()).startswith("#"):
+            name, _, value = line[1:].partition(":")
+            header[name.strip()] = value.strip().rstrip(",")  # spreadsheets pad short lines with commas
+        names = [name.strip() for name in next(csv.reader([line]), [])]
+        if not names:
+            raise ValueError("no line of column names")
+        if len(set(names)) < len(names):
+            raise ValueError(f"two columns called {max(names, key=names.count)}")
+        table = pd.read_csv(file, header=None, names=names, index_col=False)
         if table.empty:
             raise ValueError("no rows below the column names")
-    except (ValueError, pd.errors.ParserWarning) as error:
-        raise DataError(path, f"a file that cannot be read as a table ({error})",
-                        "comma-separated text with a line of column names", "save it as CSV (UTF-8)") from error
     return header, table

@@ -1,12 +1,9 @@
-"""Recurrent cells frame by frame, forwards and, for a pair of windows, backwards with DeepLIFT's multipliers.
+"""Recurrent cells frame by frame, forwards and, for a pair of windows, backwards with DeepLIFT's multipliers: how much
+of the difference of an output between two windows correlates with the difference of an input, per unit of it.
 
-A multiplier says how much of the difference of an output between two windows correlates with the difference of an
-input, per unit of it. Two rules carry it back exactly, so that nothing of the difference is lost:
-
-- rescale, for a function of one number: the slope of the line through both points (Shrikumar et al. 2017, arXiv
-  1704.02685);
-- product, for two factors that both differ: ``ab - a'b' = (a - a')(b + b')/2 + (b - b')(a + a')/2``, which treats both
-  alike. It is the Shapley value of two players.
+Two rules carry a multiplier back exactly: rescale, for a function of one number: the slope of the line through both
+points (Shrikumar et al. 2017, arXiv 1704.02685); product, for two factors that both differ: ``ab - a'b' = (a - a')(b +
+b')/2 + (b - b')(a + a')/2``, which treats both alike: the Shapley value of two players.
 """
 
 import torch
@@ -38,8 +35,7 @@ def _pytorch_weights(layer, direction):
 
 
 def slope(at, at_other, y, y_other, derivative):
-    """Rescale rule: (y - y') / (a - a'); where the arguments nearly agree and rounding spoils this quotient,
-    ``derivative``, between both points, whose error is the square of their distance."""
+    """Rescale rule: (y - y') / (a - a'), or ``derivative`` between both points where the arguments nearly agree."""
     difference = at - at_other
     near = difference.abs() < torch.finfo(at.dtype).eps ** 0.4
     return torch.where(near, derivative, (y - y_other) / torch.where(near, 1.0, difference))
@@ -79,7 +75,6 @@ class _Cell:
         self.hidden = recurrent.shape[1]
 
     def to(self, device, dtype):
-        """The same cell elsewhere or in another precision."""
         weights = (self.from_input, self.recurrent, self.bias, self.second_bias)
         return type(self)(*(w.to(device, dtype) for w in weights), self.gate)
 
@@ -134,7 +129,6 @@ class Gru(_Cell):
         return did, (candidate + update * (h - candidate),)
 
     def back(self, multipliers, pair):
-        """As :meth:`Rnn.back`."""
         m = multipliers[0]
         kept = m * _middle(pair["update"])
         of_candidate = (m - kept) * _through_tanh(pair["at_candidate"], pair["candidate"])
@@ -160,7 +154,6 @@ class KerasGru(_Cell):
         return did, (candidate + update * (h - candidate),)
 
     def back(self, multipliers, pair):
-        """As :meth:`Rnn.back`."""
         m, two = multipliers[0], 2 * self.hidden
         kept = m * _middle(pair["update"])
         of_candidate = (m - kept) * _through_tanh(pair["at_candidate"], pair["candidate"])
@@ -195,7 +188,6 @@ class Lstm(_Cell):
         return did, (out * shown, kept)
 
     def back(self, multipliers, pair):
-        """As :meth:`Rnn.back`."""
         m, of_memory = multipliers
         of_memory = of_memory + m * _middle(pair["out"]) * _through_tanh(pair["memory"], pair["shown"])
         into = torch.cat([

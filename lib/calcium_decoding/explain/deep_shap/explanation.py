@@ -1,8 +1,7 @@
 """Deep SHAP of recurrent decoders: what each ROI at each frame of a window adds to the output, summing up exactly.
 
 DeepLIFT's contributions, averaged over a background of windows (Lundberg, Lee 2017, arXiv 1705.07874; Shrikumar et al.
-2017, arXiv 1704.02685). The product of two activations, which every gate is, gets a rule of its own; without one the
-contributions do not add up to the output. See :mod:`calcium_decoding.explain.deep_shap.cells`.
+2017, arXiv 1704.02685), with a rule for the product of two activations; see :mod:`.cells`.
 """
 
 from dataclasses import dataclass
@@ -13,45 +12,22 @@ import torch
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.explain.deep_shap.cells import cells_of, logistic_slope
 from calcium_decoding.models.names import OUTPUTS
-from calcium_decoding.utils.progress import progress
 
 TOLERANCE = 1e-5  # largest violation of the sum rule, as a share of the range of the output
 PAIRS = {"cpu": 4096, "cuda": 262_144}  # explained window x background window at a time; on a CPU what its cache holds
 
 
-def values(decoder, windows, background, output="probability", batch=None, device="cpu", label=None):
-    """Deep SHAP values of windows against a background of windows.
+def values(decoder, windows, background, output="probability", batch=None, device="cpu"):
+    """Deep SHAP values of windows against a background of windows, an :class:`Explanation`.
 
-    Parameters
-    ----------
-    decoder : RecurrentDecoder or KerasDecoder
-    windows : array_like, shape (n, length, n_roi), float32
-        To be explained.
-    background : array_like, shape (m, length, n_roi), float32
-        What they are compared with. A window's value is its mean over all of them.
-    output : {"probability", "logit"}
-        Of running. The study explains the probability.
-    batch : int, optional
-        Pairs of explained and background window at a time, as fits the device if left out; memory grows with it.
-    device : str or torch.device
-    label : str, optional
-        What a progress bar counts; no bar if left out.
+    ``decoder``: RecurrentDecoder or KerasDecoder. ``windows``, to be explained, and ``background``, over which a value
+    is the mean: array_like, shape (n, length, n_roi) and (m, length, n_roi), float32. ``output``: "probability", as in
+    the study, or "logit". ``batch``: pairs of explained and background window at a time, as fits the device if left
+    out. Computed in float32, summed in float64; windows whose values miss the sum rule by more than a tenth of the
+    tolerance are done again in float64.
 
-    Returns
-    -------
-    Explanation
-
-    Raises
-    ------
-    ParameterError
-        A decoder without rules, an unknown output, or a batch below 1.
-    DataError
-        Windows of the wrong shape, none, or not finite; or the sum rule is violated by more than :data:`TOLERANCE`.
-
-    Notes
-    -----
-    Computed in float32, summed in float64. Windows whose values miss the sum rule by more than a tenth of the
-    tolerance, as they do where the output hardly varies, are done again in float64.
+    Raises ParameterError: a decoder without rules, an unknown output, or a batch below 1; DataError: windows of the
+    wrong shape, none, or not finite; or the sum rule is violated by more than :data:`TOLERANCE`.
     """
     if output not in OUTPUTS:
         raise ParameterError("output", repr(output), f"one of {', '.join(OUTPUTS)}", "name one of these")
@@ -68,10 +44,10 @@ def values(decoder, windows, background, output="probability", batch=None, devic
         of_background = precise.outputs(background)
         base = float(of_background.mean())
         spread = np.ptp(np.concatenate([outputs, of_background]))
-        found = single.explain(windows, background, batch, label)
+        found = single.explain(windows, background, batch)
         wrong = _residual(found, base, outputs) > 0.1 * TOLERANCE * spread
         if wrong.any():
-            found[wrong] = precise.explain(windows[wrong], background, batch, label and f"{label}, float64")
+            found[wrong] = precise.explain(windows[wrong], background, batch)
     residual = _residual(found, base, outputs).max()
     if not residual <= TOLERANCE * spread:
         raise DataError("Deep SHAP", f"values that miss the output by {residual:.2g}, of a range of {spread:.2g}",
@@ -81,19 +57,10 @@ def values(decoder, windows, background, output="probability", batch=None, devic
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Contributions to the output of a decoder.
-
-    Attributes
-    ----------
-    values : ndarray, shape (n, length, n_roi), float64
-        In the unit of the output; mean over the background.
-    base : float
-        Mean output over the background. ``base + values.sum((1, 2))`` is ``outputs``, the sum rule.
-    outputs : ndarray, shape (n,), float64
-        Of the explained windows.
-    error : float
-        Largest violation of the sum rule, as a share of the range of the output over all windows given.
-    """
+    """Contributions to the output of a decoder. ``values`` (ndarray, shape (n, length, n_roi), float64): in the unit of
+    the output; mean over the background. ``base``: mean output over the background; ``base + values.sum((1, 2))`` is
+    ``outputs``, shape (n,), of the explained windows: the sum rule. ``error``: its largest violation, as a share of the
+    range of the output over all windows given."""
 
     values: np.ndarray
     base: float
@@ -128,19 +95,17 @@ class _Network:
         self.of_probability, self.device, self.dtype = output == "probability", device, dtype
 
     def outputs(self, windows, at_a_time=2048):
-        """Outputs, shape (n,), float64."""
         found = [self._forward(self._tensor(windows[i : i + at_a_time]))[1] for i in range(0, len(windows), at_a_time)]
         logits = torch.cat(found).double()
         return (logits.sigmoid() if self.of_probability else logits).cpu().numpy()
 
-    def explain(self, windows, background, batch, label):
+    def explain(self, windows, background, batch):
         """Values, shape (n, length, n_roi), float64, averaged over the background."""
         background = self._tensor(background)
         done, n = self._forward(background), len(background)
         n_together = max(1, batch // n)
         found = np.zeros(windows.shape)
-        starts = range(0, len(windows), n_together)
-        for start in progress(starts, desc=label, unit="batch", disable=label is None):
+        for start in range(0, len(windows), n_together):
             some = self._tensor(windows[start : start + n_together])
             did = self._forward(some)
             for first in range(0, n, batch):

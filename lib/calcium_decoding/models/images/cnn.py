@@ -1,7 +1,4 @@
-"""EfficientNet with one output, its initial weights by choice. The only place that imports timm, and only when asked.
-
-Depthwise convolutions on images of few pixels are computed as products, which trains several times faster.
-"""
+"""EfficientNet with one output, its initial weights by choice; the only place that imports timm, and when asked."""
 
 import importlib
 from itertools import pairwise
@@ -27,9 +24,8 @@ def build_cnn(weights, data_dir=None, n_outputs=1):
     """EfficientNet with one logit or more, settings of the study (Ajioka et al. 2024; Tan, Le, arXiv 1905.11946).
 
     ``weights``: a name in :data:`WEIGHTS`; the output layer is random in every case. Takes images, shape (n, 3, H, W),
-    float32. Raises ParameterError: unknown weights. Raises DataError: the hub is out of reach, or the file of the
-    weights is not there or not intact. Lite0 is not the B0 of the study: no squeeze-and-excitation, ReLU6 in place of
-    SiLU. The weights of entry ``efficientnet-b0-imagenet`` are not known to be the study's.
+    float32. Lite0 is not the B0 of the study (no squeeze-and-excitation, ReLU6), and the weights of the hub are not
+    known to be the study's. Raises ParameterError: unknown weights; DataError: they cannot be had.
     """
     if weights == "none":
         network = _create("efficientnet_b0", **RATES)
@@ -47,9 +43,7 @@ def build_cnn(weights, data_dir=None, n_outputs=1):
 
 def lite0(data_dir=None, **options):
     """EfficientNet-Lite0 as trained on ImageNet, with its thousand outputs; options go to ``timm.create_model``.
-
-    Raises DataError: the file of the weights is not there, not intact, or not what this version of timm expects.
-    """
+    DataError if the file of the weights is not there, not intact, or not what this timm expects."""
     entry = catalog.load_manifest().entry(LITE0_ENTRY)
     data_dir = data_dir or weights_dir(entry)
     path = download.require(entry, data_dir) / entry.target
@@ -73,18 +67,14 @@ def lite0(data_dir=None, **options):
 
 
 def weights_dir(entry):
-    """The data directory that has the file of an entry: the chosen one or, as that may be read-only, ``data/`` of the
-    project. The chosen one where neither has it."""
+    """The data directory that has the file of an entry: the chosen one, or ``data/`` of the project."""
     own = entry.root / "data"
     return own if download.status(entry) != "present" == download.status(entry, own) else catalog.data_dir()
 
 
 def fold_norms(cnn):
-    """Make each batch normalisation part of the convolution before it, in place: one pass over memory less.
-
-    In evaluation mode a normalisation multiplies each channel by a constant and adds another one, which the convolution
-    can do by itself: the same outputs but for rounding. Not to be trained afterwards.
-    """
+    """Make each batch normalisation part of the convolution before it, in place: the same outputs in evaluation mode,
+    but for rounding, one pass over memory less. Not to be trained afterwards."""
     for block in list(cnn.modules()):
         # In timm's blocks layers are named in the order in which they work, and a normalisation holds its activation.
         for (_, conv), (norm_name, norm) in pairwise(list(block.named_children())):
@@ -127,9 +117,8 @@ def _create(name, **options):
 
 
 def _timm():
-    """timm, also where a torchvision that was built for CUDA stands over a torch without it and fails at import for
-    want of two operators. Nothing here calls them, so their names are enough.
-    """
+    """timm, also where a torchvision built for CUDA stands over a torch without it, and fails at import for want of two
+    operators. Nothing here calls them, so their names are enough."""
     try:
         importlib.import_module("torchvision")
     except RuntimeError as error:
@@ -143,9 +132,9 @@ def _timm():
 class Depthwise(nn.Conv2d):
     """A convolution of each channel by itself, which computes small images as products of pixels and weights.
 
-    In deep layers few of a kernel's weights meet a pixel at all. On a CPU PyTorch 2.13 takes up to a hundred times as
-    long for the gradient of such a convolution: with these products a step of training EfficientNet on images of 32 x
-    32 took 0.4 to 0.5 of the time, on 64 x 64 0.8. Outputs and gradients are the same but for rounding.
+    There few of a kernel's weights meet a pixel at all, and PyTorch 2.13 takes up to a hundred times as long for the
+    gradient on a CPU: a step of training EfficientNet took 0.4 to 0.5 of the time on images of 32 x 32, 0.8 on 64 x 64.
+    Outputs and gradients are the same but for rounding.
     """
 
     same = False

@@ -1,8 +1,5 @@
-"""Decoders of images: a convolutional network on one image, or with a recurrent one on top of successive images.
-
-An image is a movie frame between its two neighbours as channels, shape (3, H, W), float32 (Ajioka et al. 2024, DOI
-10.1371/journal.pcbi.1011074).
-"""
+"""Decoders of images: a convolutional network on one image, or with a recurrent one on top of successive images. An
+image is a movie frame between its two neighbours as channels, (3, H, W), float32 (Ajioka et al. 2024)."""
 
 import copy
 
@@ -16,39 +13,15 @@ from calcium_decoding.models.names import DECODERS, IMAGE_MODELS
 from calcium_decoding.models.recurrent import LAYERS
 
 
-def build_image(name, weights=None, seed=2021, image_decoder=None, frozen=False, data_dir=None,
-                head=BINARY):
-    """A fresh decoder of images by name, with the study's settings.
+def build_image(name, weights=None, seed=2021, image_decoder=None, frozen=False, data_dir=None, head=BINARY):
+    """A fresh decoder of images by name (:data:`IMAGE_MODELS`), with the study's settings: ImageDecoder or
+    SequenceDecoder.
 
-    Parameters
-    ----------
-    name : str
-        A name in :data:`IMAGE_MODELS`.
-    weights : str, optional
-        First weights of the convolutional network: a name in :data:`calcium_decoding.models.names.WEIGHTS`.
-    seed : int
-        Seed of all random initial weights.
-    image_decoder : ImageDecoder, optional
-        In place of ``weights``: a trained decoder of single images to start from, as in the study's second stage. It
-        is copied and not changed.
-    frozen : bool
-        Keep the convolutional network as it is while the recurrent one is trained.
-    data_dir : str or Path, optional
-        Where fetched weights lie.
-    head : Head
-        What it has to give.
-
-    Returns
-    -------
-    ImageDecoder or SequenceDecoder
-
-    Raises
-    ------
-    ParameterError
-        Unknown name or weights, both or neither of ``weights`` and ``image_decoder``, or a frozen ``cnn``, which would
-        have nothing to train.
-    DataError
-        The weights cannot be had.
+    ``weights``: of the convolutional network at first, a name in :data:`calcium_decoding.models.names.WEIGHTS`; or in
+    their place ``image_decoder``, a trained decoder of single images, of which a copy is taken. ``seed``: of all random
+    initial weights. ``frozen``: keep the convolutional network as it is. ``data_dir``: where fetched weights lie.
+    ``head``: what it has to give. Raises ParameterError: unknown name or weights, both or neither of ``weights`` and
+    ``image_decoder``, or a frozen "cnn"; DataError: the weights cannot be had.
     """
     if name not in IMAGE_MODELS:
         raise ParameterError("model", repr(name), f"one of {', '.join(IMAGE_MODELS)}", "name one of these")
@@ -66,10 +39,7 @@ def build_image(name, weights=None, seed=2021, image_decoder=None, frozen=False,
 
 
 def for_inference(network):
-    """A copy in evaluation mode that predicts the same, but for rounding, in less time; not to be trained.
-
-    Normalisations of an :class:`ImageDecoder`, alone or within the network, are folded into convolutions.
-    """
+    """A copy that predicts the same, but for rounding, in less time, normalisations folded. Not to be trained."""
     ready = copy.deepcopy(network).eval()
     for module in ready.modules():
         if isinstance(module, ImageDecoder):
@@ -80,19 +50,8 @@ def for_inference(network):
 
 
 class ImageDecoder(InUnits):
-    """One logit from one image (Ajioka et al. 2024, CNN).
-
-    Parameters
-    ----------
-    cnn : timm.models.EfficientNet
-        With one output, from :func:`~calcium_decoding.models.images.cnn.build_cnn`. Its memory is laid out with
-        channels last, which convolutions on a CPU are faster with.
-
-    Attributes
-    ----------
-    n_features : int
-        Numbers that the network makes of an image before its output layer; 1280.
-    """
+    """One logit, or what its head says, from one image, by ``cnn`` of :func:`.build_cnn` (Ajioka et al. 2024, CNN),
+    channels last in memory. ``n_features``: numbers it makes of an image; 1280."""
 
     def __init__(self, cnn, head=BINARY):
         super().__init__(head)
@@ -100,15 +59,11 @@ class ImageDecoder(InUnits):
         self.n_features = cnn.num_features
 
     def features(self, images):
-        """Averages over positions of the last convolution's channels, (n, n_features), of images, (n, 3, H, W).
-
-        All float32. Raises DataError: another shape, or integers.
-        """
+        """Last convolution's channels, averaged over positions, (n, n_features), of images, (n, 3, H, W), float32."""
         _require_images(images, 4)
         return self.cnn.global_pool(self.cnn.forward_features(images))
 
     def forward(self, images):
-        """Logits, shape (n,), of images, shape (n, 3, H, W), float32. Raises as :meth:`features`."""
         _require_images(images, 4)
         return self.in_units(self.cnn(images))
 
@@ -116,27 +71,8 @@ class ImageDecoder(InUnits):
 class SequenceDecoder(InUnits):
     """Features of successive images, two recurrent layers on them, one logit after the last (Ajioka et al. 2024).
 
-    Parameters
-    ----------
-    image_decoder : ImageDecoder
-        Becomes part of this network. Its own output layer is not used.
-    cell : {"gru", "lstm", "rnn"}
-        The simple recurrent network has tanh units.
-    hidden : int
-        Units of a recurrent layer; they only look back. Between layers a share of 0.2 is left out in training.
-    frozen : bool
-        The convolutional network gets no gradients and stays in evaluation mode: no dropout, no skipped blocks, and
-        batch normalisation with the running means and variances it came with. Features are then the same in training
-        and after, and can be computed once and kept.
-
-    Raises
-    ------
-    ParameterError
-        Unknown cell, or no units.
-
-    Notes
-    -----
-    Initial weights are PyTorch's, as in the study's code.
+    ``image_decoder``: becomes part of this network. ``cell``: "gru", "lstm" or "rnn", of ``hidden`` units. ``frozen``:
+    the convolutional network stays as it is, so that features can be kept. ParameterError: unknown cell, or no units.
     """
 
     def __init__(self, image_decoder, cell="gru", hidden=128, frozen=False, head=BINARY):
@@ -164,19 +100,12 @@ class SequenceDecoder(InUnits):
         return f"frozen={self.frozen}"
 
     def forward(self, images):
-        """Logits, shape (n,), of windows of images, shape (n, length, 3, H, W), float32, one by one.
-
-        Raises DataError: another shape, or integers.
-        """
+        """Logits, shape (n,), of windows of images, (n, length, 3, H, W), float32."""
         _require_images(images, 5)
         return self.of_features(self.image_decoder.features(images.flatten(0, 1)).unflatten(0, images.shape[:2]))
 
     def of_features(self, features):
-        """Logits, shape (n,), of windows of features, shape (n, length, n_features), any floating-point type.
-
-        Windows of successive images overlap: the features of an image can be computed once and shared by all of them.
-        Raises DataError: another shape, or integers.
-        """
+        """Logits, shape (n,), of windows of features, (n, length, n_features); DataError of another shape."""
         n = self.image_decoder.n_features
         if features.ndim != 3 or features.shape[-1] != n or not features.is_floating_point():
             raise DataError("features", _described(features), f"3 axes, the last of {n} features",

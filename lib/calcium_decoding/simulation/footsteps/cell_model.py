@@ -13,15 +13,15 @@ TUNINGS = ("contralateral", "ipsilateral", "both", "none")
 WEIGHTS = tuple(f"{limb}_{part}" for limb in LIMBS for part in ("step", "velocity", "position"))
 MAX_LAG_FRAMES = 3
 VELOCITY_MM_S, POSITION_MM = 40.0, 6.0  # of a usual step; what a weight of 1 refers to
+CELL_DECIMALS = 7  # of what is drawn; why it is rounded: `simulation.signals`
 
 
 def draw_cells(n_cells, shares, snr, rng):
     """What each cell of an animal is tuned to: DataFrame, a row a cell.
 
-    Columns: ``cell`` (from 1), ``tuning`` (:data:`TUNINGS`), :data:`WEIGHTS` (those of a limb sum to 1 where a cell is
-    tuned to it, else 0), ``lag_frames`` (0 to 3: the movement follows the event so much later), ``base_hz``,
-    ``gain_hz`` (events a second at full drive), ``amplitude`` (dF/F of one event) and ``snr``: peak of one event over
-    the SD of the noise. ``shares``: of cells tuned to contralateral, ipsilateral and both kinds of steps.
+    Columns: ``cell`` (from 1), ``tuning``, :data:`WEIGHTS` (those of a limb sum to 1 where a cell is tuned to it, else
+    0), ``lag_frames`` (by which the movement follows), ``base_hz``, ``gain_hz`` (events a second at full drive),
+    ``amplitude`` (dF/F of one event) and ``snr``. ``shares``: of contralateral, ipsilateral and both kinds.
     """
     counts = [round(share * n_cells) for share in shares]
     tuning = np.repeat(TUNINGS, [*counts, n_cells - sum(counts)])
@@ -35,6 +35,7 @@ def draw_cells(n_cells, shares, snr, rng):
     cells["base_hz"] = rng.lognormal(np.log(0.2), 0.5, n_cells)
     cells["gain_hz"] = rng.lognormal(np.log(2.0), 0.5, n_cells) * (cells["tuning"] != "none")
     cells["amplitude"] = rng.lognormal(np.log(0.3), 0.3, n_cells)
+    cells = cells.round(CELL_DECIMALS)
     cells["snr"] = float(snr)
     return cells
 
@@ -73,11 +74,9 @@ def fluorescence(events, rate_hz, rise_s=RISE_S, decay_s=DECAY_S):
 
 
 def deconvolve(dff, rate_hz, decay_s=DECAY_S):
-    """First-order deconvolution, shape (T, n_cells): ``max(0, y(t) - exp(-1 / (decay * rate)) y(t - 1))``, first frame
-    0.
+    """First-order deconvolution, (T, n_cells): ``max(0, y(t) - exp(-1 / (decay * rate)) y(t - 1))``, first frame 0.
 
-    It looks one frame back and none ahead, knows the decay, and leaves the rise of the indicator and the noise in.
-    Which algorithm made the traces of Mirzaee et al. 2025 is not known.
+    It leaves the rise of the indicator and the noise in. The algorithm of Mirzaee et al. 2025 is not known.
     """
     keep = np.exp(-1 / (decay_s * rate_hz))
     found = np.zeros_like(dff)

@@ -15,14 +15,13 @@ CONTRA_STEP_FRAMES = 5.8  # mean
 REACH_MM = 6.0  # how far before or behind the shoulder a paw lands, mean
 REACH_SD_MM = 0.8
 GAP_SPREAD = 1.0  # of the log of the pauses: most are a few frames, some are seconds
+POSITION_DECIMALS = 5  # of mm; why it is rounded: `simulation.signals`
 
 
 def walk(n_frames, rng):
     """Steps of a session, each (n,) int64: foot (1 contralateral, 2 ipsilateral), first and last frame, both inclusive.
 
-    Contralateral and ipsilateral steps take turns, 3 to 8 frames each, with one frame or more between them. The share
-    of either class is drawn once, within the published ranges, and then kept to the frame. ParameterError: under 300
-    frames.
+    The feet take turns, with one frame or more between them. ParameterError: under 300 frames.
     """
     if n_frames < 300:
         raise ParameterError("frames", repr(n_frames), "300 or more", "simulate longer sessions")
@@ -45,11 +44,9 @@ def labels(foot, first, last, n_frames):
 
 
 def kinematics(foot, first, last, n_frames, rate_hz, rng):
-    """Position (mm, forward of the shoulder) and velocity (mm/s) of both paws: dict by :data:`KINEMATICS`, (T,),
-    float32.
+    """Position (mm, forward of the shoulder) and velocity (mm/s) of both paws: dict of (T,) float32.
 
-    A step carries the paw to its landing place by a movement of least jerk; between steps the grid takes it back, so
-    that it is at the rear when the next step begins. Velocity is the central difference of position.
+    A step carries the paw to its landing place by a movement of least jerk; between steps the grid takes it back.
     """
     found = {}
     for limb, which in zip(LIMBS, (CONTRA, IPSI), strict=True):
@@ -62,6 +59,7 @@ def kinematics(foot, first, last, n_frames, rate_hz, rng):
         for start, end, low, high in zip(begins, ends, rear, front, strict=True):
             part = np.arange(end - start + 1) / (end - start)
             position[start:end + 1] = low + (high - low) * part**3 * (10 - 15 * part + 6 * part**2)
+        position = position.round(POSITION_DECIMALS)
         found[f"{limb}_position_mm"] = position.astype(np.float32)
         found[f"{limb}_velocity_mm_s"] = (np.gradient(position) * rate_hz).astype(np.float32)
     return found

@@ -1,31 +1,33 @@
-"""Simulated ensembles of one motor cortex, with known truth: settings, sessions, data sets.
+"""Simulated ensembles of one motor cortex during steps, with known truth: settings, sessions, data sets.
 
-A head-fixed mouse steps with both forelimbs while hundreds of its cells are imaged at 15 Hz, after what is known of the
-recordings of Mirzaee, Chang, Latifi 2025 (arXiv 2504.16917). It stands for the kind of problem, not for its numbers."""
+After what is known of the recordings of Mirzaee, Chang, Latifi 2025 (arXiv 2504.16917): the problem, not its numbers.
+"""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+import pydantic
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from calcium_decoding.data.readers.footsteps import UNITS
 from calcium_decoding.data.recording import Dataset, Recording
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.preprocessing.transforms import whole_number
 from calcium_decoding.simulation.footsteps import cell_model, gait
 from calcium_decoding.simulation.signals import autoregressive, generator
 
 RATE_HZ = 15.0
 DRIFT_S = 30.0  # time constant of the shared drift
 NEUROPIL_S = 3.0  # and of what the neuropil has of its own
+TRACE_DECIMALS = 5  # of dF/F, and of what is deconvolved; why they are rounded: `simulation.signals`
 _WALK, _CELLS, _EVENTS, _NOISE, _SLOW, _ELSEWHERE, _SESSION = range(7)
 
 
-@dataclass(frozen=True)
-class World:
+class World(pydantic.BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Settings of a simulated data set; all else follows from them. Raises ParameterError: a value out of range.
 
-    - ``animals``; ``sessions`` of each, which share its cells; ``frames`` of a session, at least 300 (study: 3,000).
+    - ``animals``; ``sessions`` of each, which share its cells; ``frames`` of a session (study: 3,000).
     - ``min_cells``, ``max_cells``: the number of cells of an animal is drawn between these, both inclusive.
     - ``snr``: peak of the transient of one event over the SD of the white noise.
     - ``contra_share``, ``ipsi_share``, ``both_share``: of cells tuned to contralateral steps, ipsilateral steps, both.
@@ -33,46 +35,43 @@ class World:
     - ``session_sd``: SD of the log of each cell's gain from session to session.
     - ``drift``: SD of a slow baseline that all cells share, in transients of one event.
     - ``neuropil``: share of the mean fluorescence of all cells that leaks into each, times a factor of mean 1.
-    - ``rise_s``, ``decay_s``: of the indicator, s. ``trace``: what ``signal`` holds, ``"deconvolved"`` (see
-      :func:`calcium_decoding.simulation.footsteps.cell_model.deconvolve`) or ``"dff"``.
-    - ``zero_tuning``: negative control, the cells follow steps that were not recorded. Rates, rhythm and correlations
-      between cells are unchanged, but independent of the recorded behaviour.
+    - ``rise_s``, ``decay_s``: of the indicator. ``trace``: what ``signal`` holds, see :func:`cell_model.deconvolve`.
+    - ``zero_tuning``: negative control, the cells follow steps that were not recorded.
     """
 
-    animals: int = 4
-    sessions: int = 2
-    frames: int = 3000
-    min_cells: int = 400
+    animals: PositiveInt = 4
+    sessions: PositiveInt = 2
+    frames: int = pydantic.Field(3000, ge=300)
+    min_cells: int = pydantic.Field(400, ge=10)
     max_cells: int = 600
-    snr: float = 4.0
-    contra_share: float = 0.15
-    ipsi_share: float = 0.10
-    both_share: float = 0.05
-    gain: float = 1.0
-    session_sd: float = 0.3
-    drift: float = 0.5
-    neuropil: float = 0.3
-    rise_s: float = cell_model.RISE_S
-    decay_s: float = cell_model.DECAY_S
-    trace: str = "deconvolved"
+    snr: PositiveFloat = 4.0
+    contra_share: NonNegativeFloat = 0.15
+    ipsi_share: NonNegativeFloat = 0.10
+    both_share: NonNegativeFloat = 0.05
+    gain: NonNegativeFloat = 1.0
+    session_sd: NonNegativeFloat = 0.3
+    drift: NonNegativeFloat = 0.5
+    neuropil: NonNegativeFloat = 0.3
+    rise_s: PositiveFloat = cell_model.RISE_S
+    decay_s: PositiveFloat = cell_model.DECAY_S
+    trace: Literal[tuple(UNITS)] = "deconvolved"
     zero_tuning: bool = False
-    seed: int = 1
+    seed: NonNegativeInt = 1
 
-    def __post_init__(self):
-        for name, low in (("animals", 1), ("sessions", 1), ("frames", 300), ("min_cells", 10),
-                          ("max_cells", self.min_cells), ("seed", 0)):
-            object.__setattr__(self, name, whole_number(name, getattr(self, name), low))
-        for name in ("contra_share", "ipsi_share", "both_share", "gain", "session_sd", "drift", "neuropil"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise ParameterError(name, repr(getattr(self, name)), "0 or more", f"change {name}")
-        for name in ("snr", "rise_s", "decay_s"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise ParameterError(name, repr(getattr(self, name)), "a positive number", f"change {name}")
-        if sum(self.shares) > 1:
-            raise ParameterError("shares of tuned cells", repr(self.shares), "shares that sum to 1 at most",
-                                 "make them smaller")
-        if self.trace not in UNITS:
-            raise ParameterError("trace", repr(self.trace), f"one of {', '.join(UNITS)}", "name one of these")
+    def __init__(self, **settings):
+        try:
+            super().__init__(**settings)
+        except pydantic.ValidationError as error:
+            problem = error.errors()[0]
+            raise ParameterError(", ".join(("footsteps", *problem["loc"])), repr(problem["input"]),
+                                 problem["msg"].removeprefix("Value error, "),
+                                 f"change it; there are {', '.join(World.model_fields)}") from error
+
+    @pydantic.model_validator(mode="after")
+    def _fits(self):
+        if self.max_cells < self.min_cells or sum(self.shares) > 1:
+            raise ValueError("max_cells not below min_cells, and shares of cells that sum to 1 at most")
+        return self
 
     @property
     def shares(self):
@@ -97,20 +96,15 @@ class Session:
 
 @dataclass(frozen=True, eq=False)
 class AnimalTruth:
-    """What is known of one animal: ``cells``, a row a cell (see :func:`cell_model.draw_cells`), and by session
-    ``events`` (T, n_cells) a frame. In a world of zero tuning every cell's tuning is ``"none"`` and its weights are 0,
-    since what it follows was not recorded."""
+    """What is known of one animal: ``cells``, a row a cell (see :func:`cell_model.draw_cells`; of zero tuning, weights
+    of 0), and by session ``events`` (T, n_cells) a frame."""
 
     cells: pd.DataFrame
     events: dict
 
 
 def simulate(world):
-    """A data set and the truth about it.
-
-    Returns a Dataset with recordings ``"animal 1/session 1"``... that have ``behaviour["footstep"]`` (0 none, 1
-    contralateral, 2 ipsilateral) and the kinematics of both paws; and dict of str to AnimalTruth, by animal.
-    """
+    """A Dataset of recordings ``"animal 1/session 1"``..., and dict of str to AnimalTruth, by animal."""
     recordings, truth = [], {}
     for animal in range(1, world.animals + 1):
         name = animal_name(animal)
@@ -143,8 +137,9 @@ def simulate_session(world, animal, number):
     # In transients of one event up to here; noise is drawn cell by cell as a part of them, so SNR holds exactly.
     noise = rng(_NOISE).standard_normal(clean.shape, np.float32) / cells["snr"].to_numpy(np.float32)
     dff = cells["amplitude"].to_numpy() * (clean + drift[:, None] + neuropil[:, None] * share + noise)
-    return Session(behaviour, steps, rates_hz, events, drift, dff.astype(np.float32),
-                   cell_model.deconvolve(dff, RATE_HZ, world.decay_s).astype(np.float32))
+    traces = dff, cell_model.deconvolve(dff, RATE_HZ, world.decay_s)
+    return Session(behaviour, steps, rates_hz, events, drift,
+                   *(trace.round(TRACE_DECIMALS).astype(np.float32) for trace in traces))
 
 
 def known_cells(world, animal):
@@ -157,12 +152,10 @@ def known_cells(world, animal):
 
 
 def animal_name(number):
-    """Name of an animal, counted from 1."""
     return f"animal {number}"
 
 
 def session_name(number):
-    """Name of a session, counted from 1."""
     return f"session {number}"
 
 

@@ -1,9 +1,6 @@
-"""Recordings with known truth: a simulated running mouse under a camera, in the study's own file formats.
+"""A simulated running mouse under a camera, with known truth, as 50 ROI traces and as movies of the same sessions.
 
-One world, two views. Behaviour drives areas with their own kernels and lags; arousal, regional events, blood,
-movement, drift and noise that know nothing of behaviour, or follow it without any neuron, are added; then the same
-session is seen as 50 ROI traces or as a movie. What is where and when is saved beside the data. It stands for the
-kind of problem, not for the study's numbers.
+It stands for the kind of problem, not for the study's numbers.
 """
 
 import lazy_loader

@@ -1,7 +1,6 @@
 """One animal under the camera: brain outline, 50 parcels, vessels, light; where it lies in the image.
 
-The outline and the places of the parcels are ours (the study's are not public): midline vertical, left hemisphere at
-small columns, anterior at small rows, and the limb areas where the study's occlusion map has its peak.
+Outline and parcels are ours (the study's are not public); the limb areas lie where its occlusion map has its peak.
 """
 
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from calcium_decoding.simulation.signals import generator
 from calcium_decoding.simulation.widefield.worlds import ALL_SESSIONS, FRAME_PX
 
 CENTRE_PX = (FRAME_PX - 1) / 2
-# Row and column of ROIs 1 to 25 in the template, pixels; their homologues mirror them about the midline.
+# Row (anterior: small) and column of ROIs 1 to 25 in the template, pixels; homologues mirror them about the midline.
 LEFT_PARCELS = (
     (20, 54), (28, 44), (33, 56), (42, 50), (40, 31),            # motor areas, and one in no group
     (52, 40), (56, 30), (61, 48), (67, 40), (50, 20),            # limbs; lateral
@@ -37,7 +36,7 @@ class Placement:
     scale: float
 
     def matrix(self):
-        """Linear part of the map from an output pixel to the template, shape (2, 2), about the image centre."""
+        """Linear part of the map from an output pixel to the template, (2, 2), about the image centre."""
         angle = np.deg2rad(self.rotation_deg)
         rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         return rotation.T / self.scale
@@ -87,8 +86,8 @@ class Anatomy:
         return self.roi_mean(self.parcels), self.roi_mean(self.parcels * self.blood_weight())
 
     def _roi_weights(self):
-        # An ROI trace is a ratio of mean counts, so bright pixels weigh more.
-        weights = self.masks() * self.resting
+        # An ROI trace is a ratio of mean counts, so bright pixels weigh more. Float64: sums leave the last bit open.
+        weights = self.masks() * self.resting.astype(float)
         return weights / weights.sum(axis=(1, 2), keepdims=True)
 
 
@@ -96,7 +95,7 @@ class Anatomy:
 def anatomy(seed, animal, odd=False):
     """The :class:`Anatomy` of one animal, by seed and number; ``odd``: far from where the others lie."""
     rng = generator(seed, animal, ALL_SESSIONS, 1)
-    placement = Placement(*rng.uniform(-4, 4, size=2), rng.uniform(-4, 4), rng.uniform(0.95, 1.05))
+    placement = Placement(*np.round([*rng.uniform(-4, 4, size=2), rng.uniform(-4, 4), rng.uniform(0.95, 1.05)], 6))
     if odd:
         placement = Placement(9.0, -7.0, 11.0, 0.88)
     outline, template = _outline(), _template()
@@ -107,7 +106,7 @@ def anatomy(seed, animal, odd=False):
     rows, cols = np.indices((FRAME_PX, FRAME_PX)) - CENTRE_PX
     light = np.exp(-((rows - rng.uniform(-8, 8)) ** 2 + (cols - rng.uniform(-8, 8)) ** 2) / (2 * 55.0**2))
     resting = DARK_COUNTS + PEAK_COUNTS * light * brain * (1.0 - 0.45 * vessels)
-    return Anatomy(placement, *(np.asarray(a, np.float32) for a in (brain, parcels, vessels, resting)))
+    return Anatomy(placement, *(a.round(4).astype(np.float32) for a in (brain, parcels, vessels, resting)))
 
 
 def _outline():

@@ -14,12 +14,16 @@ from calcium_decoding.simulation.signals import generator
 from calcium_decoding.simulation.widefield.brains import anatomy
 from calcium_decoding.simulation.widefield.movie import render
 from calcium_decoding.simulation.widefield.physiology import (
+    AROUSAL_ANIMAL_SPREAD,
+    GAIN_SPREAD,
+    STRIDE_SPREAD,
     area_drive,
     area_gains,
     baseline_drift,
     blood_absorption,
     indicator,
     simulate_speed,
+    slow_noise,
     spontaneous,
     wanted_run_share,
 )
@@ -28,6 +32,9 @@ from calcium_decoding.simulation.widefield.worlds import ALL_SESSIONS, ANIMAL_TA
 ODD_GAIN = 0.4
 ONSET_SHIFT_PX = 0.5  # median size of the jerk when a run begins
 POSTURE_SHIFT_PX = 0.04  # while a run lasts
+SWAY_PX = 0.04, 0.03  # SD of slow and of fast movement that has nothing to do with running
+SIGNAL_DECIMALS, SHIFT_DECIMALS = 3, 3  # of % dF/F, and pixels; why they are rounded: `simulation.signals`
+GAIN_DECIMALS, SHARE_DECIMALS, MAP_DECIMALS = 9, 6, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +45,8 @@ class SimulatedSession:
     - ``driven``, ``spontaneous``, ``drift``, ``noise``: (T, 50), relative change of fluorescence of each area, % dF/F:
       caused by running (without coupling: by another session's); by the brain itself; slow; white.
     - ``blood``: (T, 50), light that blood takes away over tissue without large vessels, %.
-    - ``shift_px``: (T, 2), how far the brain lies from its place: down, and right.
+    - ``run_shift_px``, ``sway_px``: (T, 2), how far the brain lies from its place, down and right: by running (without
+      coupling: by another session's), and by itself; ``shift_px`` is their sum.
     - ``gain``: (50,), of each area in this animal and session.
     """
 
@@ -51,7 +59,8 @@ class SimulatedSession:
     drift: np.ndarray
     noise: np.ndarray
     blood: np.ndarray
-    shift_px: np.ndarray
+    run_shift_px: np.ndarray
+    sway_px: np.ndarray
     gain: np.ndarray
 
     @property
@@ -66,6 +75,11 @@ class SimulatedSession:
         return (self.speed_cm_s > RUN_THRESHOLD_CM_S).astype(np.uint8)
 
     @property
+    def shift_px(self):
+        """How far the brain lies from its place, (T, 2): down, and right."""
+        return self.run_shift_px + self.sway_px
+
+    @property
     def anatomy(self):
         """:class:`~calcium_decoding.simulation.widefield.brains.Anatomy` of the animal."""
         return anatomy(self.settings.seed, self.animal, self.settings.parts.odd_animal == self.animal)
@@ -76,7 +90,7 @@ class SimulatedSession:
 
     @threadpool_limits.wrap(limits=1)  # a product in several threads may round differently
     def components(self):
-        """ROI traces of each component by itself, dict of (T, 50), % dF/F; their sum is the signal."""
+        """ROI traces of each component by itself, dict of (T, 50), % dF/F; their sum, rounded, is the signal."""
         place = self.anatomy
         activity, blood = place.mixing()
         parts = {name: getattr(self, name) @ activity.T for name in ("driven", "spontaneous", "drift", "noise")}
@@ -85,31 +99,30 @@ class SimulatedSession:
         return parts
 
     def signal(self):
-        """The 50 ROI traces, shape (T, 50), float32, % dF/F."""
-        return sum(self.components().values()).astype(np.float32)
+        """The 50 ROI traces, shape (T, 50), float32, % dF/F, rounded to 0.001."""
+        return sum(self.components().values()).round(SIGNAL_DECIMALS).astype(np.float32)
 
     def shares(self):
         """Share of the variance of each ROI that comes from each component, dict of (50,)."""
         parts = self.components()
         total = sum(parts.values()).var(axis=0)
-        return {name: part.var(axis=0) / total for name, part in parts.items()}
+        return {name: (part.var(axis=0) / total).round(SHARE_DECIMALS) for name, part in parts.items()}
 
     @threadpool_limits.wrap(limits=1)
     def maps(self):
-        """What the animal's own running puts into each pixel: dict of (128, 128), float32, SD over time in % dF/F.
-
-        ``driven`` by neurons, ``blood`` and ``motion``; zero in a scenario where the brain follows another run.
-        """
+        """What the animal's own running puts into each pixel as ``driven`` (by neurons), ``blood`` and ``motion``: dict
+        of (128, 128), float32, SD over time in % dF/F."""
         place, linked = self.anatomy, float(self.settings.parts.linked)
         by_pixel = place.parcels.reshape(len(place.parcels), -1).T
         down, right = place.relative_gradient()
-        (vv, vh), (_, hh) = np.cov(self.shift_px.T)
+        (vv, vh), (_, hh) = np.cov(self.run_shift_px.T)
         maps = {
             "driven": _sd_of_mixture(by_pixel, self.driven),
             "blood": _sd_of_mixture(by_pixel, self.blood) * place.blood_weight().reshape(-1),
             "motion": 100.0 * np.sqrt(vv * down**2 + 2 * vh * down * right + hh * right**2),
         }
-        return {name: (linked * m).reshape(place.brain.shape).astype(np.float32) for name, m in maps.items()}
+        return {name: (linked * m).reshape(place.brain.shape).round(MAP_DECIMALS).astype(np.float32)
+                for name, m in maps.items()}
 
     def movie(self):
         """All frames at once, (T, 128, 128), uint16."""
@@ -122,28 +135,29 @@ class SimulatedSession:
 
 
 def simulate_session(settings, animal, session):
-    """Simulate one session (counted from 0) of one animal (1 to 5), as a :class:`SimulatedSession`.
-
-    It does not depend on how many others there are.
-    """
+    """One session (counted from 0) of one animal (1 to 5), a :class:`SimulatedSession`; it depends on no other."""
     world, n = settings.parts, settings.frames_per_session
     behaviour, brain, other, blood, motion = (generator(settings.seed, animal, session, part) for part in range(5))
     share = wanted_run_share(animal, session)
     speed = simulate_speed(n, share, behaviour, world.share_drift)
-    # In a scenario without coupling the brain follows a run the animal never made.
-    felt = speed if world.linked else simulate_speed(n, share, other, world.share_drift)
-    drive = area_drive(felt, brain, world.lag_s)
-    gain = generator(settings.seed, animal, ALL_SESSIONS, 0).lognormal(0.0, 0.15, size=drive.shape[1])
-    gain *= brain.lognormal(0.0, 0.15) * (ODD_GAIN if world.odd_animal == animal else 1.0)
+    # Without coupling the brain follows a run the animal never made, with a share that no session has for itself.
+    felt = speed if world.linked else simulate_speed(n, wanted_run_share(animal, 0), other, world.share_drift)
+    own = generator(settings.seed, animal, ALL_SESSIONS, 0)
+    gain = own.lognormal(0.0, GAIN_SPREAD[0], size=len(roi_table()))
+    arousal = settings.arousal * own.lognormal(0.0, AROUSAL_ANIMAL_SPREAD)
+    stride = own.lognormal(0.0, STRIDE_SPREAD[0], size=len(gain)) * brain.lognormal(0.0, STRIDE_SPREAD[1])
+    drive = area_drive(felt, brain, world.lag_s, stride)
+    gain *= brain.lognormal(0.0, GAIN_SPREAD[1]) * (ODD_GAIN if world.odd_animal == animal else 1.0)
     return SimulatedSession(
         settings, animal, session, speed,
         driven=settings.drive * world.neural * driven_groups(world) * gain * indicator(drive),
-        spontaneous=gain * indicator(spontaneous(n, settings.arousal, brain)),
+        spontaneous=gain * indicator(spontaneous(n, arousal, brain, stride)),
         drift=baseline_drift(n, settings.drift, brain, world.brain_drift),
         noise=brain.normal(0.0, settings.noise, size=drive.shape),
         blood=world.haemodynamics * blood_absorption(felt, blood),
-        shift_px=world.motion * brain_shift(felt, motion),
-        gain=gain,
+        run_shift_px=(world.motion * brain_shift(felt, motion)).round(SHIFT_DECIMALS),
+        sway_px=(world.sway * brain_sway(n, motion)).round(SHIFT_DECIMALS),
+        gain=gain.round(GAIN_DECIMALS),
     )
 
 
@@ -154,12 +168,8 @@ def driven_groups(world):
 
 
 def brain_shift(speed_cm_s, rng):
-    """Movement of the brain under the camera, (T, 2), pixels down and right.
-
-    A damped swing of about half a pixel, mostly along the body axis, when a run begins; a lasting shift, because the
-    animal holds itself otherwise, and small jitter while it runs. The lasting shift sets in over half a second, of
-    which the first half lies before the run label: the animal gets ready.
-    """
+    """Movement of the brain under the camera, (T, 2), pixels down and right: a damped swing when a run begins; a
+    lasting shift, which begins a quarter of a second before the run label, and small jitter while it lasts."""
     running = speed_cm_s > RUN_THRESHOLD_CM_S
     onsets = np.flatnonzero(np.diff(running.astype(int), prepend=int(running[0])) > 0)
     push = np.zeros((len(running), 2))
@@ -175,8 +185,15 @@ def brain_shift(speed_cm_s, rng):
     return swings + posture + 0.06 * jitter * running[:, None]
 
 
+def brain_sway(n_frames, rng):
+    """Movement of the brain by breath and posture, at rest too, (T, 2), pixels down and right: slow and fast noise."""
+    slow, fast = SWAY_PX
+    return np.column_stack([slow * slow_noise(n_frames, 1.0, rng) + fast * slow_noise(n_frames, 0.05, rng)
+                            for _ in range(2)])
+
+
 def dataset(settings, name=None):
-    """All sessions in memory, ROI traces only, without any file, as a Dataset; ``name``: the scenario if left out."""
+    """All sessions in memory, ROI traces only, as a Dataset; ``name``: that of the world if left out."""
     recordings = tuple(simulate_session(settings, *which).recording() for which in settings.sessions())
     return Dataset(name or f"simulated {settings.world}", recordings, caution=f"Simulated: {settings.parts.says}.")
 

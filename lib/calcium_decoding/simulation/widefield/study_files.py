@@ -8,12 +8,12 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-from scipy.io import savemat
 
 from calcium_decoding.data import catalog
 from calcium_decoding.data.movies import write_movie
 from calcium_decoding.errors import ParameterError, WriteError
 from calcium_decoding.preprocessing.transforms import moving_mean
+from calcium_decoding.simulation.signals import write_mat
 from calcium_decoding.simulation.widefield import movie
 from calcium_decoding.simulation.widefield.brains import anatomy
 from calcium_decoding.simulation.widefield.session import informative_areas, simulate_session
@@ -29,10 +29,8 @@ BASELINE_FRAMES = 1000  # of the assembled, preprocessed traces; Ajioka et al. 2
 def write_dataset(settings, folder, jobs=1):
     """Simulate all animals and write them as the study's files (see ``read_study``), with the truth beside.
 
-    ``signal_5mice.mat`` has a moving mean of 1,000 frames subtracted. ``truth.npz`` and ``truth.json``: what was put
-    in; see :func:`truth_of`. ``data_64_5mice.csv``, the session table, is written last: it marks the set as complete.
-    Sessions whose files are there already are not made again, so an interrupted simulation goes on. The files do not
-    depend on the number of processes, ``jobs``.
+    ``truth.npz`` and ``truth.json``: see :func:`truth_of`. The session table is written last and marks the set as
+    complete: an interrupted simulation goes on. Files do not depend on ``jobs``, the number of processes.
 
     ParameterError: the folder holds a simulation with other settings, or of another version of the simulator.
     WriteError: the disk has no room for the movies, or a file could not be written; nothing partial is left.
@@ -68,8 +66,7 @@ def truth_of(settings, sessions):
       running puts into each pixel by neurons, blood and movement; mean over sessions. Zero where nothing links them.
     - ``shift_px/<Data_ID>`` (T, 2): movement down and right. ``gain/<Data_ID>`` (50,).
     - ``share_driven/<Data_ID>``, ``share_spontaneous/``, ``share_drift/``, ``share_noise/``, ``share_blood/``,
-      ``share_motion/`` (50,): share of a ROI's variance, by component. They need not add up to 1: what follows running
-      in two components is correlated.
+      ``share_motion/`` (50,): share of a ROI's variance, by component; these are correlated and need not sum to 1.
     """
     truth = {name: np.asarray(values) for name, values in informative_areas(settings).items()}
     for animal in range(1, settings.animals + 1):
@@ -120,13 +117,8 @@ def _cell(arrays):
 
 
 def _savemat_once(path, variables):
-    if path.exists():
-        return
-    with whole_file(path) as temporary:
-        # Compression would make the bytes depend on the zlib at hand.
-        savemat(temporary, variables, do_compression=False, format="5")
-        with open(temporary, "r+b") as file:
-            file.write(b"MATLAB 5.0 MAT-file".ljust(116))  # the header's text; scipy puts the time of writing there
+    if not path.exists():
+        write_mat(path, variables)
 
 
 def _signal_path(name):

@@ -21,6 +21,7 @@ class World:
 
     - ``says``: one sentence on what holds in this world.
     - ``neural``, ``haemodynamics``, ``motion``: scale of what running does to neurons, blood and position of the brain.
+    - ``sway``: the brain also moves by itself, which hides what running does to its position.
     - ``linked``: if not, brain, blood and position follow the running of another, unrelated session.
     - ``share_drift``: how much the probability of running falls from the beginning to the end of a session.
     - ``brain_drift``: fall of the signal from beginning to end of a session, the same in all, % dF/F.
@@ -33,6 +34,7 @@ class World:
     neural: float = 1.0
     haemodynamics: float = 1.0
     motion: float = 1.0
+    sway: bool = False
     linked: bool = True
     share_drift: float = 0.0
     brain_drift: float = 0.0
@@ -42,19 +44,22 @@ class World:
 
 
 WORLDS = {
-    "paper_like": World("running drives all areas, limb areas most, and moves blood and brain a little"),
+    "paper_like": World("running drives all areas, limb areas most, and moves blood and brain a little", motion=0.4,
+                        sway=True),
+    "motion": World("as paper_like, but running jerks the brain by half a pixel and keeps it trembling"),
     "no_link": World("brain and running are independent: every decoder has to score at chance", linked=False),
     "drift_only": World("running and brain both drift within each session, and nothing links them", linked=False,
                         share_drift=0.7, brain_drift=3.0),
     "haemodynamics_only": World("running changes blood absorption only; no neuron follows it", neural=0.0, motion=0.0,
-                                haemodynamics=2.0),
+                                haemodynamics=4.0),
     "motion_artefact_only": World("running moves the brain under the camera only; no neuron follows it", neural=0.0,
                                   haemodynamics=0.0, motion=3.0),
     "single_area": World("running drives the neurons of the limb areas only", haemodynamics=0.0, motion=0.0,
                          only_group="FL_HL"),
     "lead": World("all areas run ahead of behaviour by 0.5 s", lag_s=-0.5, haemodynamics=0.0, motion=0.0),
     "lag": World("all areas follow behaviour after 0.5 s", lag_s=0.5, haemodynamics=0.0, motion=0.0),
-    "one_mouse_different": World("as paper_like, but mouse 3 has less gain and another placement", odd_animal=3),
+    "one_mouse_different": World("as paper_like, but mouse 3 has less gain and another placement", motion=0.4,
+                                 sway=True, odd_animal=3),
 }
 
 
@@ -63,12 +68,11 @@ class SimulationSettings:
     """What to simulate; together with the code this determines every byte.
 
     - ``world``: a name in :data:`WORLDS`. ``animals``: 1 to 5.
-    - ``sessions_per_animal``: 0: as many as in the study, 11 to 15, by animal.
-    - ``frames_per_session``: at 30 Hz. The study has 18,000.
+    - ``sessions_per_animal``: 0: as many as in the study, 11 to 15. ``frames_per_session``: the study has 18,000.
     - ``drive``: scale of what running does to neurons; 1 is the calibrated world.
     - ``noise``: SD of white noise of an area, % dF/F, added after the indicator.
-    - ``drift``, ``arousal``: scale of bleaching and slow wander of the baseline, and of the fluctuation shared by all
-      areas, % dF/F.
+    - ``drift``: scale of bleaching and slow wander of the baseline. ``arousal``: of what all areas share, % dF/F,
+      in the middle of the animals.
     - ``movies``: write the movies too: 32 KiB a frame, 590 MB for a session of 18,000 frames.
     """
 
@@ -78,9 +82,9 @@ class SimulationSettings:
     frames_per_session: int = 2400
     animals: int = N_ANIMALS
     drive: float = 1.0
-    noise: float = 0.3
-    drift: float = 1.5
-    arousal: float = 0.7
+    noise: float = 0.6
+    drift: float = 2.2
+    arousal: float = 0.26
     movies: bool = False
 
     def __post_init__(self):

@@ -15,9 +15,8 @@ WORDS = (*ROLES, "each recording", "nothing")
 class FittedStep:
     """A step that learnt or was chosen from data: a scaler, a PCA, a threshold, the epoch at which training stopped.
 
-    ``fitted_on``: one or several of the roles of the fold (``"train"``, ``"valid"``, ``"test"``), ``"each recording"``
-    (each by itself, as a whole), ``"nothing"``, or segments of frames; ParameterError if none of these. ``fold``: name
-    of the fold it belongs to; empty: every fold.
+    ``fitted_on``: roles of the fold, ``"each recording"`` (by itself, as a whole), ``"nothing"``, or segments of
+    frames; else ParameterError. ``fold``: the one it belongs to; empty: every fold.
     """
 
     name: str
@@ -38,11 +37,6 @@ class FittedStep:
                      for segment in ([item] if isinstance(item, Segment) else
                                      getattr(fold, item) if item in ROLES else ()))
 
-    def describe(self):
-        """Name, roles and frames as a dict that JSON can hold."""
-        on = [[s.recording, s.start, s.stop] if isinstance(s, Segment) else s for s in self.fitted_on]
-        return {"step": self.name, "fitted_on": on, "fold": self.fold}
-
 
 def steps_of(pipeline):
     """The fitted steps of a preprocessing pipeline, as it declares them."""
@@ -54,30 +48,23 @@ def steps_of(pipeline):
 def refuse_fitted(step, fold, claim, test, recordings, pipeline):
     """Raise LeakError if a step (FittedStep) saw in this fold what the test must keep for itself.
 
-    ``test``: Intervals that the test samples touch. ``recordings``: by name. ``pipeline``: the frames a step was fitted
-    on were preprocessed: its reach counts.
+    ``test``: Intervals that the test samples touch. ``recordings``: by name. ``pipeline``: its reach counts.
     """
     if step.fold not in ("", fold.name):
         return
-    where = f"fold {fold.name}"
-    segments = step.segments(fold)
+    where, segments = f"fold {fold.name}", step.segments(fold)
     if "test" in step.fitted_on:
         raise LeakError(where, f"step '{step.name}', fitted on the test: {_in_words(fold.test)}",
                         "every step fitted and every choice made on training and validation frames",
                         "fit it on the training frames, or choose it on the validation frames")
     if "each recording" in step.fitted_on and claim == "within session":
-        raise LeakError(
-            where, f"step {step.name}, fitted on each recording as a whole, the test {_in_words(fold.test)} included",
-            "steps that do not look at the whole test recording in a claim within sessions",
-            "use the recipe 'causal', 'scaled' or 'events', or a split across sessions or animals",
-        )
-    starts, stops = [], []
-    for segment in segments:
-        if segment.recording not in recordings or segment.stop > recordings[segment.recording].n_frames:
-            raise DataError(where, f"step '{step.name}' fitted on {_in_words([segment])}",
-                            "frames that the data set has", "name frames of this data set")
-        starts.append(max(0, segment.start - pipeline.look_back_frames))
-        stops.append(min(recordings[segment.recording].n_frames, segment.stop + pipeline.look_ahead_frames))
+        raise LeakError(where, f"step {step.name}, fitted on each recording as a whole, the test "
+                        f"{_in_words(fold.test)} included",
+                        "steps that do not look at the whole test recording in a claim within sessions",
+                        "use the recipe 'causal', 'scaled' or 'events', or a split across sessions or animals")
+    check_segments(segments, recordings, f"{where}, step '{step.name}' fitted on")
+    starts = [max(0, s.start - pipeline.look_back_frames) for s in segments]
+    stops = [min(recordings[s.recording].n_frames, s.stop + pipeline.look_ahead_frames) for s in segments]
     seen = Intervals(np.array([s.recording for s in segments], str), np.array(starts, int), np.array(stops, int))
     shared = common_frames(seen, test)
     if shared:
@@ -91,6 +78,17 @@ def refuse_fitted(step, fold, claim, test, recordings, pipeline):
         raise LeakError(where, f"step '{step.name}', fitted on frames of {', '.join(both)}, tested in a claim {claim}",
                         "steps fitted on other animals or sessions than the tested ones",
                         "fit it on the training frames of the fold, or make a smaller claim")
+
+
+def check_segments(segments, recordings, where):
+    """DataError if a segment does not lie in one of the recordings (by id)."""
+    for s in segments:
+        if s.recording not in recordings:
+            raise DataError(f"{where} {s.recording}", "a recording the data set does not have",
+                            f"one of {', '.join(list(recordings)[:5])}, ...", "name frames of this data set")
+        if s.stop > recordings[s.recording].n_frames:
+            raise DataError(f"{where} {s.recording}", f"frames {s.start} .. {s.stop}",
+                            f"frames inside 0 .. {recordings[s.recording].n_frames}", "name frames of this data set")
 
 
 def units(segments, claim, recordings):

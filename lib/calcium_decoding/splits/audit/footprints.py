@@ -1,9 +1,7 @@
-"""Which frames a sample touches: window, label shift, smoothing of the label, reach of preprocessing.
-
-Also the audit for arrays: intervals of frames, one a sample, whatever made the samples.
-"""
+"""Which frames a sample touches, through window, label and preprocessing; and the audit for arrays of intervals."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -11,7 +9,6 @@ import pandas as pd
 from calcium_decoding.errors import DataError, LeakError
 from calcium_decoding.preprocessing.transforms import whole_number
 from calcium_decoding.preprocessing.windows import valid_centres
-from calcium_decoding.splits.gap import label_reach
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +26,8 @@ class Intervals:
     reach: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        start, stop = np.atleast_1d(self.start), np.atleast_1d(self.stop)
-        recording = self.recording
-        if not isinstance(recording, pd.Categorical):
-            # Codes instead of names: a study has a million windows.
+        start, stop, recording = np.atleast_1d(self.start), np.atleast_1d(self.stop), self.recording
+        if not isinstance(recording, pd.Categorical):  # codes instead of names: a study has a million windows
             names = np.broadcast_to(recording, start.shape) if np.ndim(recording) == 0 else np.asarray(recording)
             recording = pd.Categorical(names.astype(str))
         for name, values in (("start", start), ("stop", stop)):
@@ -56,13 +51,13 @@ class Intervals:
         reach needs it."""
         centre = np.atleast_1d(np.asarray(centre))
         back, ahead = (sum(pair[i] for pair in reach.values()) for i in (0, 1))
-        if n_frames is None:
-            if not np.isfinite(back + ahead):
-                raise DataError("intervals", f"reach {reach}", "a finite reach, or the number of frames",
-                                "give n_frames, the length of each recording")
-            return cls(recording, centre - int(back), centre + int(ahead) + 1, reach)
-        start = np.maximum(centre - back, 0)
-        return cls(recording, start.astype(np.int64), np.minimum(centre + ahead + 1, n_frames).astype(np.int64), reach)
+        start, stop = centre - back, centre + ahead + 1
+        if n_frames is not None:
+            start, stop = np.maximum(start, 0), np.minimum(stop, n_frames)
+        elif not np.isfinite(back + ahead):
+            raise DataError("intervals", f"reach {reach}", "a finite reach, or the number of frames",
+                            "give n_frames, the length of each recording")
+        return cls(recording, start, stop, reach)
 
     def __len__(self):
         return len(self.start)
@@ -73,19 +68,23 @@ class Intervals:
             return str(self.recording[which]), int(self.start[which]), int(self.stop[which])
         return Intervals(self.recording[which], self.start[which], self.stop[which], self.reach)
 
+    @cached_property
     def merged(self):
         """Frames that any sample touches: dict of recording to (starts, stops) of ranges that do not meet."""
         found = {}
         for code, name in enumerate(self.recording.categories):
             here = self.recording.codes == code
             if here.any():
-                found[name] = _merge(self.start[here], self.stop[here])
+                order = np.argsort(self.start[here], kind="stable")
+                start, reached = self.start[here][order], np.maximum.accumulate(self.stop[here][order])
+                begins = np.concatenate([[True], start[1:] > reached[:-1]])
+                found[name] = start[begins], reached[np.concatenate([begins[1:], [True]])]
         return found
 
     def overlapping(self, other, embargo_frames=0):
         """Which samples touch a frame of ``other``, or one closer than ``embargo_frames`` to it: bool, shape (n,)."""
         found = np.zeros(len(self), bool)
-        for name, (starts, stops) in other.merged().items():
+        for name, (starts, stops) in other.merged.items():
             if name not in self.recording.categories:
                 continue
             here = np.flatnonzero(self.recording.codes == self.recording.categories.get_loc(name))
@@ -97,8 +96,8 @@ class Intervals:
 
 def common_frames(one, other):
     """Frames touched by both: list of (recording, first, last), inclusive, in order."""
-    others, found = other.merged(), []
-    for name, mine in one.merged().items():
+    others, found = other.merged, []
+    for name, mine in one.merged.items():
         theirs = others.get(name)
         i = j = 0
         while theirs is not None and i < len(mine[0]) and j < len(theirs[0]):
@@ -109,34 +108,22 @@ def common_frames(one, other):
     return found
 
 
-def sample_intervals(segments, spec, pipeline, n_frames, label_smoothing_frames=0, of_centres=False):
-    """Intervals of the windows of some segments, in their order, cut at the ends of recordings (``n_frames`` by id).
-
-    The reach of the pipeline counts from the window, that of smoothing from the label's frame, which widens the
-    interval. ``of_centres``: the segments hold centres of windows; see :class:`calcium_decoding.splits.Split`.
-    """
+def sample_intervals(segments, spec, pipeline, n_frames, label_smoothing_frames=(0, 0), of_centres=False):
+    """Intervals of the windows of some segments, in their order, cut at the ends of recordings (``n_frames`` by id);
+    ``of_centres``: as of :class:`calcium_decoding.splits.Split`."""
     # Segments of centres are made of neighbouring centres, whatever the stride.
     by_segment = [np.arange(s.start, s.stop) if of_centres else valid_centres(s.start, s.stop, spec) for s in segments]
     centres = np.concatenate([np.empty(0, np.int64), *by_segment])
-    names = list(dict.fromkeys(s.recording for s in segments))
-    code = {name: i for i, name in enumerate(names)}
-    codes = np.repeat(np.array([code[s.recording] for s in segments], int), [len(c) for c in by_segment])
+    n = np.array([len(c) for c in by_segment], int)
     low, high = _around(centres, centres, spec, pipeline, label_smoothing_frames)
-    start = np.maximum(low, 0).astype(np.int64)
-    stop = np.minimum(high, np.array([n_frames[name] for name in names], int)[codes]).astype(np.int64)
-    reach = {"window": (spec.reach_back, spec.reach_ahead)}
-    reach |= {type(s).__name__: (s.look_back_frames, s.look_ahead_frames) for s in pipeline.steps
-              if s.look_back_frames or s.look_ahead_frames}
-    if any(label_reach(label_smoothing_frames)):
-        reach["smoothing of the label"] = label_reach(label_smoothing_frames)
-    return Intervals(pd.Categorical.from_codes(codes, names), start, stop, reach)
+    ends = np.repeat([n_frames[s.recording] for s in segments], n)
+    return Intervals(pd.Categorical([s.recording for s in segments]).repeat(n), np.maximum(low, 0),
+                     np.minimum(high, ends))
 
 
-def footprint(segment, spec, pipeline, n_frames, label_smoothing_frames=0):
-    """Half-open range of frames that the windows of a segment touch, through window, label and preprocessing.
-
-    Steps fitted on training frames see all frames of the segment, whether or not a window covers them.
-    """
+def footprint(segment, spec, pipeline, n_frames, label_smoothing_frames=(0, 0)):
+    """Half-open range of frames that the windows of a segment touch, through window, label and preprocessing; steps
+    fitted on training frames see all frames of the segment."""
     low, high = segment.start - pipeline.look_back_frames, segment.stop + pipeline.look_ahead_frames
     centres = valid_centres(segment.start, segment.stop, spec)
     if len(centres):
@@ -148,27 +135,18 @@ def footprint(segment, spec, pipeline, n_frames, label_smoothing_frames=0):
 
 def _around(first, last, spec, pipeline, label_smoothing_frames):
     """Half-open range that the samples with centres ``first`` to ``last`` touch."""
-    back, ahead = label_reach(label_smoothing_frames)
-    shift = spec.label_shift_frames
+    (back, ahead), shift = label_smoothing_frames, spec.label_shift_frames
     low = np.minimum(first - spec.past_frames - pipeline.look_back_frames, first + shift - back)
     high = np.maximum(last + spec.future_frames + pipeline.look_ahead_frames, last + shift + ahead) + 1
     return low, high
-
-
-def _merge(start, stop):
-    order = np.argsort(start, kind="stable")
-    start, reached = start[order], np.maximum.accumulate(stop[order])
-    begins = np.concatenate([[True], start[1:] > reached[:-1]])
-    return start[begins], reached[np.concatenate([begins[1:], [True]])]
 
 
 def check_samples(train, test, embargo_frames=0, fitted=None, where="samples"):
     """Refuse training and test samples (Intervals) that touch the same frames; for any arrays, any decoder.
 
     ``embargo_frames``: least number of frames between a training and a test sample of one recording. ``fitted``: what
-    else was fitted or chosen, and on which frames: ``{"scaler": train, "threshold": valid}``. ``where``: for the
-    message. Returns the frames between the nearest two; None if they share no recording. Raises LeakError: names the
-    step, the recording and the frames.
+    else was fitted, and on which frames: ``{"scaler": train, "threshold": valid}``. ``where``: for the message. Returns
+    the frames between the nearest two, None if they share no recording. Raises LeakError: step, recording and frames.
 
     >>> windows = Intervals.around("session 1", np.arange(31, 1000), window=(31, 0))
     >>> check_samples(windows[:600], windows[700:])
@@ -183,9 +161,7 @@ def check_samples(train, test, embargo_frames=0, fitted=None, where="samples"):
 
 def check_cv(cv, intervals, X=None, y=None, groups=None, embargo_frames=0):
     """:func:`check_samples` on each fold of a scikit-learn splitter, or of pairs of index arrays; a list of distances.
-
-    ``intervals``: frames that each row of X touches; they stand in for X if it is left out.
-    """
+    ``intervals``: frames that each row of X touches; they stand in for X if it is left out."""
     folds = cv.split(range(len(intervals)) if X is None else X, y, groups) if hasattr(cv, "split") else cv
     return [check_samples(intervals[train], intervals[test], embargo_frames, where=f"fold {i} of {cv}")
             for i, (train, test) in enumerate(folds)]
@@ -194,8 +170,8 @@ def check_cv(cv, intervals, X=None, y=None, groups=None, embargo_frames=0):
 def least_distance(one, other):
     """Frames between the nearest two samples of different sides in one recording: negative if they overlap, None if
     they share no recording."""
-    distances, others = [], other.merged()
-    for name, (starts, stops) in one.merged().items():
+    distances, others = [], other.merged
+    for name, (starts, stops) in one.merged.items():
         for low, high in zip(*others.get(name, ((), ())), strict=True):
             distances.append(int(min(max(a, low) - min(b, high) for a, b in zip(starts, stops, strict=True))))
     return min(distances, default=None)
@@ -205,24 +181,17 @@ def _refuse(role, one, test, embargo, where):
     hit = test.overlapping(one, embargo)
     if not hit.any():
         return
-    shared = common_frames(one, test)
-    if shared:
+    found = f"{hit.sum()} of {len(test)} test samples"
+    if shared := common_frames(one, test):
         name, first, last = shared[0]
-        found = (f"{hit.sum()} of {len(test)} test samples touch frames that {role} touches too, in recording {name} "
-                 f"frames {first} .. {last}{_others(shared)}{_in_words({**one.reach, **test.reach})}")
+        more = f" and {len(shared) - 1} more ranges" if len(shared) > 1 else ""
+        reach = [f"{step} ({back} back, {ahead} ahead)"
+                 for step, (back, ahead) in {**one.reach, **test.reach}.items() if back or ahead]
+        steps = f"; steps that reach: {', '.join(reach)}" if reach else ""
+        found += f" touch frames that {role} touches too, in recording {name} frames {first} .. {last}{more}{steps}"
     else:
         name, start, stop = test[int(hit.argmax())]
-        found = (f"{hit.sum()} of {len(test)} test samples closer than {embargo} frames to {role}, in recording {name} "
-                 f"frames {start} .. {stop - 1}")
+        found += f" closer than {embargo} frames to {role}, in recording {name} frames {start} .. {stop - 1}"
     raise LeakError(where, found, "no frame touched by both, and the embargo between them",
                     "split time first and make samples inside the parts, with a gap (splits.blocked); "
                     "fit and choose on training and validation samples only")
-
-
-def _others(shared):
-    return f" and {len(shared) - 1} more ranges" if len(shared) > 1 else ""
-
-
-def _in_words(reach):
-    steps = [f"{name} ({back} back, {ahead} ahead)" for name, (back, ahead) in reach.items() if back or ahead]
-    return f"; steps that reach: {', '.join(steps)}" if steps else ""

@@ -1,43 +1,61 @@
 """Leak audit: what a split claims, checked against the frames that its windows really touch."""
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 
 from calcium_decoding.errors import DataError, LeakError
-from calcium_decoding.preprocessing.shared_frames import signal_hash
 from calcium_decoding.preprocessing.transforms import whole_number
-from calcium_decoding.splits.audit.fitted import refuse_fitted, steps_of, units
-from calcium_decoding.splits.audit.footprints import common_frames, footprint, sample_intervals
+from calcium_decoding.splits.audit.fitted import FittedStep, check_segments, refuse_fitted, steps_of, units
+from calcium_decoding.splits.audit.footprints import Intervals, common_frames, footprint, sample_intervals
 from calcium_decoding.splits.audit.repeats import duplicates
-from calcium_decoding.splits.audit.report import Audit, FoldAudit
 from calcium_decoding.splits.core import ROLES
-from calcium_decoding.splits.gap import label_reach, widest_step
+from calcium_decoding.splits.gap import widest_step
 
 
-def audit(split, spec, pipeline, dataset, label_smoothing_frames=0, fitted=(), embargo_frames=0, allow_leak=False):
+@dataclass(frozen=True)
+class FoldAudit:
+    """One fold that passed: windows of each role, least number of frames between two roles in one recording (None if
+    they share none), and ``spare_frames``, the same after preprocessing reach is taken off: at least 0."""
+
+    name: str
+    n_windows: dict[str, int]
+    distance_frames: int | None
+    spare_frames: int | None
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A split that passed the audit; ``fitted``: every step that learnt or was chosen, ``leaks``: what was found in a
+    split that is marked as leaky."""
+
+    claim: str
+    folds: tuple[FoldAudit, ...]
+    fitted: tuple[FittedStep, ...]
+    leaks: tuple[str, ...]
+
+
+def audit(split, spec, pipeline, dataset, label_smoothing_frames=(0, 0), fitted=(), embargo_frames=0,
+          allow_leak=False):
     """Check every fold of a split; return an Audit only if nothing leaks.
 
-    ``label_smoothing_frames``: see :func:`calcium_decoding.splits.label_reach`. ``fitted``: FittedSteps beside those of
-    the pipeline: a PCA, the threshold, the epoch at which training stopped. ``embargo_frames``: least number of frames
-    between what two roles touch in one recording. ``allow_leak``: let a split pass that is marked as leaky, and list
-    what was found; no other split may leak, whatever this says.
+    ``label_smoothing_frames``: how many frames the smoothing of the label looks back and ahead. ``fitted``: FittedSteps
+    beside those of the pipeline. ``embargo_frames``: least number of frames between what two roles touch in one
+    recording. ``allow_leak``: let a split pass that is marked as leaky, and list what was found; no other.
 
-    Raises
-    ------
-    DataError
-        A recording that the data set does not have, a segment out of range, a role without a window.
-    LeakError
-        An animal or session on both sides of a claim across them; preprocessing fitted on each recording in a claim
-        within sessions; a step fitted or chosen on test frames; frames touched by two roles, or closer than the
-        embargo; the same signal, or a stretch of it, at two places in two roles; a split marked as leaky.
+    Raises LeakError: an animal or session on both sides of a claim across them; preprocessing fitted on each recording
+    in a claim within sessions; a step fitted or chosen on test frames; frames touched by two roles, or closer than the
+    embargo; the same signal, or a stretch of it, at two places in two roles; a split marked as leaky. Raises DataError:
+    a recording that the data set does not have, a segment out of range, a role without a window.
     """
-    recordings = {recording.id: recording for recording in dataset.recordings}
-    n_frames = {name: recording.n_frames for name, recording in recordings.items()}
-    smoothing, embargo = label_reach(label_smoothing_frames), whole_number("embargo_frames", embargo_frames, 0)
-    own, hashes, folds, leaks = steps_of(pipeline), {}, [], []
+    recordings = {r.id: r for r in dataset.recordings}
+    n_frames = {r.id: r.n_frames for r in dataset.recordings}
+    smoothing, embargo = label_smoothing_frames, whole_number("embargo_frames", embargo_frames, 0)
+    own, folds, leaks = steps_of(pipeline), [], []
     for fold in split.folds:
-        _check_segments(fold, recordings, dataset.name)
+        for role in ROLES:
+            check_segments(getattr(fold, role), recordings, f"fold {fold.name}, {role}, recording")
         samples = {role: sample_intervals(getattr(fold, role), spec, pipeline, n_frames, smoothing, split.of_centres)
                    for role in ROLES}
         for role in ROLES:
@@ -51,7 +69,7 @@ def audit(split, spec, pipeline, dataset, label_smoothing_frames=0, fitted=(), e
             for step in own:
                 if "each recording" in step.fitted_on:
                     refuse_fitted(step, fold, split.claim, samples["test"], recordings, pipeline)
-            _check_content(fold, recordings, hashes)
+            _check_content(fold, recordings)
             if split.of_centres:
                 _check_samples(fold, samples)
             else:
@@ -67,70 +85,48 @@ def audit(split, spec, pipeline, dataset, label_smoothing_frames=0, fitted=(), e
     if split.is_leaky and not allow_leak:
         raise LeakError(f"split '{split.regime}'", "a split marked as leaky", "a split that claims something",
                         "use another regime, or allow_leak=True to show what the leak does")
-    return Audit(split.hash(), split.regime, split.claim, pipeline.describe(), tuple(folds), (*own, *fitted),
-                 smoothing, tuple(leaks), (split, spec, pipeline, n_frames))
-
-
-def _check_segments(fold, recordings, dataset_name):
-    for role in ROLES:
-        for segment in getattr(fold, role):
-            where = f"fold {fold.name}, {role}, recording {segment.recording}"
-            if segment.recording not in recordings:
-                raise DataError(where, "a recording the data set does not have",
-                                f"one of {', '.join(list(recordings)[:5])}, ... of {dataset_name}",
-                                "make the split from this data set")
-            if segment.stop > recordings[segment.recording].n_frames:
-                raise DataError(where, f"frames {segment.start} .. {segment.stop}",
-                                f"frames inside 0 .. {recordings[segment.recording].n_frames}",
-                                "make the split from this data set")
+    return Audit(split.claim, tuple(folds), (*own, *fitted), tuple(leaks))
 
 
 def _check_claim(fold, claim, recordings):
     both = sorted(units(fold.test, claim, recordings) & units((*fold.train, *fold.valid), claim, recordings))
     if both:
         noun = "animal" if claim == "across animals" else "session"
-        raise LeakError(
-            f"fold {fold.name}",
-            f"{noun} {', '.join(both)} in the test and in training or validation",
-            f"no {noun} on both sides of a claim {claim}",
-            f"take the {noun} out of one side, or make a smaller claim",
-        )
+        raise LeakError(f"fold {fold.name}", f"{noun} {', '.join(both)} in the test and in training or validation",
+                        f"no {noun} on both sides of a claim {claim}",
+                        f"take the {noun} out of one side, or make a smaller claim")
 
 
-def _check_content(fold, recordings, hashes):
+def _check_content(fold, recordings):
     seen = {}
     for role in ROLES:
         for name in dict.fromkeys(segment.recording for segment in getattr(fold, role)):
-            if name not in hashes:
-                hashes[name] = signal_hash(recordings[name])
-            for other, other_role in seen.setdefault(hashes[name], {}).items():
+            alike = seen.setdefault(recordings[name].signal_hash, {})
+            for other, other_role in alike.items():
                 if other != name and other_role != role:
                     raise LeakError(f"fold {fold.name}",
                                     f"the same signal as {other} ({other_role}) and as {name} ({role})",
                                     "each signal once", "leave one of the two recordings out of the data set")
-            seen[hashes[name]][name] = role
+            alike[name] = role
 
 
 def _check_frames(fold, spec, pipeline, n_frames, smoothing, embargo):
     distances, spares = [], []
     for role, other_role in itertools.combinations(ROLES, 2):
-        others = {}
-        for segment in getattr(fold, other_role):
-            others.setdefault(segment.recording, []).append(segment)
-        for segment in getattr(fold, role):
-            n = n_frames[segment.recording]
-            ours = footprint(segment, spec, pipeline, n, smoothing)
-            for other in others.get(segment.recording, ()):
-                theirs = footprint(other, spec, pipeline, n, smoothing)
-                distances.append(max(segment.start, other.start) - min(segment.stop, other.stop))
-                spares.append(max(ours[0], theirs[0]) - min(ours[1], theirs[1]))
-                if spares[-1] < 0:
-                    raise _overlap(fold, (role, segment, ours), (other_role, other, theirs), spec, pipeline, smoothing)
-                if spares[-1] < embargo:
-                    raise LeakError(f"fold {fold.name}, recording {segment.recording}",
-                                    f"{spares[-1]} frames between what {role} and {other_role} touch",
-                                    f"an embargo of {embargo} frames or more",
-                                    "widen the gap between segments (embargo_frames of splits.build)")
+        for pair in itertools.product(getattr(fold, role), getattr(fold, other_role)):
+            one, other = pair
+            if one.recording != other.recording:
+                continue
+            ours, theirs = (footprint(s, spec, pipeline, n_frames[s.recording], smoothing) for s in pair)
+            distances.append(max(one.start, other.start) - min(one.stop, other.stop))
+            spares.append(max(ours[0], theirs[0]) - min(ours[1], theirs[1]))
+            if spares[-1] < 0:
+                raise _overlap(fold, (role, one, ours), (other_role, other, theirs), spec, pipeline, smoothing)
+            if spares[-1] < embargo:
+                raise LeakError(f"fold {fold.name}, recording {one.recording}",
+                                f"{spares[-1]} frames between what {role} and {other_role} touch",
+                                f"an embargo of {embargo} frames or more",
+                                "widen the gap between segments (gap_frames or embargo_times of splits.build)")
     return min(distances, default=None), min(spares, default=None)
 
 
@@ -149,14 +145,10 @@ def _overlap(fold, one, two, spec, pipeline, smoothing):
         widest = widest_step(pipeline)
         step = f"preprocessing step {type(widest).__name__}"
         back, ahead = widest.look_back_frames, widest.look_ahead_frames
-    return LeakError(
-        where,
-        f"frames {first} .. {last} touched by both {role} ({segment.start} .. {segment.stop - 1}) and "
-        f"{other_role} ({other.start} .. {other.stop - 1}) through {step}, "
-        f"which reaches {back} frames back and {ahead} ahead",
-        "frames touched by one role only",
-        "widen the gap between segments (splits.purge_gap_frames), or use preprocessing of shorter reach",
-    )
+    return LeakError(where, f"frames {first} .. {last} touched by both {role} ({segment.start} .. {segment.stop - 1}) "
+                     f"and {other_role} ({other.start} .. {other.stop - 1}) through {step}, "
+                     f"which reaches {back} frames back and {ahead} ahead", "frames touched by one role only",
+                     "widen the gap between segments (splits.purge_gap_frames), or use preprocessing of shorter reach")
 
 
 def _check_samples(fold, samples):
@@ -173,24 +165,18 @@ def _check_samples(fold, samples):
 
 
 def _check_duplicates(fold, samples, dataset):
-    found = duplicates(dataset)
-    touched = {role: samples[role].merged() for role in ROLES} if found else {}
-    for copy in found:
+    for copy in duplicates(dataset):
         for role, other_role in itertools.permutations(ROLES, 2):
-            both = np.flatnonzero(_is_touched(copy.one, touched[role]) & _is_touched(copy.other, touched[other_role]))
+            both = np.flatnonzero(_is_touched(copy.one, samples[role]) & _is_touched(copy.other, samples[other_role]))
             if len(both):
-                first, last = int(both[0]), int(both[-1])
-                raise LeakError(
-                    f"fold {fold.name}",
-                    f"frames {copy.one.start + first} .. {copy.one.start + last} of {copy.one.recording} ({role}) "
-                    f"{'equal to' if copy.how == 'equal' else 'a rescaled copy of'} frames {copy.other.start + first} "
-                    f".. {copy.other.start + last} of {copy.other.recording} ({other_role})",
-                    "each stretch of activity once", "leave one of the two stretches out of the data set")
+                one, other = (f"{s.start + both[0]} .. {s.start + both[-1]} of {s.recording} ({of})"
+                              for s, of in ((copy.one, role), (copy.other, other_role)))
+                how = "equal to" if copy.how == "equal" else "a rescaled copy of"
+                raise LeakError(f"fold {fold.name}", f"frames {one} {how} frames {other}",
+                                "each stretch of activity once", "leave one of the two stretches out of the data set")
 
 
-def _is_touched(segment, merged):
-    """For each frame of a segment, whether one of the merged ranges holds it: bool, shape (len(segment),)."""
-    starts, stops = merged.get(segment.recording, (np.empty(0, int), np.empty(0, int)))
+def _is_touched(segment, samples):
+    """For each frame of a segment, whether a sample touches it: bool, shape (len(segment),)."""
     frames = np.arange(segment.start, segment.stop)
-    last = np.searchsorted(starts, frames, side="right") - 1
-    return (last >= 0) & (frames < stops[last]) if len(starts) else np.zeros(len(frames), bool)
+    return Intervals(segment.recording, frames, frames + 1).overlapping(samples)

@@ -1,100 +1,105 @@
-"""Tables of what a study found: scores by animal, advantages with intervals, what goes on the result card."""
+"""Tables of what a study found, and what goes on the result card. ``found``: of :func:`.study.run`, a row a fold."""
 
 import numpy as np
 import pandas as pd
 
 from calcium_decoding.errors import DataError
+from calcium_decoding.evaluation import convergence
 from calcium_decoding.evaluation.cards import Score, summarise
-from calcium_decoding.evaluation.metrics.frames import METRIC_LABELS
-from calcium_decoding.evaluation.statistics import block_bootstrap, sign_flip, t_interval
-from calcium_decoding.explain import cell_importance
+from calcium_decoding.evaluation.metrics import METRIC_LABELS
+from calcium_decoding.evaluation.statistics import block_bootstrap, bounds_of, sign_flip, t_interval
+from calcium_decoding.explain import attribution, cell_importance
 from calcium_decoding.models.names import FOOTSTEP_LABELS, FOOTSTEP_LINEAR
+from calcium_decoding.preprocessing.windows import CLASSES
 
-CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc")
 MODEL_LABELS = FOOTSTEP_LABELS | {"aligned": "linear alignment", "read-in": "read-in alone",
                                   "all layers": "all layers", "within": "within animal"}
 FOOTSTEP_METRICS = METRIC_LABELS | {"auc": "AUC, mean of classes", "r2": "R², mean of both limbs"}
-_ONE_ANIMAL = "one animal: none"
 
 
-def score_table(results):
-    """A row a result: what it is called by, and its scores."""
-    return pd.DataFrame([{**r.names, **r.scores} for r in results])
-
-
-def by_animal(results, metric, value=None):
-    """Mean score of each model on each animal over blocks and seeds: DataFrame of animals by models.
-
-    ``value``: only results of this condition of a sweep. Raises DataError: no result has the score.
-    """
-    table = score_table(results)
-    if value is not None:
-        table = table[table["value"] == value]
-    if metric not in table or table[metric].isna().all():
+def by_animal(found, metric):
+    """Mean score over blocks and seeds: DataFrame of animals by models. DataError: no fold has the score."""
+    if not has(found, metric):
         raise DataError(f"score {metric}", "no result has it", "a test block in which it is defined",
                         "test on longer blocks")
-    found = table.pivot_table(index="animal", columns="model", values=metric, sort=False)
-    return found[[m for m in dict.fromkeys(table["model"]) if m in found]]
+    wide = found.pivot_table(index="animal", columns="model", values=metric, sort=False)
+    return wide[[model for model in found["model"].unique() if model in wide]]
 
 
-def has(results, metric):
-    """Whether any result has a score."""
-    return any(metric in r.scores for r in results)
+def has(found, metric):
+    """Whether any fold has a score."""
+    return metric in found and bool(found[metric].notna().any())
 
 
-def summary(results, metrics=CLASS_METRICS):
-    """A row a model: mean over animals of each score, with its SD over animals."""
-    if not has(results, metrics[0]):
+def not_converged(found):
+    """Why trainings of a model have not converged, by model; of those that have not."""
+    said = {model: convergence.not_converged(mine["fold"]) for model, mine in found.groupby("model", sort=False)}
+    return {model: reason for model, reason in said.items() if reason}
+
+
+def summary(found, metrics=("accuracy", "balanced_accuracy", "macro_f1", "auc")):
+    """A row a model: mean over animals of each score, with its SD over animals, and what has not converged."""
+    if not has(found, metrics[0]):
         return pd.DataFrame({"note": [f"no {metrics[0]} on these data"]})
     rows = {}
     for metric in metrics:
-        wide = by_animal(results, metric)
+        wide = by_animal(found, metric)
         rows[FOOTSTEP_METRICS.get(metric, metric.replace("_", " "))] = [
             f"{mean:.3f}" + (f" ± {sd:.3f}" if np.isfinite(sd) else "")
             for mean, sd in zip(wide.mean(), wide.std(ddof=1), strict=True)]
+    if unconverged := not_converged(found):
+        rows["training"] = [convergence.marked(unconverged.get(model, "")) for model in wide.columns]
     return pd.DataFrame({"model": [MODEL_LABELS[m] for m in wide.columns], **rows})
 
 
-def feet(results):
-    """A row a model: accuracy of each foot against the rest beside what always saying the more frequent gets, and F1.
+def by_foot(found):
+    """A row a score of one foot against the rest, a column a model: mean over animals; and what has not converged.
+    Empty if nothing was run."""
+    scores = {f"{foot[:-7]}. {metric.replace('_', ' ')}": by_animal(found, f"{foot}_{metric}").mean()
+              for foot in CLASSES[1:] for metric in ("accuracy", "majority", "balanced_accuracy", "f1", "auc")
+              if has(found, f"{foot}_{metric}")}
+    table = pd.DataFrame(scores)
+    if scores and (unconverged := not_converged(found)):
+        table["training"] = [convergence.MARK if model in unconverged else "" for model in table.index]
+    return table.rename(index=MODEL_LABELS).T.rename_axis("score").reset_index() if scores else table
 
-    Means over animals.
-    """
-    table = {}
-    for foot in ("contralateral", "ipsilateral"):
-        for metric in ("accuracy", "majority", "balanced_accuracy", "f1", "auc"):
-            table[f"{foot[:-7]}. {metric.replace('_', ' ')}"] = by_animal(results, f"{foot}_{metric}").mean()
-    return pd.DataFrame(table).rename(index=MODEL_LABELS).round(3).rename_axis("model").reset_index()
 
-
-def advantages(results, reference="hybrid", metric="balanced_accuracy"):
-    """What a model is ahead of each other one, paired by animal, block and seed, with every spread there is.
-
-    A row a model: ``ahead by`` (mean over animals), ``95 % over animals`` (Student's t), ``SD over blocks``, ``SD over
-    seeds`` (of the mean over the rest), ``animals ahead``, ``sign-flip p``. A spread over one is named.
-    """
-    table = score_table(results)
-    wide = table.pivot_table(index=["animal", "block", "seed"], columns="model", values=metric, sort=False)
-    rows = []
-    for model in [m for m in dict.fromkeys(table["model"]) if m != reference and m in wide]:
-        other = wide[model]
+def advantages(found, reference="hybrid", metric="balanced_accuracy"):
+    """What a model is ahead of each other one, paired by animal, block and seed, a row a model: ``ahead by`` (mean over
+    animals), ``95 % over animals`` (Student's t, within the bounds of a difference), SD over blocks, and over seeds of
+    the mean over the rest, one-sided ``sign-flip p`` where so many animals can give one below 0.05. Where one of the
+    two has not converged, or their seeds disagree by more than the two, it says so instead."""
+    if not has(found, metric):
+        return pd.DataFrame()
+    wide = found.pivot_table(index=["animal", "block", "seed"], columns="model", values=metric, sort=False)
+    rows, unconverged, note = [], not_converged(found), ""
+    for model in [m for m in found["model"].unique() if m != reference and m in wide]:
+        both = wide[[reference, model]]
         if model in FOOTSTEP_LINEAR:  # needs no seed: compared with the reference of every seed
-            other = other.groupby(["animal", "block"]).transform("first")
-        difference = (wide[reference] - other).dropna()
-        animal = difference.groupby("animal", sort=False).mean()
-        rows.append({"model": MODEL_LABELS[model], "ahead by": round(float(animal.mean()), 3),
-                     "95 % over animals": _interval(animal), "SD over blocks": _spread(difference, "block"),
-                     "SD over seeds": _spread(difference, "seed"),
-                     "animals ahead": f"{int((animal > 0).sum())} of {len(animal)}",
-                     "sign-flip p": f"{sign_flip(animal.to_numpy()).p:.3f}" if len(animal) > 1 else _ONE_ANIMAL})
-    return pd.DataFrame(rows)
-
-
-def _interval(values):
-    if len(values) < 2:
-        return _ONE_ANIMAL
-    found = t_interval(values.to_numpy())
-    return f"{found.low:+.3f} to {found.high:+.3f}"
+            both = both.assign(**{model: both[model].groupby(["animal", "block"]).transform("first")})
+        both = both.dropna()
+        said = ", ".join(MODEL_LABELS[m] for m in both if m in unconverged) or convergence.seeds_disagree(
+            *both.groupby("seed").mean().to_numpy().T)
+        if said:
+            rows.append({"model": MODEL_LABELS[model], "ahead by": convergence.marked(said)})
+            continue
+        difference = both[reference] - both[model]
+        animal, interval = difference.groupby("animal", sort=False).mean(), "one animal: none"
+        row = {"model": MODEL_LABELS[model], "ahead by": round(float(animal.mean()), 3),
+               "95 % over animals": interval, "SD over blocks": _spread(difference, "block"),
+               "SD over seeds": _spread(difference, "seed"), "animals ahead": f"{(animal > 0).sum()} of {len(animal)}"}
+        if len(animal) > 1:
+            _, *ends = t_interval(animal.to_numpy(), bounds_of(metric, difference=True))
+            row["95 % over animals"] = "{:+.3f} to {:+.3f}".format(*ends)
+            flip = sign_flip(animal.to_numpy(), "greater")
+            if flip.can_tell:
+                row["sign-flip p, one-sided"] = f"{flip.p:.3f}"
+            else:
+                note = f"No sign-flip p (one-sided): with so few animals none below {flip.floor:.2g} is possible."
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    table.attrs["note"] = note
+    return table
 
 
 def _spread(difference, level):
@@ -102,20 +107,16 @@ def _spread(difference, level):
     return f"{values.std(ddof=1):.3f} ({len(values)})" if len(values) > 1 else f"one {level}: none"
 
 
-def frame_intervals(results, model, rate_hz, block_s=6.0, n_draws=500):
-    """A row an animal: balanced accuracy on its first test block, with a block bootstrap interval over its frames."""
+def frame_intervals(folds, rate_hz, block_s=6.0, n_draws=500):
+    """A row an animal: balanced accuracy of one of its ``folds``, with a block bootstrap interval over frames."""
     rows = []
-    for r in results:
-        if r.fold.reason or (r.names["model"], r.names["block"], r.names["seed"]) != (model, 0, 0):
-            continue
-        labels, decided = r.fold.labels, r.fold.predicted.argmax(1)
-        block = min(round(block_s * rate_hz), len(labels) // 4)
-        found = block_bootstrap(
-            lambda rows, y=labels, d=decided: balanced_accuracy_of(y[rows], d[rows]), len(labels), block,
-            n_draws)
-        rows.append({"animal": r.names["animal"], "test frames": len(labels),
-                     "balanced accuracy": round(found.estimate, 3), "95 % over blocks of frames":
-                     f"{found.low:.3f} to {found.high:.3f}"})
+    for fold in (fold for fold in folds if not fold.reason):
+        labels, decided = fold.labels, fold.predicted.argmax(1)
+        found = block_bootstrap(lambda rows, y=labels, d=decided: balanced_accuracy_of(y[rows], d[rows]), len(labels),
+                                min(round(block_s * rate_hz), len(labels) // 4), n_draws)
+        rows.append({"animal": fold.animal, "test frames": len(labels),
+                     "balanced accuracy": round(found.estimate, 3),
+                     "95 % over blocks of frames": f"{found.low:.3f} to {found.high:.3f}"})
     return pd.DataFrame(rows)
 
 
@@ -125,95 +126,66 @@ def balanced_accuracy_of(labels, decided):
     return float(np.mean(recalls)) if len(recalls) == 3 else None
 
 
-def sweep_table(sweeps, metric="balanced_accuracy"):
-    """A row a value of each sweep, a column a model: mean over animals of a score. Empty if nothing was run.
-
-    ``sweeps`` (sequence of (results, str)): and what was varied; those without such a score are left out.
-    """
-    tables = []
-    for results, varied in sweeps:
-        if has(results, metric):
-            table = score_table(results).pivot_table(index="value", columns="model", values=metric, sort=False)
-            table = table.sort_index().rename(columns=MODEL_LABELS).rename_axis(columns=None).reset_index()
-            tables.append(table.assign(value=[f"{v:g}" for v in table["value"]]).assign(varied=varied))
-    if not tables:
-        return pd.DataFrame()
-    whole = pd.concat(tables, ignore_index=True)
-    return whole[["varied", "value", *(name for name in whole if name not in ("varied", "value"))]]
+def said(value, zero=""):
+    """A value of a sweep in words; ``zero``: what 0 stands for ("all"), if not for itself."""
+    return zero if zero and value == 0 else f"{value:g}"
 
 
-def deletions(results):
-    """Deletion curves of all animals: DataFrame with ``animal``, ``order``, ``share`` gone, and scores."""
-    return pd.concat([pd.DataFrame(r.deletion).assign(animal=r.animal) for r in results], ignore_index=True)
+def in_order(values, zero=""):
+    """Different values of a sweep from the smallest on, as a list; a 0 that stands for something stands last."""
+    return sorted(set(values), key=lambda value: (zero != "" and value == 0, value))
 
 
-def kept_cells(study, animal):
-    """Which cells of an animal a study uses, as column numbers of the recording, in order."""
-    whole, used = study.all_cells.of_animal(animal)[0], study.dataset.of_animal(animal)[0]
-    return np.flatnonzero(np.isin(whole.roi_names, used.roi_names))
-
-
-def recovery(results, study, truth):
-    """A row an animal, foot and ranking: are the cells found that were made to follow the foot?
-
-    ``results``: of :meth:`.study.Study.information`. ``truth`` (dict of str to AnimalTruth, or None): the table is
-    empty without. ``rank correlation``: of the ranking with the simulated gain on this foot.
-    """
+def sweep_table(sweeps, metric="balanced_accuracy", zero=""):
+    """A row a value of each sweep, a column a model: mean over animals of a score, or that the model has not converged.
+    ``sweeps`` (dict of str to DataFrame): by what was varied; those without the score are left out."""
     rows = []
-    for r in results if truth is not None else ():
-        cells = truth[r.animal].cells.iloc[kept_cells(study, r.animal)]
-        tuning = dict(zip((*cell_importance.FEET, "either"), r.tuning.T, strict=True))
-        for foot, ranking, values in ((*cell_importance.FEET[:1], "tuning", tuning["contralateral"]),
-                                      (*cell_importance.FEET[1:], "tuning", tuning["ipsilateral"]),
-                                      ("either", "tuning", tuning["either"]),
-                                      ("either", "decoder", r.relevance)):
-            wanted = cells["tuning"].isin(["contralateral", "ipsilateral", "both"] if foot == "either"
-                                          else [foot, "both"]).to_numpy()
-            found = cell_importance.recovered(values, wanted)
-            rows.append({"animal": r.animal, "foot": foot, "ranked by": ranking,
-                         "precision": found["precision"], "by chance": found["by_chance"],
-                         "rank correlation": cell_importance.rank_correlation(values, cells["gain_hz"] * wanted)})
+    for varied, found in sweeps.items():
+        for value in in_order(found["value"], zero) if has(found, metric) else ():
+            mine = found[found["value"] == value]
+            scores = dict(by_animal(mine, metric).mean()) | dict.fromkeys(not_converged(mine), convergence.MARK)
+            rows.append({"varied": varied, "value": said(value, zero), "animals": mine["animal"].nunique(),
+                         **{MODEL_LABELS[model]: score for model, score in scores.items()}})
     return pd.DataFrame(rows)
 
 
-def card_scores(results, metrics, suffix="", value=None, details=()):
-    """Scores for the result card: of each model the mean over animals, and each animal's.
-
-    ``metrics``: those that no result has are left out. ``suffix``: added to the model's name. ``value``: only results
-    of this condition of a sweep. ``details``: further scores, of which only each animal's goes on the card.
-    """
-    found = []
-    for metric in (m for m in (*metrics, *details) if has(results, m)):
-        wide = by_animal(results, metric, value)
-        for model in wide:
-            values = wide[model].dropna()
-            found += summarise(model + suffix, values, metric, unit="animals")[:1] if metric in metrics else []
-            found += [Score(model=model + suffix, metric=metric, scope=f"animal {animal}", value=float(v))
-                      for animal, v in values.items()]
-    return found
+def truth_of(study, truth, animal):
+    """What was simulated of the cells that a study uses of an animal, a DataFrame; ``truth``: AnimalTruth by animal."""
+    whole, used = study.all_cells.of_animal(animal)[0], study.dataset.of_animal(animal)[0]
+    return truth[animal].cells.iloc[np.flatnonzero(np.isin(whole.roi_names, used.roi_names))]
 
 
-def sweep_scores(results, metrics, name):
-    """:func:`card_scores` of every value of a sweep, as ``<model> at <name> <value>``."""
-    values = sorted({r.names["value"] for r in results})
-    return [score for v in values for score in card_scores(results, metrics, f" at {name} {v:g}", v)]
+def recovery(informed, study, truth):
+    """A row an animal and ranking (``model``: "ipsilateral by tuning"): are the cells found that were made to follow a
+    foot, or either? ``informed``: of :meth:`.study.Study.information`. ``truth``: AnimalTruth by animal; the table is
+    empty without. ``rank_correlation``: of the ranking with the simulated gain on this foot."""
+    rows = []
+    for one in informed if truth is not None else ():
+        cells = truth_of(study, truth, one.animal)
+        rankings = [(foot, "tuning", one.tuning[:, i]) for i, foot in enumerate((*CLASSES[1:], "either"))]
+        for foot, ranked_by, values in (*rankings, ("either", "decoder", one.relevance)):
+            wanted = cells["tuning"].isin([*CLASSES[1:], "both"] if foot == "either" else [foot, "both"]).to_numpy()
+            found = cell_importance.recovered(values, wanted)
+            rows.append({"model": f"{foot} by {ranked_by}", "animal": one.animal, "precision": found["precision"],
+                         "precision_by_chance": found["by_chance"],
+                         "rank_correlation": attribution.rank_agreement(values, cells["gain_hz"] * wanted)})
+    return pd.DataFrame(rows, columns=["model", "animal", "precision", "precision_by_chance", "rank_correlation"])
 
 
-def not_evaluable(results):
-    """A row a note: scores that do not exist, and why."""
-    rows = [{"animal": r.names["animal"], "model": r.names["model"], "note": note}
-            for r in results for note in r.fold.notes or [r.fold.reason] if note]
-    return pd.DataFrame(rows or [{"note": "every score exists in every test block"}])
+def card_scores(found, metrics, suffix="", details=()):
+    """Scores for the result card: of each model the mean over animals, and each animal's; of ``details`` only each
+    animal's. Scores that no fold has are left out. ``suffix``: added to the model's name."""
+    scores = []
+    for metric in (m for m in (*metrics, *details) if has(found, m)):
+        for model, values in by_animal(found, metric).items():
+            values = values.dropna()
+            scores += summarise(model + suffix, values, metric, unit="animals")[:1] if metric in metrics else []
+            scores += [Score(model=model + suffix, metric=metric, scope=f"animal {animal}", value=float(v))
+                       for animal, v in values.items()]
+    return scores
 
 
-def recovery_scores(table):
-    """Scores for the result card of what :func:`recovery` found; none without rows."""
-    found = []
-    for (foot, ranked_by), rows in () if table.empty else table.groupby(["foot", "ranked by"], sort=False):
-        name = f"{foot} by {ranked_by}"
-        found += summarise(name, rows["precision"], "precision", unit="animals")[:1]
-        if (foot, ranked_by) == ("either", "tuning"):
-            found += summarise(name, rows["by chance"], "precision_by_chance", unit="animals")[:1]
-        found += [Score(model=name, metric="rank_correlation", scope=f"animal {animal}", value=float(value))
-                  for animal, value in zip(rows["animal"], rows["rank correlation"], strict=True)]
-    return found
+def sweep_scores(found, name, metrics=("balanced_accuracy",), zero=""):
+    """:func:`card_scores` of every value of a sweep, as ``<model> at <name> <value>``; none of an empty one."""
+    return [score for value in (in_order(found["value"], zero) if len(found) else ())
+            for score in card_scores(found[found["value"] == value], metrics, f" at {name} {said(value, zero)}")]

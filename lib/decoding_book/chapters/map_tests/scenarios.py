@@ -4,10 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from calcium_decoding.data.recording import Dataset, Recording
+import calcium_decoding as cd
 from calcium_decoding.errors import ParameterError
-from calcium_decoding.experiments.engine import Experiment
-from calcium_decoding.experiments.inputs import Traces
 from calcium_decoding.explain import map_runs
 from calcium_decoding.models import names
 from calcium_decoding.simulation import widefield
@@ -20,19 +18,16 @@ FLAT_ROIS, FLAT_INFORMATIVE, FLAT_GAIN, BOUT = 8, 4, 0.3, 400
 
 def examine(names, experiment, model, asked, frames, seed, store=None, jobs=None):
     """Decoders and their maps in small simulated worlds of three animals, with an experiment's window and training.
-
-    ``names``: of :data:`TRUTH_OF`. ``frames``: of each of nine sessions, at 30 Hz. ``model``, ``asked``, ``store``,
-    ``jobs``: as for :func:`calcium_decoding.explain.map_runs.run`. Returns by world a list of Examined, one fold a test
-    animal; and the truth, shape (50,): each ROI's share of variance, mean over sessions. Raises ParameterError: an
-    unknown world.
-    """
+    ``names``: of :data:`TRUTH_OF`. ``frames``: of each of nine sessions, at 30 Hz. Returns by world a list of Examined,
+    one fold a test animal, and the truth, shape (50,): each ROI's share of variance, mean over sessions.
+    ParameterError: an unknown world."""
     if unknown := set(names) - set(TRUTH_OF):
         raise ParameterError("worlds", ", ".join(sorted(unknown)), f"of {', '.join(TRUTH_OF)}", "name these")
     found = {}
     for name in names:
         settings = widefield.SimulationSettings(world=name, seed=seed, frames_per_session=frames, **SIZE)
         sessions = [widefield.simulate_session(settings, *which) for which in settings.sessions()]
-        dataset = Dataset(f"simulated {name}", tuple(s.recording() for s in sessions))
+        dataset = cd.Dataset(f"simulated {name}", tuple(s.recording() for s in sessions))
         truth = np.mean([s.shares()[TRUTH_OF[name]] for s in sessions], axis=0)
         of_world = experiment.with_(dataset=dataset, split=one_fold_an_animal(dataset),
                                     preprocessing=experiment.recipe | {"rate_hz": widefield.RATE_HZ})
@@ -54,21 +49,19 @@ def one_fold_an_animal(dataset):
 
 
 def flat(seed, n_frames=2400):
-    """Data in which every frame of a window says equally much: white noise on a level that lasts for long bouts.
-
-    A map that favours late frames then shows a habit of the network or of the method. Three animals, two sessions each,
-    eight ROIs, four of which are higher while the animal runs. A window within a bout has the same distribution at each
-    of its frames; of windows of 31 frames one in thirteen crosses a border. ``n_frames``: of each session, at 30 Hz.
-    """
+    """Data in which every frame of a window says equally much: white noise on a level that lasts for long bouts. A map
+    that favours late frames then shows a habit of the network or of the method. Three animals, two sessions each, eight
+    ROIs, four of which are higher while the animal runs; of windows of 31 frames one in thirteen crosses a border of
+    bouts."""
     rng, recordings = np.random.default_rng(seed), []
     for animal in range(1, 4):
         for session in range(2):
             run = ((np.arange(n_frames) + rng.integers(BOUT)) // BOUT % 2).astype(np.uint8)
             signal = rng.normal(size=(n_frames, FLAT_ROIS))
             signal[:, :FLAT_INFORMATIVE] += FLAT_GAIN * run[:, None]
-            recordings.append(Recording(signal, {"run": run}, widefield.RATE_HZ, f"animal {animal}", f"s{session}",
+            recordings.append(cd.Recording(signal, {"run": run}, widefield.RATE_HZ, f"animal {animal}", f"s{session}",
                                         simulated=True))
-    return Dataset("simulated, all frames alike", tuple(recordings))
+    return cd.Dataset("simulated, all frames alike", tuple(recordings))
 
 
 def reversed_in_time(dataset):
@@ -79,10 +72,8 @@ def reversed_in_time(dataset):
 
 
 def time_reversed(experiment, model, asked, n, store=None, jobs=None):
-    """The first ``n`` folds of an experiment, everything time-reversed; frames are turned back in the maps.
-
-    A frame that counts because of the data keeps its place; one that counts because it is read last comes out first.
-    """
+    """The first ``n`` folds of an experiment, everything time-reversed; frames are turned back in the maps. A frame
+    that counts because of the data keeps its place; one that counts because it is read last comes out first."""
     spec, split = experiment.spec, experiment.split
     spec = replace(spec, past_frames=spec.future_frames, future_frames=spec.past_frames,
                    label_shift_frames=-spec.label_shift_frames)
@@ -99,13 +90,10 @@ def _turned(one):
 
 
 def on_flat(experiment, model, asked, seed, n_frames=2400, store=None, jobs=None):
-    """What a network looks at where all frames say the same, and one that reads the window from both ends, if any.
-
-    Returns dict of model (``gru`` and ``bigru``, say) to list of Examined.
-    """
+    """What a network looks at where all frames say the same, and one that reads the window from both ends, if any: list
+    of Examined by model (``gru`` and ``bigru``, say)."""
     dataset = flat(seed, n_frames)
-    recipe = {"name": "scaled", "rate_hz": widefield.RATE_HZ}
-    of_flat = Experiment(dataset, one_fold_an_animal(dataset), Traces(recipe, experiment.spec),
+    of_flat = cd.Experiment(dataset, one_fold_an_animal(dataset), cd.Traces("scaled", experiment.spec),
                          training=experiment.training)
     return {name: map_runs.run(of_flat, name, asked, store, jobs, f"all frames alike, {name}")
             for name in (model, f"bi{model}") if name in names.EXPLAINED}

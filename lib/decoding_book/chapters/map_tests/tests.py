@@ -1,13 +1,12 @@
 """Do maps mean anything? Each method held against truth, random weights, random maps, other folds and flat time."""
 
 import textwrap
-from itertools import combinations
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
 
-from calcium_decoding.evaluation import statistics
-from calcium_decoding.evaluation.cards import Score, summarise
+from calcium_decoding.evaluation import cards, statistics
 from calcium_decoding.explain import attribution, shap_maps
 from calcium_decoding.explain.attribution import METHODS
 from decoding_book.chapters.map_tests.scenarios import planted_lag_frames
@@ -32,6 +31,9 @@ TESTS = {
     "seeds": ("rank correlation between first weights of a fold", "near 1"),
     "late": ("where all frames say the same: last third over first", "1"),
 }
+# Least and largest value of a test, for intervals; of others that of a rank correlation or of a difference of AUCs.
+BOUNDS = {"precision": (0, 1), "single_area": (0, 1), "asymmetry": (-2, 2), "late": (0, np.inf),
+          "lag": (-np.inf, np.inf)}
 
 
 def usable(found):
@@ -40,49 +42,39 @@ def usable(found):
 
 
 def rows_of(found, truth=None, nulls=(), again=(), seeds=(), worlds=None, flat=()):
-    """Every test of every method on every test animal: ``test``, ``method``, ``animal``, ``value``, ``simulated``.
-
-    ``found``: Examined decoders of the chapter, with shuffled weights and curves where asked for. ``truth`` (shape
-    (n_roi,)): simulated drive. ``nulls``: the same folds, trained on labels of other sessions. ``again``, ``seeds``:
-    other folds of the same test animals; the same folds from other initial weights. ``worlds``: of
-    :func:`decoding_book.chapters.map_tests.scenarios.examine`. ``flat``: where all frames say the same. Tests for which
-    there is nothing have no rows.
-    """
-    found, nulls, again, seeds, flat = (usable(some) for some in (found, nulls, again, seeds, flat))
-    agree, rows = attribution.rank_agreement, []
-    for method in METHODS:
-        def add(test, one, value, method=method):
-            rows.append({"test": test, "method": method, "animal": one.animal, "value": float(value),
-                         "simulated": one.simulated})
-
-        for one in found:
-            mine = one.by_roi(method)
-            if truth is not None:
-                add("planted", one, agree(mine, truth))
-                add("precision", one, attribution.precision_at(mine, truth, DRIVEN))
-                add("asymmetry", one, attribution.asymmetry(mine) - attribution.asymmetry(truth))
-            for state in [s for s in one.maps if s != "trained"]:
-                add(state, one, agree(mine, one.by_roi(method, state)))
-            if one.curves:
-                deletion, insertion = (np.mean(one.curves[method], axis=1) - np.mean(one.curves[f"smooth {method}"],
-                                                                                     axis=1))
-                add("deletion", one, -deletion)
-                add("insertion", one, insertion)
-        for test, others in (("labels", nulls), ("folds", again), ("seeds", seeds)):
-            for one in found:
-                for other in others:  # the same fold, or for "folds" another fold of the same test animal
-                    if one.animal == other.animal and (one.fold == other.fold) == (test != "folds"):
-                        add(test, one, agree(one.by_roi(method), other.by_roi(method)))
-        for one, other in combinations(found, 2):
-            if one.animal != other.animal:
-                for each in (one, other):
-                    add("animals", each, agree(one.by_roi(method), other.by_roi(method)))
-        for test, one, value in _in_worlds(method, worlds or {}):
-            add(test, one, value)
-        for one in flat:
-            if (by_frame := one.by_frame(method)) is not None:
-                add("late", one, attribution.late_over_early(by_frame))
+    """Every test of every method on every test animal; tests for which there is nothing have no rows. ``found``:
+    Examined decoders. ``truth`` (shape (n_roi,)): simulated drive. ``nulls``: the same folds, trained on labels of
+    other sessions. ``again``, ``seeds``: other folds of the same test animals; the same folds from other initial
+    weights. ``worlds``: of :func:`.scenarios.examine`. ``flat``: where all frames say the same."""
+    sets = [usable(some) for some in (found, nulls, again, seeds, flat)]
+    rows = [(test, method, one.animal, float(value), one.simulated) for method in METHODS
+            for test, one, value in (*_of_folds(method, truth, *sets), *_in_worlds(method, worlds or {}))]
     return pd.DataFrame(rows, columns=["test", "method", "animal", "value", "simulated"])
+
+
+def _of_folds(method, truth, found, nulls, again, seeds, flat):
+    for one in found:
+        mine = one.by_roi(method)
+        if truth is not None:
+            yield "planted", one, attribution.rank_agreement(mine, truth)
+            yield "precision", one, attribution.precision_at(mine, truth, DRIVEN)
+            yield "asymmetry", one, attribution.asymmetry(mine) - attribution.asymmetry(truth)
+        for state in [state for state in one.maps if state != "trained"]:
+            yield state, one, attribution.rank_agreement(mine, one.by_roi(method, state))
+        if one.curves:
+            ours, smooth = (np.mean(one.curves[name], axis=1) for name in (method, f"smooth {method}"))
+            yield "deletion", one, smooth[0] - ours[0]
+            yield "insertion", one, ours[1] - smooth[1]
+        for test, others in (("labels", nulls), ("folds", again), ("seeds", seeds)):
+            for other in others:  # the same fold, or for "folds" another fold of the same test animal
+                if one.animal == other.animal and (one.fold == other.fold) == (test != "folds"):
+                    yield test, one, attribution.rank_agreement(mine, other.by_roi(method))
+    for one, other in permutations(found, 2):
+        if one.animal != other.animal:
+            yield "animals", one, attribution.rank_agreement(one.by_roi(method), other.by_roi(method))
+    for one in flat:
+        if (by_frame := one.by_frame(method)) is not None:
+            yield "late", one, attribution.late_over_early(by_frame)
 
 
 def _in_worlds(method, worlds):
@@ -95,11 +87,9 @@ def _in_worlds(method, worlds):
     if {"lead", "lag"} <= set(worlds):
         lead, lag = ({one.animal: one for one in usable(worlds[name][0])} for name in ("lead", "lag"))
         planted = planted_lag_frames("lag") - planted_lag_frames("lead")
-        for animal in [a for a in lead if a in lag]:
-            frames = [one[animal].by_frame(method) for one in (lead, lag)]
-            if frames[0] is not None:
-                centres = [attribution.centre_of_frames(f, 0) for f in frames]
-                yield "lag", lead[animal], (centres[1] - centres[0]) / planted
+        for animal in [a for a in lead if a in lag and lead[a].by_frame(method) is not None]:
+            first, then = (attribution.centre_of_frames(one[animal].by_frame(method), 0) for one in (lead, lag))
+            yield "lag", lead[animal], (then - first) / planted
 
 
 def by_animal(rows):
@@ -107,7 +97,7 @@ def by_animal(rows):
     found = []
     for (test, method), some in rows.groupby(["test", "method"], sort=False):
         values = statistics.by_animal(some["value"].to_numpy(), some["animal"].to_numpy()).to_numpy()
-        interval = statistics.t_interval(values) if len(values) > 1 else None
+        interval = statistics.t_interval(values, BOUNDS.get(test, (-1, 1))) if len(values) > 1 else None
         found.append({"test": test, "method": method, "mean": float(values.mean()),
                       "low": interval and interval.low, "high": interval and interval.high, "animals": len(values)})
     return pd.DataFrame(found, columns=["test", "method", "mean", "low", "high", "animals"])
@@ -115,25 +105,19 @@ def by_animal(rows):
 
 def table(rows):
     """A row a test, a column a method: mean with its interval over animals; a dash where a method cannot be tested."""
-    means, lines = by_animal(rows), []
-    for test, (says, wanted) in TESTS.items():
-        some = means[means["test"] == test].set_index("method")
-        if some.empty:
-            continue
-        line = {"test": says, "wanted": wanted, "animals": int(some["animals"].max())}
-        for method, label in METHODS.items():
-            line[label] = _cell(some.loc[method]) if method in some.index else "–"
-        lines.append(line)
-    return pd.DataFrame(lines)
-
-
-def _cell(row):
+    means = by_animal(rows)
     # Two animals have an interval by Student's t, and it says nothing: thirteen times as wide as their distance.
-    return f"{row['mean']:.2f}" + ("" if row["animals"] < 3 else f" ({row['low']:.2f} to {row['high']:.2f})")
+    means["cell"] = [f"{row.mean:.2f}" + ("" if row.animals < 3 else f" ({row.low:.2f} to {row.high:.2f})")
+                     for row in means.itertuples()]
+    cells = means.pivot_table("cell", "test", "method", aggfunc="first").reindex(columns=METHODS).fillna("–")
+    tests = [test for test in TESTS if test in cells.index]
+    says = pd.DataFrame([TESTS[test] for test in tests], tests, ["test", "wanted"])
+    says["animals"] = means.groupby("test")["animals"].max()
+    return says.join(cells.rename(columns=METHODS)).reset_index(drop=True)
 
 
 def score_table(named):
-    """AUC of named sets of decoders behind the maps, with a warning where they are not above chance."""
+    """AUC of named sets of decoders behind the maps; a warning where not above chance or not converged."""
     rows = []
     for name, found in named.items():
         known = usable(found)
@@ -192,14 +176,14 @@ def advice(rows):
         said.append(f"Where all frames say the same, Deep SHAP gives the last third {late:.1f} times the first: "
                     + ("do not read a late peak as timing before the network was also trained on the film played "
                        "backwards." if late > 1.25 else "late frames are not favoured by much here."))
-    return textwrap.fill(" ".join(said), 84)
+    return textwrap.fill(" ".join(said), 72)
 
 
 def card_scores(rows, found):
     """Scores for the result card; what varies with rounding has a scope that a regression test passes over."""
     known = usable(found)
-    return [summarise("decoder", [one.auc for one in known])[0],
-            summarise("logistic", [one.auc_logistic for one in known])[0],
-            *(Score(model=METHODS[row["method"]], metric=f"map_{row['test']}", n=row["animals"],
+    return [cards.summarise("decoder", [one.auc for one in known])[0],
+            cards.summarise("logistic", [one.auc_logistic for one in known])[0],
+            *(cards.Score(model=METHODS[row["method"]], metric=f"map_{row['test']}", n=row["animals"],
                     scope=f"over {row['animals']} animals, mean", value=row["mean"])
               for row in by_animal(rows).to_dict("records"))]

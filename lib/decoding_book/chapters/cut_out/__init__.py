@@ -1,1 +1,0 @@
-"""Chapter 22: which places in the image a decoder needs."""

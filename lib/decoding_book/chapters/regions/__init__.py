@@ -1,1 +1,0 @@
-"""Chapter 12: which areas of the cortex running shows in."""

@@ -1,1 +1,0 @@
-"""Chapter 30: speed as what is decoded."""
