@@ -1,7 +1,9 @@
 """The one noun of this book: a recording of activity with the behaviour that went with it."""
 
+import bisect
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +14,7 @@ from calcium_decoding.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """One uninterrupted stretch of imaging with behaviour on the same frames.
+    """A session of imaging, or a part of one, with behaviour on the same frames.
 
     Parameters
     ----------
@@ -35,6 +37,13 @@ class Recording:
         What the reader noticed and the user should know.
     movie : Movie, optional
         The images of the same frames; they stay on disk.
+    times_s : ndarray, shape (T,), float64, optional
+        When each frame began, s, on the clock of the recording.
+    stretches : sequence of (int, int), optional
+        Half-open ranges of frames that can be used, in order; no window spans two of them. All frames if left out.
+        Between them values may be NaN or infinite; the last usable value then stands there, for filters to run over.
+    reach : dict of str to (int, int)
+        Frames before and after a frame that its behaviour of this name was made from; the leak audit counts them.
 
     Raises
     ------
@@ -54,6 +63,9 @@ class Recording:
     source: str = ""
     notes: tuple[str, ...] = ()
     movie: Movie | None = None
+    times_s: np.ndarray | None = None
+    stretches: tuple[tuple[int, int], ...] = ()
+    reach: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self):
         where = self.source or self.id
@@ -64,11 +76,13 @@ class Recording:
         if not 0 < rate_hz < np.inf:
             raise DataError(where, f"rate_hz = {self.rate_hz}", "one positive number, frames per second",
                             "give the imaging rate in Hz")
-        signal = _finite(np.asarray(self.signal), "signal", where)
+        signal = np.asarray(self.signal)
+        stretches = checked_stretches(self.stretches, len(signal) if signal.ndim else 0, where)
+        signal = _finite(signal, "signal", where, stretches)
         if signal.ndim != 2 or 0 in signal.shape:
             raise DataError(where, f"signal of shape {signal.shape}", "shape (T, n_roi), one frame and ROI at least",
                             "leave out the empty session, or give one row a frame and one column a ROI")
-        behaviour = {name: _behaviour(np.asarray(values), name, signal, where)
+        behaviour = {name: _behaviour(np.asarray(values), name, signal, where, stretches)
                      for name, values in self.behaviour.items()}
         roi_names = tuple(self.roi_names) or tuple(str(i + 1) for i in range(signal.shape[1]))
         if len(roi_names) != signal.shape[1]:
@@ -77,6 +91,14 @@ class Recording:
         if self.movie is not None and len(self.movie) != len(signal):
             raise DataError(where, f"{len(self.movie)} frames in {self.movie.path.name}, {len(signal)} of signal",
                             "an image for each frame of the signal", "leave the movie out, or fetch it again")
+        if self.times_s is not None:
+            times = np.asarray(self.times_s)
+            if times.dtype.kind not in "fiu" or times.shape != signal.shape[:1] or not np.isfinite(times).all():
+                raise DataError(where, f"times_s of shape {times.shape}, {times.dtype}",
+                                f"a finite time in seconds for each of {len(signal)} frames",
+                                "put the frames on their clock with calcium_decoding.data.with_times")
+            object.__setattr__(self, "times_s", _read_only(times, np.float64))
+        object.__setattr__(self, "stretches", stretches)
         object.__setattr__(self, "rate_hz", rate_hz)
         object.__setattr__(self, "signal", _read_only(signal, np.float32))
         object.__setattr__(self, "behaviour", behaviour)
@@ -119,6 +141,8 @@ class Recording:
         digest = hashlib.sha256(f"{self.id}|{self.rate_hz}|{self.signal.shape}".encode() + self.signal.data)
         for name in sorted(self.behaviour):
             digest.update(name.encode() + self.behaviour[name].data)
+        if self.stretches != ((0, self.n_frames),):
+            digest.update(str(self.stretches).encode())
         return digest.hexdigest()
 
 
@@ -198,20 +222,64 @@ def _read_only(values, dtype):
     return values
 
 
-def _finite(values, name, where):
+def stretches_of(is_usable):
+    """Half-open ranges, a tuple of (int, int), of the frames for which an array of bool, shape (T,), is True."""
+    edges = np.flatnonzero(np.diff(np.asarray(is_usable).astype(np.int8), prepend=0, append=0))
+    return tuple((int(start), int(stop)) for start, stop in edges.reshape(-1, 2))
+
+
+def in_both(stretches, others):
+    """Half-open ranges of the frames that lie in a range of each of two sequences of ranges, a tuple; borders stay."""
+    found, others = [], sorted(others)
+    starts = [start for start, _ in others]
+    for start, stop in sorted(stretches):
+        for i in range(max(0, bisect.bisect_right(starts, start) - 1), len(others)):
+            if others[i][0] >= stop:
+                break
+            low, high = max(start, others[i][0]), min(stop, others[i][1])
+            if low < high:
+                found.append((low, high))
+    return tuple(found)
+
+
+def checked_stretches(stretches, n_frames, where):
+    """Stretches as a tuple of (int, int), all frames if there are none; DataError: out of range or order."""
+    if not len(stretches):
+        return ((0, n_frames),)
+    found, last = tuple((int(start), int(stop)) for start, stop in stretches), 0
+    for start, stop in found:
+        if not last <= start < stop <= n_frames:
+            raise DataError(where, f"the stretch {start} .. {stop}",
+                            f"half-open ranges inside 0 .. {n_frames}, in order, that do not overlap",
+                            "make them with calcium_decoding.data.stretches_of")
+        last = stop
+    return found
+
+
+def _finite(values, name, where, stretches):
     if values.dtype.kind not in "fiub":
         raise DataError(where, f"{name} of type {values.dtype}", "real numbers", "store the variable as numbers")
     largest = np.finfo(np.float32).max  # arrays are kept as float32, where more than this is infinite
-    if values.dtype.kind == "f" and not (np.abs(values) <= largest).all():
-        bad = np.argwhere(~(np.abs(values) <= largest))
+    is_bad = ~(np.abs(values) <= largest)
+    if values.dtype.kind != "f" or not values.ndim or not is_bad.any():
+        return values
+    is_usable = np.zeros(len(values), bool)
+    for start, stop in stretches:
+        is_usable[start:stop] = True
+    if (bad := np.argwhere(is_bad & is_usable.reshape(-1, *[1] * (values.ndim - 1)))).size:
         place = ", ".join(f"{axis} {i}" for axis, i in zip(("frame", "column"), bad[0], strict=False))
         raise DataError(where, f"{len(bad)} NaN or infinite values in {name}, the first at {place} (counted from 0)",
-                        "finite numbers only", "repair these frames, or leave the ROI or the session out")
-    return values
+                        "finite numbers only, in frames that can be used",
+                        "leave the ROI out, or name the frames without them: stretches=stretches_of(usable)")
+    last = np.maximum.accumulate(np.where(is_usable, np.arange(len(values)), -1))
+    last = np.where(last < 0, np.argmax(is_usable), last)
+    return np.where(is_bad, values[last], values)
 
 
-def _behaviour(values, name, signal, where):
-    values = _finite(values.reshape(-1) if 1 in values.shape else values, f"behaviour '{name}'", where)
+def _behaviour(values, name, signal, where, stretches):
+    values = values.reshape(-1) if 1 in values.shape else values
+    if len(values) == len(signal) or values.ndim != 1:
+        values = _finite(values, f"behaviour '{name}'", where, stretches)
     if values.ndim != 1:
         raise DataError(where, f"behaviour '{name}' of shape {values.shape}", "one value a frame",
                         "store one row of T values")

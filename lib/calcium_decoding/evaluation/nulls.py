@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from calcium_decoding.data.recording import in_both
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.preprocessing.transforms import whole_number
 
@@ -76,7 +77,8 @@ def shift_behaviour(dataset, shift_frames):
         here = slice(reach, r.n_frames - reach)
         there = slice(here.start + shift_frames, here.stop + shift_frames)
         return _with(r, f"behaviour shifted by {shift_frames} frames, central window",
-                     {name: values[there] for name, values in r.behaviour.items()}, r.signal[here])
+                     {name: values[there] for name, values in r.behaviour.items()}, r.signal[here],
+                     in_both(_cut(r.stretches, here), _cut(r.stretches, there)))
 
     return replace(dataset, recordings=tuple(map(shifted, dataset.recordings)))
 
@@ -133,12 +135,22 @@ def _reorder(dataset, seed, order_of):
 def _pair(signal_of, behaviour_of):
     n = min(signal_of.n_frames, behaviour_of.n_frames)
     return _with(signal_of, f"paired with the behaviour of {behaviour_of.id}",
-                 {name: values[:n] for name, values in behaviour_of.behaviour.items()}, signal_of.signal[:n])
+                 {name: values[:n] for name, values in behaviour_of.behaviour.items()}, signal_of.signal[:n],
+                 in_both(_cut(signal_of.stretches, slice(0, n)), behaviour_of.stretches))
 
 
-def _with(recording, note, behaviour, signal=None):
-    signal = recording.signal if signal is None else signal
-    return replace(recording, signal=signal, behaviour=behaviour, notes=(*recording.notes, f"null: {note}"))
+def _cut(stretches, frames):
+    """Stretches within a slice of frames, counted from its start."""
+    return tuple((start - frames.start, stop - frames.start)
+                 for start, stop in in_both(stretches, [(frames.start, frames.stop)]))
+
+
+def _with(recording, note, behaviour, signal=None, stretches=None):
+    cut = {} if signal is None else {"signal": signal, "stretches": stretches, "times_s": None}
+    if stretches == ():
+        raise DataError(recording.id, "no frame that can be used in both its signal and the behaviour it is to get",
+                        "recordings with longer usable stretches", "leave the recording out")
+    return replace(recording, behaviour=behaviour, notes=(*recording.notes, f"null: {note}"), **cut)
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,9 @@ class Experiment:
             object.__setattr__(self, name, value)
         if named:
             object.__setattr__(self, "split", splits.build(regime, self.dataset, self.spec, self.input.pipeline(),
-                                                           label_smoothing_frames=self.task.reach))
+                                                           label_smoothing_frames=self.label_reach))
+        else:
+            object.__setattr__(self, "split", self.split.within(self.dataset, self.spec))
         if self.n_folds:
             object.__setattr__(self, "split", self.split.spread(self.n_folds))
         if isinstance(self.task, Together) and type(self.input) is not Traces:
@@ -105,6 +107,11 @@ class Experiment:
     def spec(self):
         """The window, a WindowSpec."""
         return self.input.window
+
+    @property
+    def label_reach(self):
+        """Frames before and after a frame that its label was made from, (int, int)."""
+        return tasks.label_reach(self.task, self.dataset)
 
     @property
     def recipe(self):
@@ -157,7 +164,7 @@ class Experiment:
     def audit(self, allow_leak=False):
         """Refuse a split that leaks; see :func:`calcium_decoding.splits.audit.audit`."""
         return audit(self.split, self.spec, self.input.pipeline(), self.dataset, fitted=FITTED,
-                     label_smoothing_frames=self.task.reach, allow_leak=allow_leak)
+                     label_smoothing_frames=self.label_reach, allow_leak=allow_leak)
 
     def key(self, fold, decoder):
         """Hash of everything that determines the result of a decoder on a fold."""

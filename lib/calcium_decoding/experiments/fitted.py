@@ -167,20 +167,21 @@ class FittedDecoder:
         Columns ``frame`` (from 0), ``time_s``; ``probability`` of an event, ``class`` and ``probability_<class>`` of
         classes, or a column a quantity in its unit; of several heads, with ``<head>_`` before. Frames of a movie are
         scaled by this movie. Raises DataError: not the rate, unit, ROIs or size of images of the training; named ROIs
-        may come in any order.
+        may come in any order. Frames beside the recording's stretches are not decoded, nor seen.
         """
         if self.image_shape:
-            windows = self.input.whole(self.movie(recording), recording.id, self.source)
+            windows = self.input.whole(self.movie(recording), recording.id, self.source, recording.stretches)
             found = training.predict_samples(self.decoder, images_of(self.source, windows))
         else:
             signal = self.pipeline.transform(recording.signal[:, self.columns(recording)], recording.id)
             blank = np.zeros(recording.n_frames, np.float32)
-            windows = WindowSet.build([(recording.id, signal, blank, [(0, recording.n_frames)])],
+            windows = WindowSet.build([(recording.id, signal, blank, recording.stretches)],
                                       replace(self.input.window, stride=1))
             predict = training_footsteps.predict if self.task.kind == "together" else training.predict
             found = predict(self.decoder, windows)
         frames = windows.centre + windows.spec.label_shift_frames
-        table = pd.DataFrame({"frame": frames, "time_s": frames / recording.rate_hz})
+        table = pd.DataFrame({"frame": frames, "time_s": frames / recording.rate_hz if recording.times_s is None
+                              else recording.times_s[frames]})
         return pd.concat([table, _decoded(self.task, found)], axis=1)
 
     def movie(self, recording):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from calcium_decoding import preprocessing
+from calcium_decoding.data.recording import stretches_of
 from calcium_decoding.errors import ParameterError
 from calcium_decoding.experiments.folds import FoldTask
 from calcium_decoding.models import registry, training_footsteps
@@ -15,7 +16,6 @@ from calcium_decoding.preprocessing import shared_frames
 from calcium_decoding.preprocessing.recipes import SUITS
 from calcium_decoding.preprocessing.shared_frames import SharedSignals
 from calcium_decoding.preprocessing.windows import WindowSet, WindowSpec
-from calcium_decoding.splits.core import ranges_of
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class TogetherFoldTask(TraceFoldTask):
         is_seen = np.zeros(n_frames, bool)
         for start, stop in centres:
             is_seen[max(0, start - self.spec.past_frames):stop + self.spec.future_frames] = True
-        return ranges_of(is_seen)
+        return list(stretches_of(is_seen))
 
     def require(self, train, valid, test):
         super().require(train, valid, test)

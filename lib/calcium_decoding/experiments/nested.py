@@ -32,8 +32,8 @@ def run(dataset, candidates, training, store=None, jobs=None, task=None):
     asked = {name: engine.Experiment(dataset, split, traces, task, decoders=(decoder,), training=training)
              for name, (decoder, traces) in candidates.items()}
     for experiment in asked.values():
-        audit(split, experiment.spec, experiment.input.pipeline(), dataset, fitted=CHOSEN,
-              label_smoothing_frames=task.reach)
+        audit(experiment.split, experiment.spec, experiment.input.pipeline(), dataset, fitted=CHOSEN,
+              label_smoothing_frames=experiment.label_reach)
     found = compare.compare(asked, store=store, jobs=jobs, label="nested")
     rows = [_row(animal, {result.name: [fold for fold in result.folds if fold.test_group == animal]
                           for result in found}) for animal in dataset.animals]

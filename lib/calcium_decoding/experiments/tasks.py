@@ -272,6 +272,15 @@ def event_of(name, dataset):
     return Binary(name) if binary else Classes(name)
 
 
+def label_reach(task, dataset):
+    """Frames before and after a frame that its label was made from, (int, int): by the task, and before it by whoever
+    put the behaviour on the frames."""
+    names = {name for one in getattr(task, "tasks", {"": task}).values() for name in getattr(one, "names", [one.name])}
+    made = [r.reach.get(speed_name(r) if name == "speed" else name, (0, 0)) for r in dataset.recordings
+            for name in names]
+    return tuple(own + max(ends) for own, ends in zip(task.reach, zip(*made, strict=True), strict=True))
+
+
 def speed_name(recording):
     """Name of the behaviour that says how fast an animal was; empty if none does."""
     return next((name for name in SPEEDS if name in recording.behaviour), "")

@@ -9,11 +9,11 @@ import pandas as pd
 import seaborn as sns
 
 from calcium_decoding.data.published import GROUPS
+from calcium_decoding.data.recording import stretches_of
 from calcium_decoding.evaluation import convergence, metrics
 from calcium_decoding.evaluation.metrics import METRIC_LABELS
 from calcium_decoding.models.names import COLOURS, LABELS
 from calcium_decoding.plotting import alt_text
-from calcium_decoding.splits.core import ranges_of
 
 RUN, SIGNAL, DECODED = "#D55E00", "#222222", "#0072B2"
 NULL_COLOUR, WARNING = "#767676", "#B00020"
@@ -107,7 +107,7 @@ def running_spans(ax, time_s, run, label="running", colour=RUN):
 
 def stretches(run):
     """First frame of each stretch in which the animal runs, and the first one after it, shape (n, 2)."""
-    return np.array(ranges_of(np.asarray(run, bool)), int).reshape(-1, 2)
+    return np.array(stretches_of(run), int).reshape(-1, 2)
 
 
 def legend_beside(ax, **place):

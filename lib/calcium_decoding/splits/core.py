@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from calcium_decoding.data.recording import in_both
 from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.preprocessing.transforms import whole_number
 from calcium_decoding.utils.files import hash_content
@@ -118,6 +119,26 @@ class Split:
         which = np.unique(np.linspace(0, len(self.folds), n or len(self.folds), endpoint=False, dtype=int))
         return replace(self, folds=tuple(self.folds[i] for i in which))
 
+    def within(self, dataset, spec):
+        """The same on the frames of a Dataset that can be used, so that no window of ``spec`` spans what is between
+        them. Raises DataError: nothing is left of a role of a fold."""
+        stretches = {r.id: r.stretches for r in dataset.recordings if r.stretches != ((0, r.n_frames),)}
+        if not stretches:
+            return self
+        if self.of_centres:
+            stretches = {name: [(start + spec.reach_back, stop - spec.reach_ahead) for start, stop in ranges
+                                if stop - start >= spec.frames_needed] for name, ranges in stretches.items()}
+        folds = []
+        for fold in self.folds:
+            roles = {role: [Segment(s.recording, *both) for s in getattr(fold, role)
+                            for both in in_both([(s.start, s.stop)], stretches.get(s.recording, [(s.start, s.stop)]))]
+                     for role in ROLES}
+            if empty := [role for role in ROLES if not roles[role] and getattr(fold, role)]:
+                raise DataError(f"fold {fold.name}", f"no usable frames to {empty[0]} on", "usable frames in each role",
+                                "leave out recordings that are mostly masked")
+            folds.append(replace(fold, **roles))
+        return replace(self, folds=folds)
+
     def samples_of(self, fold, role, windows):
         """Indices of the windows (a WindowSet) that lie in the segments of one role of a fold, shape (k,), int64."""
         back, ahead = (0, 0) if self.of_centres else (windows.spec.reach_back, windows.spec.reach_ahead)
@@ -151,12 +172,6 @@ def random_parts(rows, shares, rng):
     """Rows assigned at random to parts of these shares, a list of arrays; the last part takes what is left."""
     shuffled = rng.permutation(rows)
     return np.split(shuffled, np.round(np.cumsum(shares[:-1]) * len(shuffled)).astype(int))
-
-
-def ranges_of(is_in):
-    """Half-open ranges, list of (int, int), of the frames for which an array of bool, shape (T,), is True."""
-    edges = np.flatnonzero(np.diff(is_in.astype(np.int8), prepend=0, append=0))
-    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
 def windows_of(segments, length, start, stop):

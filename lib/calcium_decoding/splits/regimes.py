@@ -124,7 +124,8 @@ def build(regime, dataset, spec, pipeline, label_smoothing_frames=(0, 0), **opti
     """Make a split by name: a key of :data:`REGIMES`, whose functions say what each does.
 
     ``blocked`` and ``last_part`` test within a session, ``leave_one_session_out`` across sessions, ``animal_pairs`` and
-    ``nested_animals`` across animals; a score under ``random_windows`` claims nothing.
+    ``nested_animals`` across animals; a score under ``random_windows`` claims nothing. Frames that a recording says
+    cannot be used are in no role.
 
     ``options``: of the regime; ``gap_frames`` of ``"blocked"`` is :func:`purge_gap_frames` unless given, wider by
     ``label_smoothing_frames``, (int, int). Returns Split. Raises ParameterError: unknown regime or option, or what the
@@ -141,7 +142,7 @@ def build(regime, dataset, spec, pipeline, label_smoothing_frames=(0, 0), **opti
         options = {"gap_frames": purge_gap_frames(spec, pipeline, label_smoothing_frames)} | options
     if regime == "random_windows":
         options["spec"] = spec
-    return builder(dataset, **options)
+    return builder(dataset, **options).within(dataset, spec)
 
 
 def _fold(name, train, valid, test, test_group):

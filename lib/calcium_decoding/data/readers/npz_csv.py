@@ -18,17 +18,19 @@ REQUIRED = ("signal", "rate_hz", "animal")
 TEXTS = ("animal", "session", "part", "signal_unit")
 LISTS = ("roi_names", "notes")
 MOVIES = (".tif", ".tiff", ".npy", "")
-FIELDS = ("signal", "rate_hz", *TEXTS, *LISTS, "simulated")  # any other array of an .npz file is behaviour
+CLOCK = ("times_s", "stretches")
+FIELDS = ("signal", "rate_hz", *TEXTS, *LISTS, "simulated", *CLOCK)  # any other array of an .npz file is behaviour
 
 
 def read_npz(path):
     """One session, a Recording, from an .npz file.
 
     It must hold ``signal`` (T, n_roi), ``rate_hz`` (frames per second) and ``animal`` (text). It may hold ``session``
-    (text; the file's name if absent), ``part``, ``roi_names`` (n_roi texts), ``signal_unit``, ``simulated`` and
-    ``notes``. Any other array is behaviour, shape (T,): ``run`` (0 or 1), ``speed_cm_s`` (cm/s), and whatever else was
-    measured. A missing run label is made from ``speed_cm_s`` > 0.5, and a note says so. DataError: missing, damaged, a
-    field missing, Python objects inside, or content that :class:`Recording` refuses.
+    (text; the file's name if absent), ``part``, ``roi_names`` (n_roi texts), ``signal_unit``, ``simulated``, ``notes``,
+    ``times_s`` (T,) and ``stretches`` (k, 2), all as :class:`Recording` has them. Any other array is behaviour, shape
+    (T,): ``run`` (0 or 1), ``speed_cm_s`` (cm/s), and whatever else was measured. A missing run label is made from
+    ``speed_cm_s`` > 0.5, and a note says so. DataError: missing, damaged, a field missing, Python objects inside, or
+    content that :class:`Recording` refuses.
     """
     path = Path(path)
     content = _load_npz(path)
@@ -38,6 +40,7 @@ def read_npz(path):
                         f"at least {', '.join(REQUIRED)}", "save the file again with these")
     about = {name: str(content[name]) for name in TEXTS if name in content}
     about |= {name: tuple(map(str, np.ravel(content[name]))) for name in LISTS if name in content}
+    about |= {name: content[name] for name in CLOCK if name in content}
     behaviour = {name: values for name, values in content.items() if name not in FIELDS}
     return _recording(path, content["signal"], behaviour, content["rate_hz"],
                       simulated=bool(np.any(content.get("simulated", False))), **about)
@@ -55,6 +58,8 @@ def write_npz(recording, path):
                         "names that the format does not use itself", "rename the behaviour")
     fields = {name: getattr(recording, name) for name in FIELDS}
     fields |= {name: np.array(fields[name], dtype=str) for name in LISTS}
+    if recording.times_s is None:
+        del fields["times_s"]
     with whole_file(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **fields, **recording.behaviour)
 
