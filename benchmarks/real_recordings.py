@@ -53,9 +53,8 @@ def measure(dataset, null, n_draws, chapter, store):
         scores += [cards.Score(model=f"{decoder}, as for its null", metric=metric, scope="over folds", value=observed),
                    *cards.summarise(f"{decoder} null", drawn, metric, unit="draws")]
         if len(drawn) > 1:
-            count = nulls.shift_p_value if null == "linear_shift" else nulls.p_value
             scores.append(cards.Score(model=decoder, metric="p", scope=f"of {len(drawn)} draws",
-                                      value=count(observed, np.array(drawn)), n=len(drawn)))
+                                      value=way.p_value(observed, np.array(drawn)), n=len(drawn)))
     return cards.ResultCard(
         chapter=chapter, dataset=name, simulated=False, claim=plan.split.claim, scores=scores,
         null=f"{way.title}: {n_draws} draws" + (", on the central half" if null == "linear_shift" else ""),

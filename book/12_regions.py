@@ -172,7 +172,8 @@ tables.show(compare.short_tests(panel_d))
 tables.show(compare.short_tests(panel_f))
 
 # %% [markdown]
-# The training of this page, on the data and with the effort that its parameters say:
+# Now the training of this page, on the data and with the effort that its parameters say. All figures and tables from
+# here on are made from it:
 
 # %% tags=["hide-output"]
 asked = regions.restricted(experiment, sets)

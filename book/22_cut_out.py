@@ -378,8 +378,8 @@ print(cut_out.answer(agreement, said))
 #
 # - The landmarks overlap: *neurons*, *blood* and *brightness* are all strong in the middle of the brain. A rank
 #   correlation with one of them does not rule out another.
-# - A map that correlates with *movement* or with the *edge* better than with neurons is a warning about the network, as
-#   the shifts-alone control of chapter 20 is.
+# - A map that correlates with *movement* or with the *edge* better than with neurons is a warning about the network. So
+#   is a decoder of the shifts alone that comes near the network's score (chapter 20).
 # - Low agreement with all of them need not be a fault of the method. Where the message is everywhere, no single place
 #   is needed, and the map is flat although every place is informative.
 #

@@ -41,7 +41,7 @@ def test_nan_between_stretches_becomes_the_last_usable_value_and_elsewhere_is_re
     signal[7, 1] = np.nan
     with pytest.raises(DataError, match=r"1 NaN.*frame 7, column 1.*stretches_of"):
         replace(r, signal=signal)
-    with pytest.raises(DataError, match="the stretch 5 .. 500"):
+    with pytest.raises(DataError, match=r"the stretch 5 \.\. 500"):
         replace(r, stretches=((5, 500),))
     assert r.content_hash() != replace(r, stretches=()).content_hash()
 

@@ -130,9 +130,8 @@ class LinearNull:
     one_class: tuple
 
     def p_value(self, alternative="greater"):
-        """:func:`nulls.p_value`, of a linear shift :func:`nulls.shift_p_value`; at least :attr:`smallest_p`."""
-        count = nulls.shift_p_value if self.null == "linear_shift" else nulls.p_value
-        return max(count(self.observed, self.null_aucs, alternative), self.smallest_p)
+        """p-value of its null; at least :attr:`smallest_p`."""
+        return max(nulls.null_of(self.null).p_value(self.observed, self.null_aucs, alternative), self.smallest_p)
 
     @property
     def smallest_p(self):

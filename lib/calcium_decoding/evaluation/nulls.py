@@ -190,6 +190,11 @@ class Null:
             raise ParameterError("n_draws", n_draws, f"at most {most}: {self.title} has no more", "ask for fewer")
         return drawn
 
+    def p_value(self, observed, null_values, alternative="greater"):
+        """:func:`p_value`; of linear shifts, :func:`shift_p_value`."""
+        count = shift_p_value if self.draw is linear_shift else p_value
+        return count(observed, null_values, alternative)
+
 
 NULLS = {
     "repairing": Null(
