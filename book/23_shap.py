@@ -26,6 +26,7 @@
 # %%
 import numpy as np
 import pandas as pd
+import seaborn as sns
 
 from calcium_decoding.data import published
 from calcium_decoding.explain import attribution, shap_maps
@@ -50,6 +51,7 @@ output = "probability"  # output to explain: probability, or logit
 explained = 500  # test windows to explain in each fold, spread evenly; 0: all
 background = 100  # test windows they are compared with, drawn by the seed
 folds = 3  # folds, spread evenly; 0: all
+seeds = 1  # trainings of each fold, with seeds from this one on
 null_folds = 3  # folds the null is refitted on, spread evenly; 0: all
 train_every = 4  # train and validate on one window in so many; 1: all
 epochs = 2  # epochs over the training windows
@@ -80,11 +82,39 @@ ms = np.arange(-past_frames, future_frames + 1) * 1000 / chapter.rate_hz
 #
 # As in the study, the background is drawn from test windows, and absolute values are averaged over the explained test
 # windows of each fold. The study explains all windows against 10,000; the demo some hundreds against one hundred.
+#
+# First the stored training: sums over ROIs by frame, and sums over the window of the twenty largest ROIs; means and SD
+# over folds and seeds, beside networks that were trained on the behaviour of other sessions.
+
+# %%
+stored, stored_said = chapter.stored_table("maps")
+fig, axes = style.panels(2, width=13, height=4, width_ratios=[2, 3])
+for ax, axis in zip(axes, ("ms", "roi"), strict=True):
+    here = stored[stored["axis"] == axis] if len(stored) else stored
+    if here.empty:
+        style.nothing(ax, "no map is stored")
+        continue
+    look = {"x": "at", "y": "value", "hue": "decoder", "errorbar": "sd", "ax": ax,
+            "palette": {"trained": style.DECODED, "null": style.NULL_COLOUR}}
+    if axis == "ms":
+        sns.lineplot(here, **look)
+    else:
+        of = here[here["decoder"] == "trained"].groupby("at")["value"].mean()
+        sns.barplot(here, order=of.nlargest(20).index, formatter="{:.0f}".format,
+                    **look)
+    ax.set(xlabel={"ms": "frame, ms from the labelled one", "roi": "ROI"}[axis],
+           ylabel="mean |SHAP|, summed", ylim=(0, None))
+    style.simulated_mark(style.warned(ax, stored_said), here)
+
+# %% [markdown]
+# Now the training of this page, on the data and with the effort that its parameters say. All that follows is made from
+# it.
 
 # %%
 how = {"n_windows": explained, "n_background": background, "output": output,
        "store": chapter.store, "jobs": jobs or None}
-maps = shap_maps.run(experiment, model, **how)
+maps = [m for more in range(seeds)
+        for m in shap_maps.run(experiment.with_(seed=seed + more), model, **how)]
 nulls, null_statement = shap_maps.run_null(
     chapter.plan, chapter.dataset, seed, model, n_folds=null_folds, **how)
 print("null    ", null_statement)
@@ -129,7 +159,7 @@ for ax, some in zip(axes, (maps, nulls), strict=True):
 # an advantage that has nothing to do with the brain; chapter 24 measures it. A peak after the labelled frame may be
 # activity that follows behaviour, a slow indicator, or this bias.
 
-# %%
+# %% tags=["hide-output"]
 fig, (ax,) = style.panels(1, width=8, height=3.6)
 by_frame = values.sum(axis=2)
 ax.plot(ms, by_frame.T, color=style.DECODED, lw=0.6, alpha=0.5)
@@ -162,7 +192,7 @@ if len(null_values):
 by_roi = shap.roi_table(sums, null_sums, chapter.dataset)
 largest_first = by_roi.sort_values("mean", ascending=False, kind="stable")
 
-# %%
+# %% tags=["hide-output"]
 x, of_folds = np.arange(len(by_roi)), sums[:, largest_first.index].T
 fig, (ax,) = style.panels(1, width=13, height=4)
 ax.bar(x, largest_first["mean"], color=style.DECODED, alpha=0.35,
@@ -183,7 +213,7 @@ ax.set(xlabel="ROI", ylabel="mean |SHAP|, sum over the window", xlim=(-1, len(x)
 style.legend_beside(ax, loc="upper right", bbox_to_anchor=(1, 1))
 ax = style.simulated_mark(style.warned(ax, said), maps)
 
-# %%
+# %% tags=["hide-output"]
 tables.show(largest_first.head(12), said=said)
 
 # %% [markdown]
@@ -260,7 +290,8 @@ interactive.roi_map(chapter.dataset, by_roi["mean"], "sum of mean |SHAP|")
 
 # %%
 scores = shap.card_scores(maps, nulls, past_frames)
-card = chapter.card(experiment, null=null_statement, scores=scores)
+card = chapter.card(experiment, null=null_statement, scores=scores,
+                    tables={"maps": (shap.tidy(maps, nulls, ms), said)})
 tables.show(card.origin())
 
 # %% tags=["nbval-check-output"]

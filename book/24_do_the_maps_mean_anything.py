@@ -51,6 +51,7 @@ output = "probability"  # output to explain: probability, or logit
 explained = 40  # test windows to explain in each fold, spread evenly
 background = 40  # test windows they are compared with, drawn by the seed
 folds = 3  # folds, spread evenly; 0: all
+seeds = 1  # trainings of each fold, with seeds from this one on
 null_folds = 2  # folds the null is refitted on, of those above; 0: all
 repeats = 1  # folds done again: other validation, initial weights, backwards
 random_maps = 3  # random maps for the curves of each method
@@ -82,12 +83,27 @@ pool = {"store": chapter.store, "jobs": jobs or None}
 #
 # In each fold all six are asked about the same decoders, with the same test windows. Then the same again with the
 # read-out shuffled, with all weights shuffled, and with decoders trained on labels of other sessions.
+#
+# First what came out in the stored training. The tests are explained one by one below, where the same table is made
+# from the training of this page, and so are the rules of the advice.
+
+# %%
+kept, kept_said = chapter.stored_table("tests")
+tables.show(tests.table(kept) if len(kept) else kept, said=kept_said)
+
+# %%
+if len(kept):
+    print(f"no advice: {kept_said}" if kept_said else tests.advice(kept))
+
+# %% [markdown]
+# From here on everything is of the training of this page, with the effort that its parameters say.
 
 # %%
 asked = map_runs.MapSettings(explained, background, output)
 thorough = map_runs.MapSettings(explained, background, output, shuffle=True,
                           n_random=random_maps, keep=True)
-found = map_runs.run(experiment, model, thorough, **pool)
+found = [one for more in range(seeds) for one in map_runs.run(
+    experiment.with_(seed=seed + more), model, thorough, **pool)]
 nulls, null_statement = map_runs.run_null(
     chapter.plan, chapter.dataset, seed, model, asked, folds, null_folds,
     **pool)
@@ -152,7 +168,7 @@ in_worlds = scenarios.examine(
     names, experiment, model, asked, world_frames, seed, **pool)
 repeat = {"model": model, "asked": asked, "n": repeats, **pool}
 again = map_runs.other_folds(chapter.plan(say=False), experiment, **repeat)
-seeds = map_runs.other_seeds(experiment, **repeat)
+others = map_runs.other_seeds(experiment.with_(seed=seed + seeds - 1), **repeat)
 played = scenarios.time_reversed(experiment, **repeat)
 flat = scenarios.on_flat(
     experiment, model, asked, seed, world_frames, **pool)
@@ -193,7 +209,7 @@ for ax, (name, cause) in zip(axes, artefacts.items(), strict=True):
 
 # %%
 rows = tests.rows_of(
-    found, drive, nulls, again, seeds, in_worlds, flat[model])
+    found, drive, nulls, again, others, in_worlds, flat[model])
 asked_of = {"planted": found, "all": found,
             "single_area": in_worlds.get("single_area", (found, None))[0]}
 fig, axes = style.panels(3, width=14, height=3.6)
@@ -314,7 +330,8 @@ tables.show(stored[columns], decimals=2)
 
 # %%
 scores = tests.card_scores(rows, found)
-card = chapter.card(experiment, null=null_statement, scores=scores)
+card = chapter.card(experiment, null=null_statement, scores=scores,
+                    tables={"tests": (rows.drop(columns="simulated"), said)})
 tables.show(card.origin())
 
 # %% tags=["nbval-check-output"]

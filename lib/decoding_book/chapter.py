@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 import calcium_decoding as cd
 from calcium_decoding import preprocessing, simulation, splits
@@ -121,23 +122,31 @@ class Chapter:
         if not found:
             _say("stored", f"no training of {label} is stored")
             return found
-        p, one = card.provenance.parameters, found[0]
-        data = f"{card.dataset} ({'SIMULATED' if card.simulated else 'recorded'}), content {card.provenance.data_hash}"
-        names = [*_TRAINING, *(name for name in p if name.startswith(("cnn_", "rnn_")))]
-        how = ", ".join(f"{name} {p[name]}" for name in names if name in p and name != "device")
-        _say("STORED", f"not trained on this page but kept with the book: {data}")
-        _say("", f"{len(one.values())} folds of {len(one.by_animal())} test animals, {len(one.seeds)} seed(s); {how}")
+        one = found[0]
         hours = sum(fold.seconds for result in found for fold in result.folds) / 3600
-        _say("", f"{hours:.1f} hours of one processor; `calcium-decoding book store {self.name}` makes it anew")
+        _say_stored(card, f"{len(one.values())} folds of {len(one.by_animal())} test animals, {len(one.seeds)} seed(s)",
+                    f"{hours:.1f} hours of one processor; ")
         return found
 
+    def stored_table(self, label):
+        """A table of the stored training of this chapter, by label, a DataFrame, and what has to be said above it in
+        red; prints what training that was. Without rows, and said so, where none is stored."""
+        card = cards.stored_card(self.name)
+        kept = card.tables.get(label) if card else None
+        if kept is None:
+            _say("stored", f"nothing of {label} is stored")
+            return pd.DataFrame(), ""
+        found = pd.DataFrame(kept.columns)
+        _say_stored(card, f"{found['animal'].nunique()} test animals")
+        return found.assign(simulated=card.simulated), kept.said
+
     def card(self, experiment=None, folds=(), nulls=(), null="none: nothing is decoded here", scores=(),
-             comparisons=None):
+             comparisons=None, tables=None):
         """Make the result card (ResultCard) and write it to the folder that the parameter ``out_dir`` names.
         ``experiment``: what was run, anything with a ``split``, or several; left out where nothing is decoded.
         ``folds``, ``nulls``: sequence of FoldResult. ``null``: what :meth:`decode_null` says. ``scores``: further
         numbers, each a Score, Results, a Comparison, or a list of these. ``comparisons``: by label, of which the card
-        keeps every training."""
+        keeps every training. ``tables``: by label, a tidy DataFrame and what has to be said above it."""
         plans = (experiment,) if hasattr(experiment, "split") else tuple(experiment or ())
         planned = [plan.split for plan in plans]
         hashes = [split.hash() for split in planned] or ["none"]
@@ -152,6 +161,8 @@ class Chapter:
             not_evaluable=[cards.NotEvaluable(fold=f"{f.fold} ({f.model})", reason=f.reason)
                            for f in folds if f.reason],
             comparisons={label: compared.recorded(found) for label, found in (comparisons or {}).items() if found},
+            tables={label: cards.Kept(columns=table.round(6).to_dict("list"), said=said)
+                    for label, (table, said) in (tables or {}).items()},
             provenance=cards.provenance(
                 self.dataset, hashes[0] if len(hashes) == 1 else hash_content(hashes), self.parameters.seed,
                 self.parameters.model_dump(exclude={"data_dir", "out_dir"})))
@@ -238,6 +249,17 @@ def _describe(dataset, movie_notes):
         _say("refused", f"{refusal.session}: {refusal.reason}")
     if dataset.caution:
         _say("caution", dataset.caution)
+
+
+def _say_stored(card, trained, took=""):
+    """Print what a stored training was: its data, settings, and how to make it anew."""
+    p = card.provenance.parameters
+    data = f"{card.dataset} ({'SIMULATED' if card.simulated else 'recorded'}), content {card.provenance.data_hash}"
+    names = [*_TRAINING, *(name for name in p if name.startswith(("cnn_", "rnn_")))]
+    how = ", ".join(f"{name} {p[name]}" for name in names if name in p and name != "device")
+    _say("STORED", f"not trained on this page but kept with the book: {data}")
+    _say("", f"{trained}; {how}")
+    _say("", f"{took}`calcium-decoding book store {card.chapter}` makes it anew")
 
 
 def _say(label, text):

@@ -161,6 +161,7 @@ class Shap(Target, Training):
     explained: int = _range("test windows to explain in each fold, spread evenly; 0: all", 0, 10_000_000)
     background: int = _range("test windows they are compared with, drawn by the seed", 1, 100_000)
     folds: int = _range("folds, spread evenly; 0: all", 0, 10_000)
+    seeds: int = _range("trainings of each fold, with seeds from this one on", 1, 100)
     null_folds: int = _range("folds the null is refitted on, spread evenly; 0: all", 0, 10_000)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from calcium_decoding.errors import DataError, ParameterError
@@ -10,8 +11,10 @@ from calcium_decoding.evaluation import cards
 from calcium_decoding.evaluation.cards import ResultCard, Score
 from calcium_decoding.experiments import compare, engine
 from calcium_decoding.experiments.tasks import Binary
+from calcium_decoding.explain.shap_maps import FoldMap
 from decoding_book import execute
 from decoding_book.chapter import Chapter
+from decoding_book.chapters import shap
 from decoding_book.parameters import validate
 from tests.conftest import ROOT
 
@@ -70,3 +73,24 @@ def test_the_profile_of_stored_trainings_is_known_where_there_is_one_and_valid()
         assert validate(name, merged).model_dump() == merged
     with pytest.raises(ParameterError, match="one of smoke, demo, paper"):
         execute.merged_parameters("01_data_tour", "stored")
+
+
+def test_a_page_gets_the_table_that_was_stored_with_what_has_to_be_said_of_it(
+        tiny_dataset, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cards, "stored_folder", lambda: tmp_path)
+    given = execute.merged_parameters("23_shap", "smoke") | {"out_dir": str(tmp_path), "recipe": "scaled"}
+    chapter = Chapter("23_shap", validate("23_shap", given), tiny_dataset)
+    nothing, said = chapter.stored_table("maps")
+    assert nothing.empty and said == "" and "nothing of maps is stored" in capsys.readouterr().out
+    maps = [FoldMap(f"f{i}", f"a{i % 2}", np.full((3, 2), i / 7)) for i in range(3)]
+    maps.append(FoldMap("f3", "a1", np.empty((0, 0)), reason="one class"))
+    table = shap.tidy(maps[1:], maps[:1], [-33.3, 0, 33.3])
+    assert len(table) == 3 * (2 + 3)
+    sums = table.groupby(["decoder", "axis"])["value"].sum()
+    assert sums["trained", "roi"] == pytest.approx(6 * (1 + 2) / 7) == pytest.approx(sums["trained", "ms"])
+    chapter.card(chapter.plan(n_folds=2, say=False), tables={"maps": (table, "NOT CONVERGED")})
+    kept, said = chapter.stored_table("maps")
+    printed = " ".join(capsys.readouterr().out.split())
+    assert said == "NOT CONVERGED" and kept.pop("simulated").eq(tiny_dataset.simulated).all()
+    pd.testing.assert_frame_equal(kept, table.round(6))
+    assert "not trained on this page" in printed and "2 test animals" in printed

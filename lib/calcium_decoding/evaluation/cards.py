@@ -89,6 +89,13 @@ class Compared(_Strict):
     fits: list[Fit]
 
 
+class Kept(_Strict):
+    """A tidy table behind figures, by column; ``said``: what has to stand above it in red, if anything."""
+
+    columns: dict[str, list]
+    said: str = ""
+
+
 @cache
 def code_version():
     """Version of this library, the git commit where there is one, and the hash of its source."""
@@ -148,7 +155,7 @@ class ResultCard(Stored):
 
     ``simulated``: any number was measured on simulated recordings. ``claim``: what the split allows to be said.
     ``null``: which null is given next to the scores, or why there is none. ``comparisons``: trainings of the figures
-    that compare.
+    that compare. ``tables``: what other figures are drawn from.
     """
 
     KIND, REMEDY = "a result card", "run the chapter again"
@@ -163,6 +170,7 @@ class ResultCard(Stored):
     refused: list[Refused] = Field(default_factory=list)
     not_evaluable: list[NotEvaluable] = Field(default_factory=list)
     comparisons: dict[str, list[Compared]] = Field(default_factory=dict)
+    tables: dict[str, Kept] = Field(default_factory=dict)
     provenance: Provenance
 
     def table(self):

@@ -58,6 +58,16 @@ def against_truth(by_roi, truth, label, ax):
     return ax
 
 
+def tidy(maps, nulls, ms):
+    """Sums over the window by ROI and over ROIs by frame, a row each: ``decoder`` (trained or null), ``fold``,
+    ``animal``, ``axis`` (roi, or ms of the frame, which are given), ``at``, ``value``."""
+    return pd.DataFrame([
+        {"decoder": decoder, "fold": m.fold, "animal": m.animal, "axis": axis, "at": float(at), "value": float(value)}
+        for decoder, some in (("trained", maps), ("null", nulls)) for m in some if not m.reason
+        for axis, places, values in (("roi", range(1, 1 + m.mean_abs.shape[1]), m.by_roi), ("ms", ms, m.by_frame))
+        for at, value in zip(places, values, strict=True)])
+
+
 def stored_agreement():
     """Deep SHAP against sampled interventional Shapley values on a trained network, as measured and stored: a table,
     and a dict on model, data, seed and code. ``players``: what is switched together. ``r``: over windows and players;
