@@ -6,6 +6,7 @@ from functools import cache, cached_property
 from math import inf
 
 import pandas as pd
+from scipy.stats import t
 
 from calcium_decoding.data import catalog, published
 from calcium_decoding.evaluation.cards import ResultCard
@@ -54,14 +55,14 @@ class Found:
         return [label for label, score in self.scores.items() if known.get(score.model, 1) < 1]
 
     def error(self, a, b):
-        """Standard error of the difference of two labels, or of one from a number, over the animals that both have:
-        infinite over fewer than three, 0 where the card holds means alone."""
+        """Half the 95 % t interval of the difference of two labels, or of one from a number, over the animals that both
+        have: infinite over fewer than three, 0 where the card holds means alone."""
         asked = [self.scores[label] for label in (a, b) if label in self.scores]
         singles = [self._by_animal.get((score.model, score.metric)) for score in asked]
         if any(one is None for one in singles):
             return 0.0
         differences = (singles[0] - singles[1]).dropna() if len(singles) > 1 else singles[0]
-        return float(differences.sem()) if len(differences) >= 3 else inf
+        return float(differences.sem() * t.ppf(0.975, len(differences) - 1)) if len(differences) >= 3 else inf
 
     @cached_property
     def _by_animal(self):
@@ -81,8 +82,9 @@ class Found:
 
 
 def find(side, stored, study):
-    """What answers best, and what answers in part, but was trained nearer to the protocol: Found or None, each. The
-    best has all that ``side`` (Ours) asks for. ``stored``: cards by name. Equal ranks go by chapter, then name."""
+    """What answers best, and what answers in part, but was trained nearer to the protocol, or until something converged
+    that had not in the best: Found or None, each. The best has all that ``side`` (Ours) asks for. ``stored``: cards by
+    name. Equal ranks go by chapter, then name."""
     whole, partly = [], []
     for name, card in sorted(stored.items(), key=lambda item: item[0]):
         scores = _scores(side, card) if asks(side, name, card) else {}
@@ -95,7 +97,8 @@ def find(side, stored, study):
         return one.rank, side.chapters.index(one.card.chapter)
 
     best = min(whole, key=order, default=None)
-    nearer = [one for one in partly if one.done.level < (best.done.level if best else 2)]
+    nearer = [one for one in partly if one.done.level < (best.done.level if best else 2)
+              or (best and set(best.not_converged) & (set(one.scores) - set(one.not_converged)))]
     return best, min(nearer, key=order, default=None)
 
 

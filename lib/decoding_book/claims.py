@@ -250,7 +250,7 @@ def look_up(name, /, take="mean", **where):
 
 
 class Part(NamedTuple):
-    """One order, its answer, and the two labels that decide it with their difference and its standard error."""
+    """One order, its answer, and the two labels that decide it with their difference and half its 95 % interval."""
 
     order: str
     answer: str
@@ -269,9 +269,9 @@ def part(order, values, error=None, slack=LEVEL):
 
     ``order``: ``"a, b > c > d"``: every value on one side above every one on the next. ``"a, b >= c"``: not below, by
     more than ``slack``. ``"a ~ b ~ c"``: all within ``slack``. ``values``: by label; a number stands for itself.
-    ``error``: standard error of the difference of two labels, or of one label from a number; 0 if left out. Undecided:
-    some difference that the order needs is no larger than :data:`UNDECIDED`, or than its standard error, either way; or
-    one that should be within ``slack`` is larger, but not than its error.
+    ``error``: half the 95 % interval of the difference of two labels, or of one from a number; 0 if left out.
+    Undecided: some difference that the order needs is no larger than :data:`UNDECIDED`, or than its error, either way;
+    or one that should be within ``slack`` is larger, but not than its error.
     """
     found = []
     for a, b in _pairs(order):

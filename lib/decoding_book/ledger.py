@@ -82,7 +82,8 @@ def verdict(claim, study, ours, sound):
     if parts and claim.ours and sound:
         said += _sound_answer(claim, sound)
     if decides.card.simulated:
-        return Verdict(f"simulated: {answer}"), "<br>".join(said + ["the world was built so"] * claim.built_in)
+        built = claim.built_in and answer == "holds"
+        return Verdict(f"simulated: {answer}"), "<br>".join(said + ["the world was built so"] * built)
     if not decides.own or decides.done.level == 2:
         return Verdict.SHORTENED if decides.own else Verdict.OTHER, "<br>".join([f"there: {answer}", *said])
     values = decides.values
@@ -162,8 +163,10 @@ class _Row:
                 made = [_made(found, side is claim.ours), f"over {over}", side.how, f"`{found.name}`"]
                 made += [f"not as published: {found.done.differs}"] * bool(found.done.differs)
                 lines.append(f"  - ours: {'; '.join([*_values(claim, found, True), *filter(None, made)])}")
-                if claim.compared() <= {*found.scores} and not found.not_converged:
-                    lines += [f"    - {_decided(part, claim)}" for part in claim.parts(found.values, found.error)]
+                sure = {*found.scores} - {*found.not_converged}
+                able = [order for order in claim.direction if sure.issuperset(claims.labels(order))]
+                parts = claim.model_copy(update={"direction": able}).parts(found.values, found.error)
+                lines += [f"    - {_decided(part, claim)}" for part in parts]
         return "\n".join(lines)
 
 
@@ -188,7 +191,7 @@ def _made(found, theirs):
 
 
 def _decided(part, claim):
-    """An order, its answer, and the difference that decides, with its standard error."""
+    """An order, its answer, and the difference that decides, with half its 95 % interval."""
     spread = ("" if part.error == 0 else ", fewer than three animals" if part.error == inf else
               f"{_GLUE}±{_GLUE}{part.error:.{claim.decimals}f}")
     first, second = part.pair
@@ -281,7 +284,7 @@ LEGEND = f"""\
   its numbers. *Sound protocol*: what the published way leaves open is closed; the details say how.
 - **parts**: a claim is tested part by part: ✓ holds, ✗ does not hold, ? undecided; the weakest part gives the verdict.
   *a > b*: every value on the left above every one on the right; undecided where a difference is
-  {claims.UNDECIDED:g} or less, or no larger than its standard error over animals, or measured on fewer than three of
+  {claims.UNDECIDED:g} or less, or within half its 95 % t interval over animals, or measured on fewer than three of
   them (known where the stored result has a value per animal). *a ~ b*: level, within {claims.LEVEL:g}, or within what
   the study measured and found not significant. *a >= b*: no further below than that.
 - **tolerance** for a published mean: its SD over the root of the number of animals, since folds share them.

@@ -459,16 +459,16 @@ def singles(model, values, scope):
 
 
 @pytest.mark.parametrize("scope", ["animal {}", "fold test=mouse {},valid=mouse 9"])
-def test_the_error_of_a_difference_is_that_of_the_paired_t_test(scope):
+def test_the_error_of_a_difference_is_half_the_interval_of_the_paired_t_test(scope):
     one, other = np.random.default_rng(5).normal(0.8, 0.05, (2, 5))
     single = card([("gru", "auc", one.mean(), 0.05, 5), ("linear", "auc", other[:4].mean(), 0.05, 4)])
     single.scores.extend(singles("gru", one, scope) + singles("linear", other[:4], scope))
     side = claims.Ours(chapter="10_roi_rnn", scores={"GRU": "gru", "linear": "linear"})
     found = find(side, stored(single))
-    paired = stats.ttest_rel(one[:4], other[:4])
-    assert found.error("GRU", "linear") == pytest.approx((one[:4] - other[:4]).mean() / paired.statistic)
+    interval = stats.ttest_rel(one[:4], other[:4]).confidence_interval(0.95)
+    assert found.error("GRU", "linear") == pytest.approx((interval.high - interval.low) / 2)
     assert found.error("linear", "GRU") == found.error("GRU", "linear")
-    assert found.error("GRU", "0.5") == pytest.approx(stats.sem(one))
+    assert found.error("GRU", "0.5") == pytest.approx(stats.sem(one) * stats.t.ppf(0.975, 4))
 
 
 def test_folds_that_test_the_same_animal_count_as_one():
@@ -477,11 +477,11 @@ def test_folds_that_test_the_same_animal_count_as_one():
         scope = f"fold test=mouse {{}},valid=mouse {valid}"
         folds.scores.extend(singles("gru", np.array([0.7, 0.8, 0.9]) + shift, scope))
     found = answers.Found("0", folds, {"GRU": folds.scores[0]}, claims.Done(2, ""))
-    assert found.error("GRU", "0.5") == pytest.approx(stats.sem([0.7, 0.8, 0.9]))
+    assert found.error("GRU", "0.5") == pytest.approx(stats.sem([0.7, 0.8, 0.9]) * stats.t.ppf(0.975, 2))
 
 
 @pytest.mark.parametrize(("linear", "said"), [
-    ([0.70, 0.70, 0.71], "holds"), ([0.65, 1.00, 0.65], "undecided"),  # 0.10 ± 0.12
+    ([0.70, 0.70, 0.71], "holds"), ([0.65, 1.00, 0.65], "undecided"),  # 0.13 ± 0.50
     ([0.70, 0.70], "undecided"), ([], "holds")])
 def test_an_order_needs_three_animals_that_agree(linear, said):
     both = gru(0.9, others={"linear": 0.8}, simulated=True)
@@ -560,7 +560,7 @@ def asked_of():
 
 
 def stored_error(name, side, a, b):
-    """Standard error of a difference over animals, from the file of a card."""
+    """Half the 95 % interval of a difference over animals, from the file of a card."""
     scores, by_animal = json.loads((ROOT / "book" / "stored" / name).read_text())["scores"], []
     for label in (a, b):
         if label in side["scores"]:
@@ -576,7 +576,7 @@ def stored_error(name, side, a, b):
         return 0
     gaps = [by_animal[0][k] - (by_animal[1][k] if len(by_animal) > 1 else 0) for k in by_animal[0]
             if len(by_animal) == 1 or k in by_animal[1]]
-    return plain.stdev(gaps) / len(gaps)**0.5 if len(gaps) > 2 else inf
+    return stats.t.ppf(0.975, len(gaps) - 1) * plain.stdev(gaps) / len(gaps)**0.5 if len(gaps) > 2 else inf
 
 
 def possible(order, values, error, level, rounding):

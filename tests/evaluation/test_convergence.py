@@ -31,13 +31,22 @@ def test_a_training_that_stays_level_has_converged():
 
 def test_a_loss_that_still_falls_is_said_with_its_share_and_its_folds():
     said = convergence.not_converged([fold(LEVEL), fold(FALLING), fold([0.5, 0.47]), fold(LEVEL), fold(LEVEL)])
-    assert said == "training loss still fell by 12 % in the last epoch (2 of 5 trainings)"
+    assert said == "training loss still fell by 12.0 % in the last epoch (2 of 5 trainings)"
     assert convergence.marked(said) == f"NOT CONVERGED: {said}"
     assert convergence.not_converged([fold([1.0, 0.951])]) == ""
     assert convergence.not_converged([fold([1.0, 0.949])]) == (
-        "training loss still fell by 5 % in the last epoch (1 of 1 training)")
+        "training loss still fell by 5.1 % in the last epoch (1 of 1 training)")
     # Up and down again is no fall: below the lowest before counts.
     assert convergence.not_converged([fold([0.5, 0.3, 0.6, 0.295])]) == ""
+
+
+def test_a_loss_that_rose_has_not_converged_either():
+    assert convergence.not_converged([fold([0.5, 0.3, 0.4]), fold(LEVEL)]) == (
+        "training loss ended 33.3 % above its lowest (1 of 2 trainings)")
+    # Whatever the validation loss did, unless training was stopped by it.
+    assert convergence.not_converged([fold([0.5, 0.3, 0.4], valid_loss=[0.2, 0.3, 0.3])], patience=2) != ""
+    told = replace(fold([0.5, 0.3, 0.4]), history=History([0.5, 0.3, 0.4], [0.2, 0.3, 0.3], 0, stopped_early=True))
+    assert convergence.not_converged([told]) == ""
 
 
 def test_one_epoch_tells_nothing_and_no_epoch_is_a_decoder_that_needs_none():
@@ -71,7 +80,7 @@ def test_a_low_training_score_is_said_by_its_kind(kind, low, high, said):
 
 def test_several_reasons_stand_side_by_side():
     assert convergence.not_converged([fold(FALLING, 0.55), fold(LEVEL)]) == (
-        "training loss still fell by 12 % in the last epoch (1 of 2 trainings); "
+        "training loss still fell by 12.0 % in the last epoch (1 of 2 trainings); "
         "training AUC of 0.55 lies below 0.60 (1 of 2 trainings)")
 
 
@@ -82,12 +91,13 @@ def test_a_stored_table_is_judged_like_the_folds_it_was_made_of(tmp_path):
     said = convergence.reasons(pd.read_csv(tmp_path / "stored.csv"))
     assert said == convergence.not_converged(folds) and said.count(";") == 2
     assert convergence.reasons(pd.DataFrame({"epochs": [4, 4], "loss_fall": [0.01, 0.2]})) == (
-        "training loss still fell by 20 % in the last epoch (1 of 2 trainings)")
+        "training loss still fell by 20.0 % in the last epoch (1 of 2 trainings)")
 
 
 def test_seeds_that_disagree_by_more_than_the_conditions():
     said = convergence.seeds_disagree([0.93, 0.95, 0.97], [0.92, 0.92, 0.92])
     assert said == "seeds differ by 0.040, the conditions by 0.030"
+    assert convergence.marked(said) == f"NO MORE THAN SEEDS DIFFER: {said}"  # both may have converged
     assert convergence.seeds_disagree({1: 0.92, 2: 0.92}, {1: 0.93, 2: 0.97}) != ""
     assert convergence.seeds_disagree([0.93, 0.95, 0.97], [0.80, 0.82, 0.81]) == ""
     assert convergence.seeds_disagree([0.9], [0.9]) == ""  # one seed says nothing about seeds

@@ -242,10 +242,14 @@ def in_both(stretches, others):
     return tuple(found)
 
 
+class _AllFrames(tuple):
+    """The one stretch of a recording without gaps: of a copy with another length it is that length."""
+
+
 def checked_stretches(stretches, n_frames, where):
     """Stretches as a tuple of (int, int), all frames if there are none; DataError: out of range or order."""
-    if not len(stretches):
-        return ((0, n_frames),)
+    if not len(stretches) or isinstance(stretches, _AllFrames):
+        return _AllFrames([(0, n_frames)])
     found, last = tuple((int(start), int(stop)) for start, stop in stretches), 0
     for start, stop in found:
         if not last <= start < stop <= n_frames:

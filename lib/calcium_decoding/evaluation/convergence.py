@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-MARK = "NOT CONVERGED"
-FALLING = 0.05  # share of the training loss that the last epoch may take off
+MARK, WITHIN_SEEDS = "NOT CONVERGED", "NO MORE THAN SEEDS DIFFER"
+FALLING = 0.05  # share of the training loss that the last epoch may take off, or stand above its lowest before
 PATIENCE = 5  # epochs without a better validation loss, after which more epochs change nothing
 # Least main score on training windows, as a share of the way from chance to 1: AUC 0.6, balanced accuracy 0.6 of two
 # classes and 0.47 of three, R2 0.1.
@@ -23,8 +23,9 @@ def not_converged(folds, patience=PATIENCE):
 def reasons(trainings):
     """:func:`not_converged` for plain values, such as columns of a stored table.
 
-    A training has not converged if its last epoch took more than 5 % off the lowest training loss before it; if it had
-    one epoch, of which nothing is known; or if its main score on training windows lies below a floor (:data:`FLOORS`).
+    A training has not converged if its last epoch took more than 5 % off the lowest training loss before it, or ended
+    by as much above it; if it had one epoch, of which nothing is known; or if its main score on training windows lies
+    below a floor (:data:`FLOORS`).
     One such fold is enough. A decoder without epochs has converged. ``trainings``: DataFrame, or sequence of dict, with
     a row a training: ``epochs``; ``loss_fall`` (of :func:`learning`); ``metric`` ("auc", "balanced_accuracy" or "r2"),
     ``train_score`` and ``chance`` of it. All but the first may be missing.
@@ -41,7 +42,9 @@ def reasons(trainings):
     if (one := (trained["epochs"] == 1) & falls.isna()).any():
         said.append(f"one epoch only, so that it is not known whether the loss still fell {of(one)}")
     if (falling := falls > FALLING).any():
-        said.append(f"training loss still fell by {100 * falls.max():.0f} % in the last epoch {of(falling)}")
+        said.append(f"training loss still fell by {100 * falls.max():.1f} % in the last epoch {of(falling)}")
+    if (rising := falls < -FALLING).any():
+        said.append(f"training loss ended {-100 * falls.min():.1f} % above its lowest {of(rising)}")
     for metric, mine in trained.groupby("metric"):
         floors = mine["chance"] + FLOORS.get(metric, -np.inf) * (1 - mine["chance"])
         if (low := mine["train_score"] < floors).any():
@@ -53,13 +56,14 @@ def reasons(trainings):
 
 def learning(history, patience=PATIENCE):
     """``epochs`` of a History and ``loss_fall``, as a dict: the share that the last epoch took off the lowest training
-    loss before it. 0 also if early stopping ended the training, or the validation loss had not become better for
-    ``patience`` epochs; None after one epoch."""
+    loss before it, below 0 if it rose. 0 also if early stopping ended the training, or if it fell while the validation
+    loss had not become better for ``patience`` epochs; None after one epoch."""
     losses, valid = history.train_loss, history.valid_loss
     fall = None if len(losses) == 1 else 0.0
     stale = len(valid) - 1 - valid.index(min(valid)) if valid else 0
-    if len(losses) > 1 and stale < patience and not history.stopped_early and min(losses[:-1]) > 0:
-        fall = max(0.0, 1 - losses[-1] / min(losses[:-1]))
+    if len(losses) > 1 and not history.stopped_early and min(losses[:-1]) > 0:
+        fall = 1 - losses[-1] / min(losses[:-1])
+        fall = min(fall, 0.0) if stale >= patience else fall
     return {"epochs": len(losses), "loss_fall": fall}
 
 
@@ -83,4 +87,4 @@ def seeds_disagree(a_by_seed, b_by_seed):
 
 def marked(reason):
     """A reason behind the words that mark it, which stand in red wherever they are shown; empty without one."""
-    return f"{MARK}: {reason}" if reason else ""
+    return f"{WITHIN_SEEDS if reason.startswith('seeds') else MARK}: {reason}" if reason else ""

@@ -243,14 +243,14 @@ def tests(found, against=None, metric=None, alternative="two-sided"):
     unconverged = [name for name, result in by_name.items() if result.not_converged()]
     rows = pd.DataFrame(pairs, columns=["condition_a", "condition_b"])
     rows["not_converged"] = [_incomparable(by_name[a], by_name[b], unconverged, metric) for a, b in pairs]
-    sure = [pair for pair, said in zip(pairs, rows["not_converged"], strict=True) if not said]
+    is_sure = rows["not_converged"] == ""
+    sure = [pair for pair, good in zip(pairs, is_sure, strict=True) if good]
     family = pd.DataFrame(columns=["difference", "family_size", "p_rank_sum", "p_holm", "stars", "least_p_holm"])
-    if sure:
-        family = statistics.rank_sum_family(sure, {n: list(r.values(metric).values()) for n, r in by_name.items()})
-        family = family.drop(columns=["group_a", "group_b"]).rename(columns={"p_two_sided": "p_rank_sum"})
-    family.index = rows.index[rows["not_converged"] == ""]
+    if sure:  # Holm's family is all pairs: which of them converged was known only afterwards
+        family = statistics.rank_sum_family(pairs, {n: list(r.values(metric).values()) for n, r in by_name.items()})
+        family = family.drop(columns=["group_a", "group_b"]).rename(columns={"p_two_sided": "p_rank_sum"})[is_sure]
     ours = [paired(by_name[a], by_name[b], metric, alternative) for a, b in sure]
-    ours = pd.DataFrame(ours, family.index, OURS, float)
+    ours = pd.DataFrame(ours, rows.index[is_sure], OURS, float)
     said = _published_tests(sure, by_name, metric)
     theirs = {"published, real mice": [said.get(pair, "") for pair in pairs]} if said else {}
     return pd.concat([rows, family, ours, pd.DataFrame(theirs)], axis=1)
