@@ -76,7 +76,8 @@ class Chapter:
         recipe = {"name": name, "rate_hz": dataset.rate_hz, "baseline_frames": p.baseline_frames, **(changes or {})}
         spec, pipeline = spec or cd.WindowSpec(p.past_frames, p.future_frames), preprocessing.build(**recipe)
         options = {"n_blocks": p.n_blocks} if regime == "blocked" else {}
-        split = splits.build(regime, dataset, spec, pipeline, label_smoothing_frames=task.reach, **options)
+        split = splits.build(regime, dataset, spec, pipeline, label_smoothing_frames=tasks.label_reach(task, dataset),
+                             **options)
         # A chapter on movies trains no network on traces, and has no parameters of such a training.
         settings = cd.TrainingSettings(**{name: getattr(p, name) for name in _TRAINING if hasattr(p, name)})
         experiment = cd.Experiment(dataset, split, cd.Traces(recipe, spec), task, training=settings)
