@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     ["data", "evaluation", "experiments", "explain", "models", "plotting", "preprocessing", "simulation", "splits",
      "streaming"],
     {
-        "data": ["Dataset", "Movie", "Recording", "read"],
+        "data": ["Dataset", "Movie", "Recording", "read", "stretches_of"],
         "evaluation": ["ResultCard"],
         "experiments": [
             "Binary", "Classes", "Continuous", "Experiment", "Features", "MovieTraining", "Movies", "Together",

@@ -6,5 +6,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "catalog": ["load_manifest"],
     "movies": ["Movie"],
     "readers": ["read", "write_npz"],
-    "recording": ["Dataset", "Recording", "Refusal"],
+    "recording": ["Dataset", "Recording", "Refusal", "stretches_of"],
 })

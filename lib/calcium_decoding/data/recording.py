@@ -96,7 +96,7 @@ class Recording:
             if times.dtype.kind not in "fiu" or times.shape != signal.shape[:1] or not np.isfinite(times).all():
                 raise DataError(where, f"times_s of shape {times.shape}, {times.dtype}",
                                 f"a finite time in seconds for each of {len(signal)} frames",
-                                "put the frames on their clock with calcium_decoding.data.with_times")
+                                "give one time a frame, or leave times_s out")
             object.__setattr__(self, "times_s", _read_only(times, np.float64))
         object.__setattr__(self, "stretches", stretches)
         object.__setattr__(self, "rate_hz", rate_hz)
@@ -255,7 +255,7 @@ def checked_stretches(stretches, n_frames, where):
         if not last <= start < stop <= n_frames:
             raise DataError(where, f"the stretch {start} .. {stop}",
                             f"half-open ranges inside 0 .. {n_frames}, in order, that do not overlap",
-                            "make them with calcium_decoding.data.stretches_of")
+                            "make them of an array of bool with calcium_decoding.stretches_of")
         last = stop
     return found
 
@@ -274,7 +274,7 @@ def _finite(values, name, where, stretches):
         place = ", ".join(f"{axis} {i}" for axis, i in zip(("frame", "column"), bad[0], strict=False))
         raise DataError(where, f"{len(bad)} NaN or infinite values in {name}, the first at {place} (counted from 0)",
                         "finite numbers only, in frames that can be used",
-                        "leave the ROI out, or name the frames without them: stretches=stretches_of(usable)")
+                        "leave the ROI out, or name the frames without them: stretches=cd.stretches_of(usable)")
     last = np.maximum.accumulate(np.where(is_usable, np.arange(len(values)), -1))
     last = np.where(last < 0, np.argmax(is_usable), last)
     return np.where(is_bad, values[last], values)
