@@ -223,10 +223,10 @@ tables.show(compare.table(stored))
 # interval, and the sign-flip test over animals. A p that so few folds or animals cannot bring below 0.05 is not
 # printed; the line below the table says why.
 #
-# A network is compared only if its training has **converged**: in the last epoch the training loss was within 5 % of
-# the lowest before it, and the training windows are decoded well above chance. Whatever has not says NOT CONVERGED, in
-# tables and figures, and has no difference, no mean in the figure, and nothing published beside it. Nor has a pair of
-# which the seeds of one condition differ by more than the two conditions do.
+# A network is compared only if its training has **converged**: the last epoch took no more than 5 % off the training
+# loss, which did not end more than 10 % above its lowest, and the training windows are decoded well above chance.
+# Whatever has not says NOT CONVERGED, in tables and figures, and has no difference, no mean in the figure, and nothing
+# published beside it. Nor has a pair of which the seeds of one condition differ by more than the two conditions do.
 
 # %%
 tables.show(compare.short_tests(stored))

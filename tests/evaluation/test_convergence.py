@@ -43,6 +43,7 @@ def test_a_loss_that_still_falls_is_said_with_its_share_and_its_folds():
 def test_a_loss_that_rose_has_not_converged_either():
     assert convergence.not_converged([fold([0.5, 0.3, 0.4]), fold(LEVEL)]) == (
         "training loss ended 33.3 % above its lowest (1 of 2 trainings)")
+    assert convergence.not_converged([fold([0.5, 0.3, 0.325])]) == ""
     # Whatever the validation loss did, unless training was stopped by it.
     assert convergence.not_converged([fold([0.5, 0.3, 0.4], valid_loss=[0.2, 0.3, 0.3])], patience=2) != ""
     told = replace(fold([0.5, 0.3, 0.4]), history=History([0.5, 0.3, 0.4], [0.2, 0.3, 0.3], 0, stopped_early=True))
