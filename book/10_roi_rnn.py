@@ -142,6 +142,10 @@ interactive.recording(example, rois, testing, start_s)
 # is the median over detected onsets, negative where the decoder is early, as one that looks ahead may be. A **false
 # alarm** is a crossing during rest, away from every onset. Means over test animals; the threshold was not tuned, and a
 # decoder that hardly ever crosses it has few false alarms and few detections. Classes have no onsets here.
+#
+# Read *detected* beside *false alarms*. A decoder that crosses one half all the time, 200 times a minute of rest, has a
+# crossing within the second and a half around almost any moment: it detects nearly every onset by chance, and its delay
+# is that of chance. Here that holds for both logistic regressions.
 
 # %%
 events = decoded if experiment.task.kind == "binary" else []
@@ -169,14 +173,22 @@ print(null_statement, their_statement, sep="\n")
 # ## Scores
 #
 # Each dot is a fold, the bar with caps is mean and sample SD over folds. Folds share animals and training data: the
-# SD is a spread, not a standard error, and 20 folds of 5 animals are not 20 independent tests.
+# SD is a spread, not a standard error, and 20 folds of 5 animals are not 20 independent tests. First the stored
+# training, whose networks are compared further below:
 
 # %%
+stored = chapter.stored("networks")
+tables.show(compare.table(stored))
+
+# %% [markdown]
+# The training of this page, on the data and with the effort that its parameters say:
+
+# %% tags=["hide-output"]
 fig, (ax,) = style.panels(1, width=7, height=4)
 published = tables.published_scores(experiment)
 ax = style.fold_scores(decoded, nulls, ax, published)
 
-# %%
+# %% tags=["hide-output"]
 tables.show(tables.score_table(decoded, nulls, chapter.dataset))
 
 # %% [markdown]
@@ -207,15 +219,12 @@ tables.show(tables.not_evaluable_table(decoded))
 # Six recurrent layers of 32 units as in Fig 4F, three of them in both directions, on the same folds, trained alike. One
 # more: the cell of the study's framework, whose gates are straight lines between 0 and 1 in place of the logistic curve
 # (`gru_keras`). If it scored unlike PyTorch's GRU, figures of the two could not be compared. First the stored
-# training, of three of these networks and of logistic regression; the others are on this page only:
+# training, whose scores stand in a table above, of three of these networks and of logistic regression; the others are
+# on this page only:
 
 # %%
-stored = chapter.stored("networks")
 fig, (ax,) = style.panels(1, width=10, height=3.8)
 ax = comparisons.strip(stored, ax)
-
-# %%
-tables.show(compare.table(stored))
 
 # %% [markdown]
 # All pairs. The rank-sum over folds with Holm's correction and stars is the study's test; it takes folds as
@@ -301,15 +310,15 @@ tables.show(compare.short_tests(filtered, against="no filter"))
 
 # %% [markdown]
 # In the simulation brain and behaviour drift by themselves, as much as we chose; how much a filter gains there is our
-# doing. No published p stands beside these: the study's own family holds a decoder whose folds were not saved.
+# doing, and depends on how long the network was trained: compare the two tables of scores above. No published p stands
+# beside these: the study's own family holds a decoder whose folds were not saved.
 #
 # ## At full size
 #
 # The published training, 30 epochs in batches of 256 at a rate of 0.001, on simulated data of the study's size: 64
 # sessions, 1,152,000 frames. It takes longer than a page may, so the card is stored with the book and shown here
 # whatever data the chapter ran on; `book/stored/README.md` has the command. It holds five of the twenty folds, one for
-# each test animal: they took 53 minutes of two cores, which other jobs shared, so twenty would have taken more than
-# the two hours we allow.
+# each test animal.
 
 # %%
 stored = cards.stored_card("10_roi_rnn.simulated-study")
@@ -338,8 +347,8 @@ tables.show(stored.origin() if stored else pd.DataFrame())
 # Running decoded from the traces of two public recordings, made by `benchmarks/real_recordings.py` and stored with the
 # book; the recordings themselves are not shipped, `calcium-decoding data fetch` gets them. The null is the same decoder
 # where the link is cut: behaviour is shifted against the brain where there is one session, and comes from another
-# session of the animal where there are several. Where the network got one draw only, it has no p. Read what stands
-# below the table before a score.
+# session of the animal where there are several. Where the network got one draw only, it has no p; a p of 0.048, which
+# is 1/21, is the smallest that so many draws can give. Read what stands below the table before a score.
 
 # %%
 tables.show(tables.real_recordings(chapter.name))

@@ -234,7 +234,7 @@ ax.axhline(0.5, color=style.NULL_COLOUR, ls="--", lw=1, label="chance")
 ax.set_ylabel("AUC")
 ax.margins(x=0.2)
 style.legend_beside(ax)
-ax = style.simulated_mark(ax, cnn)
+ax = style.simulated_mark(style.warned_of(ax, cnn), cnn)
 
 # %% [markdown]
 # Pooled: mean of the folds of an animal. By session: mean, lowest and highest over its sessions, each the mean of its
@@ -296,26 +296,29 @@ ax = comparisons.strip(found, ax, nulls=nulls)
 
 # %%
 network = dict(zip(pooled["fold"], pooled["value"], strict=True))
+said = convergence.marked(convergence.not_converged(cnn))
 shares = {}
-for result in found:
+for result in found if not said else ():  # of a network that is not done: nothing
     of_folds, _ = confounds.explained(result.values("auc"), network)
     shares[result.name] = list(of_folds.values())
-fig, (ax,) = style.panels(1, width=9, height=3.6)
-said = convergence.marked(convergence.not_converged(cnn))
-style.dots(shares, style.warned(ax, said))
-ax.axhline(1, color=style.NULL_COLOUR, ls=":", label="as good as the network")
-ax.axhline(0, color=style.NULL_COLOUR, ls="--", lw=1, label="chance")
-ax.set_ylabel("share of the score reached\n(a dot is a fold)")
-style.legend_beside(ax)
-ax = style.simulated_mark(ax, cnn)
+fig, (ax,) = style.panels(1, width=9, height=3.6 if shares else 1.2)
+if shares:
+    style.dots(shares, ax)
+    ax.axhline(1, color=style.NULL_COLOUR, ls=":", label="as good as the network")
+    ax.axhline(0, color=style.NULL_COLOUR, ls="--", lw=1, label="chance")
+    ax.set_ylabel("share of the score reached\n(a dot is a fold)")
+    style.legend_beside(ax)
+    style.simulated_mark(ax, cnn)
+else:
+    style.nothing(ax, f"{said}: no share is given")
 
 # %%
-tables.show(
-    confounds.control_table(cnn, {r.name: r.folds for r in found}), said=said)
+tables.show(compare.table(found) if said else confounds.control_table(
+    cnn, {r.name: r.folds for r in found}))
 
 # %% [markdown]
-# *Share explained* is (AUC of the control − 0.5) over (AUC of the network − 0.5), fold by fold. Read it with care, in
-# both directions.
+# *Share explained* is (AUC of the control − 0.5) over (AUC of the network − 0.5), fold by fold; of a network that has
+# not converged none is given, and the table has the controls alone. Read it with care, in both directions.
 #
 # - It is **what the control reaches by itself, not what the network used**. Shares do not add up: the indicator is
 #   part of the mean brightness, shines at the edge and through vessels.
@@ -328,8 +331,8 @@ tables.show(
 
 # %%
 at_once = compare.compare(alone, ["logistic"], label="controls", **pool)
-tables.show(
-    confounds.control_table(cnn, {r.name: r.folds for r in at_once}), said=said)
+tables.show(compare.table(at_once) if said else confounds.control_table(
+    cnn, {r.name: r.folds for r in at_once}))
 
 # %% [markdown]
 # We know of no such control in the study. What would settle it is a channel that neurons do not change, such as light

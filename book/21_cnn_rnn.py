@@ -184,7 +184,7 @@ ax.axhline(np.log(2), color=style.NULL_COLOUR, ls=":", label="always one half")
 ax.xaxis.get_major_locator().set_params(integer=True)
 ax.set(xlabel="epoch", ylabel="validation loss (nats a frame)")
 style.legend_beside(ax)
-ax = style.simulated_mark(ax, trained)
+ax = style.simulated_mark(style.warned(ax, tables.warning(trained)), trained)
 
 # %%
 tables.show(losses.groupby(["model", "epoch"], as_index=False, sort=False).agg(
@@ -261,10 +261,11 @@ tables.show(compare.short_tests(swept))
 tables.show(movie_tables.window_table([*compared, *swept]))
 
 # %% [markdown]
-# *Passes* are runs of the CNN for one window, with each window by itself and with shared features. *Seconds a fold*
-# are measured, with whatever else the machine was doing, from the beginning of a fold to its last test frame. The
-# first recurrent network on a fold pays for the features, later ones find them; a fold read from an earlier run shows
-# what it took then.
+# Scores of networks that have not converged stand in the table beside their cost, and are not to be compared: a longer
+# window is no better or worse for them. *Passes* are runs of the CNN for one window, with each window by itself and
+# with shared features. *Seconds a fold* are measured, with whatever else the machine was doing, from the beginning of a
+# fold to its last test frame. The first recurrent network on a fold pays for the features, later ones find them; a fold
+# read from an earlier run shows what it took then.
 
 # %% [markdown]
 # ## Does the order of the images matter?
@@ -320,8 +321,9 @@ tables.show(movie_tables.window_table(both))
 
 # %% [markdown]
 # Fine-tuning has some four million weights to move and gets no more windows for it than the recurrent network alone,
-# and windows in a row at that; where there are few of them it can lose what stage 1 had learnt. So a difference here
-# says what each way is worth *with so much training*. The study froze its CNN in none of the figures shown.
+# and windows in a row at that; where there are few of them it can lose what stage 1 had learnt. So a difference of
+# trainings that have converged says what each way is worth *with so much training*; where one says NOT CONVERGED, the
+# two scores say nothing about freezing. The study froze its CNN in none of the figures shown.
 #
 # ## What if the brain moves?
 #

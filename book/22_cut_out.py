@@ -173,7 +173,7 @@ ax = cut_out.overlay(
 # The mean again, to hover over or to touch: each cell says where it is, what it loses, and its SD over the folds.
 
 # %%
-interactive.cell_map(mean, spread, found[animals[0]], cut_out.UNIT)
+interactive.cell_map(mean, spread, found[animals[0]], cut_out.UNIT, said)
 
 # %% [markdown]
 # An SD as large as the mean says that a place matters to some networks and not to others. Brains of different animals

@@ -262,7 +262,7 @@ tables.show(agreement, said=said)
 # The left map again, to hover over or to touch: each ROI with its number, its group and its sum.
 
 # %%
-interactive.roi_map(chapter.dataset, by_roi["mean"], "sum of mean |SHAP|")
+interactive.roi_map(chapter.dataset, by_roi["mean"], "sum of mean |SHAP|", said)
 
 # %% [markdown]
 # A ROI above the others at little simulated drive need not be a mistake of the method. The network may use it to cancel

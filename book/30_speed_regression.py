@@ -82,7 +82,8 @@ print(f"outliers {statement}")
 # beyond the **outer fence** of running speed are flagged, in each recording by itself: its upper quartile plus three
 # interquartile ranges (Tukey 1977). Quartiles do not move when single frames jump. A flagged frame is not left out; its
 # speed is replaced by what lies between its neighbours. Every session with such frames is listed, and further below
-# stand the scores against the speed as it was recorded.
+# stand the scores against the speed as it was recorded. In **simulated** data no tracker jumps: frames that are flagged
+# there are true and fast, and the rule takes them all the same, as it would take an animal's fastest bouts.
 
 # %%
 tables.show(flagged, 1)
@@ -273,8 +274,9 @@ ax = comparisons.strip(found, ax, published=False, metric="r2")
 tables.show(speeds.parts_table(speeds.parts(found[len(main):])))
 
 # %% [markdown]
-# Where jumps of the tracker were replaced, the same predictions are scored here against the speed as it was recorded.
-# One jump in a test trial is enough to bring R² to nothing: that is a fact about the tracker, not about the decoder.
+# Where flagged frames were replaced, the same predictions are scored here against the speed as it was recorded. One
+# jump of a real tracker in a test trial is enough to bring R² to nothing: that is a fact about the tracker, not about
+# the decoder. The difference in simulated data is what replacing true fast frames does.
 
 # %%
 tables.show(speeds.against_recorded(main[:1], chapter.dataset))
@@ -334,7 +336,8 @@ gap_frames = round(10 * chapter.rate_hz)  # 10 s
 measured, trouble = conformal.coverage(main[0].folds, levels, gap_frames)
 for note in trouble:
     print(note)
-tables.show(conformal.coverage_table(measured, level), 1)
+said = compare.warning(main[:1])
+tables.show(conformal.coverage_table(measured, level), 1, said)
 
 # %%
 height = max(3.6, 0.32 * measured["tested_on"].nunique())
@@ -355,7 +358,7 @@ sns.stripplot(absolute[absolute["level"] == level], x="coverage", y="tested_on",
 axes[1].axvline(level, color=style.NULL_COLOUR, ls="--", lw=1)
 axes[1].set(ylabel="", xlabel="measured coverage (a dot is a fold)")
 for ax in axes:
-    style.simulated_mark(ax, data)
+    style.simulated_mark(style.warned(ax, said), data)
 
 # %% [markdown]
 # Coverage over all frames can be right while it is wrong in running and at rest: one width for all frames is too wide
@@ -377,7 +380,9 @@ for ax, score in zip(axes, conformal.SCORES, strict=True):
 # `benchmarks/real_recordings.py` and stored with the book; the recordings themselves are not shipped, `calcium-decoding
 # data fetch` gets them. The null is the same decoder where the link is cut: behaviour is shifted against the brain
 # where there is one session, and comes from another session of the animal where there are several. Where the network
-# got one draw only, it has no p. Read what stands below the table before a score.
+# got one draw only, it has no p; a p of 0.048, which is 1/21, is the smallest that so many draws can give. R² is given
+# as median and range over folds, because single folds lie far below 0; on the frames of the null, and of the null
+# itself, it is a mean. Read what stands below the table before a score.
 
 # %%
 tables.show(tables.real_recordings(chapter.name))

@@ -35,6 +35,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 import calcium_decoding as cd
 from calcium_decoding import simulation
 from calcium_decoding.data.readers.footsteps import KINEMATICS
+from calcium_decoding.evaluation import convergence
 from calcium_decoding.evaluation.metrics import confusion
 from calcium_decoding.models import hybrid
 from calcium_decoding.plotting import style
@@ -172,7 +173,7 @@ for foot, colour in figures.FEET.items():
 ax.axhline(0.5, color=style.NULL_COLOUR, ls=":", lw=1)
 style.time_axis(ax, time_s).set(ylabel="decoded p(step)", ylim=(-0.03, 1.03))
 style.legend_beside(ax)
-ax = style.simulated_mark(ax, one)
+ax = style.simulated_mark(style.warned_of(ax, [one]), one)
 
 # %%
 fig, axes = style.stack(2, height=1.9)
@@ -186,7 +187,7 @@ for ax, name, (foot, colour) in zip(axes, paws, figures.FEET.items(), strict=Tru
     ax.plot(time_s, said, color=colour, lw=1.2, label="decoded")
     style.time_axis(ax, time_s).set_ylabel(f"{foot}\nposition (mm)")
     style.legend_beside(ax)
-    style.simulated_mark(ax, one)
+    style.simulated_mark(style.warned_of(ax, [one]), one)
 
 # %% [markdown]
 # Accuracy alone flatters: most frames have no step of a given foot. So every score is compared with what *majority*
@@ -225,7 +226,7 @@ for ax, model in zip(axes, ("hybrid", "lstm", "logistic_window"), strict=True):
         ax=ax, cmap="Blues", values_format=".2f", colorbar=False,
         xticks_rotation=20, im_kw={"vmin": 0, "vmax": 1})
     ax.set(xlabel="decoded", ylabel="true", title=summaries.MODEL_LABELS[model])
-    style.simulated_mark(ax, main)
+    style.simulated_mark(style.warned_of(ax, of_model["fold"]), main)
 
 # %% [markdown]
 # Left, how well each class is told from the others (one-vs-rest). Right, the movement of each paw: R² is the share of
@@ -290,11 +291,13 @@ tables.show(summaries.advantages(stored))
 tables.show(summaries.advantages(decoded))
 
 # %% [markdown]
-# And within one animal's test block, how sure is the number? Blocks of six seconds drawn with replacement.
+# And within one animal's test block, how sure is the number? Blocks of one second, about a step of either foot, are
+# drawn with replacement; the table says how many there are. What lasts longer than a second is not in the interval.
 
 # %% tags=["hide-output"]
 first_blocks = main.query("model == 'hybrid' and block == 0 and seed == 0")["fold"]
-tables.show(summaries.frame_intervals(first_blocks, rate_hz))
+doubt = convergence.marked(convergence.not_converged(first_blocks))
+tables.show(summaries.frame_intervals(first_blocks, rate_hz), said=doubt)
 
 # %% [markdown]
 # ## Claim 3: robust to noise and to many cells
@@ -411,7 +414,7 @@ axes[0].set(xlabel="root of variance explained\nby contralateral steps alone",
             title=example.animal)
 style.legend_beside(axes[0])
 style.simulated_mark(axes[0], example)
-ax = figures.deletion_curves(informed, axes[1])
+ax = style.warned(figures.deletion_curves(informed, axes[1]), doubt)
 
 # %% [markdown]
 # Right: the trained hybrid with more and more cells set to their mean, those first that are tuned best (to one foot,
@@ -423,8 +426,8 @@ ax = figures.deletion_curves(informed, axes[1])
 orders = ("contralateral tuning", "ipsilateral tuning", "random")
 fig, axes = style.panels(2, width=13, height=3.8)
 for ax, foot in zip(axes, ("contralateral", "ipsilateral"), strict=True):
-    figures.deletion_curves(
-        informed, ax, f"auc_{foot}", orders)
+    figures.deletion_curves(informed, ax, f"auc_{foot}", orders)
+    style.warned(ax, doubt)
 
 # %% [markdown]
 # Are the right cells found? *Precision* is the share of truly tuned cells among as many first ones as there are; *by
@@ -455,13 +458,13 @@ axes[0].axhline(1 / len(time_s), color=colours[0], ls=":", lw=1, label="even")
 axes[0].set(xlabel="time before the decoded frame (s)",
             ylabel="attention (mean of heads)", ylim=(0, None))
 style.legend_beside(axes[0])
-style.simulated_mark(axes[0], informed)
+style.simulated_mark(style.warned(axes[0], doubt), informed)
 heads = np.arange(weights.shape[2]) + 1
 mesh = axes[1].pcolormesh(time_s, heads, weights[0].mean(0), cmap="viridis", vmin=0)
 plt.colorbar(mesh, ax=axes[1], label="attention")
 axes[1].set(xlabel="time before the decoded frame (s)", ylabel="head", yticks=heads,
             title=example.animal)
-ax = style.simulated_mark(axes[1], example)
+ax = style.simulated_mark(style.warned(axes[1], doubt), example)
 
 # %% [markdown]
 # Scores that do not exist, if any: a test block without a step of some foot has no AUC of it. They are named, not

@@ -9,6 +9,7 @@ from sklearn.linear_model import Ridge
 from torch import nn
 
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.evaluation import convergence
 from calcium_decoding.experiments.inputs import TogetherFoldTask
 from calcium_decoding.experiments.stored import Outcome
 from calcium_decoding.models import hybrid, loop, training_footsteps
@@ -86,17 +87,17 @@ class TrunkTask:
         means = []
         for i, (job, (train, _, _)) in enumerate(zip(jobs, sets, strict=True)):
             rows = _last_rows(train)
-            conditions = condition_of(job.frame_labels(MAIN))[rows]
             with torch.inference_mode():
                 latent = network.read_ins[i](torch.from_numpy(train.frames[rows])).double().numpy()
-            means.append(condition_means(latent, conditions))
+            means.append(condition_means(latent, condition_of(job.frame_labels(MAIN))[rows]))
         weights = {f"trunk/{name}": value.numpy() for name, value in network.trunk.state_dict().items()}
         return Outcome({"history": asdict(history)}, {**weights, "means": np.mean(means, 0)})
 
 
 @dataclass(frozen=True, eq=False)
 class AdaptFoldTask(TogetherFoldTask):
-    """Bring a trunk (of :class:`TrunkTask`) to a new animal by one of :data:`WAYS`, with the frames of its fold."""
+    """Bring a trunk (of :class:`TrunkTask`) to a new animal by one of :data:`WAYS`, with the frames of its fold.
+    Its history is the trunk's where nothing else was trained, or where that has not converged: nor has the fold."""
 
     trunk: Outcome = None
     way: str = "aligned"
@@ -115,11 +116,13 @@ class AdaptFoldTask(TogetherFoldTask):
         (read_in,) = decoder.module.read_ins
         align(read_in, train.frames, condition_of(self.frame_labels(MAIN)), _last_rows(train), _last_rows(valid),
               self.trunk.arrays["means"])
+        trunk = loop.History(**self.trunk.facts["history"])
         if self.way == "aligned":
             decoder.prepare(train)
-            return loop.History(**self.trunk.facts["history"])  # all that was trained is the trunk
+            return trunk
         only = list(read_in.parameters()) if self.way == "read-in" else None
-        return training_footsteps.fit(decoder, train, valid, self.training, checkpoint, report, only)
+        history = training_footsteps.fit(decoder, train, valid, self.training, checkpoint, report, only)
+        return trunk if convergence.reasons([convergence.learning(trunk)]) else history
 
 
 @dataclass(frozen=True, eq=False)

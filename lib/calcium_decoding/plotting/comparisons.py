@@ -15,9 +15,8 @@ LEAST_DRAWS = 20  # of a null, before its spread is known and drawn as a band
 
 
 def strip(found, ax, published=None, nulls=(), metric=None):
-    """Conditions side by side: a dot a fold, coloured by its test animal; the bar is mean and sample SD over folds.
-
-    A condition that has not converged has hollow dots, no mean and nothing published, and says so in red.
+    """Conditions side by side: a dot a fold, coloured by its test animal; the bar is mean and sample SD over folds. A
+    condition that has not converged has hollow dots, no mean and nothing published, and says so in red.
 
     ``found``: ConditionResults. ``published``: draw published means and SDs as open diamonds: where there is one and
     the data are the study's or imitate its design if None, never if False. ``nulls``: FoldResults on a draw of a null,
@@ -26,8 +25,9 @@ def strip(found, ax, published=None, nulls=(), metric=None):
     if not found:
         return _left_out(ax)
     metric = metric or found[0].main_score
-    rows = pd.DataFrame([(place, group, mean) for place, result in enumerate(found)
-                         for group, mean in _by_fold(result, metric)], columns=["place", "tested on", "score"])
+    group_of = {fold.fold: fold.test_group for result in found for fold in result.folds}
+    rows = pd.DataFrame([(place, group_of[name], mean) for place, result in enumerate(found) for name, mean
+                         in result.values(metric).items()], columns=["place", "tested on", "score"])
     groups = list(dict.fromkeys(rows["tested on"]))
     _chance_and_null(ax, found, nulls, metric)
     unconverged = [place for place, result in enumerate(found) if result.not_converged()]
@@ -40,22 +40,22 @@ def strip(found, ax, published=None, nulls=(), metric=None):
             dots.set(edgecolor=dots.get_facecolor(), facecolor="none", linewidth=1)
     for place, values in rows.groupby("place")["score"]:
         if place in unconverged:
-            style.not_converged(ax, place + 0.32)
+            style.not_converged(ax, place + 0.2)
             continue
         ax.errorbar(place + 0.26, values.mean(), values.std() if len(values) > 1 else None, fmt="_", color=SIGNAL,
                     ms=10, capsize=3, lw=1.4, label="mean, SD over folds")
     _published(ax, found, [place + 0.42 for place in range(len(found))], published, metric)
-    ax.set_xticks(range(len(found)), [textwrap.fill(result.name, 11) for result in found])
+    ax.set_xticks(range(len(found)), [textwrap.fill(result.name, 11) for result in found],
+                  fontsize=8 if len(found) > 6 else None)
     ax.set(xlabel="", ylabel=f"{METRIC_LABELS.get(metric, metric)} (a dot is a fold)", xlim=(-0.5, len(found) - 0.4))
     legend_beside(ax)
     return simulated_mark(ax, _all(found, nulls))
 
 
 def curve(found, ax, xlabel, published=None, nulls=(), metric=None):
-    """Conditions along a numeric axis: thin lines are test animals, the thick one is the mean over folds, with its SD.
-
-    Lines and SD leave out a condition that has not converged. ``found``: ConditionResults, each with a ``value``.
-    ``xlabel``: says its unit. The others: as for :func:`strip`.
+    """Conditions along a numeric axis: thin lines are test animals, the thick one is the mean over folds, with its SD;
+    they leave out a condition that has not converged. ``found``: ConditionResults, each with a ``value``. ``xlabel``:
+    says its unit. The others: as for :func:`strip`.
     """
     if not found:
         return _left_out(ax)
@@ -79,7 +79,7 @@ def curve(found, ax, xlabel, published=None, nulls=(), metric=None):
     mean = np.where(sure, [np.mean(v) for v in values], np.nan)
     sd = np.array([np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values])
     ax.fill_between(x, mean - sd, mean + sd, color=SIGNAL, alpha=0.12, lw=0)
-    ax.plot(x, mean, "-", color=SIGNAL, lw=2.4, label="mean, SD over folds")
+    ax.plot(x, mean, "-", color=SIGNAL, lw=2.4, label="mean, SD over folds" if sure.any() else None)
     _published(ax, found, x, published, metric)
     ax.set(xlabel=xlabel, ylabel=METRIC_LABELS.get(metric, metric))
     legend_beside(ax)
@@ -96,14 +96,10 @@ def null(ax, draws, what="folds"):
         ax.axhspan(mean - sd, mean + sd, color=NULL_COLOUR, alpha=0.25, lw=0, zorder=0,
                    label=f"null: mean, SD over {len(draws)} draws")
     elif draws:
-        ax.hlines(np.concatenate(draws), 0, 0.03, transform=ax.get_yaxis_transform(), color=NULL_COLOUR, lw=1.5,
+        values = np.concatenate(draws)
+        ax.update_datalim(np.column_stack([values, values]), updatex=False)  # which lines of such axes do not
+        ax.hlines(values, 0, 0.03, transform=ax.get_yaxis_transform(), color=NULL_COLOUR, lw=1.5,
                   label=style.null_label(sum(map(len, draws)), len(draws), what))
-
-
-def _by_fold(result, metric):
-    """Test group and score of each evaluable fold, mean over seeds."""
-    groups = {fold.fold: fold.test_group for fold in result.folds}
-    return [(groups[fold], value) for fold, value in result.values(metric).items()]
 
 
 def _left_out(ax):

@@ -1,5 +1,6 @@
 """Interactive figures: a recording, numbers by ROI on the cortex, a map of cells. They work without a network."""
 
+import textwrap
 from dataclasses import dataclass
 from html import escape
 
@@ -12,10 +13,11 @@ from bokeh.plotting import figure
 from skimage.measure import find_contours
 
 from calcium_decoding.data.published import roi_table
+from calcium_decoding.evaluation import convergence
 from calcium_decoding.models.names import COLOURS, LABELS
 from calcium_decoding.plotting import script
 from calcium_decoding.plotting.brain import anatomy_of
-from calcium_decoding.plotting.style import RUN, SIGNAL, is_simulated, stretches
+from calcium_decoding.plotting.style import RUN, SIGNAL, WARNING, is_simulated, stretches
 
 MOST_FRAMES = 12_000  # a page that holds more opens slowly
 
@@ -44,7 +46,7 @@ def recording(of, rois, folds, start_s, length_s=20.0):
     end_s = of.n_frames / of.rate_hz
     shown = Range1d(max(start_s, 0), min(start_s + length_s, end_s), bounds=(0, end_s))
     top = _panel(300, shown, "ROI", "xpan,xwheel_zoom,xbox_zoom,reset", title=of.id)
-    _simulated_mark(top, of)
+    _above(top, "simulated" * is_simulated(of), "right")
     one = folds[0] if folds else None
     top_class = len(one.classes) - 1 if one is not None and one.classes else 0
     what = "run" if one is None else one.target
@@ -56,6 +58,8 @@ def recording(of, rois, folds, start_s, length_s=20.0):
     _traces(top, of, list(rois), frames)
     for fold in folds:
         _probability(middle, fold, of)
+    unsure = ", ".join(LABELS[fold.model] for fold in folds if convergence.not_converged([fold]))
+    _above(middle, convergence.marked(unsure), "left")
     if top_class:
         middle.yaxis.ticker = FixedTicker(ticks=list(range(len(one.classes))))
         middle.yaxis.major_label_overrides = dict(enumerate(one.classes))
@@ -72,9 +76,10 @@ def recording(of, rois, folds, start_s, length_s=20.0):
     return Browser(column(top, middle, whole, sizing_mode="stretch_width"), says)
 
 
-def roi_map(dataset, values, label):
+def roi_map(dataset, values, label, said=""):
     """One number a ROI, shape (n_roi,), on the cortex, to hover over; ``label``: what they are, with unit. Browser.
-    Where ROIs lie is known for simulated data with the 50 ROIs; others are squares in order of number."""
+    ``said``: a warning, which stands above in red. Where ROIs lie is known for simulated data with the 50 ROIs; others
+    are squares in order of number."""
     values = np.asarray(values, dtype=float)
     of_study = len(values) == 50
     anatomy = anatomy_of(dataset) if of_study else None
@@ -87,20 +92,21 @@ def roi_map(dataset, values, label):
         lines = [max(find_contours(np.pad(parcel, 1), 0.5), key=len) - 1 for parcel in anatomy.parcels]
         xs, ys = [line[:, 1] for line in lines], [height - line[:, 0] for line in lines]
     group = roi_table()["group"].str.replace("_", "&") if of_study else ["–"] * len(values)
-    panel = _map_panel(380, 560, f"{label}; {where}", dataset)
+    panel = _map_panel(380, 560, f"{label}; {where}", dataset, said)
     source = {"xs": xs, "ys": ys, "roi": np.arange(1, len(values) + 1), "group": group, "value": values}
     _coloured(panel, panel.patches("xs", "ys", source=source, line_color="white", line_width=1), values,
               [("ROI", "@roi"), ("group", "@group"), (label, "@value{0.000}")])
     largest = ", ".join(f"ROI {i + 1} with {values[i]:.2f}" for i in np.argsort(-np.abs(values))[:3])
-    return Browser(panel, f"Map of {label} by ROI{_kind(dataset)}; {where}. Largest: {largest}.")
+    simulated = ", simulated" * is_simulated(dataset)
+    return Browser(panel, f"{said} Map of {label} by ROI{simulated}; {where}. Largest: {largest}.".strip())
 
 
-def cell_map(cells, spread, backdrop, label):
+def cell_map(cells, spread, backdrop, label, said=""):
     """A map of square ``cells`` (shape (8, 8), or None: no map) and their sample SD (``spread``, or None) over the mean
     image of an animal, to hover over; Browser. ``backdrop``: ``mean`` image, ``brain`` and whether they are
-    ``simulated``. ``label``: what the numbers are, with unit."""
+    ``simulated``. ``label``: what the numbers are, with unit. ``said``: a warning, which stands above in red."""
     height, width = backdrop.mean.shape
-    panel = _map_panel(420, 520, label if cells is not None else f"{label}: no map", backdrop)
+    panel = _map_panel(420, 520, label if cells is not None else f"{label}: no map", backdrop, said)
     panel.image([backdrop.mean[::-1]], x=0, y=0, dw=width, dh=height, palette="Greys256")
     for line in find_contours(np.pad(backdrop.brain, 1).astype(float), 0.5):
         panel.line(line[:, 1] - 0.5, height - line[:, 0] + 0.5, color="black", line_width=1.5)
@@ -114,22 +120,20 @@ def cell_map(cells, spread, backdrop, label):
     rects = panel.rect("x", "y", *side, source=source, fill_alpha=0.6, line_color=None, hover_line_color="black")
     _coloured(panel, rects, cells, [("row, column", "@row, @column"), (label, "@value{0.000}"),
                                     ("SD over folds", "@sd")])
+    simulated = ", simulated" * is_simulated(backdrop)
     largest = ", ".join(f"row {row[i]}, column {column[i]}: {cells.ravel()[i]:.3f}"
                         for i in np.argsort(-cells.ravel())[:3])
-    return Browser(panel, f"Map of {label} over {cells.shape[0]} by {cells.shape[1]} cells{_kind(backdrop)}. "
-                          f"Largest: {largest}.")
+    return Browser(panel, f"{said} Map of {label} over {cells.shape[0]} by {cells.shape[1]} cells{simulated}. "
+                          f"Largest: {largest}.".strip())
 
 
-def _kind(of):
-    return ", simulated" if is_simulated(of) else ""
-
-
-def _map_panel(height, max_width, title, of):
+def _map_panel(height, max_width, title, of, said):
     """A panel without axes in which rows and columns are of one scale."""
     panel = figure(height=height, max_width=max_width, tools="pan,wheel_zoom,reset", sizing_mode="stretch_width",
                    match_aspect=True, title=title)
     _quiet(panel)
-    _simulated_mark(panel, of)
+    _above(panel, "simulated" * is_simulated(of), "right")
+    _above(panel, textwrap.fill(said, 60), "left")
     panel.axis.visible = False
     return panel
 
@@ -156,9 +160,9 @@ def _panel(height, x_range, label, tools="", **options):
     return panel
 
 
-def _simulated_mark(panel, of):
-    if is_simulated(of):
-        panel.add_layout(Title(text="simulated", text_color="#B00020", align="right", text_font_size="9pt"), "above")
+def _above(panel, text, align):
+    if text:
+        panel.add_layout(Title(text=text, text_color=WARNING, align=align, text_font_size="9pt"), "above")
 
 
 def _quiet(panel):

@@ -62,16 +62,24 @@ def is_simulated(of):
 
 
 def warned(ax, said):
-    """The panel with a warning as its title, in red, if there is one."""
-    if said:
-        ax.set_title(said, color=WARNING, fontsize=10, fontweight="bold", pad=24, loc="left")
+    """The panel with a warning above its title, in red and no wider than the panel, if there is one."""
+    title = ax.get_title(loc="left")
+    if said and said not in title:
+        drawn = ax.set_title(f"{said}\n{title}".strip(), color=WARNING, fontsize=8, fontweight="bold", pad=18,
+                             loc="left", wrap=True)
+        drawn._get_wrap_line_width = lambda: ax.get_window_extent().width  # matplotlib's own is the whole figure's
     return ax
 
 
+def warned_of(ax, folds):
+    """:func:`warned` of why trainings, FoldResults of one decoder, have not converged; as it was if they have."""
+    return warned(ax, convergence.marked(convergence.not_converged(folds)))
+
+
 def not_converged(ax, x):
-    """Say in red, upright so that many have room, that what is drawn at ``x`` has not converged."""
-    ax.text(x, 0.02, convergence.MARK, transform=ax.get_xaxis_transform(), rotation=90, ha="center", va="bottom",
-            color=WARNING, fontsize=7, fontweight="bold")
+    """Say in red, upright so that many have room, beside what is drawn at ``x`` that it has not converged."""
+    ax.annotate(convergence.MARK, (x, 0.02), (4, 0), ax.get_xaxis_transform(), "offset points", rotation=90,
+                ha="left", va="bottom", color=WARNING, fontsize=7, fontweight="bold")
     return ax
 
 
@@ -82,7 +90,8 @@ def null_label(n, draws=1, what="folds"):
 
 def nothing(ax, why):
     """The panel that says why it is empty."""
-    ax.text(0.5, 0.5, why, ha="center", va="center", transform=ax.transAxes, color=NULL_COLOUR)
+    ax.text(0.5, 0.5, textwrap.fill(why, 40), ha="center", va="center", transform=ax.transAxes,
+            color=WARNING if why.startswith("NO") else NULL_COLOUR)
     ax.set_axis_off()
     return ax
 
@@ -184,7 +193,8 @@ def learning_curves(results, ax):
         ax.set_title("no network was trained")
         return ax
     model = trained[0].model
-    histories = [r.history for r in trained if r.model == model]
+    trained = [r for r in trained if r.model == model]
+    histories = [r.history for r in trained]
     for name, label, colour in (("train_loss", "training", NULL_COLOUR),
                                 ("valid_loss", "validation", COLOURS[model])):
         losses = pd.DataFrame([getattr(h, name) for h in histories]).T
@@ -200,7 +210,7 @@ def learning_curves(results, ax):
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="epoch", ylabel="loss (nats a frame)", title=f"{LABELS[model]}: learning")
     ax.legend(fontsize=8)
-    return simulated_mark(ax, results)
+    return simulated_mark(warned_of(ax, trained), results)
 
 
 def decoded_trace(result, recording, start_s, length_s, ax):
@@ -223,7 +233,7 @@ def decoded_trace(result, recording, start_s, length_s, ax):
     if ax.get_subplotspec().is_first_row():
         ax.set_title(f"{recording.id} ({result.fold})")
     legend_beside(ax)
-    return simulated_mark(ax, recording)
+    return simulated_mark(warned_of(ax, [result]), recording)
 
 
 def roc_by_group(results, ax):
@@ -263,7 +273,7 @@ def _roc_axes(ax, results, by, legend):
            title=f"{LABELS[results[0].model]}: ROC by {by}")
     if legend:
         ax.legend(fontsize=8, loc="lower right", title=legend)
-    return simulated_mark(ax, results)
+    return simulated_mark(warned_of(ax, _scored(results, results[0].model)), results)
 
 
 def fold_scores(results, nulls, ax, published=None):
@@ -282,8 +292,7 @@ def fold_scores(results, nulls, ax, published=None):
             ax.errorbar(x + 0.36, mean, sd, fmt="D", mfc="white", color=SIGNAL, ms=6, capsize=3,
                         label="published, other data" if is_simulated(results) else "published")
     if nulls:
-        label = null_label(len({fold.fold for fold in nulls if fold.scores}))
-        ax.plot([], [], "o", color=NULL_COLOUR, label=label)
+        ax.plot([], [], "o", color=NULL_COLOUR, label=null_label(len({fold.fold for fold in nulls if fold.scores})))
     ax.axhline(results[0].chance(), color=NULL_COLOUR, ls=":", lw=1, label="chance")
     ax.set_xticks(range(len(names)), [LABELS[model] for model in names])
     ax.set(ylabel=f"{METRIC_LABELS[results[0].main_score]} (a dot is a fold)", xlim=(-0.6, len(names) - 0.3),

@@ -13,7 +13,7 @@ from calcium_decoding.evaluation import cards, convergence, statistics
 from calcium_decoding.experiments import compare, stored
 from calcium_decoding.explain import occlusion, patches, shap_maps
 from calcium_decoding.plotting.brain import outlines
-from calcium_decoding.plotting.style import SIGNAL, WARNING, simulated_mark
+from calcium_decoding.plotting.style import WARNING, simulated_mark, warned
 from calcium_decoding.preprocessing import brain_masks
 from calcium_decoding.utils.progress import progress
 
@@ -71,10 +71,9 @@ def overlay(cells, backdrop, ax, title, limits, said="", label=UNIT, cmap="RdBu_
         ax.figure.colorbar(shown, ax=ax, label=label, shrink=0.75, pad=0.02)
     outlines(backdrop, ax)
     ax.set(xticks=[], yticks=[])
-    ax.set_title("\n".join(part for part in (textwrap.fill(said, 30), title) if part), fontsize=size,
-                 color=WARNING if said else SIGNAL, fontweight="bold" if said else "normal")
+    ax.set_title(title, fontsize=size, pad=18)
     ax.spines[:].set_visible(False)
-    return simulated_mark(ax, backdrop)
+    return simulated_mark(warned(ax, said), backdrop)
 
 
 @dataclass(frozen=True, eq=False)

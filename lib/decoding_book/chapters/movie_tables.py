@@ -80,4 +80,5 @@ def window_table(found):
             "passes, one by one": images,
             "passes, shared": round(1 + (images - 1) / np.mean(windows), 2) if folds else None,
             "seconds a fold": round(np.mean([fold.seconds for fold in folds])) if folds else None})
-    return pd.DataFrame(rows).merge(compare.table(found)[["condition", "folds", "mean", "SD"]], on="condition")
+    scores = compare.table(found).filter(["condition", "folds", "mean", "SD", "training"])
+    return pd.DataFrame(rows).merge(scores, on="condition")

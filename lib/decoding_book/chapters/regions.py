@@ -59,12 +59,13 @@ def sets_of(dataset):
     names = next(iter(names))
     numbered = names == tuple(str(i + 1) for i in range(len(names)))
     if numbered and len(names) == N_STUDY and (dataset.compare_with_study or dataset.simulated):
-        return _study_sets()
+        return study_sets()
     groups, statement = _groups_by_name(names)
     return RoiSets(len(names), groups, statement=statement)
 
 
-def _study_sets():
+def study_sets():
+    """The RoiSets of the study's 50 ROIs."""
     table = published.roi_table()
     of_group, sides = (table.groupby(by)["roi"].agg(tuple) for by in ("group", "hemisphere"))
     names = {group: group.replace("_", "&") for group in published.GROUPS}

@@ -8,7 +8,7 @@ import pandas as pd
 from calcium_decoding.evaluation import cards, metrics
 from calcium_decoding.experiments.tasks import Continuous, speed_name
 from calcium_decoding.models.names import COLOURS
-from calcium_decoding.plotting.style import SIGNAL, legend_beside, running_spans, simulated_mark, time_axis
+from calcium_decoding.plotting.style import SIGNAL, legend_beside, running_spans, simulated_mark, time_axis, warned_of
 
 FENCE = 3.0  # interquartile ranges above the upper quartile: Tukey's outer fence
 LEAST_RUNNING = 20  # frames, for quartiles to mean something
@@ -143,4 +143,4 @@ def trace(result, place, n_frames, rate_hz, ax, unit, band=None):
     time_axis(ax, time_s).set(ylabel=f"speed ({unit})")
     ax.set_title(f"{recording} ({name})", fontsize=10)
     legend_beside(ax)
-    return simulated_mark(ax, fold)
+    return simulated_mark(warned_of(ax, [fold]), fold)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from calcium_decoding.data import catalog, published
-from calcium_decoding.evaluation import cards, convergence
+from calcium_decoding.evaluation import cards, convergence, statistics
 from calcium_decoding.evaluation.metrics import METRIC_LABELS
 from calcium_decoding.models.names import LABELS
 from calcium_decoding.plotting.style import WARNING
@@ -25,8 +25,8 @@ PUBLISHED |= {
 
 def show(table, decimals=3, said=""):
     """A DataFrame as a page shows it: words for names, no index, numbers rounded, blanks for what does not exist;
-    without the column ``simulated``, which is for figures. ``said``: a warning, which stands above in red, as what has
-    not converged does in its cell. ``table.attrs["note"]``: stands below."""
+    without the column ``simulated``, which is for figures. ``said``: a warning, which stands above in red, as what is
+    NOT as it should be does in its cell. ``table.attrs["note"]``: stands below."""
     note = table.attrs.get("note", "")
     table = table.drop(columns="simulated", errors="ignore")
     red = f"color: {WARNING}; font-weight: bold;"
@@ -38,7 +38,7 @@ def show(table, decimals=3, said=""):
     looks = [{"selector": "th, td", "props": "padding: 0.2em 0.6em; text-align: left;"},
              {"selector": "caption", "props": caption}]
     style = words.style.format(precision=decimals, na_rep="").hide(axis="index").set_table_styles(looks)
-    style = style.map(lambda cell: red if str(cell).startswith(convergence.MARK) else "")
+    style = style.map(lambda cell: red if str(cell).startswith("NOT ") else "")
     # A wide table scrolls, the page does not.
     return style.set_caption(said or note).set_table_attributes('style="display: block; overflow-x: auto"')
 
@@ -106,9 +106,8 @@ def stored_summary(card):
         means = mine[mine["scope"].str.match(r"mean of \d+ folds")].set_index("metric")
         seconds = mine.loc[mine["metric"] == "seconds", "value"]
         row = {"decoder": model, "folds": int(means.loc["auc", "n"])}
-        for metric, name in (("auc", "AUC"), ("auc_train", "training AUC"), ("auc_valid", "validation AUC")):
-            if metric in means.index:
-                row[name] = _mean(means.loc[metric])
+        row |= {name: _mean(means.loc[metric]) for metric, name in (
+            ("auc", "AUC"), ("auc_train", "training AUC"), ("auc_valid", "validation AUC")) if metric in means.index}
         if (mine["metric"] == "converged").any() and not mine.loc[mine["metric"] == "converged", "value"].all():
             row["training"] = convergence.MARK
         rows.append(row | {"minutes a fold": f"{seconds.mean() / 60:.1f}" if len(seconds) else ""})
@@ -134,13 +133,14 @@ def real_recordings(chapter):
                 there = next(s for s in card.scores if (s.model, s.metric) == (f"{model}, as for its null", metric))
                 of_folds = [s.value for s in card.scores
                             if (s.model, s.metric) == (model, metric) and s.scope.startswith("fold test=")]
-                values = _mean(score) if metric == "auc" else (
-                    f"{np.median(of_folds):.2f} ({min(of_folds):.2f} to {max(of_folds):.2f})")
+                words, values = ("mean ± SD", _mean(score)) if metric == "auc" else ("median (range)", (
+                    f"{np.median(of_folds):.2f} ({min(of_folds):.2f} to {max(of_folds):.2f})"))
+                marks = [convergence.MARK] if not held[model, "converged"].value else []
+                marks += ["NOT ABOVE ITS NULL"] if p and p.value >= statistics.ALPHA else []
                 rows.append(row | {
                     "decodes": card.provenance.parameters["target"], "decoder": LABELS[model], "folds": score.n,
-                    METRIC_LABELS[metric]: values, "on the null's frames": f"{there.value:.3f}", "null": _mean(null),
-                    "draws": null.n, "p": p and f"{p.value:.2g}",
-                    "training": None if held[model, "converged"].value else convergence.MARK})
+                    f"{METRIC_LABELS[metric]}, {words}": values, "mean on the null's frames": f"{there.value:.3f}", "mean of the null": _mean(null),
+                    "draws": null.n, "p": p and f"{p.value:.2g}", "warning": ", ".join(marks) or None})
     table = pd.DataFrame(rows).dropna(axis="columns", how="all")
     table.attrs["note"] = " ".join(notes)
     return table

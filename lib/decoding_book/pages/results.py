@@ -13,6 +13,7 @@ import pandas as pd
 from calcium_decoding.data import catalog
 from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation.cards import ResultCard, stored_cards
+from calcium_decoding.evaluation.convergence import MARK
 from calcium_decoding.plotting import script
 from calcium_decoding.utils.files import write_text
 from decoding_book.pages import glossary, markdown
@@ -26,12 +27,9 @@ WRITTEN_FOR = "demo"  # the profile that the prose of the chapters is about
 _ALL_ROWS_ON_PAPER = """<script type="module">
   const { jQuery: $ } = await window.BUNDLE;
   let shown;
-  const show = (rows) => $("#results").DataTable().page.len(rows).draw();
-  window.addEventListener("beforeprint", () => {
-    shown = $("#results").DataTable().page.len();
-    show(-1);
-  });
-  window.addEventListener("afterprint", () => show(shown));
+  const table = () => $("#results").DataTable();
+  window.addEventListener("beforeprint", () => { shown = table().page.len(); table().page.len(-1).draw(); });
+  window.addEventListener("afterprint", () => table().page.len(shown).draw());
 </script>"""
 
 
@@ -68,11 +66,13 @@ def quote(text, known):
 
 
 def results_table(known, every=False):
-    """Scores of all cards, a row a score; ``every``: also medians and single folds."""
+    """Scores of all cards, a row a score, marked where training has not converged; ``every``: medians and folds too."""
+    bad = {(id(kept), s.model) for kept in known for s in kept.card.scores if (s.metric, s.value) == ("converged", 0)}
     return pd.DataFrame([{
         "chapter": kept.card.chapter, "what": s.model, "metric": s.metric, "value": s.value, "SD": s.sd,
-        "over": s.scope, "data set": kept.card.dataset, "data": "simulated" if kept.card.simulated else "real",
-        "claim": kept.card.claim, "card": ", ".join([kept.source, *kept.name.split(".")[1:]])}
+        "over": s.scope, "training": MARK * ((id(kept), s.model) in bad), "data set": kept.card.dataset,
+        "data": "simulated" if kept.card.simulated else "real", "claim": kept.card.claim,
+        "card": ", ".join([kept.source, *kept.name.split(".")[1:]])}
         for kept in known for s in (kept.card.scores if every else kept.card.summary())])
 
 
@@ -106,6 +106,7 @@ def results_page(known, profile):
     table = results_table(known)
     filtered = [{"targets": [i], "columnControl": ["order", ["searchList"]]}
                 for i, name in enumerate(table.columns) if name in FILTERED]
+    filtered.append({"targets": [table.columns.get_loc("training")], "className": "marked"})
     table["SD"] = table["SD"].map("{:.3f}".format).replace("nan", "")
     html = to_html_datatable(
         table.round(3), connected=False, table_id="results", showIndex=False, classes="display compact", maxBytes=0,

@@ -79,7 +79,7 @@ def test_few_values_or_animals_are_dots_and_no_curve(ax, values, animals):
     figures.curve(swept(values, animals), "minutes", ax, zero="all")
     drawn = [line for line in ax.lines if len(line.get_ydata()) == len(values)]
     assert len(drawn) == len(animals) + 1 and {line.get_linestyle() for line in drawn} == {"None"}
-    assert ax.get_title() == f"values: {len(values)}, animals: {len(animals)}. Too few for a curve"
+    assert ax.get_title(loc="left") == f"values: {len(values)}, animals: {len(animals)}. Too few for a curve"
     wide = [line.get_ydata().mean() for line in drawn]
     assert wide[-1] == pytest.approx(np.mean(wide[:-1]))
 

@@ -38,9 +38,9 @@ def test_real_recordings_stand_with_their_null_and_caution(tmp_path, monkeypatch
     keep("isfn-widefield", False, 0)
     table = tables.real_recordings("10_roi_rnn")
     assert table.to_dict("records") == [{
-        "recordings": "isfn-widefield", "decodes": "run", "decoder": "GRU", "folds": 4, "AUC": "0.900 ± 0.100",
-        "on the null's frames": "0.880", "null": "0.520 ± 0.200", "draws": 40, "p": "0.048",
-        "training": "NOT CONVERGED"}]
+        "recordings": "isfn-widefield", "decodes": "run", "decoder": "GRU", "folds": 4,
+        "AUC, mean ± SD": "0.900 ± 0.100", "mean on the null's frames": "0.880", "mean of the null": "0.520 ± 0.200",
+        "draws": 40, "p": "0.048", "warning": "NOT CONVERGED"}]
     assert "no claim across sessions or animals is possible" in table.attrs["note"]
     assert tables.real_recordings("30_speed_regression").empty
 

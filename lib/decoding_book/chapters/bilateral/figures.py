@@ -65,7 +65,7 @@ def curve(found, xlabel, ax, metric="balanced_accuracy", nulls=(), zero=""):
     values, n_animals = summaries.in_order(found["value"], zero), found["animal"].nunique()
     few = len(values) < LEAST[0] or n_animals < LEAST[1]
     if few:
-        ax.set_title(f"values: {len(values)}, animals: {n_animals}. Too few for a curve", color=WARNING, fontsize=10)
+        style.warned(ax, f"values: {len(values)}, animals: {n_animals}. Too few for a curve")
     _chance(ax, (CHANCE[metric], "chance"), metric, nulls)
     for model, mine in found.groupby("model", sort=False):
         wide = mine.pivot_table(index="value", columns="animal", values=metric).reindex(values)

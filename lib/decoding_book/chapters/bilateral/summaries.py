@@ -107,14 +107,15 @@ def _spread(difference, level):
     return f"{values.std(ddof=1):.3f} ({len(values)})" if len(values) > 1 else f"one {level}: none"
 
 
-def frame_intervals(folds, rate_hz, block_s=6.0, n_draws=500):
-    """A row an animal: balanced accuracy of one of its ``folds``, with a block bootstrap interval over frames."""
+def frame_intervals(folds, rate_hz, block_s=1.0, n_draws=500):
+    """A row an animal: balanced accuracy of one of its ``folds``, with a bootstrap interval over blocks of frames."""
     rows = []
     for fold in (fold for fold in folds if not fold.reason):
         labels, decided = fold.labels, fold.predicted.argmax(1)
-        found = block_bootstrap(lambda rows, y=labels, d=decided: balanced_accuracy_of(y[rows], d[rows]), len(labels),
-                                min(round(block_s * rate_hz), len(labels) // 4), n_draws)
-        rows.append({"animal": fold.animal, "test frames": len(labels),
+        block = min(round(block_s * rate_hz), len(labels) // 4)
+        found = block_bootstrap(lambda rows, y=labels, d=decided: balanced_accuracy_of(y[rows], d[rows]),
+                                len(labels), block, n_draws)
+        rows.append({"animal": fold.animal, "test frames": len(labels), "blocks": len(labels) // block,
                      "balanced accuracy": round(found.estimate, 3),
                      "95 % over blocks of frames": f"{found.low:.3f} to {found.high:.3f}"})
     return pd.DataFrame(rows)

@@ -42,10 +42,10 @@ def usable(found):
 
 
 def rows_of(found, truth=None, nulls=(), again=(), seeds=(), worlds=None, flat=()):
-    """Every test of every method on every test animal; tests for which there is nothing have no rows. ``found``:
-    Examined decoders. ``truth`` (shape (n_roi,)): simulated drive. ``nulls``: the same folds, trained on labels of
-    other sessions. ``again``, ``seeds``: other folds of the same test animals; the same folds from other initial
-    weights. ``worlds``: of :func:`.scenarios.examine`. ``flat``: where all frames say the same."""
+    """Every test of every method on every test animal; tests for which there is nothing have no rows. Examined
+    decoders: ``found``; ``nulls``, of labels of other sessions; ``again``, of other folds of the same test animals;
+    ``seeds``, from other initial weights; ``flat``, where all frames say the same. ``truth`` (shape (n_roi,)):
+    simulated drive. ``worlds``: of :func:`.scenarios.examine`."""
     sets = [usable(some) for some in (found, nulls, again, seeds, flat)]
     rows = [(test, method, one.animal, float(value), one.simulated) for method in METHODS
             for test, one, value in (*_of_folds(method, truth, *sets), *_in_worlds(method, worlds or {}))]
@@ -93,13 +93,13 @@ def _in_worlds(method, worlds):
 
 
 def by_animal(rows):
-    """``mean``, ``low`` and ``high`` (95 % t interval; None with one animal) over ``animals`` of a test and method."""
+    """``mean``, ``low`` and ``high`` (95 % t interval; NaN if all equal) over ``animals`` of a test and method."""
     found = []
     for (test, method), some in rows.groupby(["test", "method"], sort=False):
         values = statistics.by_animal(some["value"].to_numpy(), some["animal"].to_numpy()).to_numpy()
-        interval = statistics.t_interval(values, BOUNDS.get(test, (-1, 1))) if len(values) > 1 else None
+        interval = statistics.t_interval(values, BOUNDS.get(test, (-1, 1))) if np.ptp(values) else None
         found.append({"test": test, "method": method, "mean": float(values.mean()),
-                      "low": interval and interval.low, "high": interval and interval.high, "animals": len(values)})
+                      "low": getattr(interval, "low", np.nan), "high": getattr(interval, "high", np.nan), "animals": len(values)})
     return pd.DataFrame(found, columns=["test", "method", "mean", "low", "high", "animals"])
 
 
@@ -107,7 +107,7 @@ def table(rows):
     """A row a test, a column a method: mean with its interval over animals; a dash where a method cannot be tested."""
     means = by_animal(rows)
     # Two animals have an interval by Student's t, and it says nothing: thirteen times as wide as their distance.
-    means["cell"] = [f"{row.mean:.2f}" + ("" if row.animals < 3 else f" ({row.low:.2f} to {row.high:.2f})")
+    means["cell"] = [f"{row.mean:.2f}" + f" ({row.low:.2f} to {row.high:.2f})" * (row.animals > 2 and row.low < row.high)
                      for row in means.itertuples()]
     cells = means.pivot_table("cell", "test", "method", aggfunc="first").reindex(columns=METHODS).fillna("–")
     tests = [test for test in TESTS if test in cells.index]
@@ -149,11 +149,9 @@ def advice(rows):
         said.append(f"To ask what a network learnt, do not use a method whose map outlives shuffled weights "
                     f"(r above 0.5): {names(blind)}." if blind else
                     "No method's map outlives shuffled weights (all r at most 0.5), so none shows the input alone.")
-    if "readout" in tests:
-        kept = [m for m in means.loc["readout"].index if of("readout")[m] > 0.5]
-        if kept:
-            said.append(f"Shuffle all weights for that test: a shuffled read-out alone leaves much of the map (r above "
-                        f"0.5) by {names(kept)}.")
+    if "readout" in tests and (kept := [m for m in means.loc["readout"].index if of("readout")[m] > 0.5]):
+        said.append(f"Shuffle all weights for that test: a shuffled read-out alone leaves much of the map (r above "
+                    f"0.5) by {names(kept)}.")
     if "deletion" in tests and len(of("deletion", "low").dropna()):
         better = [m for m in means.loc["deletion"].index if of("deletion", "low")[m] > 0]
         others = [m for m in means.loc["deletion"].index if m not in better]
