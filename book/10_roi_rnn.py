@@ -347,8 +347,8 @@ tables.show(stored.origin() if stored else pd.DataFrame())
 # Running decoded from the traces of two public recordings, made by `benchmarks/real_recordings.py` and stored with the
 # book; the recordings themselves are not shipped, `calcium-decoding data fetch` gets them. The null is the same decoder
 # where the link is cut: behaviour is shifted against the brain where there is one session, and comes from another
-# session of the animal where there are several. Where the network got one draw only, it has no p; a p of 0.048, which
-# is 1/21, is the smallest that so many draws can give. Read what stands below the table before a score.
+# session of the animal where there are several. Where the network got one draw only, it has no p; a p of 1/21
+# is the smallest that so many draws can give. Read what stands below the table before a score.
 
 # %%
 tables.show(tables.real_recordings(chapter.name))

@@ -380,7 +380,7 @@ for ax, score in zip(axes, conformal.SCORES, strict=True):
 # `benchmarks/real_recordings.py` and stored with the book; the recordings themselves are not shipped, `calcium-decoding
 # data fetch` gets them. The null is the same decoder where the link is cut: behaviour is shifted against the brain
 # where there is one session, and comes from another session of the animal where there are several. Where the network
-# got one draw only, it has no p; a p of 0.048, which is 1/21, is the smallest that so many draws can give. R² is given
+# got one draw only, it has no p; a p of 1/21 is the smallest that so many draws can give. R² is given
 # as median and range over folds, because single folds lie far below 0; on the frames of the null, and of the null
 # itself, it is a mean. Read what stands below the table before a score.
 

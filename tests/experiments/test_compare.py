@@ -353,7 +353,7 @@ def test_a_strip_shows_what_has_not_converged_in_hollow_dots_without_mean_and_in
     (diamonds,) = [line for line in ax.lines if line.get_marker() == "D"]
     assert diamonds.get_xdata() == pytest.approx([0.42])
     red = [text for text in ax.texts if text.get_text() == "NOT CONVERGED"]
-    assert [round(text.get_position()[0]) for text in red] == [1, 2]
+    assert [round(text.xy[0]) for text in red] == [1, 2]
     assert {text.get_color() for text in red} == {style.WARNING}
 
 
@@ -374,7 +374,7 @@ def test_a_curve_leaves_out_what_has_not_converged(result):
     np.testing.assert_allclose(lines["m0"].get_ydata(), [0.9, np.nan, np.nan, 0.8])
     open_dots = [line for line in ax.lines if line.get_marker() == "o" and line.get_markerfacecolor() == "none"]
     assert open_dots[0].get_xydata().tolist() == [[1, 0.7], [2, 0.5]]
-    assert [text.get_position()[0] for text in ax.texts if text.get_text() == "NOT CONVERGED"] == [1, 2]
+    assert [text.xy[0] for text in ax.texts if text.get_text() == "NOT CONVERGED"] == [1, 2]
     assert [list(line.get_xdata()) for line in ax.lines if line.get_marker() == "D"] == [[0]]
 
 

@@ -12,21 +12,15 @@ from calcium_decoding.models.loop import History
 
 
 def recorded(found):
-    """What a card keeps of a comparison: a list of :class:`calcium_decoding.evaluation.cards.Compared`. Of the steps of
-    a sweep, which are many, it keeps those scores that cards summarise."""
+    """What a card keeps of a comparison: a list of :class:`calcium_decoding.evaluation.cards.Compared`."""
     return [cards.Compared(
         name=result.name, model=name_of(result.condition.model), value=result.condition.value,
         published=result.condition.published if result.condition.beside_published else None,
         kind=fold.kind, target=fold.target, classes=fold.classes, simulated=result.simulated,
-        fits=[_fit(f, cards.SUMMARISED[f.kind] if result.condition.value is not None else f.scores)
+        fits=[cards.Fit(fold=f.fold, test_group=f.test_group, seed=f.seed, scores=f.scores, reason=f.reason,
+                        seconds=f.seconds, **asdict(f.history))
               for f in result.folds])
         for result in found for fold in result.folds[:1]]
-
-
-def _fit(fold, names):
-    return cards.Fit(fold=fold.fold, test_group=fold.test_group, seed=fold.seed, reason=fold.reason,
-                     scores={name: x for name, x in fold.scores.items() if name in names}, seconds=fold.seconds,
-                     **asdict(fold.history))
 
 
 def from_record(compared):

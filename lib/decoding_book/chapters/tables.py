@@ -139,8 +139,9 @@ def real_recordings(chapter):
                 marks += ["NOT ABOVE ITS NULL"] if p and p.value >= statistics.ALPHA else []
                 rows.append(row | {
                     "decodes": card.provenance.parameters["target"], "decoder": LABELS[model], "folds": score.n,
-                    f"{METRIC_LABELS[metric]}, {words}": values, "mean on the null's frames": f"{there.value:.3f}", "mean of the null": _mean(null),
-                    "draws": null.n, "p": p and f"{p.value:.2g}", "warning": ", ".join(marks) or None})
+                    f"{METRIC_LABELS[metric]}, {words}": values, "mean on the null's frames": f"{there.value:.3f}",
+                    "mean of the null": _mean(null), "draws": null.n, "p": p and f"{p.value:.2g}",
+                    "warning": ", ".join(marks) or None})
     table = pd.DataFrame(rows).dropna(axis="columns", how="all")
     table.attrs["note"] = " ".join(notes)
     return table
