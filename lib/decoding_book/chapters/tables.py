@@ -135,12 +135,13 @@ def real_recordings(chapter):
                             if (s.model, s.metric) == (model, metric) and s.scope.startswith("fold test=")]
                 words, values = ("mean ± SD", _mean(score)) if metric == "auc" else ("median (range)", (
                     f"{np.median(of_folds):.2f} ({min(of_folds):.2f} to {max(of_folds):.2f})"))
-                marks = [convergence.MARK] if not held[model, "converged"].value else []
-                marks += ["NOT ABOVE ITS NULL"] if p and p.value >= statistics.ALPHA else []
+                low = p and p.value >= statistics.ALPHA
                 rows.append(row | {
                     "decodes": card.provenance.parameters["target"], "decoder": LABELS[model], "folds": score.n,
-                    f"{METRIC_LABELS[metric]}, {words}": values, "mean on the null's frames": f"{there.value:.3f}", "mean of the null": _mean(null),
-                    "draws": null.n, "p": p and f"{p.value:.2g}", "warning": ", ".join(marks) or None})
+                    f"{METRIC_LABELS[metric]}, {words}": values, "mean on the null's frames": f"{there.value:.3f}",
+                    "mean of the null": _mean(null), "draws": null.n, "p": p and f"{p.value:.2g}",
+                    "warning": ", ".join([convergence.MARK] * (not held[model, "converged"].value)
+                                         + ["NOT ABOVE ITS NULL"] * bool(low)) or None})
     table = pd.DataFrame(rows).dropna(axis="columns", how="all")
     table.attrs["note"] = " ".join(notes)
     return table

@@ -97,9 +97,9 @@ def by_animal(rows):
     found = []
     for (test, method), some in rows.groupby(["test", "method"], sort=False):
         values = statistics.by_animal(some["value"].to_numpy(), some["animal"].to_numpy()).to_numpy()
-        interval = statistics.t_interval(values, BOUNDS.get(test, (-1, 1))) if np.ptp(values) else None
-        found.append({"test": test, "method": method, "mean": float(values.mean()),
-                      "low": getattr(interval, "low", np.nan), "high": getattr(interval, "high", np.nan), "animals": len(values)})
+        low, high = statistics.t_interval(values, BOUNDS.get(test, (-1, 1)))[1:] if np.ptp(values) else [np.nan] * 2
+        found.append({"test": test, "method": method, "mean": float(values.mean()), "low": low, "high": high,
+                      "animals": len(values)})
     return pd.DataFrame(found, columns=["test", "method", "mean", "low", "high", "animals"])
 
 
@@ -107,8 +107,8 @@ def table(rows):
     """A row a test, a column a method: mean with its interval over animals; a dash where a method cannot be tested."""
     means = by_animal(rows)
     # Two animals have an interval by Student's t, and it says nothing: thirteen times as wide as their distance.
-    means["cell"] = [f"{row.mean:.2f}" + f" ({row.low:.2f} to {row.high:.2f})" * (row.animals > 2 and row.low < row.high)
-                     for row in means.itertuples()]
+    means["cell"] = [f"{m.mean:.2f}" + f" ({m.low:.2f} to {m.high:.2f})" * (m.animals > 2 and m.low < m.high)
+                     for m in means.itertuples()]
     cells = means.pivot_table("cell", "test", "method", aggfunc="first").reindex(columns=METHODS).fillna("–")
     tests = [test for test in TESTS if test in cells.index]
     says = pd.DataFrame([TESTS[test] for test in tests], tests, ["test", "wanted"])
