@@ -159,7 +159,7 @@ def test_peak_memory_is_that_of_the_processes_started():
 class Fold:
     """What the browser asks of a fold result."""
 
-    model, target, classes = "gru", "run", ()
+    model, target, classes, scores = "gru", "run", (), {}
 
     def trace(self, recording):
         return np.arange(10, 290), np.zeros(280), np.linspace(0, 1, 280)
