@@ -51,6 +51,7 @@ def test_a_quote_of_trainings_that_have_not_converged_is_refused(known):
     known.append(results.Kept("30_c", "stored", card("30_c", True, [mean, unsure])))
     with pytest.raises(DataError, match="converged"):
         results.quote("[[30_c|lstm|auc]]", known)
+    assert list(results.results_table(known)["training"]) == ["", "", "", "NOT CONVERGED"]
 
 
 def test_the_table_has_the_means_of_every_card_and_the_file_every_score(known):

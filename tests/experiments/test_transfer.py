@@ -11,7 +11,7 @@ from sklearn.linear_model import LinearRegression
 
 from calcium_decoding.data.recording import Dataset
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.evaluation import cards
+from calcium_decoding.evaluation import cards, convergence
 from calcium_decoding.experiments import compared, transfer
 from calcium_decoding.explain import cell_importance
 from calcium_decoding.models import hybrid, linear
@@ -288,3 +288,12 @@ def test_the_lstm_with_its_shorter_window_is_asked_about_the_same_frames(study):
         ends[model] = [w.centre for w in experiment.fold_task(experiment.split.folds[0], model).windows()]
     for ours, theirs in zip(ends["lstm"], ends["hybrid"], strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("way", ["read-in", "all layers"])
+def test_what_is_adapted_has_not_converged_where_its_trunk_has_not(trunk, way):
+    for losses, unsure in (([1.0, 0.5], True), ([1.0, 0.99], False)):
+        history = {"train_loss": losses, "valid_loss": losses, "best_epoch": 1}
+        found = adapting(replace(trunk, facts={"history": history}), made_recording(seed=3), way).run()
+        assert (found.history.train_loss == losses) == unsure
+        assert not unsure or convergence.not_converged([found])

@@ -283,3 +283,41 @@ def test_dots_are_values_and_bars_their_means_and_an_empty_column_says_so():
     assert style.warned(ax, "").get_title(loc="left") == "" != style.warned(ax, "AT CHANCE").get_title(loc="left")
     assert style.nothing(empty, "why").texts[0].get_text() == "why" and not empty.axison
     plt.close("all")
+
+
+def test_a_warning_stays_within_its_panel_above_the_title_it_had():
+    figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
+    said = "NOT CONVERGED: training loss still fell by 20 % in the last epoch (3 of 3 trainings)"
+    for ax in axes:
+        ax.set_title("wanted: 1", loc="left")
+        style.simulated_mark(style.warned(style.warned(ax, said), said), True)
+    figure.draw_without_rendering()
+    for ax in axes:
+        assert ax.get_title(loc="left") == f"{said}\nwanted: 1"
+        title, panel = ax._left_title.get_window_extent(), ax.get_window_extent()
+        assert title.width <= panel.width and not title.overlaps(ax.texts[0].get_window_extent())
+
+
+def test_traces_curves_and_rocs_of_a_network_that_has_not_converged_say_so(folds, tiny_dataset):
+    falling, recording = History([1.0, 0.5], [1.0, 0.5], 1), tiny_dataset.recordings[0]
+    for history, marked in ((falling, True), (replace(falling, train_loss=[1.0, 0.99]), False)):
+        results = [replace(r, history=history, scores=r.scores | {"auc_train": 0.9})
+                   for r in folds[0] if r.model == "gru"]
+        for plot in (style.learning_curves, style.roc_by_role, style.roc_by_group, lambda some, ax: style.decoded_trace(
+                tables.folds_testing(some, recording)[0], recording, 0, 5, ax)):
+            title = plot(results, plt.figure().add_subplot()).get_title(loc="left")
+            assert ("NOT CONVERGED" in title) == marked
+
+
+def test_ticks_of_a_null_lie_within_the_axes():
+    ax = plt.figure().add_subplot()
+    ax.plot([0, 1], [0.8, 0.9])
+    comparisons.null(ax, [[0.3, 0.5]])
+    low, high = ax.get_ylim()
+    assert low < 0.3 and high > 0.9 and ax.get_xlim()[1] < 1.1
+
+
+def test_a_map_to_touch_carries_its_warning(tiny_dataset):
+    made = interactive.roi_map(tiny_dataset, np.arange(5.0), "r", "NOT ABOVE CHANCE")
+    assert made.says.startswith("NOT ABOVE CHANCE") and any(
+        getattr(one, "text", "") == "NOT ABOVE CHANCE" for one in made.layout.above)

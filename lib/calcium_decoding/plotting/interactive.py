@@ -120,11 +120,10 @@ def cell_map(cells, spread, backdrop, label, said=""):
     rects = panel.rect("x", "y", *side, source=source, fill_alpha=0.6, line_color=None, hover_line_color="black")
     _coloured(panel, rects, cells, [("row, column", "@row, @column"), (label, "@value{0.000}"),
                                     ("SD over folds", "@sd")])
-    simulated = ", simulated" * is_simulated(backdrop)
     largest = ", ".join(f"row {row[i]}, column {column[i]}: {cells.ravel()[i]:.3f}"
                         for i in np.argsort(-cells.ravel())[:3])
-    return Browser(panel, f"{said} Map of {label} over {cells.shape[0]} by {cells.shape[1]} cells{simulated}. "
-                          f"Largest: {largest}.".strip())
+    return Browser(panel, f"{said} Map of {label} over {cells.shape[0]} by {cells.shape[1]} cells"
+                          f"{', simulated' * is_simulated(backdrop)}. Largest: {largest}.".strip())
 
 
 def _map_panel(height, max_width, title, of, said):

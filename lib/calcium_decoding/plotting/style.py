@@ -90,7 +90,7 @@ def null_label(n, draws=1, what="folds"):
 
 def nothing(ax, why):
     """The panel that says why it is empty."""
-    ax.text(0.5, 0.5, textwrap.fill(why, 40), ha="center", va="center", transform=ax.transAxes,
+    ax.text(0.5, 0.5, textwrap.fill(why, 30), ha="center", va="center", transform=ax.transAxes,
             color=WARNING if why.startswith("NO") else NULL_COLOUR)
     ax.set_axis_off()
     return ax
@@ -193,8 +193,7 @@ def learning_curves(results, ax):
         ax.set_title("no network was trained")
         return ax
     model = trained[0].model
-    trained = [r for r in trained if r.model == model]
-    histories = [r.history for r in trained]
+    histories = [r.history for r in trained if r.model == model]
     for name, label, colour in (("train_loss", "training", NULL_COLOUR),
                                 ("valid_loss", "validation", COLOURS[model])):
         losses = pd.DataFrame([getattr(h, name) for h in histories]).T
@@ -210,7 +209,7 @@ def learning_curves(results, ax):
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="epoch", ylabel="loss (nats a frame)", title=f"{LABELS[model]}: learning")
     ax.legend(fontsize=8)
-    return simulated_mark(warned_of(ax, trained), results)
+    return simulated_mark(warned_of(ax, _scored(trained, model)), results)
 
 
 def decoded_trace(result, recording, start_s, length_s, ax):

@@ -114,10 +114,9 @@ def as_cells(picture):
 
 
 def agreement(by_animal, found):
-    """Does the map of an animal go with a landmark of its images? A row an animal and landmark. ``by_animal``: mean map
-    (8, 8); ``found``: Backdrop by animal. ``r``: Spearman's over the 64 cells, both seen through the same squares.
-    ``shifts as high``: share of all 64 shifts of the landmark on the torus with an r as high. Neighbouring cells share
-    squares."""
+    """Does the map of an animal go with a landmark? A row an animal and landmark. ``by_animal``: mean map (8, 8);
+    ``found``: Backdrop by animal. ``r``: Spearman's over the 64 cells, which share squares with their neighbours.
+    ``shifts as high``: share of all 64 shifts of the landmark on the torus with an r as high."""
     rows = []
     for animal, cells in by_animal.items():
         for name, picture in found[animal].landmarks.items():

@@ -260,3 +260,10 @@ def test_a_missing_agreement_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(shap.cards, "stored_folder", lambda: tmp_path)
     with pytest.raises(DataError, match="shapley_agreement"):
         shap.stored_agreement()
+
+
+def test_three_equal_values_have_no_interval():
+    rows = pd.DataFrame([("planted", "deep_shap", animal, 0.5, True) for animal in "abc"],
+                        columns=["test", "method", "animal", "value", "simulated"])
+    assert tests.by_animal(rows)[["low", "high"]].isna().all(axis=None)
+    assert tests.table(rows)["Deep SHAP"].tolist() == ["0.50"]
