@@ -135,7 +135,8 @@ def real_recordings(chapter):
                             if (s.model, s.metric) == (model, metric) and s.scope.startswith("fold test=")]
                 words, values = ("mean ± SD", _mean(score)) if metric == "auc" else ("median (range)", (
                     f"{np.median(of_folds):.2f} ({min(of_folds):.2f} to {max(of_folds):.2f})"))
-                low = p and p.value >= statistics.ALPHA
+                marks = [convergence.MARK] if not held[model, "converged"].value else []
+                marks += ["NOT ABOVE ITS NULL"] if p and p.value >= statistics.ALPHA else []
                 rows.append(row | {
                     "decodes": card.provenance.parameters["target"], "decoder": LABELS[model], "folds": score.n,
                     f"{METRIC_LABELS[metric]}, {words}": values, "mean on the null's frames": f"{there.value:.3f}",
