@@ -308,9 +308,9 @@ if shares:
     ax.axhline(0, color=style.NULL_COLOUR, ls="--", lw=1, label="chance")
     ax.set_ylabel("share of the score reached\n(a dot is a fold)")
     style.legend_beside(ax)
-    style.simulated_mark(ax, cnn)
 else:
     style.nothing(ax, f"{said}: no share is given")
+ax = style.simulated_mark(ax, cnn)
 
 # %%
 tables.show(compare.table(found) if said else confounds.control_table(

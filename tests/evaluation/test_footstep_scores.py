@@ -129,7 +129,7 @@ def test_nothing_is_said_of_networks_that_have_not_converged_or_whose_seeds_disa
     assert table.loc["LSTM", ["95 % over animals", "SD over seeds", "animals ahead"]].isna().all()
     assert table.loc["logistic, 1 frame", "ahead by"] == pytest.approx(0.155)
     shown = summaries.summary(found.assign(fold=falling), ("balanced_accuracy",)).set_index("model")["training"]
-    assert shown["LSTM"] == "NOT CONVERGED: training loss still fell by 20 % in the last epoch (8 of 8 trainings)"
+    assert shown["LSTM"] == "NOT CONVERGED: training loss still fell by 20.0 % in the last epoch (8 of 8 trainings)"
     assert shown["hybrid"] == "" and "training" not in summaries.summary(found, ("balanced_accuracy",))
     feet = summaries.by_foot(found.assign(fold=falling, contralateral_auc=0.7)).set_index("score")
     assert feet.loc["training", ["hybrid", "LSTM"]].tolist() == ["", "NOT CONVERGED"]

@@ -111,7 +111,7 @@ def test_decoders_at_chance_get_a_red_warning():
     assert "NO MAP" in shap_maps.warning([fold_map([1, 2], reason="one class")])
     falling = [replace(clear[0], training={"epochs": 3, "loss_fall": 0.3}), *clear[1:]]
     assert shap_maps.warning(falling) == (
-        "NOT CONVERGED: training loss still fell by 30 % in the last epoch (1 of 3 trainings)")
+        "NOT CONVERGED: training loss still fell by 30.0 % in the last epoch (1 of 3 trainings)")
     assert "CHANCE" in shap_maps.warning([replace(one, training=falling[0].training) for one in chance])
     for nulls, empty in ((clear, False), ([], True)):
         after = run_cells("23_shap", "shap_maps.mean_map", maps=chance, nulls=nulls, ms=np.array([-33.3, 0]),
