@@ -6,9 +6,9 @@ from functools import cache, cached_property
 from math import inf
 
 import pandas as pd
-from scipy.stats import t
 
 from calcium_decoding.data import catalog, published
+from calcium_decoding.evaluation import statistics
 from calcium_decoding.evaluation.cards import ResultCard
 from calcium_decoding.models import names
 from decoding_book.claims import Done
@@ -62,7 +62,10 @@ class Found:
         if any(one is None for one in singles):
             return 0.0
         differences = (singles[0] - singles[1]).dropna() if len(singles) > 1 else singles[0]
-        return float(differences.sem() * t.ppf(0.975, len(differences) - 1)) if len(differences) >= 3 else inf
+        if len(differences) < 3:
+            return inf
+        _, low, high = statistics.t_interval(differences.to_numpy())
+        return (high - low) / 2
 
     @cached_property
     def _by_animal(self):

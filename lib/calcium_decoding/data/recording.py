@@ -263,9 +263,11 @@ def checked_stretches(stretches, n_frames, where):
 def _finite(values, name, where, stretches):
     if values.dtype.kind not in "fiub":
         raise DataError(where, f"{name} of type {values.dtype}", "real numbers", "store the variable as numbers")
-    largest = np.finfo(np.float32).max  # arrays are kept as float32, where more than this is infinite
-    is_bad = ~(np.abs(values) <= largest)
-    if values.dtype.kind != "f" or not values.ndim or not is_bad.any():
+    if values.dtype.kind != "f" or not values.ndim:
+        return values
+    # Arrays are kept as float32, where more than this is infinite.
+    is_bad = ~(np.abs(values) <= np.finfo(np.float32).max)
+    if not is_bad.any():
         return values
     is_usable = np.zeros(len(values), bool)
     for start, stop in stretches:

@@ -124,11 +124,12 @@ class Movies:
         _, rows, columns = dataset.recordings[0].movie.shape
         return rows // self.bin_px, columns // self.bin_px
 
-    def whole(self, movie, name, decoder, stretches=()):
-        """Every window of a decoder in a movie, scaled by itself, a WindowSet without labels; ``name``: for errors."""
+    def whole(self, movie, name, decoder, stretches):
+        """Every window of a decoder in stretches of a movie, scaled by itself: a WindowSet without labels. ``name``:
+        for errors."""
         frames = MovieFrames({name: movie}, {name: MovieScaling.of(movie, name=name)}, self.bin_px)
         blank = np.zeros(len(movie), np.float32)
-        return WindowSet.over(frames, [(name, 0, blank, stretches or [(0, len(movie))])], self.spec(decoder))
+        return WindowSet.over(frames, [(name, 0, blank, stretches)], self.spec(decoder))
 
     def resolve(self, decoder, head):
         decoder = decoder_of(decoder)

@@ -130,9 +130,8 @@ class Split:
                                 if stop - start >= spec.frames_needed] for name, ranges in stretches.items()}
         folds = []
         for fold in self.folds:
-            roles = {role: [Segment(s.recording, *both) for s in getattr(fold, role)
-                            for both in in_both([(s.start, s.stop)], stretches.get(s.recording, [(s.start, s.stop)]))]
-                     for role in ROLES}
+            roles = {role: [Segment(name, *both) for name, ranges in fold.ranges(role).items()
+                            for both in in_both(ranges, stretches.get(name, ranges))] for role in ROLES}
             if empty := [role for role in ROLES if not roles[role] and getattr(fold, role)]:
                 raise DataError(f"fold {fold.name}", f"no usable frames to {empty[0]} on", "usable frames in each role",
                                 "leave out recordings that are mostly masked")

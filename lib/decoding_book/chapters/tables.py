@@ -38,7 +38,7 @@ def show(table, decimals=3, said=""):
     looks = [{"selector": "th, td", "props": "padding: 0.2em 0.6em; text-align: left;"},
              {"selector": "caption", "props": caption}]
     style = words.style.format(precision=decimals, na_rep="").hide(axis="index").set_table_styles(looks)
-    style = style.map(lambda cell: red if str(cell).startswith("NOT ") else "")
+    style = style.map(lambda cell: red if str(cell).startswith(("NOT ", convergence.WITHIN_SEEDS)) else "")
     # A wide table scrolls, the page does not.
     return style.set_caption(said or note).set_table_attributes('style="display: block; overflow-x: auto"')
 

@@ -1,10 +1,14 @@
 """Published figures that stand beside decoders of ours."""
 
+import re
 from dataclasses import replace
+
+import pandas as pd
 
 from calcium_decoding import models
 from calcium_decoding.data import published
-from calcium_decoding.evaluation import cards
+from calcium_decoding.evaluation import cards, convergence
+from calcium_decoding.plotting import style
 from decoding_book.chapters import tables
 from tests.evaluation.test_convergence import FALLING, LEVEL, fold
 
@@ -49,3 +53,10 @@ def test_a_table_of_folds_names_what_has_not_converged():
     level, falling = fold(LEVEL), replace(fold(FALLING), model="lstm")
     assert tables.warning([level, falling]) == "NOT CONVERGED: LSTM"
     assert tables.warning([level]) == tables.warning([]) == ""
+
+
+def test_a_pair_within_what_seeds_differ_stands_in_red_too():
+    cells = pd.DataFrame({"difference": [convergence.marked("seeds differ by 0.040, the conditions by 0.030"), "0.1"]})
+    html = tables.show(cells).to_html()
+    (rule,) = re.findall(r"([^}]*){\s*color: " + style.WARNING + r";\s*font-weight: bold;\s*}", html)
+    assert "row0_col0" in rule and "row1_col0" not in rule
