@@ -12,7 +12,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     ["data", "evaluation", "experiments", "explain", "models", "plotting", "preprocessing", "simulation", "splits",
      "streaming"],
     {
-        "data": ["Dataset", "Movie", "Recording", "read", "stretches_of"],
+        "data": [
+            "Dataset", "Movie", "Recording", "Series", "clock_report", "mask_frames", "match_pulses", "read",
+            "read_behaviour", "read_nwb", "read_suite2p", "stretches_of", "usable_frames", "with_behaviour",
+            "with_label", "with_times", "write_nwb"],
         "evaluation": ["ResultCard"],
         "experiments": [
             "Binary", "Classes", "Continuous", "Experiment", "Features", "MovieTraining", "Movies", "Together",

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from calcium_decoding.errors import CalciumDecodingError, ParameterError
 
@@ -11,6 +12,10 @@ from calcium_decoding.errors import CalciumDecodingError, ParameterError
 _SIMULATION = "out", "jobs", "world", "seed", "animals", "sessions_per_animal", "frames_per_session", "movies"
 # Entry points of this group are called with the subparsers of the command and a parent that has --data-dir.
 COMMANDS = "calcium_decoding.commands"
+LAB_VARIABLE = "CALCIUM_DECODING_MANIFEST"  # as in data.catalog, which is not imported for --help
+# Of the words KEY=VALUE of `data add`, those that are no options of the reader.
+_OF_BEHAVIOUR = "how", "exposure_s", "longest_gap_s", "offset_s"
+_OF_CLOCK = "rule", "drop_frames", "offset_s"
 
 
 def main(arguments=None):
@@ -19,6 +24,9 @@ def main(arguments=None):
     Returns the exit status: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted, 141 nobody reads on.
     """
     options = parser().parse_args(arguments)
+    named = {LAB_VARIABLE: str(Path(options.manifest).resolve())} if getattr(options, "manifest", None) else {}
+    before = {name: os.environ.get(name) for name in named}
+    os.environ.update(named)  # chapters and folds run in processes of their own
     try:
         status = options.action(options) or 0
         sys.stdout.flush()
@@ -38,6 +46,9 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("\ncalcium-decoding: interrupted; finished folds are kept, the same command goes on", file=sys.stderr)
         return 130
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def parser():
@@ -45,6 +56,8 @@ def parser():
     top = argparse.ArgumentParser(prog="calcium-decoding", description="Decode behaviour from calcium imaging.")
     areas = top.add_subparsers(required=True, metavar="command")
     place = argparse.ArgumentParser(add_help=False)
+    place.add_argument("--manifest", metavar="FILE", help="a lab's own data sets, beside those of data_manifest.yaml "
+                       f"(default: ${LAB_VARIABLE})")
     place.add_argument("--data-dir", help="folder of data sets (default: $CALCIUM_DECODING_DATA, else data/)")
 
     def command(among, name, action, parents=(), **options):
@@ -52,9 +65,29 @@ def parser():
         made.set_defaults(action=action)
         return made
 
-    data = areas.add_parser("data", help="list, fetch, verify and simulate data sets")
-    data = data.add_subparsers(required=True, metavar="list|fetch|verify|simulate")
+    data = areas.add_parser("data", help="look into, add, list, fetch, verify and simulate data sets")
+    data = data.add_subparsers(required=True, metavar="list|inspect|add|fetch|verify|simulate")
     command(data, "list", _list, [place], help="what data sets there are and which are here")
+    look = command(data, "inspect", _inspect, help="say what a file or folder holds, and print an entry to start from")
+    look.add_argument("path", help="a recording, a behaviour file, or a folder of them")
+    add = command(data, "add", _add, [place], help="write an entry for recordings of your own, after reading them once")
+    add.add_argument("name", help="for the data set: small letters, digits, . and -")
+    add.add_argument("path", help="file or folder of the recordings")
+    pairs = {"nargs": "+", "action": "append", "default": [], "metavar": ("FILE", "KEY=VALUE")}
+    add.add_argument("--behaviour", **pairs, help="behaviour; with {animal}, {session} or {part} in its name, one a "
+                     "recording. Keys: how, offset_s ..., and what read_behaviour knows: time, unit, columns ...")
+    add.add_argument("--clock", nargs="+", metavar=("FILE", "KEY=VALUE"),
+                     help="when each frame began. Keys: rule, drop_frames, offset_s, and what read_behaviour knows")
+    add.add_argument("--label", nargs="+", action="append", default=[], metavar=("NAME", "KEY=VALUE"),
+                     help="a label of 0 and 1, such as: run from=speed_cm_s above=0.5. Keys: from, above, below, "
+                     "shortest_s, shortest_pause_s")
+    add.add_argument("--format", help="of the recordings (default: what inspect finds)")
+    add.add_argument("--rate", type=float, metavar="HZ", help="frames per second of one plane, if the files do not say")
+    add.add_argument("--animal", help="whose recording it is, if neither file nor folders say")
+    add.add_argument("--session", help="which session it is")
+    add.add_argument("--regime", help="name of the split (default: the strictest that the recordings allow)")
+    add.add_argument("--title", help="for lists and pages (default: the name)")
+    add.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the reader of the format")
     fetch = command(data, "fetch", _fetch, [place], help="get a data set; an interrupted fetch goes on")
     fetch.add_argument("name", help="name in data_manifest.yaml")
     verify = command(data, "verify", _verify, [place], help="compare files with their checksums")
@@ -108,6 +141,43 @@ def _list(options):
     widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
     for row in ({key: key for key in widths}, *rows):
         print("  ".join(row[key].ljust(width) for key, width in widths.items()).rstrip())
+
+
+def _inspect(options):
+    from calcium_decoding.data import lab
+
+    print(lab.inspect(options.path), end="")
+
+
+def _add(options):
+    from calcium_decoding.data import lab
+
+    def pairs(words):
+        import yaml
+
+        split = [word.partition("=") for word in words]
+        if bad := [word for word, (_, equals, _) in zip(words, split, strict=True) if not equals]:
+            raise ParameterError("data add", f"'{bad[0]}'", "KEY=VALUE", "put = between name and value")
+        return {key: yaml.safe_load(value) for key, _, value in split}
+
+    def file(words, own):
+        given = pairs(words[1:])
+        rest = {key: value for key, value in given.items() if key not in own}
+        found = {"file": words[0], **{key: given[key] for key in given if key in own}}
+        return found | ({"options": rest} if rest else {})
+
+    about = {name: getattr(options, name) for name in ("animal", "session") if getattr(options, name)}
+    dataset = lab.add(options.name, options.path, format=options.format, rate_hz=options.rate, regime=options.regime,
+                      title=options.title, options=about | pairs(options.option),
+                      behaviour=[file(words, _OF_BEHAVIOUR) for words in options.behaviour],
+                      clock=file(options.clock, _OF_CLOCK) if options.clock else None,
+                      label={words[0]: pairs(words[1:]) for words in options.label})
+    for recording in dataset.recordings:
+        print(f"{recording.id}: {recording.n_frames} frames of {recording.n_roi} ROIs at {recording.rate_hz:g} Hz; "
+              f"behaviour {', '.join(recording.behaviour) or '(none)'}")
+        for note in recording.notes:
+            print(f"  {note}")
+    print(f"'{dataset.name}' is now in {os.environ[LAB_VARIABLE]}; its split is {dataset.regime}")
 
 
 def _fetch(options):
@@ -200,8 +270,6 @@ def _decode_fit(options):
 
 
 def _decode_apply(options):
-    from pathlib import Path
-
     import calcium_decoding as cd
     from calcium_decoding.utils.files import whole_file
 

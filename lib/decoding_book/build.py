@@ -166,7 +166,8 @@ def chapter_key(chapter, profile, data_dir=None):
     # A simulated set is remade from what its folder's name is a hash of; it may not be there yet. Content hashes of
     # gigabytes would take longer than a build may; names, sizes and times tell of a change.
     files = place.name if entry.kind == "simulated" else [
-        (str(p.relative_to(place)), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(place.rglob("*"))
+        (os.path.relpath(p, place), p.stat().st_size, p.stat().st_mtime_ns) for p in (
+            catalog.local_files(entry, data_dir) if entry.kind == "local" else sorted(place.rglob("*")))
         if p.is_file()]
     versions = sorted(p.name for p in Path(sys.prefix).glob("lib/python*/site-packages/*.dist-info"))
     return hash_content([file_digest(execute.source_path(chapter)), parameters, code_digest("", Path(__file__).parent),

@@ -157,6 +157,7 @@ class Chapter:
             chapter=self.name, dataset=self.dataset.name, simulated=self.dataset.simulated,
             kind="decoding" if planned else "data", null=null,
             claim=", ".join(dict.fromkeys(split.claim for split in planned)) or "none",
+            clock=cards.clock_notes(self.dataset),
             scores=[*_scores(scores), *cards.fold_scores(folds), *cards.fold_scores(nulls, suffix=" null")],
             refused=[cards.Refused(session=session, reason=reason) for session, reason in refused],
             not_evaluable=[cards.NotEvaluable(fold=f"{f.fold} ({f.model})", reason=f.reason)

@@ -125,6 +125,8 @@ def _execute(notebook, parameters, scratch):
     os.environ.update({k: v for k, v in MALLOC.items() if k not in os.environ})
     if os.environ.get(catalog.DATA_VARIABLE):  # the kernel works in another folder: a relative path would mislead
         os.environ[catalog.DATA_VARIABLE] = str(catalog.data_dir().resolve())
+    if (lab := catalog.lab_manifest()) is not None:
+        os.environ[catalog.LAB_VARIABLE] = str(lab)
     try:
         # papermill passes on what the kernel writes to standard error: the progress bars of the chapter. The kernel's
         # own log helps nobody here; what fails in a cell comes as an exception all the same.

@@ -282,6 +282,40 @@ class M1SplitAudit(Footsteps):
     decay_frames: int = _range("frames of each of them", 300, 100_000)
 
 
+_MOVEMENTS = "lever", "lick", "right paw", "left paw"  # those of decoding_book.chapters.forelimbs
+
+
+class Forelimbs(Parameters):
+    movements: str = _some("movements that are decoded", _MOVEMENTS)
+    networks: str = _some("movements that a network decodes too; empty: none", _MOVEMENTS, or_none=True)
+    movement: str = _one("movement of the sections on a new mouse and on days", _MOVEMENTS)
+    before_frames: int = _range("frames before an onset", 1, 300)
+    after_frames: int = _range("frames after it", 1, 300)
+    quiet_s: float = _range("how far from any such movement the easy negatives lie, s", 0, 60)
+    paw_px_s: float = Field(description="speed above which a paw moves, px/s", gt=0, le=10_000)
+    every_frames: int = _range("frames from one window to the next where all frames are decoded", 1, 1000)
+    minutes: str = _list("labelled minutes of a new mouse", *_NUMBERS)
+    folds: int = _range("folds of every comparison, spread evenly; 0: all", 0, 10_000)
+    epochs: int = _range("epochs over the training windows at most", 1, 1000)
+    patience: int = _range("epochs without a better validation loss until training stops", 1, 1000)
+    batch_size: int = _range("windows a step", 2, 100_000)
+    learning_rate: float = Field(description="step size of Adam", gt=0, le=1)
+    device: str = _one("cpu, cuda, or auto", DEVICES)
+    jobs: int = _range("folds at a time; 0: one a processor", 0, 1024)
+
+
+class YourData(Training):
+    sessions_dir: str = Field(description="your folder of animal/session/; empty: made here")
+    rate_hz: float = Field(description="frames per second of the imaging", gt=0, le=10_000)
+    neuropil: float = _range("share of the neuropil that is taken off each ROI", 0, 1)
+    start_above: float = _range("running begins above this speed, cm/s", 0, 1000)
+    stop_below: float = _range("and ends below this one, cm/s", 0, 1000)
+    shortest_s: float = _range("shorter bouts are none, s", 0, 60)
+    models: str = _some("decoders", names.MODELS)
+    folds: int = _range("folds of the comparison, spread evenly; 0: all", 0, 10_000)
+    null_folds: int = _range("folds the null is refitted on, spread evenly; 0: all", 0, 10_000)
+
+
 class YourModel(Traces):
     every_frames: int = _range("frames from one window to the next", 1, 1000)
     target: str = Field(description="behaviour with a number a class, made from running where it is missing",
@@ -301,7 +335,8 @@ CHAPTERS = {"01_data_tour": DataTour, "02_splits_and_leakage": SplitsAndLeakage,
             "04_simulated_truth": SimulatedTruth, "10_roi_rnn": RoiRnn, "11_windows_and_lags": WindowsAndLags,
             "12_regions": Regions, "20_cnn": Cnn, "21_cnn_rnn": CnnRnn, "22_cut_out": CutOut, "23_shap": Shap,
             "24_do_the_maps_mean_anything": MapTests, "30_speed_regression": SpeedRegression,
-            "40_bilateral_m1": BilateralM1, "41_m1_split_audit": M1SplitAudit, "51_your_model": YourModel}
+            "40_bilateral_m1": BilateralM1, "41_m1_split_audit": M1SplitAudit,
+            "42_forelimbs_from_widefield": Forelimbs, "50_your_data": YourData, "51_your_model": YourModel}
 
 
 def schema_of(chapter):

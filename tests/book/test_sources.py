@@ -19,9 +19,9 @@ from tests.conftest import ROOT
 SANITIZE = ROOT / "tests" / "reference" / references.VARYING
 
 ALLOWED_IMPORTS = {"numpy", "pandas", "matplotlib", "seaborn", "sklearn", "calcium_decoding", "decoding_book"}
-# The chapter on decoders of one's own defines a network and an analysis, and imports what they are made of.
+# Chapters on what is one's own import what that is made of; that on decoders defines a network and an analysis.
 OWN = "51_your_model"
-OWN_IMPORTS = {"dataclasses", "torch"}
+OWN_IMPORTS = {"50_your_data": {"dataclasses", "pathlib"}, OWN: {"dataclasses", "torch"}}
 OWN_DEFINITIONS = {"Mine", "lost_without"}
 
 
@@ -58,7 +58,7 @@ def test_title_is_a_question_and_the_first_cell_says_what_to_expect(notebook):
 
 
 def test_imports_are_few_and_stand_in_the_first_code_cell(name, notebook):
-    allowed = ALLOWED_IMPORTS | (OWN_IMPORTS if name == OWN else set())
+    allowed = ALLOWED_IMPORTS | OWN_IMPORTS.get(name, set())
     for i, cell in enumerate(code_of(notebook)):
         for node in ast.walk(ast.parse(cell.source)):
             if isinstance(node, (ast.Import, ast.ImportFrom)):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from calcium_decoding import cli
 from calcium_decoding.data import catalog, download
-from calcium_decoding.data.catalog import check_relative
+from calcium_decoding.data.sets.entries import check_relative
 from calcium_decoding.errors import DataError
 from tests.conftest import ROOT
 
@@ -140,7 +140,8 @@ def test_an_error_names_file_entry_field_found_and_expected(tmp_path, name, fiel
 
 
 def test_an_unknown_kind_lists_the_kinds(tmp_path):
-    with pytest.raises(DataError, match=r"kind 'ftp'.*'doi', 'repository', 'simulated', 'local', 'weights', 'hub'"):
+    kinds = "'doi', 'dandi', 'repository', 'simulated', 'local', 'weights', 'hub'"
+    with pytest.raises(DataError, match=rf"kind 'ftp'.*{kinds}"):
         catalog.load_manifest(write(tmp_path, broken("repo", "kind", "ftp")))
 
 

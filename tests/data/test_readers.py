@@ -864,22 +864,39 @@ def test_csv_by_frame_number_with_speed_only(tmp_path):
     assert recording.notes == ("run label made from speed > 0.5 cm/s",)
 
 
+def test_csv_with_frames_missing_and_twice_masks_them_and_says_so(tmp_path):
+    write_csv(tmp_path / "whole.csv")
+    whole = readers.read_csv(tmp_path / "whole.csv")
+    assert whole.stretches == ((0, T),) and whole.notes == ()
+    np.testing.assert_allclose(whole.times_s, 5 + np.arange(T) / 10)
+    number = np.r_[0:20, 23:42, 41, 42:62]  # 20 to 22 missing, 41 twice
+    for name, clock, first in (("time_s", 5 + number / 10, 5), ("frame", number + 1, 0)):
+        path = tmp_path / f"{name}.csv"
+        write_csv(path, time_s=clock)
+        path.write_text(path.read_text().replace("time_s", name))
+        gap = readers.read_csv(path)
+        assert gap.stretches == ((0, 20), (20, 39), (40, T)) and gap.n_frames == len(number)
+        assert "3 frames missing in 1 breaks, the first before frame 20" in gap.notes[0]
+        assert "1 repeated frames masked, the first 39" in gap.notes[1]
+        np.testing.assert_allclose(gap.times_s, first + number / 10)
+
+
 @pytest.mark.parametrize(("header", "change", "found", "expected"), [
     ("# rate_hz: 10\n", {}, "rate_hz", "'# animal:'"),
     ("", {}, "nothing", "'# animal:' and '# rate_hz:'"),
     ("# animal: Anna\n# rate_hz: ten\n", {}, "ten", "one positive number"),
     ("# animal: Anna\n# rate_hz: 0\n", {}, "0", "one positive number"),
-    ("# animal: Anna\n# rate_hz: 20\n", {}, "0.1 to 0.1 s", "0.05 s"),
+    ("# animal: Anna\n# rate_hz: 20\n", {}, "0.1 s, 10 Hz", "0.05 s, 20 Hz"),
     (HEADER, {"time_s": None}, "roi_V1, roi_M1, run, wheel", "frame or time_s first"),
     (HEADER, {"roi_V1": None, "roi_M1": None}, "time_s, run, wheel", "start with roi_"),
-    (HEADER, {"time_s": np.delete(np.arange(T + 1), 30) / 10}, "0.1 to 0.2 s", "even steps"),
+    (HEADER, {"time_s": np.r_[np.arange(30), np.arange(30)] / 10}, "goes back from 2.9 to 0 s at frame 30", "in order"),
+    (HEADER, {"time_s": np.r_[np.nan, np.arange(1, T)] / 10}, "1 not finite", "a finite number a frame"),
     (HEADER, {"roi_M1": ["n/a?"] * T}, "text in the column roi_M1", "numbers only"),
     (HEADER, {"roi_M1": [np.nan] + [1.0] * (T - 1)}, "frame 0, column 1", "finite"),
     (HEADER, {"run": np.full(T, 3)}, "3", "0 for rest and 1 for run"),
 ],
-ids=["no animal", "no header", "rate in words", "no rate", "other rate", "no clock", "no ROI", "gap", "text",
-     "empty cell",
-        "label"])
+ids=["no animal", "no header", "rate in words", "no rate", "other rate", "no clock", "no ROI", "restart", "no time",
+     "text", "empty cell", "label"])
 def test_bad_csv(tmp_path, header, change, found, expected):
     write_csv(tmp_path / "file.csv", header, **change)
     with pytest.raises(DataError) as caught:
@@ -922,8 +939,8 @@ def test_folder_of_files_is_a_data_set(tmp_path):
 
 def test_unknown_format(tmp_path):
     with pytest.raises(ParameterError) as caught:
-        readers.read("nwb", tmp_path)
-    assert_error(caught.value, "format", "nwb", "study, isfn, multiple_maps, npz, csv")
+        readers.read("nwx", tmp_path)
+    assert_error(caught.value, "format", "nwx", "study, isfn, multiple_maps, npz, csv")
 
 
 @pytest.fixture

@@ -103,11 +103,12 @@ def test_declared_reach_of_a_behaviour_widens_the_purge_gap_and_stands_in_the_au
 
 
 def test_a_file_keeps_times_and_stretches(tmp_path):
-    r = recording(bad=[7], times_s=np.arange(400) / 20 + 3.25)
+    r = recording(bad=[7], times_s=np.arange(400) / 20 + 3.25, reach={"run": (2, 5)})
     write_npz(r, tmp_path / "s.npz")
     back = read_npz(tmp_path / "s.npz")
     assert back.stretches == r.stretches and back.content_hash() == r.content_hash()
     np.testing.assert_array_equal(back.times_s, r.times_s)
+    assert back.reach == r.reach
     with pytest.raises(DataError, match="times_s of shape"):
         replace(r, times_s=np.arange(3.0))
 

@@ -1,6 +1,7 @@
 """Which files of the catalogue are here and as they should be, and how to get the others, each checked before it is put
 in place."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from calcium_decoding.data import catalog
-from calcium_decoding.data.catalog import DATA_VARIABLE, LOCK_NAME, MANIFEST_NAME, PinnedFile, folder, inside
+from calcium_decoding.data.catalog import DATA_VARIABLE, LOCK_NAME, MANIFEST_NAME, folder, inside
+from calcium_decoding.data.sets import dandi
+from calcium_decoding.data.sets.entries import PinnedFile, check_relative
 from calcium_decoding.errors import CalciumDecodingError, DataError, WriteError
 from calcium_decoding.utils.files import file_digest, whole_file, write_json
 from calcium_decoding.utils.progress import progress
@@ -44,9 +47,9 @@ class Finding(NamedTuple):
 
 
 def files_of(entry):
-    """Every file whose bytes and checksum are known, a list; of a DOI record, those in the lock file."""
-    if entry.kind == "doi":
-        return catalog.read_lock(entry.root).get(entry.doi, [])
+    """Every file whose bytes and checksum are known, a list; of a DOI record or a DANDI set, those in the lock."""
+    if entry.kind in ("doi", "dandi"):
+        return catalog.read_lock(entry.root).get(entry.record, [])
     return entry.files if entry.kind in ("repository", "weights") else []
 
 
@@ -67,10 +70,15 @@ def verify(entry, data_dir=None, read=True):
         name = catalog.DONE_FILES.get(entry.world, catalog.DONE_FILE)
         state = "ok" if (place / name).is_file() else "missing"
         return [Finding(name, state, "", "the file that a simulation writes last")]
-    there = sorted(path.relative_to(place).as_posix() for path in place.rglob("*"))
     if entry.kind == "local":
+        there = catalog.local_files(entry, data_dir)
+        names = [os.path.relpath(path, place if place.is_dir() else place.parent) for path in there]
         return [Finding(name, "unpinned", "a file of your own", "no sum to compare with")
-                for name in there] or [Finding(entry.folder, "missing", "", "files of your own")]
+                for name in names] or [Finding(entry.folder, "missing", "", "files of your own")]
+    there = sorted(path.relative_to(place).as_posix() for path in place.rglob("*"))
+    if entry.kind == "dandi":
+        return [Finding(name, "unpinned", "a file never compared", "the archive's sum") for name in there
+                if entry.chooses(name)] or [Finding(" or ".join(entry.paths), "missing", "", "recordings")]
     findings = []
     for file in entry.files:  # of a record that was never asked: some may have been put here by hand
         found = [name for name in there if _matches(name, file.patterns)]
@@ -96,6 +104,8 @@ def require(entry, data_dir=None):
         return place
     if entry.kind == "local":
         raise DataError(f"data set '{entry.name}'", f"nothing in {place}", "your recordings there",
+                        f"put them there, or mend the folder of '{entry.name}' in {catalog.lab_manifest()}"
+                        if entry.is_lab else
                         f"put them there, or name the folder above it by --data-dir or {DATA_VARIABLE}")
     verb = "simulate" if entry.kind == "simulated" else "fetch"
     remedy = f"run `calcium-decoding data {verb} {entry.name}`"
@@ -163,6 +173,9 @@ def fetch(entry, data_dir=None, hosts=None):
                         "weights that come as a package")
     if entry.kind == "doi":
         files, urls = _resolve(entry, hosts)
+    elif entry.kind == "dandi":
+        files, urls = dandi.files(entry)
+        _hold_against_pins(entry, files, f"dandiset {entry.dandiset}")
     elif entry.kind == "repository":
         base = f"{hosts.repository}/{entry.repository}/{entry.commit}"
         files, urls = entry.files, {file.target: f"{base}/{quote(file.path)}" for file in entry.files}
@@ -235,7 +248,7 @@ def _unpack(name, place):
                 if not all(info.isfile() for info in infos):
                     raise ValueError("a member that is a link or no file")
                 members = [(i.name.removeprefix("./"), i.size, partial(opened.extractfile, i)) for i in infos]
-            members = [(catalog.check_relative(target), *rest) for target, *rest in members
+            members = [(check_relative(target), *rest) for target, *rest in members
                        if not target.startswith("__MACOSX/") and not _matches(target, [".DS_Store", "._*"])]
             _check_room(place, sum(n_bytes for _, n_bytes, _ in members))
             for target, n_bytes, open_member in progress(members, desc=f"unpack {name}", unit="file", leave=False):
@@ -282,6 +295,12 @@ def _resolve(entry, hosts):
     files = [catalog.validated(PinnedFile, {"target": name, "bytes": sizes[name], "checksum": listed.registry[name]},
                                f"{where}, file '{name}'")
              for name in sorted(urls) if any(_matches(name, file.patterns) for file in entry.files)]
+    _hold_against_pins(entry, files, where)
+    return files, urls
+
+
+def _hold_against_pins(entry, files, where):
+    """Pin the files of a record that was never asked; DataError if it changed since it was pinned."""
     pinned = [pin for pin in files_of(entry) if not pin.archive]
     if not pinned:
         _pin(entry, files)
@@ -291,12 +310,11 @@ def _resolve(entry, hosts):
                      for some in sums)
         raise DataError(where, f"a record that changed since it was pinned: {now}",
                         f"what {entry.root / LOCK_NAME} remembers: {then}",
-                        f"find out what changed and why; to accept it, delete '{entry.doi}' from the lock file")
-    return files, urls
+                        f"find out what changed and why; to accept it, delete '{entry.record}' from the lock file")
 
 
 def _pin(entry, files):
-    lock = catalog.read_lock(entry.root) | {entry.doi: files}
+    lock = catalog.read_lock(entry.root) | {entry.record: files}
     write_json(entry.root / LOCK_NAME, catalog.Lock(dict(sorted(lock.items()))).model_dump(exclude_defaults=True))
 
 

@@ -1,19 +1,18 @@
-"""Movies on disk: TIFF as laboratories write it, or ``.npy``, read a stretch at a time."""
+"""Movies on disk: TIFF as laboratories write it, ``.npy``, HDF5, NWB or zarr, read a stretch at a time."""
 
 import hashlib
-import itertools
 import math
-import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import tifffile
 
-from calcium_decoding.data.stacks import open_stack
-from calcium_decoding.errors import DataError, WriteError
+from calcium_decoding.data.layouts import picked
+from calcium_decoding.data.sources import open_source
+from calcium_decoding.errors import DataError, ParameterError, WriteError
 from calcium_decoding.utils.code import code_digest
 from calcium_decoding.utils.files import alone, hash_content, whole_file, write_npy
 from calcium_decoding.utils.progress import progress
@@ -83,20 +82,74 @@ class PixelSums:
 class Movie:
     """A movie that stays on disk until a stretch of it is asked for: ``movie[100:200]``.
 
-    ``path`` (str or Path): a TIFF file, one page a frame or an ImageJ stack (classic or BigTIFF, compressed or not, one
-    plane and one channel); a ``.npy`` file with an array (T, rows, columns); or a folder with a series of TIFF files,
-    see :func:`series_files`. ``n_frames``: use only so many from the beginning. Raises DataError: no such file, a file
-    that is damaged or cut short, no grey frames of one size and type, a gap in a series, or too few frames.
+    Parameters
+    ----------
+    path : str or Path
+        A TIFF file (classic or BigTIFF, compressed or not): one page a frame, an ImageJ stack, ScanImage 5 or later,
+        OME-TIFF or Micro-Manager (a file of several leads to the others). A ``.npy`` file with an array (T, rows,
+        columns). A folder with a series of TIFF files, see :func:`~calcium_decoding.data.sources.series_files`, or of
+        PrairieView (Bruker) with its XML file, which gives the order. HDF5 or zarr with an array (T, rows, columns).
+        NWB with a OnePhotonSeries or TwoPhotonSeries, in the file or in others that it names.
+    n_frames : int, optional
+        Use only so many from the beginning.
+    channel : int or str, optional
+        Number or name of the channel, as the source gives it; counted from 1 where it gives none. Needed, as ``plane``
+        (int, counted from 1), where there are several.
+    dataset : str, optional
+        Name of an array in HDF5 or zarr, of a series in NWB; needed where there are several.
+    every : (int, int)
+        First frame and step: (1, 2) is every second frame, from the second on. See :func:`split_channels`.
+
+    Raises
+    ------
+    DataError
+        No such file; a file that is damaged or cut short; no grey frames of one size and type; a gap in a series; too
+        few frames; several channels, planes or arrays and none named, with what there is.
     """
 
     path: Path
     n_frames: int | None = None
+    channel: int | str | None = None
+    plane: int | None = None
+    dataset: str | None = None
+    every: tuple[int, int] = (0, 1)
 
     def __post_init__(self):
         object.__setattr__(self, "path", Path(self.path))
+        first, step = self.every
+        if not (isinstance(first, int) and isinstance(step, int) and 0 <= first < step):
+            raise ParameterError("every", repr(self.every), "(first, step), whole numbers, 0 <= first < step",
+                                 "name the first frame and the step")
         there = int(self._edges[-1])
-        if self.n_frames is not None and not 0 < self.n_frames <= there:
-            raise DataError(self.path, f"{there} frames", f"at least {self.n_frames}", "ask for fewer frames")
+        if there == 0 or (self.n_frames is not None and not 0 < self.n_frames <= there):
+            raise DataError(self.path, f"{there} frames", f"at least {self.n_frames or 1}", "ask for fewer frames")
+
+    @property
+    def opened_by(self):
+        """All that this movie is opened by; ``Movie(*movie.opened_by)`` opens it again, as its files are then."""
+        return self.path, self.n_frames, self.channel, self.plane, self.dataset, self.every
+
+    @property
+    def rate_hz(self):
+        """Frames a second of this channel and plane, as its files say, float; None if they do not."""
+        return None if self._found.rate_hz is None else self._found.rate_hz / self.every[1]
+
+    @property
+    def offset_frames(self):
+        """How much later than frame 0 of all channels frame 0 of this movie begins, in its own frames: 0.5 for the
+        second of two interleaved channels."""
+        return self.every[0] / self.every[1]
+
+    @property
+    def notes(self):
+        """What was left out or taken for granted, tuple of str."""
+        first, step = self.every
+        return self._found.notes + ((f"every {step}. frame, from frame {first} (from 0)",) if step > 1 else ())
+
+    def times_s(self):
+        """When each frame began, s, (T,), float64, read anew from PrairieView or NWB; None: not known."""
+        times = open_source(self.path, self.channel, self.plane, self.dataset, self._needed).times_s
+        return None if times is None else times[self.every[0]::self.every[1]][:len(self)]
 
     @property
     def shape(self):
@@ -111,7 +164,9 @@ class Movie:
     @property
     def files(self):
         """The files that hold the frames, in their order, tuple of Path."""
-        return tuple(stack.path for stack in self._stacks)
+        paths = dict.fromkeys(stack.path for stack in self._stacks)
+        return tuple(file for path in paths
+                     for file in (sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]))
 
     @property
     def maps(self):
@@ -152,22 +207,40 @@ class Movie:
         return state
 
     @cached_property
+    def _found(self):
+        return replace(open_source(self.path, self.channel, self.plane, self.dataset, self._needed), times_s=None)
+
+    @property
+    def _needed(self):
+        """Frames of all channels that ``n_frames`` takes."""
+        return self.n_frames and self.every[0] + (self.n_frames - 1) * self.every[1] + 1
+
+    @cached_property
     def _stacks(self):
-        paths = series_files(self.path) if self.path.is_dir() else [self.path]
-        stacks = []
-        for path in paths:
-            stacks.append(open_stack(path))
-            one, other = ((*s.shape[1:], s.dtype.newbyteorder("=")) for s in (stacks[0], stacks[-1]))
-            if one != other:
-                raise DataError(path, "frames of {} x {} pixels, {}".format(*other),
-                                "frames of one size and type, as in {}: {} x {}, {}".format(paths[0].name, *one),
-                                "leave out the files that are no frames of this movie")
-        return stacks
+        if self.every[1] == 1:
+            return self._found.stacks
+        n = sum(stack.shape[0] for stack in self._found.stacks)
+        return picked(self._found.stacks, np.arange(n)[self.every[0]::self.every[1]])
 
     @cached_property
     def _edges(self):
         """First frame of each file, and the end of the last one."""
         return np.cumsum([0, *(stack.shape[0] for stack in self._stacks)])
+
+
+def split_channels(movie, order=("blue", "violet")):
+    """Movies of the channels that alternate frame by frame in one, dict of str to Movie, with equal numbers of frames.
+
+    ``order``: names of the channels, from the first frame on. Each movie has the rate of the whole divided by their
+    number, and begins ``offset_frames`` of its own frames after the first one: 0.5 for the second of two. The frames of
+    a last cycle that is not whole are left out; ``notes`` say where the frames of each are. Nothing is copied. Raises
+    ParameterError: fewer than two names, or a name twice; a movie that is split already.
+    """
+    n = len(order)
+    if n < 2 or len(set(order)) < n or isinstance(order, str) or movie.every != (0, 1):
+        raise ParameterError("order", repr(order), "two different names or more, of a movie that is not split yet",
+                             "name the channels in the order of their frames")
+    return {name: replace(movie, n_frames=len(movie) // n, every=(i, n)) for i, name in enumerate(order)}
 
 
 def stretches(movie, report=None):
@@ -189,46 +262,6 @@ def write_movie(path, chunks, shape, dtype=np.uint16):
     with whole_file(path) as temporary:
         tifffile.imwrite(temporary, frames, shape=shape, dtype=dtype, photometric="minisblack",
                          metadata={"axes": "TYX"}, software=False, datetime=False)
-
-
-def series_files(folder):
-    """TIFF files of a folder in the order of the one number in which their names differ, list of Path.
-
-    It runs without gaps; the first file may lack it, as of cameras that begin a new file when one is full (``run.tif``,
-    ``run@0001.tif``). DataError: no TIFF file; more than one number; a number that is missing or there twice.
-    """
-    folder = Path(folder)
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".tif", ".tiff") and not p.name.startswith("."))
-    if not paths:
-        raise DataError(folder, "a folder without .tif or .tiff files", "a series of TIFF files",
-                        "name the folder that holds the frames")
-    if len(paths) == 1:
-        return paths
-    numbered = sorted(zip(_numbers(folder, paths), paths, strict=True))
-    for (number, path), (following, other) in itertools.pairwise(numbered):
-        if following != number + 1:
-            raise DataError(folder, f"number {number} twice, {path.name} and {other.name}" if following == number
-                            else f"no file with the number {number + 1} after {path.name}",
-                            f"a series of one movie without gaps, up to {numbered[-1][1].name}",
-                            "find the missing file, or keep the files of one movie in the folder")
-    return [path for _, path in numbered]
-
-
-def _numbers(folder, paths):
-    words = [re.split(r"([0-9]+)", p.stem) for p in paths]
-    if len({tuple(word[::2]) for word in words}) == 1:
-        columns = [[int(digits) for digits in column] for column in zip(*(word[1::2] for word in words), strict=True)]
-        varying = [column for column in columns if len(set(column)) > 1] or columns[-1:]
-        if len(varying) == 1:
-            return varying[0]
-    else:
-        first = min(paths, key=lambda p: len(p.stem))
-        rest = [re.fullmatch(r"([^0-9A-Za-z]+)([0-9]+)", p.stem.removeprefix(first.stem)) for p in paths if p != first]
-        if all(rest) and len({found[1] for found in rest}) == 1:
-            numbers = {p: int(found[2]) for p, found in zip([p for p in paths if p != first], rest, strict=True)}
-            return [numbers.get(p, 1 if min(numbers.values()) == 2 else 0) for p in paths]
-    raise DataError(folder, f"names like {paths[0].name} and {paths[-1].name}", "names that differ in one number",
-                    "keep the files of one movie in the folder, numbered in their order")
 
 
 def mappable(movie, folder):
@@ -273,7 +306,7 @@ def _names(movie):
     except OSError as error:
         raise DataError(movie.path, f"a file that is gone ({error})", "the files that were there when it was opened",
                         "fetch or write the movie again") from error
-    place = hash_content([str(movie.path.resolve()), movie.n_frames])
+    place = hash_content([str(movie.path.resolve()), *movie.opened_by[1:]])
     return place, hash_content([[str(file) for file in files], states, code_digest("data")])
 
 

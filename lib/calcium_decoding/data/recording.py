@@ -158,19 +158,28 @@ class Refusal:
 class Dataset:
     """The recordings of one data set, with what was refused. Raises DataError: no recording, or two of one name.
 
+    ``Dataset([recording, ...])`` will do: it is called ``mine``, and its regime is what its recordings allow.
     ``name``: of the manifest entry, or of the file for a user's own data. ``regime``: name of the split that suits the
     data. ``compare_with_study``: the published figures were measured on exactly these data. ``caution``: what a reader
     has to know before believing a score on them.
     """
 
     name: str
-    recordings: tuple[Recording, ...]
+    recordings: tuple[Recording, ...] = ()
     refused: tuple[Refusal, ...] = ()
-    regime: str = "animal_pairs"
+    regime: str = ""
     compare_with_study: bool = False
     caution: str = ""
 
     def __post_init__(self):
+        if not isinstance(self.name, str):
+            if self.recordings:
+                raise DataError("Dataset", f"a name of type {type(self.name).__name__}", "text",
+                                "Dataset(name, recordings), or Dataset(recordings)")
+            object.__setattr__(self, "recordings", tuple(self.name))
+            object.__setattr__(self, "name", "mine")
+            object.__setattr__(self, "regime", self.regime or suitable_regime(self.recordings))
+        object.__setattr__(self, "regime", self.regime or "animal_pairs")
         if not self.recordings:
             reasons = "; ".join(f"{r.session}: {r.reason}" for r in self.refused) or "no sessions at all"
             raise DataError(self.name, f"no usable recording ({reasons})", "at least one usable recording",
@@ -214,6 +223,18 @@ class Dataset:
         """Short hash (16 hexadecimal digits) of all recordings, whatever their order; attached movies are read once."""
         parts = sorted(r.content_hash() + ("" if r.movie is None else r.movie.content_hash()) for r in self.recordings)
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+
+def suitable_regime(recordings):
+    """Name of the strictest split that recordings allow: across animals, sessions or parts, each of them from three on,
+    else within recordings."""
+    sessions, parts = {}, {}
+    for one in recordings:
+        sessions.setdefault(one.animal, set()).add(one.session)
+        parts.setdefault((one.animal, one.session), set()).add(one.part)
+    return ("animal_pairs" if len(sessions) >= 3 else
+            "leave_one_session_out" if any(len(of) >= 3 for of in sessions.values()) else
+            "last_part" if any(len(of) >= 3 for of in parts.values()) else "blocked")
 
 
 def _read_only(values, dtype):
@@ -276,7 +297,8 @@ def _finite(values, name, where, stretches):
         place = ", ".join(f"{axis} {i}" for axis, i in zip(("frame", "column"), bad[0], strict=False))
         raise DataError(where, f"{len(bad)} NaN or infinite values in {name}, the first at {place} (counted from 0)",
                         "finite numbers only, in frames that can be used",
-                        "leave the ROI out, or name the frames without them: stretches=cd.stretches_of(usable)")
+                        "leave the ROI out, or name the frames without them: "
+                        "stretches=cd.stretches_of(cd.usable_frames(signal))")
     last = np.maximum.accumulate(np.where(is_usable, np.arange(len(values)), -1))
     last = np.where(last < 0, np.argmax(is_usable), last)
     return np.where(is_bad, values[last], values)

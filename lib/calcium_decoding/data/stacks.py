@@ -3,15 +3,15 @@
 import json
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import tifffile
 
+from calcium_decoding.data import layouts
 from calcium_decoding.errors import DataError
 
-_SEVERAL_FILES = ("ome", "mmstack", "ndtiff")  # kinds that tifffile puts together from several files
 # Bytes of a value of each kind of tag, 1 (byte) to 18 (64-bit offset); the last stands for kinds that nobody knows.
 _BYTES = np.array([1, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 1, 1, 8, 8, 8, 1])
 _WHOLE_NUMBERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
@@ -45,6 +45,19 @@ class Stack:
     def maps(self):
         """Whether the frames can be memory-mapped as they lie."""
         return self.step is not None
+
+    @property
+    def first_bytes(self):
+        """First byte of each frame, shape (T,)."""
+        return self.start + self.step * np.arange(self.shape[0]) if self.maps else self.offsets[:, 0]
+
+    def every(self, first, step, n):
+        """Stack of ``n`` of the frames: number ``first`` and every ``step``-th from there. No pixel is copied."""
+        shape = (n, *self.shape[1:])
+        if self.maps:
+            return replace(self, shape=shape, start=self.start + first * self.step, step=self.step * step)
+        some = slice(first, first + (n - 1) * step + 1, step)
+        return replace(self, shape=shape, offsets=self.offsets[some], counts=self.counts[some])
 
     def read(self, start, stop):
         """Frames ``start`` to ``stop``, (n, rows, columns), in the byte order of this machine.
@@ -88,21 +101,24 @@ class Stack:
         return frames
 
 
-def open_stack(path):
-    """Find the frames of a TIFF file, or of ``.npy`` with an array (T, rows, columns), as a Stack.
+def open_stack(path, member=False):
+    """Find the frames of a TIFF file, or of ``.npy`` with an array (T, rows, columns).
+
+    Returns a Stack, of all pages in the order of the file, and a Layout where these are several channels or planes, or
+    where the order is another one; else None, as of the ``member`` of a series that is described elsewhere.
 
     DataError: no such file; other pixels than integers and floats; frames of different size; more axes; a compression
     that this installation cannot read; a file that ends within its frames or its page table.
     """
     path = Path(path)
     if path.suffix.lower() == ".npy":
-        return _npy(path)
+        return _npy(path), None
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             table = size, *_table(path, file.fileno(), size)
         with tifffile.TiffFile(path) as file:
-            return _tiff(path, file, *table)
+            return _tiff(path, file, member, *table)
     except DataError:
         raise
     except Exception as error:  # tifffile meets damage with errors of many classes
@@ -128,14 +144,18 @@ def _npy(path):
     return Stack(path, shape, kind, start, math.prod(shape[1:]) * kind.itemsize)
 
 
-def _tiff(path, file, size, offsets, counts):
+def _tiff(path, file, member, size, offsets, counts):
     page = file.pages.first
     kind = None if page.dtype is None else np.dtype(page.dtype).newbyteorder(file.byteorder)
     if page.samplesperpixel != 1 or len(page.shape) != 2 or kind is None or kind.kind not in "uif" or 0 in page.shape:
         colours = f", {page.samplesperpixel} colours" if page.samplesperpixel != 1 else ""
         raise DataError(path, f"pages of shape {page.shape}{colours}, type {kind}",
                         "grey frames of integers or floats, (T, rows, columns)", "store one grey page a frame")
-    n = _n_frames(path, file, page, len(offsets))
+    n, layout = (len(offsets), None) if member else _described(path, file, page, len(offsets))
+    return _stack(path, page, kind, n, size, offsets, counts), layout
+
+
+def _stack(path, page, kind, n, size, offsets, counts):
     n_bytes = math.prod(page.shape) * kind.itemsize
     if n > len(offsets):  # one page that stands for all: ImageJ beyond 4 GB
         return _equal_steps(path, size, (n, *page.shape), kind, int(offsets[0, 0]), n_bytes)
@@ -170,27 +190,23 @@ def _in_one_run(path, offsets, counts, n_bytes):
     return bool(follow.all() and (counts.sum(axis=1) == n_bytes).all())
 
 
-def _n_frames(path, file, page, n_pages):
-    """Number of frames: that of pages, or what the description of a single page says."""
+def _described(path, file, page, n_pages):
+    """Number of frames: that of pages, or what the description of a single page says; and a Layout or None."""
+    if page.is_scanimage:
+        return n_pages, layouts.scanimage(path, file)
     if _describes_itself(page):  # tifffile would make a series of each page: seconds
-        return n_pages
+        return n_pages, None
     series = file.series
-    if any(s.kind in _SEVERAL_FILES and (None in s.pages or s.is_multifile) for s in series):
-        raise DataError(path, "one of several files that belong together", "one file, or a folder of a numbered series",
-                        "save the movie as one BigTIFF file")
-    axes = [[length for length in s.shape[:-2] if length > 1] for s in series]
-    if max(map(len, axes)) > 1:
-        raise DataError(path, f"axes {series[0].axes} of lengths {series[0].shape}",
-                        "grey frames of one plane and one channel, (T, rows, columns)",
-                        "store one grey page a frame, one plane and channel a file")
-    n = sum(math.prod(lengths) for lengths in axes)
+    if layouts.in_files(file):
+        return n_pages, layouts.indexed(path, file)
+    n = sum(math.prod(s.shape[:-2]) for s in series)
     images = (file.imagej_metadata or {}).get("images", 1)
     if images > n:  # tifffile then leaves the description aside
         raise _cut(path, f"the {images} frames that its description says")
     if n != n_pages and not (n_pages == len(series) == 1 and series[0].dataoffset is not None):
         raise DataError(path, f"{n_pages} pages with a description of {n} frames", "a page a frame",
                         "write the file again as one stack")
-    return n
+    return n, layouts.by_axes(path, file)
 
 
 def _describes_itself(page):

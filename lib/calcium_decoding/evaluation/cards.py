@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from calcium_decoding import __version__
 from calcium_decoding.data.catalog import project_root
+from calcium_decoding.data.clock import NOTE
 from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation import convergence
 from calcium_decoding.utils.code import PACKAGE
@@ -120,6 +121,17 @@ class Provenance(_Strict):
     versions: dict[str, str]
 
 
+def clock_notes(dataset):
+    """What recordings note about their clocks (list of str): rules, masked frames, how behaviour got on frames; each
+    once, with the recordings that it is of."""
+    found = {}
+    for recording in dataset.recordings:
+        for note in recording.notes:
+            if note.startswith(NOTE):
+                found.setdefault(note.removeprefix(NOTE), []).append(recording.id)
+    return [f"{note} ({', '.join(ids) if len(ids) < 4 else f'{len(ids)} recordings'})" for note, ids in found.items()]
+
+
 def provenance(dataset, split_hash, seed, parameters):
     """Provenance of results on ``dataset``; see :class:`Provenance`."""
     import sklearn
@@ -158,8 +170,9 @@ class ResultCard(Stored):
     """The result of one chapter.
 
     ``simulated``: any number was measured on simulated recordings. ``claim``: what the split allows to be said.
-    ``null``: which null is given next to the scores, or why there is none. ``comparisons``: trainings of the figures
-    that compare. ``tables``: what other figures are drawn from.
+    ``null``: which null is given next to the scores, or why there is none. ``clock``: what was done to put frames and
+    behaviour on one clock, see :func:`clock_notes`. ``comparisons``: trainings of the figures that compare. ``tables``:
+    what other figures are drawn from.
     """
 
     KIND, REMEDY = "a result card", "run the chapter again"
@@ -170,6 +183,7 @@ class ResultCard(Stored):
     kind: Literal["decoding", "data"] = "decoding"
     claim: str
     null: str
+    clock: list[str] = Field(default_factory=list)
     scores: list[Score]
     refused: list[Refused] = Field(default_factory=list)
     not_evaluable: list[NotEvaluable] = Field(default_factory=list)
@@ -188,6 +202,7 @@ class ResultCard(Stored):
                 "split": f"{p.split_hash}, a claim {self.claim}", "null": self.null, "seed": str(p.seed),
                 "code": p.code_version, "run with": ", ".join(f"{k} {v}" for k, v in p.versions.items()),
                 "parameters": ", ".join(f"{k}={v}" for k, v in p.parameters.items())}
+        rows |= {"clock": "; ".join(self.clock)} if self.clock else {}
         return pd.DataFrame({"what": rows.keys(), "value": rows.values()})
 
     def rounded(self):

@@ -304,20 +304,20 @@ def _run_beside_files(named_task, _):
     for name, movie in task.movies.items():
         where = f"recording {name}, on the worker {platform.node()}"
         try:
-            there = Movie(movie.path, movie.n_frames)
+            there = Movie(*movie.opened_by)
             state = tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in there.files)
         except (DataError, OSError) as error:
             raise DataError(where, f"no movie {movie.path} ({error})", "the files that the computer which started the "
                             "run sees, under the same path", "mount the same disk there") from error
-        if _movie_hash(movie.path, movie.n_frames, state) != hashes[name]:
+        if _movie_hash(movie.opened_by, state) != hashes[name]:
             raise DataError(where, f"another movie under {movie.path}", "the same pixels as on the computer which "
                             "started the run", "mount the same disk there")
     return key, task.run()
 
 
 @cache
-def _movie_hash(path, n_frames, state):
-    return Movie(path, n_frames).content_hash()
+def _movie_hash(opened_by, state):
+    return Movie(*opened_by).content_hash()
 
 
 def _pairs(thing):

@@ -3,6 +3,7 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+    "blood": ["AlignControl", "RegressOut", "blood_corrected", "with_control"],
     "motion": ["motion_corrected"],
     "pipeline": ["Pipeline", "build"],
     "recipes": ["RECIPES"],

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.preprocessing import blood as blood_correction
 from calcium_decoding.preprocessing import transforms
 from calcium_decoding.preprocessing.recipes import RECIPES
 from calcium_decoding.preprocessing.windows import checked_ranges
@@ -64,12 +65,15 @@ class Pipeline:
         return _apply(self.steps, signal, name)
 
 
-def build(name, rate_hz, baseline_frames=1000, time_constant_s=0.2, only_rois=(), components=None):
+def build(name, rate_hz, baseline_frames=1000, time_constant_s=0.2, only_rois=(), components=None,
+          blood=None):
     """Make a pipeline, not fitted, by the name of its recipe; :data:`RECIPES` says what each does.
 
     ``baseline_frames``: window of the baseline. ``time_constant_s``: of the smoothing (``"events"``). ``only_rois``:
     numbers, counted from 1, of the ROIs that are not set to 0; empty: all. ``components`` (dict): arguments of
-    :class:`Components`, which is then the last step. Raises ParameterError: unknown name, or a value out of range.
+    :class:`Components`, which is then the last step. ``blood`` (dict): arguments of :class:`AlignControl`, by which
+    the second half of the columns, violet traces, is regressed out of the first, before these are scaled.
+    Raises ParameterError: unknown name, or a value out of range.
     """
     if name not in RECIPES:
         raise ParameterError("preprocessing", repr(name), f"one of {', '.join(RECIPES)}", "use one of these")
@@ -82,6 +86,8 @@ def build(name, rate_hz, baseline_frames=1000, time_constant_s=0.2, only_rois=()
         steps.append(transforms.TrailingBaseline(baseline_frames))
     elif name == "events":
         steps.append(transforms.ExponentialSmoothing(time_constant_s * rate_hz))
+    if blood is not None:
+        steps += [blood_correction.AlignControl(**blood), blood_correction.RegressOut()]
     steps.append(transforms.MinMax() if name in ("published", "raw", "trailing") else transforms.ScaleByTraining())
     if np.size(only_rois):
         steps.append(transforms.OnlyRois(only_rois))

@@ -27,7 +27,7 @@ def moving_mean(x, frames):
     """
     frames = whole_number("frames", frames, 1)
     x = np.asarray(x, dtype=np.float64)
-    return _window_mean(x.reshape(len(x), -1), frames // 2, (frames - 1) // 2).reshape(x.shape)
+    return window_mean(x.reshape(len(x), -1), frames // 2, (frames - 1) // 2).reshape(x.shape)
 
 
 class Transform:
@@ -65,7 +65,7 @@ class _MeanBaseline(Transform):
     def transform(self, signal, name=""):
         def without_mean(x):
             x = x - x[:1]  # so that a constant float64 ROI becomes exactly 0, not rounding that min-max blows up
-            return x - _window_mean(x, self.look_back_frames, self.look_ahead_frames)
+            return x - window_mean(x, self.look_back_frames, self.look_ahead_frames)
 
         return _by_columns(without_mean, signal)
 
@@ -250,7 +250,7 @@ class Components(Transform):
         return ((signal - fitted.offset) @ fitted.weights).astype(np.float32)
 
 
-def _window_mean(x, past, future):
+def window_mean(x, past, future):
     """Mean over frames i-past .. i+future that exist; x (T, n) float64."""
     # A running sum would carry the rounding of one huge frame to all later ones. Sums from the left and from the right
     # inside blocks of one window length need no subtraction: a window ends one block and begins the next.

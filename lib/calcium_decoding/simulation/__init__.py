@@ -3,5 +3,7 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+    "clocks": ["PlantedClock", "plant_clock"],
     "datasets": ["ensure", "footstep_truth", "load_dataset", "planted"],
+    "lab_files": ["write_lab_files"],
 })

@@ -4,6 +4,7 @@ import numpy as np
 
 from calcium_decoding.data import catalog, download, readers
 from calcium_decoding.errors import DataError, ParameterError
+from calcium_decoding.simulation.braidyn import files
 from calcium_decoding.simulation.footsteps import world_files
 from calcium_decoding.simulation.widefield import settings_of, write_dataset
 
@@ -27,8 +28,9 @@ def ensure(name):
         return None
     folder = catalog.folder(entry)
     if download.status(entry) != "present":
-        if entry.world == "footsteps":
-            world_files.write(world_files.world_of(entry), folder)
+        own = {"footsteps": world_files, "braidyn": files}.get(entry.world)
+        if own:
+            own.write(own.world_of(entry), folder)
         else:
             write_dataset(settings_of(entry), folder)
     return folder

@@ -1,6 +1,7 @@
 """A plain format for your own recordings: one .npz or one .csv file a session."""
 
 import csv
+import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from calcium_decoding.data.frame_clock import with_times
 from calcium_decoding.data.movies import Movie
-from calcium_decoding.data.readers.common import Intake, check_steps, readable, refuse_text, with_run_label
+from calcium_decoding.data.readers.common import Intake, readable, refuse_text, with_run_label
 from calcium_decoding.data.recording import Recording
 from calcium_decoding.errors import DataError
 from calcium_decoding.utils.files import whole_file
@@ -18,7 +20,7 @@ REQUIRED = ("signal", "rate_hz", "animal")
 TEXTS = ("animal", "session", "part", "signal_unit")
 LISTS = ("roi_names", "notes")
 MOVIES = (".tif", ".tiff", ".npy", "")
-CLOCK = ("times_s", "stretches")
+CLOCK = ("times_s", "stretches", "reach")
 FIELDS = ("signal", "rate_hz", *TEXTS, *LISTS, "simulated", *CLOCK)  # any other array of an .npz file is behaviour
 
 
@@ -27,10 +29,10 @@ def read_npz(path):
 
     It must hold ``signal`` (T, n_roi), ``rate_hz`` (frames per second) and ``animal`` (text). It may hold ``session``
     (text; the file's name if absent), ``part``, ``roi_names`` (n_roi texts), ``signal_unit``, ``simulated``, ``notes``,
-    ``times_s`` (T,) and ``stretches`` (k, 2), all as :class:`Recording` has them. Any other array is behaviour, shape
-    (T,): ``run`` (0 or 1), ``speed_cm_s`` (cm/s), and whatever else was measured. A missing run label is made from
-    ``speed_cm_s`` > 0.5, and a note says so. DataError: missing, damaged, a field missing, Python objects inside, or
-    content that :class:`Recording` refuses.
+    ``times_s`` (T,), ``stretches`` (k, 2) and ``reach`` (JSON), all as :class:`Recording` has them. Any other array is
+    behaviour, shape (T,): ``run`` (0 or 1), ``speed_cm_s`` (cm/s), and whatever else was measured. A missing run label
+    is made from ``speed_cm_s`` > 0.5, and a note says so. DataError: missing, damaged, a field missing, Python objects
+    inside, or content that :class:`Recording` refuses.
     """
     path = Path(path)
     content = _load_npz(path)
@@ -40,7 +42,9 @@ def read_npz(path):
                         f"at least {', '.join(REQUIRED)}", "save the file again with these")
     about = {name: str(content[name]) for name in TEXTS if name in content}
     about |= {name: tuple(map(str, np.ravel(content[name]))) for name in LISTS if name in content}
-    about |= {name: content[name] for name in CLOCK if name in content}
+    about |= {name: content[name] for name in CLOCK[:2] if name in content}
+    if "reach" in content:
+        about["reach"] = {name: tuple(ends) for name, ends in json.loads(str(content["reach"])).items()}
     behaviour = {name: values for name, values in content.items() if name not in FIELDS}
     return _recording(path, content["signal"], behaviour, content["rate_hz"],
                       simulated=bool(np.any(content.get("simulated", False))), **about)
@@ -58,6 +62,7 @@ def write_npz(recording, path):
                         "names that the format does not use itself", "rename the behaviour")
     fields = {name: getattr(recording, name) for name in FIELDS}
     fields |= {name: np.array(fields[name], dtype=str) for name in LISTS}
+    fields["reach"] = json.dumps({name: list(ends) for name, ends in recording.reach.items()})
     if recording.times_s is None:
         del fields["times_s"]
     with whole_file(path) as temporary, open(temporary, "wb") as file:
@@ -70,8 +75,10 @@ def read_csv(path):
     It begins with the lines ``# animal: name`` and ``# rate_hz: 30``, and perhaps ``# session: name`` (the file's name
     if absent), ``# part: name``, ``# signal_unit: unit``. Then a header and a row a frame. The first column is
     ``frame`` (one more each row) or ``time_s`` (seconds); columns that start with ``roi_`` are the signal, and what
-    follows is the ROI's name; all others are behaviour, as in :func:`read_npz`. DataError: missing, not a table, a
-    header line or column missing, text among the numbers, frames left out, or content that :class:`Recording` refuses.
+    follows is the ROI's name; all others are behaviour, as in :func:`read_npz`. Where frames are missing, or stand
+    twice, by the first column, no window spans them, and a note says so. DataError: missing, not a table, a header line
+    or column missing, text among the numbers, a clock that goes back or is not that of the rate, or content that
+    :class:`Recording` refuses.
     """
     path = Path(path)
     header, table = load_csv(path)
@@ -90,9 +97,8 @@ def read_csv(path):
     recording = _recording(path, table[rois].to_numpy(), behaviour, header["rate_hz"],
                            roi_names=tuple(name.removeprefix("roi_") for name in rois),
                            **{name: header[name] for name in TEXTS if header.get(name)})
-    step, unit = (1 / recording.rate_hz, "s") if clock == "time_s" else (1, "frames")
-    check_steps(table[clock], step, unit, f"{path}, column {clock}")
-    return recording
+    times = table[clock].to_numpy()
+    return with_times(recording, times if clock == "time_s" else (times - times[0]) / recording.rate_hz)
 
 
 def read_files(folder, read_one, ending, strict=False, movies=False):

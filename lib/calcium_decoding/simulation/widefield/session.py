@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from calcium_decoding.data.published import roi_table
 from calcium_decoding.data.readers import RUN_THRESHOLD_CM_S
 from calcium_decoding.data.recording import Dataset, Recording
+from calcium_decoding.preprocessing.blood import with_control
 from calcium_decoding.simulation.signals import generator
 from calcium_decoding.simulation.widefield.brains import anatomy
 from calcium_decoding.simulation.widefield.movie import render
@@ -33,6 +34,9 @@ ODD_GAIN = 0.4
 ONSET_SHIFT_PX = 0.5  # median size of the jerk when a run begins
 POSTURE_SHIFT_PX = 0.04  # while a run lasts
 SWAY_PX = 0.04, 0.03  # SD of slow and of fast movement that has nothing to do with running
+# Violet excitation: what blood takes away, as a share of that at blue, and the spread of it over areas, SD of the
+# logarithm; share of the drift; noise, times that of blue, for violet is dimmer. Ours: they differ by set-up.
+VIOLET_BLOOD, VIOLET_SPREAD, VIOLET_DRIFT, VIOLET_NOISE = 0.8, 0.15, 0.3, 1.5
 SIGNAL_DECIMALS, SHIFT_DECIMALS = 3, 3  # of % dF/F, and pixels; why they are rounded: `simulation.signals`
 GAIN_DECIMALS, SHARE_DECIMALS, MAP_DECIMALS = 9, 6, 5
 
@@ -102,6 +106,17 @@ class SimulatedSession:
         """The 50 ROI traces, shape (T, 50), float32, % dF/F, rounded to 0.001."""
         return sum(self.components().values()).round(SIGNAL_DECIMALS).astype(np.float32)
 
+    @threadpool_limits.wrap(limits=1)
+    def violet(self, offset_frames=0.5):
+        """ROI traces at violet excitation, (T, 50), float32, %: blood, movement, drift and noise, and no calcium.
+        Each frame is so much later than that of :meth:`signal` with the same number, as where the two alternate."""
+        parts, rng = self.components(), generator(self.settings.seed, self.animal, self.session, 5)
+        share = VIOLET_BLOOD * rng.lognormal(0.0, VIOLET_SPREAD, size=parts["blood"].shape[1])
+        seen = share * parts["blood"] + parts["motion"] + VIOLET_DRIFT * parts["drift"]
+        later = np.concatenate([seen[1:], seen[-1:]])
+        noise = rng.normal(0.0, VIOLET_NOISE * self.settings.noise, size=seen.shape) @ self.anatomy.mixing()[0].T
+        return ((1 - offset_frames) * seen + offset_frames * later + noise).round(SIGNAL_DECIMALS).astype(np.float32)
+
     def shares(self):
         """Share of the variance of each ROI that comes from each component, dict of (50,)."""
         parts = self.components()
@@ -128,10 +143,11 @@ class SimulatedSession:
         """All frames at once, (T, 128, 128), uint16."""
         return render(self)
 
-    def recording(self):
-        """The session as the ordinary reader would give it."""
-        return Recording(self.signal(), {"run": self.run, "speed_cm_s": self.speed_cm_s}, RATE_HZ,
-                         f"mouse {self.animal}", self.name, simulated=True, source=f"simulated {self.name}")
+    def recording(self, violet=False):
+        """The session as the ordinary reader would give it; ``violet``: with those traces beside the ROIs."""
+        found = Recording(self.signal(), {"run": self.run, "speed_cm_s": self.speed_cm_s}, RATE_HZ,
+                          f"mouse {self.animal}", self.name, simulated=True, source=f"simulated {self.name}")
+        return with_control(found, self.violet()) if violet else found
 
 
 def simulate_session(settings, animal, session):
@@ -192,9 +208,10 @@ def brain_sway(n_frames, rng):
                             for _ in range(2)])
 
 
-def dataset(settings, name=None):
-    """All sessions in memory, ROI traces only, as a Dataset; ``name``: that of the world if left out."""
-    recordings = tuple(simulate_session(settings, *which).recording() for which in settings.sessions())
+def dataset(settings, name=None, violet=False):
+    """All sessions in memory, ROI traces only, as a Dataset; ``name``: that of the world if left out. ``violet``: with
+    as many traces at violet excitation beside them, for a preprocessing with ``blood``."""
+    recordings = tuple(simulate_session(settings, *which).recording(violet) for which in settings.sessions())
     return Dataset(name or f"simulated {settings.world}", recordings, caution=f"Simulated: {settings.parts.says}.")
 
 
