@@ -15,7 +15,7 @@ COMMANDS = "calcium_decoding.commands"
 LAB_VARIABLE = "CALCIUM_DECODING_MANIFEST"  # as in data.catalog, which is not imported for --help
 # Of the words KEY=VALUE of `data add`, those that are no options of the reader.
 _OF_BEHAVIOUR = "how", "exposure_s", "longest_gap_s", "offset_s"
-_OF_CLOCK = "rule", "drop_frames", "offset_s"
+_OF_CLOCK = "pulses", "first_pulse", "rule", "drop_frames", "offset_s"
 
 
 def main(arguments=None):
@@ -77,7 +77,8 @@ def parser():
     add.add_argument("--behaviour", **pairs, help="behaviour; with {animal}, {session} or {part} in its name, one a "
                      "recording. Keys: how, offset_s ..., and what read_behaviour knows: time, unit, columns ...")
     add.add_argument("--clock", nargs="+", metavar=("FILE", "KEY=VALUE"),
-                     help="when each frame began. Keys: rule, drop_frames, offset_s, and what read_behaviour knows")
+                     help="when each frame began. Keys: pulses=FILE, of the frames on the clock of behaviour, if that "
+                     "is another one; first_pulse, rule, drop_frames, offset_s, and what read_behaviour knows")
     add.add_argument("--label", nargs="+", action="append", default=[], metavar=("NAME", "KEY=VALUE"),
                      help="a label of 0 and 1, such as: run from=speed_cm_s above=0.5. Keys: from, above, below, "
                      "shortest_s, shortest_pause_s")

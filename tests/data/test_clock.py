@@ -339,7 +339,7 @@ def test_bad_frames_by_number_or_bool_are_masked():
 def test_the_way_on_for_nan_that_the_refusal_names():
     signal = np.ones((50, 3))
     signal[[4, 5, 30], [0, 2, 1]] = np.nan, np.inf, 1e39
-    with pytest.raises(DataError, match=r"stretches=stretches_of\(usable_frames\(signal\)\)"):
+    with pytest.raises(DataError, match=r"stretches=cd\.stretches_of\(cd\.usable_frames\(signal\)\)"):
         cd.Recording(signal, {}, RATE, "a", "s")
     r = cd.Recording(signal, {}, RATE, "a", "s", stretches=cd.stretches_of(cd.usable_frames(signal)))
     assert r.stretches == ((0, 4), (6, 30), (31, 50)) and np.isfinite(r.signal).all()

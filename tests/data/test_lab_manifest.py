@@ -151,6 +151,27 @@ def test_a_clock_of_frames_and_a_single_file(place):
     assert np.mean((found.behaviour["speed_cm_s"] > 4) == (STATE > 0)) > 0.98
 
 
+def test_pulses_put_the_frames_on_the_clock_of_behaviour(place):
+    taken = np.delete(np.arange(N + 20), np.arange(0, 400, 20))  # the file lacks 20 frames
+    ttl = 300 + np.arange(N + 23) / RATE * (1 + 2e-4)
+    for name, times in (("frames", taken / RATE), ("ttl", ttl)):
+        pd.DataFrame({"time_s": times}).to_csv(place / f"{name}.csv", index=False)
+    wheel = pd.DataFrame({"time_s": ttl, "speed_cm_s": np.arange(len(ttl)) % 7})
+    wheel.to_csv(place / "wheel.csv", index=False)
+    clock = {"file": str(place / "frames.csv"), "pulses": str(place / "ttl.csv")}
+    with pytest.raises(DataError, match="which pulse is that of the first frame"):  # frame 0 is among those lacking
+        lab.add("pulses", place / "recordings" / "m1.npz", manifest=place / "lab.yaml", clock=clock)
+    clock["first_pulse"] = 1
+    dataset = lab.add("pulses", place / "recordings" / "m1.npz", manifest=place / "lab.yaml", clock=clock,
+                      behaviour=[{"file": str(place / "wheel.csv")}])
+    (found,) = dataset.recordings
+    np.testing.assert_allclose(found.times_s, ttl[taken])
+    np.testing.assert_array_equal(found.behaviour["speed_cm_s"], taken % 7)
+    assert len(found.stretches) == 20
+    with pytest.raises(DataError, match=r"pulses=PULSES"):
+        lab.add("two", place / "recordings" / "m1.npz", manifest=place / "lab.yaml", clock={"file": clock["pulses"]})
+
+
 def test_a_dataset_of_a_list(place):
     def some(*ids):
         return [cd.Recording(np.zeros((10, 1)), {}, RATE, *one) for one in ids]

@@ -158,9 +158,8 @@ def place_of(entry, path, option=None):
 
 def local_files(entry, option=None):
     """All files of an entry of own recordings that are there: its recordings, their behaviour and clocks, sorted."""
-    patterns = [one.file for one in (*entry.behaviour, *([entry.clock] if entry.clock else []))]
     found = {*_files(folder(entry, option))}
-    for pattern in patterns:
+    for pattern in entry.files_beside():
         wild = "".join(text + ("*" if field else "") for text, field, _, _ in Formatter().parse(pattern))
         place = place_of(entry, wild, option)
         found |= {path for path in Path(place.anchor).glob(str(place.relative_to(place.anchor))) if path.is_file()} \

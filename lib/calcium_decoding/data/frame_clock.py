@@ -145,7 +145,8 @@ def _paired(n, m, rule, drop, where):
     what = "frames than times" if n > m else "times than frames"
     if extra and rule is None and not drop.size:
         raise DataError(where, f"{n} frames and {m} times", "a time for each frame", f"see where the {extra} more "
-                        f"{what} are from, then name a rule: cut_end, cut_start, or drop_frames")
+                        f"{what} are from, then name a rule: cut_end, cut_start, or drop_frames; where the file has "
+                        "times of its own, match_pulses finds out (--clock TIMES pulses=PULSES)")
     if not m:
         raise DataError(where, f"no times for {n} frames", "a time for each frame", "give their times")
     keep = np.ones(longer, bool)

@@ -39,7 +39,7 @@ def add(name, path, *, manifest=None, format=None, rate_hz=None, regime=None, ti
     behaviour : sequence of dict
         A file each, as in an entry: ``file``, ``options``, ``how``, ``offset_s`` ...
     clock : dict, optional
-        ``file``, ``options``, ``rule`` ...: when each frame began.
+        ``file``, ``options``, ``pulses``, ``rule`` ...: when each frame began.
     label : dict of str to dict, optional
         ``{"run": {"from": "speed_cm_s", "above": 0.5}}``.
 
@@ -74,7 +74,8 @@ def add(name, path, *, manifest=None, format=None, rate_hz=None, regime=None, ti
     content = {"kind": "local", "title": title or name, "format": format, "folder": _place(path, manifest),
                **({} if rate_hz is None else {"rate_hz": rate_hz}), "regime": regime or "blocked",
                **({"options": dict(options)} if options else {}),
-               **({"clock": {**clock, "file": _place(clock["file"], manifest)}} if clock else {}),
+               **({"clock": clock | {key: _place(clock[key], manifest) for key in ("file", "pulses") if key in clock}}
+                  if clock else {}),
                **({"behaviour": [{**one, "file": _place(one["file"], manifest)} for one in behaviour]}
                   if behaviour else {}),
                **({"label": label} if label else {})}

@@ -154,7 +154,7 @@ def _with_its_behaviour(dataset, entry, data_dir, strict):
     """A data set with the clock, the behaviour and the labels that its entry names for each recording."""
     if not (entry.clock or entry.behaviour or entry.label):
         return dataset
-    named = [one.file for one in (*entry.behaviour, *([entry.clock] if entry.clock else [])) if "{" not in one.file]
+    named = [file for file in entry.files_beside() if "{" not in file]
     if named and len(dataset.recordings) > 1:
         raise DataError(f"data set '{entry.name}'", f"the one file {named[0]} for {len(dataset.recordings)} recordings",
                         "a file for each", "name it by what differs, as in behaviour/{animal}_{session}.csv")
@@ -170,21 +170,25 @@ def _with_entry(recording, entry, data_dir):
     from calcium_decoding import data
     from calcium_decoding.data import catalog
 
-    def opened(one):
-        path = one.file.format(animal=recording.animal, session=recording.session, part=recording.part)
-        _check_options(readers.read_behaviour, one.options, f"data set '{entry.name}', {path}")
-        return readers.read_behaviour(catalog.place_of(entry, path, data_dir), **one.options)
+    def opened(pattern, options):
+        path = pattern.format(animal=recording.animal, session=recording.session, part=recording.part)
+        _check_options(readers.read_behaviour, options, f"data set '{entry.name}', {path}")
+        return readers.read_behaviour(catalog.place_of(entry, path, data_dir), **options)
 
-    if entry.clock:
-        found = opened(entry.clock)
+    def times_in(pattern):
+        found = opened(pattern, entry.clock.options)
         if len(found) != 1:
-            raise DataError(recording.id, f"{len(found)} series in {entry.clock.file}", "one, the times of the frames",
+            raise DataError(recording.id, f"{len(found)} series in {pattern}", "one, with the times of the frames",
                             "choose it by the options: {time: ..., columns: []}")
-        (times,) = found.values()
-        recording = data.with_times(recording, times.times_s, entry.clock.rule, entry.clock.drop_frames,
-                                    entry.clock.offset_s)
+        return next(iter(found.values())).times_s
+
+    if clock := entry.clock:
+        times = times_in(clock.file)
+        if clock.pulses:
+            times = data.match_pulses(times, times_in(clock.pulses), clock.first_pulse)
+        recording = data.with_times(recording, times, clock.rule, clock.drop_frames, clock.offset_s)
     for one in entry.behaviour:
-        found = opened(one)
+        found = opened(one.file, one.options)
         recording = replace(recording, notes=(*recording.notes, *found.notes))
         recording = data.with_behaviour(recording, *found.values(), how=one.how, exposure_s=one.exposure_s,
                                         longest_gap_s=one.longest_gap_s, offset_s=one.offset_s)

@@ -188,10 +188,12 @@ class BehaviourFile(Strict):
 
 class ClockRule(Strict):
     """A file with the time of each frame of a recording, and what to do where their numbers differ: see
-    :func:`with_times`."""
+    :func:`with_times`. ``pulses``: of the same frames on the clock of behaviour; see :func:`match_pulses`."""
 
     file: Pattern
     options: dict[str, Any] = {}  # of read_behaviour
+    pulses: Pattern | None = None  # read with the same options
+    first_pulse: NonNegativeInt | None = None  # number of the first frame's, if it is not found
     rule: Literal["cut_end", "cut_start"] | None = None
     drop_frames: list[NonNegativeInt] = []
     offset_s: float = 0.0
@@ -220,6 +222,11 @@ class LocalEntry(_Entry):
     clock: ClockRule | None = None
     behaviour: list[BehaviourFile] = []
     label: dict[str, LabelRule] = {}  # by the name of the behaviour that it makes
+
+    def files_beside(self):
+        """Patterns of the files beside the recordings: their behaviour, their clocks."""
+        clock = [self.clock.file, self.clock.pulses] if self.clock else []
+        return [*(one.file for one in self.behaviour), *filter(None, clock)]
 
 
 class WeightsEntry(_Entry, _ListedFile):
