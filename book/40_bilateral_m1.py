@@ -512,6 +512,7 @@ card = chapter.card(study, null=null_statement, scores=[
     *summaries.card_scores(decoded, both, details=("accuracy", "macro_f1", "auc")),
     *summaries.card_scores(hybrid, of_feet),
     *summaries.card_scores(null, balanced, " null"),
+    *summaries.trained(decoded), *summaries.trained(null, " null"),
     *summaries.sweep_scores(by_noise, kind),
     *summaries.sweep_scores(by_cells, "cells"),
     *summaries.sweep_scores(by_share, "share"),

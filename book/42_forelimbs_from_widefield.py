@@ -16,9 +16,8 @@
 # **You should know** what a split claims ([](02_splits_and_leakage)) and what a null is ([](03_chance_and_nulls)).
 #
 # **Data** by default **simulated**, in the layout of BraiDyn-BC (Kondo et al., Scientific Data 2025, DANDI 001425):
-# mice that pull a lever for water, 44 parcels of dorsal cortex at 30 Hz, both forepaws tracked on video. `--dataset`
-# takes a copy of the real recordings, once it has an entry of the format `braidyn` in `data_manifest.yaml`; nothing in
-# this chapter changes.
+# mice that pull a lever for water, 44 parcels of dorsal cortex at 30 Hz, both forepaws tracked on video. The real
+# recordings are `--dataset braidyn-bc`, once they are fetched; nothing in this chapter changes.
 #
 # **Cost** smoke: a quarter of a minute; demo, which is what the parameters below say: about a minute and a half on 2
 # cores, with the simulation; paper: longer, hours on the real recordings.

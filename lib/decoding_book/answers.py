@@ -33,9 +33,14 @@ class Found:
         return {label: score.value for label, score in self.scores.items()}
 
     @property
+    def keeps_losses(self):
+        """Does the card say which of its trainings converged? Older ones don't."""
+        return bool(self._converged)
+
+    @property
     def older(self):
         """Was this measured in the widefield world before its calibration? Cards of networks kept no losses then."""
-        return self.card.simulated and "footsteps" not in self.card.dataset and not self._converged and self._trained
+        return self.card.simulated and "footsteps" not in self.card.dataset and not self.keeps_losses and self._trained
 
     @property
     def _converged(self):

@@ -75,7 +75,8 @@ def verdict(claim, study, ours, sound):
     if decides is None:
         return Verdict.NOT_YET, " or ".join(map(_chapter_link, (claim.ours or claim.sound).chapters))
     if bad := [label for label in decides.not_converged if label in claim.compared()]:
-        return Verdict.NOT_CONVERGED, f"not trained to the end, or its losses were not kept: {', '.join(bad)}"
+        why = "not trained to the end" if decides.keeps_losses else "a short training, whose losses the card lacks"
+        return Verdict.NOT_CONVERGED, f"{why}: {', '.join(bad)}"
     parts = claim.parts(decides.values, decides.error)
     answer = claims.weakest(parts) if parts else "values only"
     said = [f"{MARKS[part.answer]} {part.order}" for part in parts]

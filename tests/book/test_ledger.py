@@ -336,7 +336,7 @@ def flagged(value, *, model="linear", **how):
 def test_a_training_that_had_not_converged_has_no_verdict(simulated):
     how = {"simulated": simulated, "dataset": "simulated" if simulated else "zenodo-10408334"}
     assert decide(flagged(0.8, **how)) == (
-        "not converged", "not trained to the end, or its losses were not kept: linear")
+        "not converged", "not trained to the end: linear")
     assert decide(flagged(1.0, **how)) == decide(flagged(0.8, model="third", **how)) == decide(
         gru(0.974, others={"linear": 0.9}, **how))
     # One that the orders do not need says so beside its value, and does not decide.
@@ -351,7 +351,7 @@ def test_a_training_that_had_not_converged_has_no_verdict(simulated):
 def test_a_short_training_whose_losses_were_not_kept_has_no_verdict_but_a_linear_decoder_and_their_own_has():
     short = {"parameters": THEIRS | {"epochs": 2}, "kept": False}
     assert decide(gru(0.974, **short)) == (
-        "not converged", "not trained to the end, or its losses were not kept: GRU")  # "linear" is linear
+        "not converged", "a short training, whose losses the card lacks: GRU")  # "linear" is linear
     assert decide(gru(0.974, kept=False))[0] == "reproduced"
     assert decide(gru(0.974, **short | {"parameters": {"n_blocks": 5}}))[0] != "not converged"  # nothing is trained
     older = gru(0.974, **short, dataset="simulated", simulated=True)

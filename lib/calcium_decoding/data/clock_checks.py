@@ -161,8 +161,8 @@ def match_pulses(times_s, ttl_s, first=None):
             raise DataError("times of frames and TTL", f"{len(times)} frames from {times[0]:.6g} to {times[-1]:.6g} s, "
                             f"{steps.missing.sum()} missing and {steps.is_repeated.sum()} repeated, and {len(ttl)} "
                             f"pulses from {ttl[0]:.6g} to {ttl[-1]:.6g} s", "numbers that add up",
-                            "say which pulse is that of the first frame (first), in an entry first_pulse; or name a rule "
-                            "in with_times")
+                            "say which pulse is that of the first frame (first), in an entry first_pulse; or name a "
+                            "rule in with_times")
         first = ends[0]
     number = first + steps.number
     if not 0 <= first <= number[-1] <= of_ttl.number[-1]:

@@ -5,7 +5,7 @@ import pandas as pd
 
 from calcium_decoding.errors import DataError
 from calcium_decoding.evaluation import convergence
-from calcium_decoding.evaluation.cards import Score, summarise
+from calcium_decoding.evaluation.cards import Score, converged, summarise
 from calcium_decoding.evaluation.metrics import METRIC_LABELS
 from calcium_decoding.evaluation.statistics import block_bootstrap, bounds_of, sign_flip, t_interval
 from calcium_decoding.explain import attribution, cell_importance
@@ -186,7 +186,18 @@ def card_scores(found, metrics, suffix="", details=()):
     return scores
 
 
+def trained(found, suffix=""):
+    """A score for the result card of each model: have all its trainings converged?"""
+    unconverged = not_converged(found)
+    return [converged(model + suffix, unconverged.get(model, ""), len(mine))
+            for model, mine in found.groupby("model", sort=False)]
+
+
 def sweep_scores(found, name, metrics=("balanced_accuracy",), zero=""):
-    """:func:`card_scores` of every value of a sweep, as ``<model> at <name> <value>``; none of an empty one."""
-    return [score for value in (in_order(found["value"], zero) if len(found) else ())
-            for score in card_scores(found[found["value"] == value], metrics, f" at {name} {said(value, zero)}")]
+    """:func:`card_scores` and :func:`trained` of every value of a sweep, as ``<model> at <name> <value>``; none of an
+    empty one."""
+    scores = []
+    for value in in_order(found["value"], zero) if len(found) else ():
+        here, suffix = found[found["value"] == value], f" at {name} {said(value, zero)}"
+        scores += card_scores(here, metrics, suffix) + trained(here, suffix)
+    return scores
