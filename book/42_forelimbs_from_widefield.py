@@ -323,7 +323,7 @@ tables.show(compare.table(of_minutes))
 apart = splits.days_apart(data, n_folds=3 * folds)
 of_days = compare.run([
     compare.Condition(
-        f"{gap} days apart", cd.Experiment(data, split=split, **common), linear,
+        f"gap of {gap} d", cd.Experiment(data, split=split, **common), linear,
         value=gap) for gap, split in apart.items()],
     label="days apart", **pool)
 fig, (ax,) = style.panels(1, width=8, height=3.6)

@@ -16,7 +16,7 @@
 # with the behaviour, and the times of the frames. Without one the files are made here from **simulated** recordings,
 # with faults in their clocks that real ones have.
 #
-# **Cost** smoke: half a minute; demo, which is what the parameters below say: a minute on 2 cores; paper: all folds of
+# **Cost** smoke: half a minute; demo, which is what the parameters below say: two minutes on 2 cores; paper: all folds of
 # a longer training.
 #
 # **Reproduces** nothing: neither study says how its clocks were put together. **Adds** the way from files of a lab to a

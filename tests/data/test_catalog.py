@@ -323,12 +323,14 @@ def test_what_is_missing_gives_the_command_that_gets_it(known, store, name, verb
         download.require(known.entry(name), store)
 
 
-def test_a_simulated_set_is_there_once_its_table_is(known):
+def test_a_simulated_set_is_there_once_its_files_are_listed(known):
     made = known.entry("made")
     place = catalog.folder(made)
     (place / "data_of_signal_64_5mice").mkdir(parents=True)
     assert download.status(made) == "incomplete" and download.verify(made)[0].state == "missing"
     (place / "data_64_5mice.csv").write_text("Data_ID\n")
+    assert download.status(made) == "incomplete"
+    download.list_files(made)
     assert download.status(made) == "present" and download.require(made) == place
 
 

@@ -134,7 +134,7 @@ def test_a_saved_decoder_gives_what_the_fold_gave(dataset, tmp_path, monkeypatch
         loaded = fitted.load_decoder(path, decoder if own else None)
         pd.testing.assert_frame_equal(loaded.predict(bare(test)), table, check_exact=True)
     with safe_open(path, framework="pt") as file:
-        about = json.loads(file.metadata()["decoder"])
+        about = json.loads(json.loads(file.metadata()["calcium_decoding"])["decoder"])
         assert all(name.startswith(("decoder/", "step0/")) for name in file.keys())
     assert about["provenance"] == loaded.provenance == json.loads(json.dumps(one.provenance))
     loaded.save(tmp_path / "again.safetensors")
@@ -238,7 +238,7 @@ def test_a_file_that_is_damaged_or_another_is_refused(kept, tmp_path, damage):
         save_file({name: value for name, value in tensors.items() if "layers.0" not in name}, path, metadata=about)
     elif damage != "missing":
         path.write_bytes({"empty": b"", "text": b"no such thing\n" * 9, "half": content[: len(content) * 3 // 4],
-                          "header": content.replace(b'\\"task\\"', b'\\"tusk\\"', 1)}[damage])
+                          "header": content.replace(b"task", b"tusk", 1)}[damage])
     with pytest.raises(DataError, match=str(path)):
         fitted.load_decoder(path, Small)
 

@@ -17,9 +17,7 @@ LOCK_NAME = "data_manifest.lock.json"
 DATA_VARIABLE = "CALCIUM_DECODING_DATA"
 LAB_VARIABLE = "CALCIUM_DECODING_MANIFEST"
 FOLDS_VARIABLE = "CALCIUM_DECODING_FOLDS"
-# By world, the file that its simulator writes last: it marks a set as complete. All but two are of one simulator.
-DONE_FILES = {"footsteps": "truth.json", "braidyn": "truth.json"}
-DONE_FILE = "data_64_5mice.csv"
+OWN_ROOMS = ("footsteps", "braidyn")  # worlds with a simulator each; all others are of one
 
 
 def inside(base, relative, where):
@@ -173,5 +171,5 @@ def _files(place):
 
 def simulator_rooms(world):
     """Where the code is that simulates a world, for :func:`calcium_decoding.utils.code.code_digest`."""
-    own = [f"simulation/{world}"] if world in DONE_FILES else ["simulation/widefield", "data/published"]
+    own = [f"simulation/{world}"] if world in OWN_ROOMS else ["simulation/widefield", "data/published"]
     return *own, "simulation/signals.py"

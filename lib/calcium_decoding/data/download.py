@@ -19,12 +19,13 @@ from urllib.parse import quote
 from calcium_decoding.data import catalog
 from calcium_decoding.data.catalog import DATA_VARIABLE, LOCK_NAME, MANIFEST_NAME, folder, inside
 from calcium_decoding.data.sets import dandi
-from calcium_decoding.data.sets.entries import PinnedFile, check_relative
+from calcium_decoding.data.sets.entries import FileList, PinnedFile, check_relative
 from calcium_decoding.errors import CalciumDecodingError, DataError, WriteError
 from calcium_decoding.utils.files import file_digest, whole_file, write_json
 from calcium_decoding.utils.progress import progress
 
 ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
+SUMS = "checksums.json"  # in the folder of a simulated set
 
 
 class Hosts(NamedTuple):
@@ -50,7 +51,31 @@ def files_of(entry):
     """Every file whose bytes and checksum are known, a list; of a DOI record or a DANDI set, those in the lock."""
     if entry.kind in ("doi", "dandi"):
         return catalog.read_lock(entry.root).get(entry.record, [])
+    if entry.kind == "simulated":
+        listed = folder(entry) / SUMS
+        return catalog.validated(FileList, listed.read_bytes(), listed, "delete it, then simulate the set again").root \
+            if listed.is_file() else []
     return entry.files if entry.kind in ("repository", "weights") else []
+
+
+def list_files(entry):
+    """Write down size and checksum of every file of a simulated set, once all are there."""
+    place = folder(entry)
+    paths = sorted(path for path in place.rglob("*") if path.is_file() and path.name != SUMS
+                   and not path.name.startswith("."))
+    write_json(place / SUMS, [
+        {"target": path.relative_to(place).as_posix(), "bytes": path.stat().st_size,
+         "checksum": f"sha256:{file_digest(path)}"} for path in paths])
+
+
+def damaged(entry):
+    """Paths of files of a simulated set that are there, but not as they were written: of another size; or, if they
+    were touched since the list of files was written, of other content."""
+    place, files = folder(entry), files_of(entry)
+    since = (place / SUMS).stat().st_mtime_ns if files else 0
+    there = [(place / file.target, file) for file in files if (place / file.target).is_file()]
+    return [path for path, file in there
+            if check_file(path, file, read=path.stat().st_mtime_ns > since).state != "ok"]
 
 
 def verify(entry, data_dir=None, read=True):
@@ -67,9 +92,7 @@ def verify(entry, data_dir=None, read=True):
         state = "ok" if _in_hub_cache(entry.hub) else "missing"
         return [Finding(entry.hub, state, "", "in the hub's cache; timm checks it")]
     if entry.kind == "simulated":
-        name = catalog.DONE_FILES.get(entry.world, catalog.DONE_FILE)
-        state = "ok" if (place / name).is_file() else "missing"
-        return [Finding(name, state, "", "the file that a simulation writes last")]
+        return [Finding(SUMS, "missing", "", "the list of files, which a simulation writes last")]
     if entry.kind == "local":
         there = catalog.local_files(entry, data_dir)
         names = [os.path.relpath(path, place if place.is_dir() else place.parent) for path in there]

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import shutil
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from calcium_decoding.data.layouts import picked
 from calcium_decoding.data.sources import open_source
 from calcium_decoding.errors import DataError, ParameterError, WriteError
 from calcium_decoding.utils.code import code_digest
-from calcium_decoding.utils.files import alone, hash_content, whole_file, write_npy
+from calcium_decoding.utils.files import alone, hash_content, is_intact, whole_file, write_npy
 from calcium_decoding.utils.progress import progress
 
 STRETCH_FRAMES, STRETCH_PIXELS = 256, 2**22  # of 128 x 128 pixels, 16 bits: 8 MB, which fits a processor's cache
@@ -311,12 +312,13 @@ def _names(movie):
 
 
 def _intact(path, movie):
-    """The movie of a copy; None if it is not there or not what it should be."""
-    try:
+    """The movie of a copy; None if it is not there or not what it should be, which is said."""
+    if is_intact(path):
         copy = Movie(path)
-    except DataError:
-        return None
-    return copy if copy.shape == movie.shape and copy.dtype == movie.dtype else None
+        return copy if copy.shape == movie.shape and copy.dtype == movie.dtype else None
+    if path.exists():
+        warnings.warn(f"{path} is not as it was written; {movie.path.name} is converted again", stacklevel=4)
+    return None
 
 
 def _written(movie, path, parts, desc):

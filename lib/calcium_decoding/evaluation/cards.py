@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from calcium_decoding import __version__
 from calcium_decoding.data.catalog import project_root
@@ -19,6 +19,7 @@ from calcium_decoding.evaluation import convergence
 from calcium_decoding.utils.code import PACKAGE
 from calcium_decoding.utils.files import file_digest, hash_content, write_text
 
+CHECKSUM = "checksum"  # in a stored file, its last line
 # Scores of folds that a card summarises, by what is decoded.
 SUMMARISED = {"binary": ("auc", "balanced_accuracy", "auc_train", "auc_valid"),
               "classes": ("balanced_accuracy", "macro_f1", "auc", "balanced_accuracy_train", "balanced_accuracy_valid"),
@@ -150,18 +151,23 @@ class Stored(_Strict):
     REMEDY: ClassVar[str]
 
     def save(self, path):
-        """Write JSON, a field a line: of many trainings it would be twice as large if every number had its own."""
+        """Write JSON, a field a line: of many trainings it would be twice as large if every number had its own. The
+        last line is a checksum of the others."""
         content = self.model_dump(mode="json")
+        content[CHECKSUM] = hash_content(content)
         short = {"separators": (",", ":"), "allow_nan": False, "ensure_ascii": False}
         lines = [f'"{name}":{json.dumps(value, **short)}' for name, value in content.items()]
         write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
     @classmethod
     def load(cls, path):
-        """Read a file; DataError if it is missing, not JSON, or not of this kind."""
+        """Read a file; DataError if it is missing, not JSON, not of this kind, or not what was written."""
         try:
-            return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValidationError) as error:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            if isinstance(content, dict) and content.pop(CHECKSUM, None) not in (None, hash_content(content)):
+                raise ValueError("values that are not those that were written: the checksum differs")
+            return cls.model_validate_json(json.dumps(content))
+        except (OSError, ValueError) as error:
             raise DataError(path, str(error).splitlines()[0], f"{cls.KIND} as this library writes it",
                             cls.REMEDY) from error
 

@@ -3,6 +3,7 @@ the weights of the network on single images (``"cnn"``) of the same fold, as in 
 10.1371/journal.pcbi.1011074); trained weights lie beside the folds."""
 
 import contextlib
+import warnings
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -25,7 +26,7 @@ from calcium_decoding.preprocessing import Pipeline
 from calcium_decoding.preprocessing.movie_frames import FrameScaling, MovieFrames, MovieScaling, image_window
 from calcium_decoding.preprocessing.transforms import whole_number
 from calcium_decoding.preprocessing.windows import WindowSet, WindowSpec
-from calcium_decoding.utils.files import alone, hash_content, whole_file
+from calcium_decoding.utils.files import alone, hash_content, is_intact, write_npy
 from calcium_decoding.utils.progress import progress
 
 # Within a recording, its mean image and deviation may be taken from training frames only.
@@ -268,7 +269,9 @@ class MovieFoldTask(FoldTask):
         key, order = self.cnn_weights.name.partition(".")[0], hash_content(list(self.movies))[:8]
         path = self.cnn_weights.with_name(f"{key}.{order}.features.npy")
         with alone(path.with_suffix(".lock")):
-            if not path.exists():
+            if not is_intact(path):
+                if path.exists():
+                    warnings.warn(f"{path} is not as it was written; it is made again", stacklevel=2)
                 self._write_features(path)
         return np.load(path, mmap_mode="r")
 
@@ -302,15 +305,19 @@ class MovieFoldTask(FoldTask):
     def _write_features(self, path):
         network = for_inference(self._image_decoder)
         device = next(network.parameters()).device
-        batch = inference_batch(self.frames, device)
-        with whole_file(path) as temporary, loop.deterministic(), torch.inference_mode():
-            kept = np.lib.format.open_memmap(temporary, "w+", np.float16, (len(self.frames), network.n_features))
-            for name, first in self.frames.first_row.items():
+        batch, edge = inference_batch(self.frames, device), np.zeros((1, network.n_features))
+
+        def chunks():
+            for name, first in self.frames.first_row.items():  # first and last images lack a neighbour
+                yield edge
                 for rows in np.array_split(first + np.arange(1, len(self.movies[name]) - 1),
                                            -(-len(self.movies[name]) // batch)):
                     images = torch.from_numpy(self.frames[rows[:, None] + np.arange(-1, 2)])
-                    kept[rows] = network.features(images.to(device)).float().cpu().numpy()
-            kept.flush()
+                    yield network.features(images.to(device)).float().cpu().numpy()
+                yield edge
+
+        with loop.deterministic(), torch.inference_mode():
+            write_npy(path, chunks(), (len(self.frames), network.n_features), np.float16)
 
 
 @dataclass(frozen=True, eq=False)

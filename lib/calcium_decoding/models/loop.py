@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from calcium_decoding.errors import DataError
-from calcium_decoding.utils.files import whole_file
+from calcium_decoding.utils.files import hash_content, whole_file
+
+HEADER, CHECKSUM = "calcium_decoding", "checksum"  # what is in the header of a file
 
 
 @dataclass
@@ -73,15 +76,27 @@ def run(network, optimiser, n_epochs, train_epoch, validate, seed, checkpoint=No
 
 def write_tensors(path, tensors, **metadata):
     """Write tensors as safetensors, whole or not at all, with some strings in the header."""
-    with whole_file(path) as temporary:  # copies, because layers may share weights
-        save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, temporary,
-                  metadata=metadata)
+    copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}  # some may be shared
+    with whole_file(path) as temporary:
+        header = metadata | {CHECKSUM: _checksum(copies, metadata)}  # one string, as several would stand in any order
+        save_file(copies, temporary, metadata={HEADER: json.dumps(header)})
 
 
 def read_tensors(path):
-    """Tensors by name, and the strings in the header, of a file of :func:`write_tensors`."""
+    """Tensors by name, and the strings in the header, of a file of :func:`write_tensors`. ValueError: other tensors or
+    strings than were written."""
     with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        metadata = json.loads((file.metadata() or {}).get(HEADER, "{}"))
+    if metadata.pop(CHECKSUM, None) != _checksum(tensors, metadata):
+        raise ValueError("tensors that are not those that were written")
+    return tensors, metadata
+
+
+def _checksum(tensors, metadata):
+    parts = [[name, str(value.dtype), [*value.shape], f"{zlib.crc32(value.reshape(-1).view(torch.uint8).numpy()):08x}"]
+             for name, value in sorted(tensors.items())]
+    return hash_content([parts, metadata])
 
 
 def save_weights(path, network, history):

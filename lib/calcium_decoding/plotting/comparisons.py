@@ -45,7 +45,8 @@ def strip(found, ax, published=None, nulls=(), metric=None):
         ax.errorbar(place + 0.26, values.mean(), values.std() if len(values) > 1 else None, fmt="_", color=SIGNAL,
                     ms=10, capsize=3, lw=1.4, label="mean, SD over folds")
     _published(ax, found, [place + 0.42 for place in range(len(found))], published, metric)
-    ax.set_xticks(range(len(found)), [textwrap.fill(result.name, 11) for result in found],
+    ax.set_xticks(range(len(found)), [
+        textwrap.fill(result.name.replace("_", " "), 11, break_long_words=False) for result in found],
                   fontsize=8 if len(found) > 6 else None)
     ax.set(xlabel="", ylabel=f"{METRIC_LABELS.get(metric, metric)} (a dot is a fold)", xlim=(-0.5, len(found) - 0.4))
     legend_beside(ax)

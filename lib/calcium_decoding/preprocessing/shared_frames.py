@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from calcium_decoding.preprocessing.pipeline import build
 from calcium_decoding.utils.code import code_digest
-from calcium_decoding.utils.files import alone, hash_content, write_npy
+from calcium_decoding.utils.files import alone, hash_content, is_intact, write_npy
 
 KEEP_BYTES = 2 * 2**30  # about eight times the ROI traces of 64 sessions of 18,000 frames
 
@@ -78,15 +79,15 @@ def share(recordings, folder):
 def _made(path, shape, signals, while_alone=lambda: None):
     """The array at ``path``, made of ``signals`` if it is not there; one process at a time makes or removes files."""
     with alone(path.parent / ".lock"):
-        try:
-            frames = _open(path)
+        if is_intact(path):
             os.utime(path)
-        except (OSError, ValueError, EOFError):  # not there, or cut short
+        else:
+            if path.exists():
+                warnings.warn(f"{path} is not as it was written; it is made again", stacklevel=3)
             _make_room(path.parent, 4 * math.prod(shape))
             write_npy(path, signals, shape, np.float32)
-            frames = _open(path)
         while_alone()
-    return frames
+    return _open(path)
 
 
 def _open(path):

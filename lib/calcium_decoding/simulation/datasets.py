@@ -1,5 +1,7 @@
 """Data sets by name: those of the manifest, simulated first where they are simulated and missing."""
 
+import warnings
+
 import numpy as np
 
 from calcium_decoding.data import catalog, download, readers
@@ -7,6 +9,7 @@ from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.simulation.braidyn import files
 from calcium_decoding.simulation.footsteps import world_files
 from calcium_decoding.simulation.widefield import settings_of, write_dataset
+from calcium_decoding.utils.files import alone
 
 
 def load_dataset(name, data_dir=None, **options):
@@ -22,17 +25,23 @@ def load_dataset(name, data_dir=None, **options):
 
 
 def ensure(name):
-    """Make the simulated data set of a manifest entry unless it is there; its folder, or None for any other entry."""
+    """Make the simulated data set of a manifest entry unless it is there, and what is damaged of it again; its folder,
+    or None for any other entry."""
     entry = catalog.load_manifest().entry(name)
     if entry.kind != "simulated":
         return None
     folder = catalog.folder(entry)
-    if download.status(entry) != "present":
-        own = {"footsteps": world_files, "braidyn": files}.get(entry.world)
-        if own:
-            own.write(own.world_of(entry), folder)
-        else:
-            write_dataset(settings_of(entry), folder)
+    with alone(folder.with_name(f".{folder.name}.lock")):
+        for path in download.damaged(entry):
+            warnings.warn(f"{path} is not as it was written; it is simulated again", stacklevel=2)
+            path.unlink()
+        if download.status(entry) != "present":
+            own = {"footsteps": world_files, "braidyn": files}.get(entry.world)
+            if own:
+                own.write(own.world_of(entry), folder)
+            else:
+                write_dataset(settings_of(entry), folder)
+            download.list_files(entry)
     return folder
 
 

@@ -5,8 +5,10 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import uuid
+import zlib
 from pathlib import Path
 
 import filelock
@@ -32,7 +34,9 @@ def whole_file(path):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        _flush(temporary)  # a power cut would else leave a file of zeros under the final name
         os.replace(temporary, path)
+        _flush(path.parent)
     except OSError as error:
         if isinstance(error, WriteError) or error.errno not in _WRITE_FAILURES:
             raise
@@ -42,6 +46,17 @@ def whole_file(path):
     finally:
         with contextlib.suppress(OSError):  # not there, or where no file can be
             temporary.unlink()
+
+
+def _flush(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path, text):
@@ -57,14 +72,32 @@ def write_json(path, content):
 
 def write_npy(path, chunks, shape, dtype):
     """Write ``chunks``, an iterable of arrays that the first axis joins to ``shape``, as one little-endian ``.npy``
-    file, whole or not at all."""
-    kind = np.dtype(dtype).newbyteorder("<")
+    file, whole or not at all. A checksum follows the values; :func:`is_intact` reads it, numpy passes over it."""
+    kind, total = np.dtype(dtype).newbyteorder("<"), 0
     header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": tuple(map(int, shape))}
     with whole_file(path) as temporary, open(temporary, "wb") as file:
         # Plain writes: a full disk is then an error, where writing to a memory map would kill the process.
         np.lib.format.write_array_header_1_0(file, header)
         for chunk in chunks:
-            file.write(np.ascontiguousarray(chunk, kind).data)
+            values = np.ascontiguousarray(chunk, kind).reshape(-1).view(np.uint8)
+            total = zlib.crc32(values, total)
+            file.write(values.data)
+        file.write(b"%08x" % total)
+
+
+def is_intact(path):
+    """Whether a file holds what :func:`write_npy` wrote: its length, and its checksum; all of it is read."""
+    total, step = 0, 1 << 24
+    try:
+        with open(path, "rb") as file:
+            np.lib.format.read_magic(file)
+            shape, _, kind = np.lib.format.read_array_header_1_0(file)
+            left = math.prod(shape) * kind.itemsize
+            while left and (part := file.read(min(left, step))):
+                total, left = zlib.crc32(part, total), left - len(part)
+            return not left and file.read() == b"%08x" % total
+    except (OSError, ValueError, EOFError):
+        return False
 
 
 def file_digest(path, algorithm="sha256"):

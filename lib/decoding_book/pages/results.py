@@ -147,9 +147,10 @@ def execution_page(stamps, known, profile):
     rows = [(f"[{name}]({name})", built[name].dataset, f"{stamp['seconds']:.0f}", f"{stamp['peak_mb']:.0f}",
              stamp["made"]) for name, stamp in stamps.items()]
     total = sum(stamp["seconds"] for stamp in stamps.values())
-    data = {(c.dataset, c.provenance.data_hash): c for c in built.values()}
+    data, entries = {(c.dataset, c.provenance.data_hash): c for c in built.values()}, catalog.load_manifest().entries
     sets = [(f"`{name}`", "**simulated**" if card.simulated else "real", f"`{digest}`",
-             catalog.load_manifest().entry(name).title) for (name, digest), card in sorted(data.items())]
+             entries[name].title if name in entries else "recordings of your own") for (name, digest), card
+            in sorted(data.items())]
     versions = sorted({(what, version) for c in built.values() for what, version in c.provenance.versions.items()})
     code = sorted({c.provenance.code_version for c in built.values()})
     return f"""# How was this book made?

@@ -88,6 +88,10 @@ class PinnedFile(Strict):
     archive: str = ""
 
 
+class FileList(pydantic.RootModel[list[PinnedFile]]):
+    """What a simulation wrote."""
+
+
 class Lock(pydantic.RootModel[dict[Doi | DandiRecord, list[PinnedFile]]]):
     """The lock file: what DOI records and sets of DANDI hold."""
 

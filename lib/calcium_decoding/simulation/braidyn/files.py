@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from calcium_decoding.data import catalog
 from calcium_decoding.errors import DataError
 from calcium_decoding.simulation.braidyn.world import PLANTED, RATE_HZ, World, parcels, simulate_session
 from calcium_decoding.utils.files import whole_file, write_json
@@ -25,7 +24,7 @@ def write(world, folder):
     """Simulate all sessions and write each as an NWB file (see ``read_braidyn``), with the truth beside.
 
     ``truth.npz`` holds ``weights/SUBJECT/DATE`` (6, 44), % dF/F, of what ``planted`` (6,) names, on ``parcels`` (44,);
-    ``truth.json`` the settings: written last, it marks the set as complete. DataError: pynwb is not installed.
+    ``truth.json`` the settings. DataError: pynwb is not installed.
     """
     folder = Path(folder)
     truth = {"planted": np.array([*PLANTED]), "parcels": np.array(names())}
@@ -39,7 +38,7 @@ def write(world, folder):
         truth[f"weights/{subject}/{date:%Y-%m-%d}"] = session.weights
     with whole_file(folder / "truth.npz") as temporary:
         np.savez_compressed(temporary, **truth)
-    write_json(folder / catalog.DONE_FILES["braidyn"], {"simulated": True, "settings": world.model_dump()})
+    write_json(folder / "truth.json", {"simulated": True, "settings": world.model_dump()})
 
 
 def world_of(entry):

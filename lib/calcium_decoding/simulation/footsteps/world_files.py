@@ -8,7 +8,6 @@ from zipfile import ZipFile, ZipInfo
 import numpy as np
 import pandas as pd
 
-from calcium_decoding.data import catalog
 from calcium_decoding.data.readers import footsteps
 from calcium_decoding.data.readers.footsteps import CONTRA, IPSI, KINEMATICS, VARIABLES
 from calcium_decoding.simulation.footsteps import world as worlds
@@ -25,7 +24,7 @@ def write(world, folder):
 
     Files do not depend on the processor, nor on the time of writing.
     ``truth.npz`` holds ``cells/animal 1/COLUMN`` (n_cells,) for each column of the table of cells and ``events/animal
-    1/session 1`` (T, n_cells) uint8; ``truth.json`` the settings: written last, it marks the set as complete.
+    1/session 1`` (T, n_cells) uint8; ``truth.json`` the settings.
     """
     folder, truth = Path(folder), {}
     sessions = [(a, s) for a in range(1, world.animals + 1) for s in range(1, world.sessions + 1)]
@@ -40,13 +39,13 @@ def write(world, folder):
             str if column == "tuning" else None) for column in cells}
     with whole_file(folder / "truth.npz") as temporary:
         np.savez_compressed(temporary, **truth)
-    write_json(folder / catalog.DONE_FILES["footsteps"], {"simulated": True, "settings": world.model_dump()})
+    write_json(folder / "truth.json", {"simulated": True, "settings": world.model_dump()})
 
 
 def read_truth(folder):
     """World of a simulated set, and its AnimalTruth by animal."""
     folder = Path(folder)
-    settings = json.loads((folder / catalog.DONE_FILES["footsteps"]).read_text(encoding="utf-8"))["settings"]
+    settings = json.loads((folder / "truth.json").read_text(encoding="utf-8"))["settings"]
     columns, events = {}, {}
     with np.load(folder / "truth.npz", allow_pickle=False) as file:
         for name in file.files:
