@@ -69,7 +69,7 @@ training = cd.TrainingSettings(
     epochs=epochs, patience=patience, batch_size=batch_size,
     learning_rate=learning_rate, seed=seed, device=device)
 pool = {"store": chapter.store, "jobs": jobs or None}
-print("note    ", data.recordings[0].notes[0])
+print("\n".join(data.recordings[0].notes))
 
 # %% [markdown]
 # ## What was recorded

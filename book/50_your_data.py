@@ -16,8 +16,8 @@
 # with the behaviour, and the times of the frames. Without one the files are made here from **simulated** recordings,
 # with faults in their clocks that real ones have.
 #
-# **Cost** smoke: half a minute; demo, which is what the parameters below say: two minutes on 2 cores; paper: all folds of
-# a longer training.
+# **Cost** smoke: half a minute; demo, which is what the parameters below say: two minutes on 2 cores; paper: all folds
+# of a longer training.
 #
 # **Reproduces** nothing: neither study says how its clocks were put together. **Adds** the way from files of a lab to a
 # number with its audit, null and card. NWB files, CaImAn, Inscopix and other formats differ only in the cell that reads
@@ -145,7 +145,7 @@ for place, recording in traces.items():
     run = bouts(speed, start_above, stop_below, shortest_s, name="run")
     times = cd.match_pulses(frames[place], pulses[place])
     timed = cd.with_times(recording, times)
-    recordings.append(cd.with_behaviour(timed, speed, run))
+    recordings.append(cd.with_behaviour(timed, wheel[place], run))
     by_number.append(cd.with_behaviour(
         recording, speed, run, offset_s=-times[0]))
 tables.show(pd.DataFrame([

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.simulation import datasets
 from calcium_decoding.simulation.braidyn import files
 from calcium_decoding.simulation.braidyn.world import RATE_HZ, World, corrected, parcels, simulate_session, weights
+from decoding_book.chapters.forelimbs import events
 
 SMALL = World(animals=1, days=2, frames=900)
 
@@ -128,43 +130,38 @@ def test_pynwb_reads_the_files_as_they_were_simulated(folder):
 
 
 def test_the_reader_gives_traces_behaviour_and_names(folder):
-    dataset = readers.read("braidyn", folder)
+    options = catalog.load_manifest().entry("braidyn-bc").options
+    dataset = readers.read("nwb", folder, **options)
     assert [r.id for r in dataset.recordings] == ["sim01/2023-01-02", "sim01/2023-01-03"] and dataset.simulated
     recording, session = dataset.recordings[1], simulate_session(SMALL, 1, 2)
     assert np.array_equal(recording.signal, session.dff) and list(recording.roi_names) == files.names()
-    for name in ("state_lever", "lick", "reward", "tone", "state_task", "lever", "motion", "lick_rate"):
+    for name in ("state_lever", "lick", "tone"):
         assert np.array_equal(recording.behaviour[name], session.frames[name].to_numpy(np.float32))
     inside = (session.camera_s >= recording.times_s[50]) & (session.camera_s < recording.times_s[51])
-    x, y = (session.keypoints["rightpawcenter"][inside, axis].mean() for axis in (0, 1))
-    b = recording.behaviour
-    assert b["rightpaw_x_px"][50] == pytest.approx(x) and b["rightpaw_y_px"][50] == pytest.approx(y)
-    went = np.hypot(b["rightpaw_x_px"][50] - b["rightpaw_x_px"][47], b["rightpaw_y_px"][50] - b["rightpaw_y_px"][47])
-    assert b["rightpaw_speed_px_s"][50] == pytest.approx(10 * went, rel=1e-3)
-    assert recording.reach["rightpaw_speed_px_s"] == (3, 0) and any("looks ahead" in n for n in recording.notes)
-    violet = readers.read("braidyn", folder, signal="dFF_V").recordings[1]
+    for paw in ("rightpaw", "leftpaw"):
+        for axis, name in enumerate("xy"):
+            mean = session.keypoints[f"{paw}center"][inside, axis].mean()
+            assert recording.behaviour[f"{paw}_{name}_px"][50] == pytest.approx(mean)
+    violet = readers.read("nwb", folder, **options | {"series": "dFF_V"}).recordings[1]
     assert np.array_equal(violet.signal, session.violet)
 
 
-def test_what_is_not_in_this_layout_is_refused_by_name(folder, tmp_path):
-    with pytest.raises(DataError, match=r"none with 'task'"):
-        readers.read("braidyn", tmp_path)
+def test_an_entry_of_the_real_set_reads_what_lies_in_its_folder(folder, tmp_path):
+    entry = catalog.load_manifest().entry("braidyn-bc")
+    shutil.copytree(folder, tmp_path / entry.folder)
+    found = datasets.load_dataset("braidyn-bc", tmp_path)
+    assert found.content_hash() == readers.read("nwb", folder, **entry.options).content_hash()
+    assert events.movements(found, 100.0).recordings[0].behaviour["lever"].any()
+
+
+def test_behaviour_that_a_file_lacks_is_refused_by_name(folder, tmp_path):
     source = sorted(folder.rglob("*.nwb"))[0]
-    (tmp_path / source.name.replace("task", "rest")).write_bytes(b"not looked at")
-    for place, said in (("processing/downsampled/lever", "nothing at processing/downsampled/lever"),
-                        ("processing/downsampled/lick/timestamps", "lick on other times")):
-        path = tmp_path / source.name
-        path.write_bytes(source.read_bytes())
-        with h5py.File(path, "a") as file:
-            if said.startswith("nothing"):
-                del file[place]
-            else:
-                values = file[place][()]
-                del file[place]
-                file[place] = values + 1 / RATE_HZ
-        with pytest.raises(DataError, match=said):
-            readers.read("braidyn", tmp_path, strict=True)
-        with pytest.raises(DataError, match=r"no usable recording .*task-day1"):
-            readers.read("braidyn", tmp_path)
+    path = tmp_path / source.name
+    path.write_bytes(source.read_bytes())
+    with h5py.File(path, "a") as file:
+        del file["processing/downsampled/lick"]
+    with pytest.raises(DataError, match=r"0 behaviours called 'downsampled/lick'"):
+        readers.read("nwb", tmp_path, strict=True, **catalog.load_manifest().entry("braidyn-bc").options)
 
 
 def test_truth_lies_beside_and_says_what_it_is(folder):

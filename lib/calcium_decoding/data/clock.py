@@ -262,18 +262,20 @@ def checked_times(times_s, where):
 def with_behaviour(recording, *series, how=None, exposure_s=None, longest_gap_s=None, offset_s=0.0):
     """A recording with behaviour of other clocks put on its frames; frames where one is not known are no longer used.
 
-    ``series``: each a Series. ``how``: of all of them, or a dict by name; the rest as of :func:`on_frames`.
+    ``series``: each a Series, or what :func:`calcium_decoding.read_behaviour` gives, whose notes go along. ``how``: of
+    all of them, or a dict by name; the rest as of :func:`on_frames`.
     ``offset_s``: what has to be added to the clock of the series to get that of the frames. Frames begin at the
     recording's ``times_s``, or at 0, 1 / rate ... if it has none. Notes say what was done and how many frames it cost.
     Raises DataError: no frame at which all are known, with both clocks' ranges, or a name that the recording has;
     ParameterError: as of :func:`on_frames`, or a name in ``how`` that no series has.
     """
+    notes = [note for one in series for note in getattr(one, "notes", ())]
+    series = [part for one in series for part in (one.values() if isinstance(one, Mapping) else (one,))]
     usable, names = usable_of(recording), [one.name for one in series]
     times = frame_times(recording)[usable]
     if isinstance(how, Mapping) and (unknown := sorted({*how} - {*names})):
         raise ParameterError("how", ", ".join(unknown), f"names among {', '.join(names)}", "mend the name")
-    behaviour, reach, notes = dict(recording.behaviour), dict(recording.reach), list(recording.notes)
-    stretches = recording.stretches
+    behaviour, reach, stretches, said = dict(recording.behaviour), dict(recording.reach), recording.stretches, {}
     for one in series:
         if one.name in behaviour:
             raise DataError(recording.id, f"behaviour '{one.name}' twice", "one behaviour a name", "rename one of them")
@@ -289,13 +291,15 @@ def with_behaviour(recording, *series, how=None, exposure_s=None, longest_gap_s=
                             f"{high + offset_s:.6g} s for frames from {times[0]:.6g} to {times[-1]:.6g} s"
                             + (f", {lost} of {len(times)} frames without a value" if lost < len(times) else ""),
                             "clocks that overlap, and a frame at which every behaviour is known",
-                            "give the offset between the clocks (offset_s)")
+                            "give the offset between the clocks (offset_s), or leave out what is not needed")
         behaviour[one.name], reach[one.name] = values, found.reach
         n_bad = 0 if one.values is None else np.count_nonzero(~np.isfinite(one.values))
-        notes.append(f"{NOTE}{one.name} by '{found.how}', looks ahead {found.reach[1]} frames"
-                     + (f"; {n_bad} samples that are not finite left out" if n_bad else "")
-                     + (f"; not known at {lost} of {len(times)} frames, which are masked" if lost else ""))
-    return replace(recording, behaviour=behaviour, reach=reach, stretches=stretches, notes=tuple(notes))
+        how_done = (f"by '{found.how}', looks ahead {found.reach[1]} frames"
+                    + (f"; {n_bad} samples that are not finite left out" if n_bad else "")
+                    + (f"; not known at {lost} of {len(times)} frames, which are masked" if lost else ""))
+        said.setdefault(how_done, []).append(one.name)
+    notes = (*recording.notes, *notes, *(f"{NOTE}{', '.join(names)} {how_done}" for how_done, names in said.items()))
+    return replace(recording, behaviour=behaviour, reach=reach, stretches=stretches, notes=notes)
 
 
 def usable_of(recording):

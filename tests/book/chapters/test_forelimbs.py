@@ -25,7 +25,7 @@ def made(animals=3, days=4, n_frames=1800, seed=0):
             for start in rng.choice(n_frames // 90, 6, replace=False) * 90 + rng.integers(0, 40, 6):
                 moves[start:start + 12] = 1
             behaviour = dict.fromkeys(("state_lever", "lick"), moves) | dict.fromkeys(
-                ("rightpaw_speed_px_s", "leftpaw_speed_px_s"), 300 * moves)
+                [f"{paw}_{axis}_px" for paw in ("rightpaw", "leftpaw") for axis in "xy"], np.cumsum(10 * moves))
             signal = rng.normal(size=(n_frames, 3)) + 3 * np.roll(moves, 3)[:, None]
             recordings.append(Recording(signal, behaviour, 30.0, f"m{animal}", f"2023-01-{2 + 3 * day:02d}",
                                         simulated=True))
@@ -36,13 +36,14 @@ def test_pauses_are_filled_and_the_label_says_how_far_it_looks():
     lick = np.zeros(900)
     lick[[50, 60, 75, 92, 200]] = 1
     one = made(1, 1, 900).recordings[0]
-    one = replace(one, behaviour=one.behaviour | {"lick": lick, "rightpaw_speed_px_s": np.full(900, 99.0)})
+    x = np.cumsum(np.where(np.arange(900) == 300, 15.0, 3.3))  # 99 px/s along x, and in one frame as far as in five
+    one = replace(one, behaviour=one.behaviour | {"lick": lick, "rightpaw_x_px": x, "rightpaw_y_px": np.zeros(900)})
     found = events.movements(Dataset("one", (one,)), 100).recordings[0]
     expected = np.zeros(900)
     expected[50:76] = expected[92] = expected[200] = 1  # pauses of up to 15 frames belong to the bout
     assert np.array_equal(found.behaviour["lick"], expected)
-    assert not found.behaviour["right paw"].any()
-    assert found.reach["lick"] == (15, 15) and found.reach["lever"] == (6, 6)
+    assert np.array_equal(np.flatnonzero(found.behaviour["right paw"]), [300, 301, 302])  # the 0.1 s up to the frame
+    assert found.reach["lick"] == (15, 15) and found.reach["lever"] == (6, 6) and found.reach["right paw"] == (9, 6)
     with pytest.raises(DataError, match="state_lever"):
         events.movements(Dataset("one", (replace(one, behaviour={"lick": lick}),)), 100)
 

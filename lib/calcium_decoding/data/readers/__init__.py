@@ -6,7 +6,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "activity": ["nwb_behaviour", "read_caiman", "read_inscopix", "read_minian", "read_nwb", "read_suite2p",
                  "read_wfield", "read_with_roiextractors", "write_nwb"],
     "behaviour": ["Behaviour", "read_behaviour"],
-    "braidyn": ["read_braidyn"],
     "common": ["RUN_THRESHOLD_CM_S"],
     "footsteps": ["read_footsteps"],
     "formats": ["FORMATS", "WITH_MOVIES", "load", "load_entry", "read"],

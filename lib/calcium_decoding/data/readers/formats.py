@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from calcium_decoding.data import readers
-from calcium_decoding.data.readers.braidyn import read_braidyn
+from calcium_decoding.data.clock import MOST_RATE_ERROR
 from calcium_decoding.data.readers.common import Intake
 from calcium_decoding.data.readers.footsteps import read_footsteps
 from calcium_decoding.data.readers.isfn import read_isfn
@@ -79,9 +79,9 @@ FORMATS = {
     "csv": partial(read_files, read_one=read_csv, ending=".csv"),
     "footsteps": read_footsteps,
     **{name: partial(read_sessions, format=name) for name in OF_PROGRAMS},
-    "braidyn": read_braidyn,
 }
 WITH_MOVIES = ("study", "npz", "csv")
+WITH_RATE = ("npz", "csv", "nwb")  # files that say it themselves
 
 
 def read(format, folder, **options):
@@ -89,7 +89,7 @@ def read(format, folder, **options):
 
     ``format``: a name of :data:`FORMATS`. ``folder``: a single file will do for ``"npz"``, ``"csv"`` and what programs
     write as one (:data:`OF_PROGRAMS`). Options go to the reader: all know ``strict`` (a bad session raises; else it is
-    in ``refused``); all but ``"npz"`` and ``"csv"``, whose files hold it, ``rate_hz``; those of :data:`WITH_MOVIES`
+    in ``refused``); all but those of :data:`WITH_RATE`, whose files hold it, ``rate_hz``; those of :data:`WITH_MOVIES`
     know ``movies``; those of programs ``animal`` and ``session``. Raises ParameterError: no such format, an option that
     the reader does not know, or movies of one that has none; DataError: nothing usable in the folder.
     """
@@ -122,10 +122,9 @@ def load_entry(entry, data_dir=None, **options):
     if entry.format not in FORMATS:
         raise ParameterError(f"data set '{entry.name}'", f"the format {entry.format}",
                              f"one of {', '.join(FORMATS)}", "name a data set of recordings")
-    if entry.rate_hz is not None and entry.format not in ("npz", "csv"):  # those files state their own rate
+    if entry.rate_hz is not None and entry.format not in WITH_RATE:
         options = {"rate_hz": entry.rate_hz, **options}
-    if entry.kind in ("local", "dandi"):
-        options = {**entry.options, **options}
+    options = {**getattr(entry, "options", {}), **options}
     if entry.kind == "dandi" and options.pop("stream", False):
         dataset = _streamed(entry, **options)
     else:
@@ -133,6 +132,10 @@ def load_entry(entry, data_dir=None, **options):
     if entry.kind == "local":
         dataset = _with_its_behaviour(dataset, entry, data_dir, options.get("strict", False))
     recordings = dataset.recordings
+    for recording in recordings if entry.rate_hz is not None else ():
+        if abs(recording.rate_hz / entry.rate_hz - 1) >= MOST_RATE_ERROR:
+            raise DataError(f"data set '{entry.name}', {recording.id}", f"{recording.rate_hz:g} Hz by its file",
+                            f"{entry.rate_hz:g} Hz, as the entry says", "mend the rate of the entry, or leave it out")
     if entry.kind == "simulated":
         recordings = tuple(replace(recording, simulated=True) for recording in recordings)
     return replace(dataset, name=entry.name, recordings=recordings, regime=entry.regime or dataset.regime,
@@ -189,8 +192,7 @@ def _with_entry(recording, entry, data_dir):
         recording = data.with_times(recording, times, clock.rule, clock.drop_frames, clock.offset_s)
     for one in entry.behaviour:
         found = opened(one.file, one.options)
-        recording = replace(recording, notes=(*recording.notes, *found.notes))
-        recording = data.with_behaviour(recording, *found.values(), how=one.how, exposure_s=one.exposure_s,
+        recording = data.with_behaviour(recording, found, how=one.how, exposure_s=one.exposure_s,
                                         longest_gap_s=one.longest_gap_s, offset_s=one.offset_s)
     for name, rule in entry.label.items():
         if rule.source not in recording.behaviour:

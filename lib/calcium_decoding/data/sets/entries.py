@@ -177,6 +177,7 @@ class SimulatedEntry(_Recordings):
     sessions_per_animal: NonNegativeInt  # 0: as in the study
     frames_per_session: PositiveInt
     settings: dict[str, Any] = {}
+    options: dict[str, Any] = {}  # of the reader
 
 
 class BehaviourFile(Strict):

@@ -21,7 +21,7 @@ CHANNELS = {"dFF": "hemodynamics-corrected dF/F calcium responses",
 
 
 def write(world, folder):
-    """Simulate all sessions and write each as an NWB file (see ``read_braidyn``), with the truth beside.
+    """Simulate all sessions and write each as an NWB file (read by ``read_nwb``), with the truth beside.
 
     ``truth.npz`` holds ``weights/SUBJECT/DATE`` (6, 44), % dF/F, of what ``planted`` (6,) names, on ``parcels`` (44,);
     ``truth.json`` the settings. DataError: pynwb is not installed.

@@ -10,12 +10,14 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from calcium_decoding.data import frame_times, speed_from_position
 from calcium_decoding.errors import DataError
 from calcium_decoding.models import Estimator
 
 # Of each movement: the behaviour, what it has to exceed, and the pause (s) that does not end it.
 MOVEMENTS = {"lever": ("state_lever", 0.5, 0.2), "lick": ("lick", 0.5, 0.5),
-             "right paw": ("rightpaw_speed_px_s", None, 0.2), "left paw": ("leftpaw_speed_px_s", None, 0.2)}
+             "right paw": ("rightpaw", None, 0.2), "left paw": ("leftpaw", None, 0.2)}
+SMOOTHED_S = 0.1  # over which the speed of a paw is taken, up to the frame
 # AUC, leave one mouse out, of 25 recorded mice: github.com/v1hns/braidyn-decoding at 2b884ad, not peer-reviewed.
 REPORTED = pd.DataFrame([("lever", 0.804, 0.909), ("lick", 0.850, 0.962)],
                         columns=["movement", "linear, reported", "GRU, reported"])
@@ -28,14 +30,19 @@ def movements(dataset, paw_px_s):
     for recording in dataset.recordings:
         behaviour, reach = dict(recording.behaviour), dict(recording.reach)
         for name, (source, above, pause_s) in MOVEMENTS.items():
-            if source not in behaviour:
-                raise DataError(recording.id, f"behaviour {', '.join(recording.behaviour)}", f"'{source}'",
-                                "use recordings in the layout of BraiDyn-BC, see read_braidyn")
-            pause = round(pause_s * recording.rate_hz)
-            moves = behaviour[source] > (paw_px_s if above is None else above)
+            columns = [source] if above is not None else [f"{source}_x_px", f"{source}_y_px"]
+            if lacking := [column for column in columns if column not in behaviour]:
+                raise DataError(recording.id, f"behaviour {', '.join(recording.behaviour)}", " and ".join(lacking),
+                                "read them by the option behaviour, as the entry braidyn-bc of data_manifest.yaml does")
+            pause, (back, ahead) = round(pause_s * recording.rate_hz), recording.reach.get(columns[0], (0, 0))
+            if above is None:
+                speed = speed_from_position(np.stack([behaviour[column] for column in columns], axis=1), SMOOTHED_S,
+                                            frame_times(recording), causal=True)
+                moves, back = speed.values > paw_px_s, back + speed.reach[0]  # noqa: PD011
+            else:
+                moves = behaviour[source] > above
             padded = np.pad(moves, pause)
             behaviour[name] = ndimage.binary_closing(padded, np.ones(pause + 1))[pause:len(padded) - pause]
-            back, ahead = recording.reach.get(source, (0, 0))
             reach[name] = back + pause, ahead + pause
         recordings.append(replace(recording, behaviour=behaviour, reach=reach))
     return replace(dataset, recordings=tuple(recordings))

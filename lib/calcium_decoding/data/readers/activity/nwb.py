@@ -29,7 +29,7 @@ def read_nwb(path, series=None, animal=None, session=None, cells_only=True, beha
     """A Recording from an NWB file.
 
     Which axis is time follows from the timestamps and from how many ROIs the series names, not from what is longer.
-    ROIs keep the ids of their plane table.
+    ROIs keep the names that their plane table has for them (``roi_name``), else its ids.
 
     Parameters
     ----------
@@ -38,12 +38,14 @@ def read_nwb(path, series=None, animal=None, session=None, cells_only=True, beha
     series : str, optional
         Name, or end of the path, of the series of traces; needed where there are several.
     animal, session : str, optional
-        In place of the subject's id, and of the session's id or the file's name.
+        In place of the subject's id, and of the session's id or the file's name; ``"{date}"`` in the latter stands for
+        the day on which the session began.
     cells_only : bool
         Keep the ROIs that the plane table says are cells (``iscell``, ``accepted``), if it does; the notes give both
         counts. False keeps all.
-    behaviour : str or sequence of str, optional
-        Names of :func:`nwb_behaviour`. All that overlap the frames in time if left out, () for none.
+    behaviour : str, sequence of str, or dict, optional
+        Names of :func:`nwb_behaviour`, or ends of their paths; a dict gives each a name of its own: ``{"paw_x_px":
+        "behavior/keypoints/paw_x"}``. All that overlap the frames in time if left out, () for none.
     how : str or dict, optional
         As of :func:`~calcium_decoding.with_behaviour`.
     rule : str, optional
@@ -89,10 +91,10 @@ def _on_frames(recording, found, how, may_lack):
     """A recording with behaviour on its frames; what is known at none of them is left out if it may lack."""
     chosen = [one for one in found.values() if not may_lack or _is_known(one, recording, how)]
     strangers = [name for name in found if name not in {one.name for one in chosen}]
-    notes = [*recording.notes, *found.notes]
+    notes = (*recording.notes, *found.notes)
     if strangers:
-        notes.append(f"behaviour left out, known at no frame: {', '.join(strangers)}")
-    return with_behaviour(replace(recording, notes=tuple(notes)), *chosen, how=how)
+        notes = (*notes, f"behaviour left out (known at no frame): {', '.join(strangers)}")
+    return with_behaviour(replace(recording, notes=notes), *chosen, how=how)
 
 
 def _chosen(groups, series, source):
@@ -119,7 +121,9 @@ def _about(file, path, animal, session, source):
     if not animal:
         raise DataError(source, "no subject_id", "the name of the animal", "give it with animal=")
     own_name = text("identifier") if "://" in str(path) else Path(path).stem
-    return {"animal": animal, "session": session or text("general/session_id") or own_name}
+    session = (session or "").replace("{date}", text("session_start_time")[:10])
+    return {"animal": animal, "session": session or text("general/session_id") or own_name,
+            "simulated": "SIMULATED" in text("general/notes")}
 
 
 def _time_axis(group, where):
@@ -157,7 +161,12 @@ def _rois(group, axis, cells_only, where):
         kept, note = cells_of(is_cell, cells_only, flag, where)
         notes.append(note)
     rate = table["imaging_plane/imaging_rate"][()] if "imaging_plane/imaging_rate" in table else None
-    return [text_of(ids[i]) for i in kept], kept, notes, None if rate is None else float(rate)
+    names = [text_of(name) for name in table["roi_name"][()][rows]] if "roi_name" in table else map(text_of, ids)
+    names = np.array([*names])
+    if len({*names}) < n:
+        names = np.array([*map(text_of, ids)])
+        notes.append("ROIs called by their id: several have one roi_name")
+    return [*map(str, names[kept])], kept, notes, None if rate is None else float(rate)
 
 
 def _signal(data, axis, kept):

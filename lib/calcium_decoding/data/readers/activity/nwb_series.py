@@ -86,9 +86,11 @@ def behaviour_of(groups, source, wanted=None):
     good = [(path, make) for path, make in columns if not isinstance(make, str)]
     columns = dict(zip(_distinct([path for path, _ in good]), good, strict=True)) | {
         path: (path, make) for path, make in columns if isinstance(make, str)}
-    if wanted is not None:
+    if isinstance(wanted, dict):
+        columns = {own: columns[_named(one, columns, source)] for own, one in wanted.items()}
+    elif wanted is not None:
         columns = {name: columns[name] for name in dict.fromkeys(_named(one, columns, source) for one in wanted)}
-    found, left_out, notes = [], [], []
+    found, left_out, longer = [], {}, []
     for name, (path, make) in columns.items():
         try:
             if isinstance(make, str):
@@ -97,11 +99,13 @@ def behaviour_of(groups, source, wanted=None):
         except DataError as error:
             if wanted is not None:
                 raise
-            left_out.append(f"{name} ({error.found})")
+            left_out.setdefault(error.found, []).append(name)
         else:
-            if "." in name and name != path.rpartition("/")[2]:
-                notes.append(f"behaviour {name}: so called since several series have that name")
-    return Behaviour(found, (*notes, *([f"behaviour left out: {'; '.join(left_out)}"] if left_out else [])))
+            if "." in name and not isinstance(wanted, dict):
+                longer.append(name)
+    notes = [f"behaviour called by a longer name, since others have the same: {', '.join(longer)}"] * bool(longer)
+    return Behaviour(found, (*notes, *(f"behaviour left out ({why}): {', '.join(names)}"
+                                       for why, names in left_out.items())))
 
 
 def _named(wanted, columns, source):
