@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import savemat
@@ -266,8 +267,21 @@ def test_a_plain_session_takes_the_movie_of_its_name(tmp_path, place):
     np.save(path, pixels) if path.suffix == ".npy" else write_movie(path, [pixels], pixels.shape)
     dataset = readers.read("npz", tmp_path, movies=True)
     np.testing.assert_array_equal(dataset.recordings[0].movie[2:7], pixels[2:7])
-    assert [(r.session, "two.tif, two.tiff, two.npy, two" in r.reason) for r in dataset.refused] == [("two.npz", True)]
+    assert [(r.session, "two.tif, two.tiff, two.npy, " in r.reason) for r in dataset.refused] == [("two.npz", True)]
     assert [r.movie for r in readers.read("npz", tmp_path).recordings] == [None, None]
+
+
+def test_a_channel_of_the_movie_beside_a_session_can_be_named(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 99, (8, 2, 5, 6), np.uint16)
+    readers.write_npz(Recording(np.ones((8, 1)), {"run": [0, 1] * 4}, 20.0, "m", "one"), tmp_path / "one.npz")
+    tifffile.imwrite(tmp_path / "one.tif", pixels, imagej=True, metadata={"axes": "TCYX"})
+    with pytest.raises(DataError, match="channel"):
+        readers.read("npz", tmp_path, movies=True)
+    found = readers.read("npz", tmp_path, movies=True, movie={"channel": 2}).recordings[0]
+    np.testing.assert_array_equal(found.movie[0:8], pixels[:, 1])
+    assert found.notes == found.movie.notes
+    with pytest.raises(ParameterError, match="colour"):
+        readers.read("npz", tmp_path, movies=True, movie={"colour": 2}, strict=True)
 
 
 def test_movies_of_a_format_without_any_are_refused(tmp_path):

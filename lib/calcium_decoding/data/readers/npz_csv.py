@@ -13,13 +13,13 @@ from calcium_decoding.data.frame_clock import with_times
 from calcium_decoding.data.movies import Movie
 from calcium_decoding.data.readers.common import Intake, readable, refuse_text, with_run_label
 from calcium_decoding.data.recording import Recording
-from calcium_decoding.errors import DataError
+from calcium_decoding.errors import DataError, ParameterError
 from calcium_decoding.utils.files import whole_file
 
 REQUIRED = ("signal", "rate_hz", "animal")
 TEXTS = ("animal", "session", "part", "signal_unit")
 LISTS = ("roi_names", "notes")
-MOVIES = (".tif", ".tiff", ".npy", "")
+MOVIES = (".tif", ".tiff", ".npy", ".h5", ".hdf5", ".zarr", ".nwb", "")
 CLOCK = ("times_s", "stretches", "reach")
 FIELDS = ("signal", "rate_hz", *TEXTS, *LISTS, "simulated", *CLOCK)  # any other array of an .npz file is behaviour
 
@@ -101,10 +101,11 @@ def read_csv(path):
     return with_times(recording, times if clock == "time_s" else (times - times[0]) / recording.rate_hz)
 
 
-def read_files(folder, read_one, ending, strict=False, movies=False):
+def read_files(folder, read_one, ending, strict=False, movies=False, movie=None):
     """Data set of the files in a folder (or one file) that have one ending, a session each, in order of their names.
 
     ``movies``: attach the movie of each session, a file or a folder with a series of the name of the session's file.
+    ``movie``: what else is said of it to :class:`~calcium_decoding.data.Movie`, such as ``{"channel": 2, "plane": 1}``.
     """
     folder = Path(folder)
     paths = [folder] if folder.is_file() else sorted(folder.glob(f"*{ending}"))
@@ -115,7 +116,10 @@ def read_files(folder, read_one, ending, strict=False, movies=False):
     for path in paths:
         with intake.session(path.name):
             recording = read_one(path)
-            intake.recordings.append(replace(recording, movie=_movie_beside(path)) if movies else recording)
+            if movies:
+                beside = _movie_beside(path, movie or {})
+                recording = replace(recording, movie=beside, notes=(*recording.notes, *beside.notes))
+            intake.recordings.append(recording)
     return intake.dataset(folder.stem)
 
 
@@ -124,13 +128,15 @@ def _recording(path, signal, behaviour, rate_hz, **about):
     return with_run_label(Recording(signal, behaviour, rate_hz, **about))
 
 
-def _movie_beside(path):
+def _movie_beside(path, options):
     found = [path.with_suffix(ending) for ending in MOVIES if path.with_suffix(ending).exists()]
     if len(found) != 1:
         raise DataError(path, f"{', '.join(p.name for p in found) or 'no movie'} beside it",
                         f"one movie: {', '.join(path.stem + ending for ending in MOVIES)}, the last a folder",
                         "put the movie there under this name, or read without movies")
-    return Movie(found[0])
+    if unknown := sorted({*options} - {"n_frames", "channel", "plane", "dataset"}):
+        raise ParameterError("movie", ", ".join(unknown), "n_frames, channel, plane or dataset", "name one of these")
+    return Movie(found[0], **options)
 
 
 def _load_npz(path):
