@@ -82,7 +82,7 @@ pool = {"store": chapter.store, "jobs": jobs or None}
 # %%
 example = data_tour.example_of_test(experiment)
 start_s = data_tour.interesting_start_s(
-    example, 60, experiment.task.target(example))
+    example, 60, experiment.task.target(example), experiment.split)
 fig, (ax,) = style.panels(1, height=3.6)
 title = ax.set_title(f"{example.id}: {example.signal_unit}")
 ax = style.traces(example, data_tour.spread_of_rois(example), start_s, 60, ax)

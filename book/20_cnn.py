@@ -165,7 +165,8 @@ tables.show(losses.groupby(["model", "epoch"], as_index=False).agg(
 # The same stretch of a test session, as each decoder sees it:
 
 # %%
-start_s = data_tour.interesting_start_s(example, 40)
+start_s = data_tour.interesting_start_s(
+    example, 40, tested=experiment.split)
 testing = tables.folds_testing([*cnn, *rois], example)
 fig, axes = style.stack(len(testing))
 for ax, fold in zip(axes, testing, strict=True):

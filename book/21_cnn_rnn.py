@@ -200,7 +200,8 @@ tables.show(losses.groupby(["model", "epoch"], as_index=False, sort=False).agg(
 
 # %%
 example = data_tour.example_of_test(experiment)
-start_s = data_tour.interesting_start_s(example, 40)
+start_s = data_tour.interesting_start_s(
+    example, 40, tested=experiment.split)
 testing = tables.folds_testing(
     [fold for fold in trained if fold.model in ("cnn", first)], example)
 fig, axes = style.stack(len(testing))

@@ -81,7 +81,7 @@ def parser():
                      "is another one; first_pulse, rule, drop_frames, offset_s, and what read_behaviour knows")
     add.add_argument("--label", nargs="+", action="append", default=[], metavar=("NAME", "KEY=VALUE"),
                      help="a label of 0 and 1, such as: run from=speed_cm_s above=0.5. Keys: from, above, below, "
-                     "shortest_s, shortest_pause_s")
+                     "shortest_s, shortest_pause_s; speed_s, where it is a position whose speed over so long counts")
     add.add_argument("--format", help="of the recordings (default: what inspect finds)")
     add.add_argument("--rate", type=float, metavar="HZ", help="frames per second of one plane, if the files do not say")
     add.add_argument("--animal", help="whose recording it is, if neither file nor folders say")

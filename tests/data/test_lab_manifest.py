@@ -172,6 +172,25 @@ def test_pulses_put_the_frames_on_the_clock_of_behaviour(place):
         lab.add("two", place / "recordings" / "m1.npz", manifest=place / "lab.yaml", clock={"file": clock["pulses"]})
 
 
+def test_a_label_of_the_speed_of_key_points(place):
+    t, rng = np.arange(0, N / RATE, 1 / 60), np.random.default_rng(0)
+    moves = np.sin(t) > 0
+    x = np.cumsum(np.where(moves, 2.0, 0.0))  # 120 px/s at 60 Hz, along a slope
+    rows = [f"{i},{0.6 * at:.3f},{0.8 * at:.3f},{rng.uniform(0.9, 1):.2f}" for i, at in enumerate(x)]
+    heads = ["scorer,D,D,D", "bodyparts,nose,nose,nose", "coords,x,y,likelihood"]
+    (place / "dlc.csv").write_text("\n".join([*heads, *rows]))
+    asked = {"manifest": place / "lab.yaml",
+             "behaviour": [{"file": str(place / "dlc.csv"), "options": {"rate_hz": 60}}]}
+    rule = {"from": "nose", "speed_s": 0.2, "above": 80, "below": 40}
+    with pytest.raises(DataError, match=r"behaviour .*nose_x.*expected 'tail_x' and 'tail_y'"):
+        lab.add("dlc", place / "recordings" / "m1.npz", label={"moves": rule | {"from": "tail"}}, **asked)
+    (found,) = lab.add("dlc", place / "recordings" / "m1.npz", label={"moves": rule}, **asked).recordings
+    usable = np.concatenate([np.arange(*stretch) for stretch in found.stretches])
+    expected = np.sin(np.arange(N) / RATE) > 0
+    assert np.mean(found.behaviour["moves"][usable] == expected[usable]) > 0.93 and len(usable) > 0.95 * N
+    assert found.reach["moves"][0] >= round(0.2 * RATE) and found.reach["moves"][1] == 0
+
+
 def test_a_dataset_of_a_list(place):
     def some(*ids):
         return [cd.Recording(np.zeros((10, 1)), {}, RATE, *one) for one in ids]

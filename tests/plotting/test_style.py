@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import auc, roc_curve
 
+import calcium_decoding as cd
 from calcium_decoding import models, preprocessing, splits
 from calcium_decoding.data import published
 from calcium_decoding.data.recording import Dataset
@@ -195,6 +196,19 @@ def test_the_stretch_shown_holds_running_and_rest(clear_dataset):
         share = r.run[start : start + 600].mean()
         every = [r.run[s : s + 600].mean() for s in range(0, r.n_frames - 600 + 1)]
         assert abs(share - 0.5) == pytest.approx(min(abs(np.array(every) - 0.5)))
+
+
+def test_the_stretch_shown_is_one_that_is_tested_and_a_panel_without_says_so(clear_dataset):
+    split = cd.Experiment(clear_dataset, split="blocked").split
+    for r in clear_dataset.recordings:
+        tested = next(s for fold in split.folds for s in fold.test if s.recording == r.id)
+        start = round(data_tour.interesting_start_s(r, 5, tested=split) * r.rate_hz)
+        assert tested.start <= start and start + 5 * r.rate_hz <= tested.stop
+    one = clear_dataset.recordings[0]
+    fold = cd.Experiment(clear_dataset, split="blocked", decoders=["logistic"]).with_folds(1).run()[0]
+    _, (ax,) = style.panels(1)
+    style.decoded_trace(fold, one, one.n_frames / one.rate_hz + 1, 5, ax)
+    assert "tests nothing" in ax.texts[0].get_text().replace("\n", " ")
 
 
 def test_a_recording_the_data_set_lacks_is_refused(tiny_dataset):

@@ -217,6 +217,8 @@ def decoded_trace(result, recording, start_s, length_s, ax):
     centre, labels, predicted = result.trace(recording.id)
     time_s = centre / recording.rate_hz
     here = (time_s >= start_s) & (time_s <= start_s + length_s)
+    if not here.any():
+        return nothing(ax, f"{result.fold} tests nothing between {start_s:.0f} and {start_s + length_s:.0f} s")
     how = {"color": COLOURS[result.model], "label": LABELS[result.model]}
     time_axis(ax, time_s[here])
     if result.kind == "binary":

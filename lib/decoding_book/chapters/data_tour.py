@@ -15,12 +15,15 @@ def recording_at(dataset, number):
     return dataset.recordings[number]
 
 
-def interesting_start_s(recording, length_s, label=None):
-    """Start, s, of ``length_s`` seconds in which a label (T,), running if left out, is most evenly 0 and not."""
-    n = min(round(length_s * recording.rate_hz), recording.n_frames)
-    running = np.concatenate([[0], np.cumsum((recording.run if label is None else label) > 0)])
+def interesting_start_s(recording, length_s, label=None, tested=None):
+    """Start, s, of ``length_s`` seconds in which a label (T,), running if left out, is most evenly 0 and not. They lie
+    within the first segment of the recording that a Split ``tested`` tests, if it is given."""
+    segments = [s for fold in tested.folds for s in fold.test if s.recording == recording.id] if tested else []
+    first, stop = (segments[0].start, segments[0].stop) if segments else (0, recording.n_frames)
+    n = min(round(length_s * recording.rate_hz), stop - first)
+    running = np.concatenate([[0], np.cumsum((recording.run if label is None else label)[first:stop] > 0)])
     share = (running[n:] - running[:-n]) / n
-    return float(np.argmin(np.abs(share - 0.5)) / recording.rate_hz)
+    return float((first + np.argmin(np.abs(share - 0.5))) / recording.rate_hz)
 
 
 def spread_of_rois(recording, n=8):

@@ -39,13 +39,15 @@ class Array:
 @dataclass(frozen=True)
 class Contents:
     """What was found: ``kind`` in words, ``format`` of the readers (``"behaviour"`` of what has no activity, or empty),
-    its arrays, what is doubtful, and what the file says for an entry, by field."""
+    its arrays, what is doubtful, what the file says for an entry, by field, and options that its reader
+    has to be given."""
 
     kind: str
     format: str
     arrays: list[Array]
     doubts: list[str]
     entry: dict
+    asks: tuple[str, ...] = ()
 
 
 def contents(path):
@@ -191,8 +193,10 @@ def _nwb(file):
         doubts.append(f"{len(traces)} series of traces ({', '.join(one.name for one in traces)}): name one of them")
     subject = file.get("general/subject/subject_id")
     entry = {} if len(rates) != 1 else {"rate_hz": rates.pop()}
-    entry |= {} if subject is None else {"animal": _text_of(subject[()])}
-    return Contents("an NWB file", "nwb", arrays, doubts, entry)
+    animal = "" if subject is None else _text_of(subject[()]).strip()
+    entry |= {"animal": animal} if animal else {}
+    asks = (*(["series"] if len(traces) > 1 else []), *([] if animal else ["animal"]))
+    return Contents("an NWB file", "nwb", arrays, doubts, entry, asks)
 
 
 def _nwb_axis(shape, n_time, n_roi):
@@ -247,7 +251,8 @@ def _text(path):
     approx = [] if size <= MOST_BYTES else [f"about {n} rows, of which the first {len(lines)} were looked at"]
     if lines[0].split(",")[0] == "scorer":
         heads = [line.split(",") for line in lines[:4]]
-        points = [", ".join(dict.fromkeys(head[1:])) for head in heads if head[0] in ("individuals", "bodyparts")]
+        points = [f"{head[0]}: {', '.join(dict.fromkeys(head[1:]))}" for head in heads
+                  if head[0] in ("individuals", "bodyparts")]
         n_heads = len(points) + 2
         return Contents("key points of DeepLabCut", "behaviour", [Array("rows", (n + 1 - n_heads,), "table",
                         says="; ".join(points))],

@@ -52,14 +52,16 @@ class Look:
         if self.format == "behaviour":
             block = yaml.safe_dump({"behaviour": [self.entry]}, sort_keys=False, allow_unicode=True)
             words = ["calcium-decoding", "data", "add", "NAME", "RECORDINGS", "--behaviour", str(self.path)]
+            words += [f"{key}={value}" for key, value in self.entry["options"].items()]
         else:
             block = yaml.safe_dump({"my-recordings": self.entry}, sort_keys=False, allow_unicode=True)
             words = ["calcium-decoding", "data", "add", "my-recordings", str(self.path)]
             words += ["--rate", str(self.entry["rate_hz"])] if "rate_hz" in self.entry else []
-            words += [word for name in self.entry.get("options", {}) for word in (f"--{name}", "???")]
+            words += [word for name in self.entry.get("options", {}) for word in (
+                (f"--{name}", "???") if name in ("animal", "session") else ("--option", f"{name}=???"))]
         return ["To start from, in a manifest of your own (??? is to be filled in):",
                 *(f"  {line}" for line in block.replace("'???'", "???").splitlines()), "",
-                "or: " + shlex.join(words).replace("'???'", "???") + " --manifest lab.yaml"]
+                "or: " + re.sub(r"'([\w=]*\?\?\?)'", r"\1", shlex.join(words)) + " --manifest lab.yaml"]
 
 
 def inspect(path):
@@ -182,6 +184,7 @@ def _entry(path, found, clocks):
     asks = found.format in ("suite2p", "inscopix", "caiman", "minian", "wfield")
     rate = found.entry.get("rate_hz", "???" if asks and found.format != "inscopix" else None)
     names = {} if found.format in ("npz", "csv", "nwb") else {"animal": "???", "session": "???"}
+    names |= {name: "???" for name in found.asks}
     return {"kind": "local", "title": path.stem, "format": found.format, "folder": str(path),
             **({} if rate is None or found.format in ("npz", "csv", "nwb") else {"rate_hz": rate}),
             "regime": "blocked",

@@ -5,6 +5,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from calcium_decoding.data import readers
 from calcium_decoding.data.clock import MOST_RATE_ERROR
 from calcium_decoding.data.readers.common import Intake
@@ -195,11 +197,17 @@ def _with_entry(recording, entry, data_dir):
         recording = data.with_behaviour(recording, found, how=one.how, exposure_s=one.exposure_s,
                                         longest_gap_s=one.longest_gap_s, offset_s=one.offset_s)
     for name, rule in entry.label.items():
-        if rule.source not in recording.behaviour:
-            raise DataError(recording.id, f"behaviour {', '.join(recording.behaviour) or '(none)'}", f"'{rule.source}'",
-                            "name a behaviour that is there")
-        found = data.bouts(recording.behaviour[rule.source], rule.above,
-                           rule.above if rule.below is None else rule.below, rule.shortest_s, rule.shortest_pause_s,
-                           times_s=data.frame_times(recording))
-        recording = data.with_label(recording, name, found, made_from=rule.source)
+        source, times = rule.source, data.frame_times(recording)
+        columns = [source] if source in recording.behaviour or not rule.speed_s else [f"{source}_x", f"{source}_y"]
+        if lacking := [one for one in columns if one not in recording.behaviour]:
+            raise DataError(recording.id, f"behaviour {', '.join(recording.behaviour) or '(none)'}",
+                            " and ".join(f"'{one}'" for one in lacking), "name a behaviour that is there")
+        if rule.speed_s:
+            position = np.stack([recording.behaviour[one] for one in columns], axis=1)
+            speed = data.speed_from_position(position, rule.speed_s, times, causal=True)
+            source = f"{source}_speed"
+            recording = data.with_label(recording, source, speed, made_from=columns)
+        found = data.bouts(recording.behaviour[source], rule.above, rule.above if rule.below is None else rule.below,
+                           rule.shortest_s, rule.shortest_pause_s, times_s=times)
+        recording = data.with_label(recording, name, found, made_from=source)
     return recording

@@ -205,9 +205,11 @@ class ClockRule(Strict):
 
 
 class LabelRule(Strict):
-    """A label of 0 and 1 from a behaviour: see :func:`bouts`."""
+    """A label of 0 and 1 from a behaviour: see :func:`bouts`. ``speed_s``: the behaviour is a position (``from``, or
+    ``from_x`` and ``from_y``), and the label one of its speed over so many seconds, in its unit a second."""
 
     source: str = Field(alias="from")
+    speed_s: PositiveFloat | None = None
     above: float
     below: float | None = None  # as above, if left out
     shortest_s: NonNegativeFloat = 0.0

@@ -119,7 +119,7 @@ def _about(file, path, animal, session, source):
 
     animal = animal or text("general/subject/subject_id")
     if not animal:
-        raise DataError(source, "no subject_id", "the name of the animal", "give it with animal=")
+        raise DataError(source, "no subject_id", "the name of the animal", "give it: animal=, or --animal")
     own_name = text("identifier") if "://" in str(path) else Path(path).stem
     session = (session or "").replace("{date}", text("session_start_time")[:10])
     return {"animal": animal, "session": session or text("general/session_id") or own_name,
