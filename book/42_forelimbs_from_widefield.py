@@ -19,7 +19,7 @@
 # mice that pull a lever for water, 44 parcels of dorsal cortex at 30 Hz, both forepaws tracked on video. The real
 # recordings are `--dataset braidyn-bc`, once they are fetched; nothing in this chapter changes.
 #
-# **Cost** smoke: a quarter of a minute; demo, which is what the parameters below say: about a minute and a half on 2
+# **Cost** smoke: half a minute; demo, which is what the parameters below say: about three minutes on 2
 # cores, with the simulation; paper: longer, hours on the real recordings.
 #
 # **Reproduces** nothing. What others report on the real recordings stands beside this page's numbers with its
@@ -434,7 +434,8 @@ lines = [line for result in results for line in cards.summarise(
 lines += [cards.converged(result.name, result.not_converged(), len(result.folds))
           for _, _, result in trained]
 every = [result.condition.experiment for result in results]
-kept = {"three ways": found, "sources": of_sources, "new mouse": of_minutes, "days apart": of_days}
+kept = {"three ways": found, "sources": of_sources, "new mouse": of_minutes,
+        "days apart": of_days}
 card = chapter.card(every, compare.not_evaluable(results), null=statement,
                     scores=lines, comparisons=kept)
 tables.show(card.origin())
