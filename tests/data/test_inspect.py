@@ -179,7 +179,7 @@ def test_nwb(tmp_path):
     look = lab.inspect(tmp_path / "s.nwb")
     good = said(look, "processing/ophys/Fluorescence/good")
     assert good[1] == "(400, 3)" and "400 timestamps, 0 to 19.95 s, about 20 Hz" in good[3]
-    assert "time is the first axis (3 ROIs, 400 timestamps)" in good[3] and not look.doubts
+    assert "time is the first axis (3 ROIs and 400 timestamps)" in good[3] and not look.doubts
     assert "cm/s; from 1 s at 40 Hz" in said(look, "acquisition/wheel_speed")[3]
     assert look.entry["format"] == "nwb" and "rate_hz" not in look.entry  # the file says it
     with h5py.File(tmp_path / "s.nwb", "a") as file:  # as some programs write it
@@ -189,7 +189,7 @@ def test_nwb(tmp_path):
         where["data"] = np.zeros((3, 400))
         where["data"].attrs.update(attributes)
     doubts = lab.inspect(tmp_path / "s.nwb").doubts
-    assert any("time is the second axis (3 ROIs, 400 timestamps)" in one for one in doubts)
+    assert any("time is the second axis (3 ROIs and 400 timestamps)" in one for one in doubts)
 
 
 def test_what_is_not_there_or_damaged_is_refused(tmp_path, capsys):

@@ -152,7 +152,9 @@ def _text_of(value):
 
 
 def _nwb(file):
-    arrays, doubts, rates = [], [], set()
+    from calcium_decoding.data.readers.activity.nwb_series import is_traces, time_axis
+
+    arrays, doubts, rates, traces = [], [], set(), []
 
     def visit(name, item):
         kind = _text_of(item.attrs.get("neurodata_type", ""))
@@ -174,9 +176,9 @@ def _nwb(file):
         elif "starting_time" in item:
             rate = float(item["starting_time"].attrs.get("rate", np.nan))
             clock = f"from {float(item['starting_time'][()]):.6g} s at {rate:.6g} Hz"
-        n_roi = len(item["rois"]) if "rois" in item else None
-        axis, why = _nwb_axis(data.shape, n_time, n_roi)
-        if len(data.shape) == 2 and n_roi is not None:
+        axis, why = time_axis(item) if is_traces(item, kind) else (0, "NWB: time first")
+        if is_traces(item, kind):
+            traces.append(name)
             rates.update([round(rate, 4)] if rate else [])
             if axis != 0:
                 doubts.append(f"{name}: {'time is the second axis' if axis else 'the axes are not sure'} ({why})")
@@ -186,26 +188,16 @@ def _nwb(file):
         arrays.append(_array(name, data, says=f"{kind}{f', {unit}' if unit else ''}; {clock}", time_axis=axis, why=why))
 
     file.visititems(visit)
-    traces = [array for array in arrays if array.says.startswith(("RoiResponseSeries", "FluorescenceSeries"))]
     if not traces:
         doubts.append("no RoiResponseSeries: no traces")
     if len(traces) > 1:
-        doubts.append(f"{len(traces)} series of traces ({', '.join(one.name for one in traces)}): name one of them")
+        doubts.append(f"{len(traces)} series of traces ({', '.join(traces)}): name one of them")
     subject = file.get("general/subject/subject_id")
     entry = {} if len(rates) != 1 else {"rate_hz": rates.pop()}
     animal = "" if subject is None else _text_of(subject[()]).strip()
     entry |= {"animal": animal} if animal else {}
     asks = (*(["series"] if len(traces) > 1 else []), *([] if animal else ["animal"]))
     return Contents("an NWB file", "nwb", arrays, doubts, entry, asks)
-
-
-def _nwb_axis(shape, n_time, n_roi):
-    """Which axis of a series is time, and why; None if both or neither fit."""
-    if len(shape) != 2 or n_roi is None:
-        return 0, "NWB: time first"
-    fits = [axis for axis in (0, 1) if shape[1 - axis] == n_roi and n_time in (None, shape[axis])]
-    why = f"{n_roi} ROIs" + ("" if n_time is None else f", {n_time} timestamps")
-    return (fits[0], why) if len(fits) == 1 else (None, f"{'both axes fit' if fits else 'no axis fits'} {why}")
 
 
 # Tables

@@ -11,10 +11,12 @@ from calcium_decoding.data.readers.activity.nwb_series import (
     behaviour_of,
     groups_of,
     has_clock,
+    is_traces,
     opened,
     scale_of,
     source_of,
     text_of,
+    time_axis,
     times_of,
 )
 from calcium_decoding.data.readers.activity.nwb_write import BEHAVIOUR, written_recording
@@ -73,7 +75,11 @@ def read_nwb(path, series=None, animal=None, session=None, cells_only=True, beha
         place, group = _chosen(groups, series, source)
         where = f"{source}, {place}"
         about = _about(file, path, animal, session, source)
-        axis = _time_axis(group, where)
+        axis, why = time_axis(group)
+        if axis is None:
+            raise DataError(where, f"data of shape {group['data'].shape} with {why}", "(time, roi)",
+                            "write the file again, with a timestamp a frame and a region of the plane table that names "
+                            "each ROI")
         names, kept, notes, stated_hz = _rois(group, axis, cells_only, where)
         data = group["data"]
         if axis:
@@ -99,8 +105,7 @@ def _on_frames(recording, found, how, may_lack):
 
 def _chosen(groups, series, source):
     """Path and group of the series of traces."""
-    traces = {path: group for path, (group, kind) in groups.items()
-              if "data" in group and ("rois" in group or kind == "RoiResponseSeries")}
+    traces = {path: group for path, (group, kind) in groups.items() if is_traces(group, kind)}
     if not traces:
         held = [f"{path.partition('/')[2]} ({kind})" for path, (group, kind) in groups.items()
                 if "data" in group or "timestamps" in group or "start_time" in group]
@@ -124,26 +129,6 @@ def _about(file, path, animal, session, source):
     session = (session or "").replace("{date}", text("session_start_time")[:10])
     return {"animal": animal, "session": session or text("general/session_id") or own_name,
             "simulated": "SIMULATED" in text("general/notes")}
-
-
-def _time_axis(group, where):
-    """Which axis of a series of traces is time; DataError if both or neither fit."""
-    shape = group["data"].shape
-    n_roi = len(group["rois"]) if "rois" in group else None
-    n_time = len(group["timestamps"]) if "timestamps" in group else None
-    if len(shape) == 1 and n_roi in (None, 1):
-        return 0
-    axes = (0, 1) if len(shape) == 2 else ()
-    fits = {axis for axis in axes if n_roi in (None, shape[1 - axis])}
-    timed = {axis for axis in axes if n_time in (None, shape[axis])}
-    fits = fits & timed if timed else fits  # a wrong number of timestamps is told by the clock
-    if len(fits) != 1:
-        raise DataError(where, f"data of shape {shape} with {n_roi if n_roi is not None else 'no named'} ROIs and "
-                        f"{'no' if n_time is None else n_time} timestamps, so that "
-                        f"{'both axes' if fits else 'no axis'} could be time", "(time, roi)",
-                        "write the file again, with a timestamp a frame and a region of the plane table that names "
-                        "each ROI")
-    return fits.pop()
 
 
 def _rois(group, axis, cells_only, where):

@@ -139,7 +139,7 @@ def _columns(group, kind, parent):
                     for name in map(text_of, group.attrs.get("colnames", ()))
                     if name not in ("start_time", "stop_time", "timestamp"))
     data = group.get("data")
-    if "rois" in group or kind == "RoiResponseSeries" or "external_file" in group:
+    if is_traces(group, kind) or "external_file" in group:
         return  # traces and movies
     if not isinstance(data, h5py.Dataset):
         if isinstance(group.get("timestamps"), h5py.Dataset):
@@ -170,6 +170,28 @@ def _columns(group, kind, parent):
             yield f"_{'xyz'[k] if is_place else k}", partial(_samples, group, data, k)
     if isinstance(group.get("confidence"), h5py.Dataset):
         yield "_likelihood", partial(_samples, group, group["confidence"], None)
+
+
+def is_traces(group, kind=""):
+    """Whether a group is a series of traces of ROIs."""
+    return "data" in group and ("rois" in group or kind == "RoiResponseSeries")
+
+
+def time_axis(group):
+    """Which axis of a series of traces is time, by its ROIs and timestamps (None: both or neither fit), and why."""
+    shape = group["data"].shape
+    n_roi, n_time = (len(group[name]) if name in group else None for name in ("rois", "timestamps"))
+    if len(shape) == 1:
+        fits = {0} if n_roi in (None, 1) else set()
+    else:
+        axes = (0, 1) if len(shape) == 2 else ()
+        fits = {axis for axis in axes if n_roi in (None, shape[1 - axis])}
+        timed = {axis for axis in axes if n_time in (None, shape[axis])}
+        fits = fits & timed if timed else fits  # a wrong number of timestamps is told by the clock
+    why = f"{'no named' if n_roi is None else n_roi} ROIs and {'no' if n_time is None else n_time} timestamps"
+    if len(fits) == 1:
+        return fits.pop(), why
+    return None, f"{why}, so that {'both axes' if fits else 'no axis'} could be time"
 
 
 def has_clock(group):
