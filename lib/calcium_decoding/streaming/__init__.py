@@ -1,4 +1,4 @@
-"""A trained decoder, frame by frame: the value of each window as soon as its last frame is there."""
+"""A fitted decoder, frame by frame: the value of each window as soon as its last frame is there."""
 
 import lazy_loader
 
