@@ -6,6 +6,7 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from calcium_decoding.cli_stream import add_stream
 from calcium_decoding.errors import CalciumDecodingError, ParameterError
 
 # Options of a simulation of one's own.
@@ -126,6 +127,7 @@ def parser():
     apply.add_argument("recording", help=".npz or .csv file, as for data sets of your own")
     apply.add_argument("--out", required=True, help="CSV file: a row a frame")
 
+    add_stream(areas, command)
     for extra in entry_points(group=COMMANDS):
         extra.load()(areas, place)
     return top

@@ -46,7 +46,7 @@ def streamed(stream, recording, numbers=None):
         one = stream.push(recording.signal[k], k, None if recording.times_s is None else recording.times_s[k])
         if one is not None:
             assert one.given_frame == k == one.frame + stream.delay_frames
-            found.append({"frame": one.frame, "time_s": one.time_s, **one.values})
+            found.append({"frame": one.frame, "time_s": one.time_s, **one.outputs})
     return pd.DataFrame(found)
 
 

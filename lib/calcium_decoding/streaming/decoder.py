@@ -24,19 +24,19 @@ COUNTS = "received", "decoded", "repeated", "late", "gaps", "missing", "held", "
 
 class Decoded(NamedTuple):
     """What was decoded. ``frame``, ``time_s``: number and time of the frame that it refers to; label shifts count.
-    ``values``: by the columns of :meth:`FittedDecoder.predict`. ``given_frame``, ``given_s``: of the frame with which
+    ``outputs``: by the columns of :meth:`FittedDecoder.predict`. ``given_frame``, ``given_s``: of the frame with which
     it was given, the last that it depends on."""
 
     frame: int
     time_s: float
-    values: dict
+    outputs: dict
     given_frame: int
     given_s: float
 
     @property
     def value(self):
         """The first of the values that is a number."""
-        return next(value for value in self.values.values() if not isinstance(value, str))
+        return next(value for value in self.outputs.values() if not isinstance(value, str))
 
 
 class StreamDecoder:
@@ -109,6 +109,13 @@ class StreamDecoder:
         """Start anew, as at the first frame; the counts stay, and ``restarts`` is one more."""
         self._start()
         self.counts["restarts"] += 1
+
+    def warm_up(self):
+        """Run the decoder once on nothing, before the first frame, so that none pays for what is compiled."""
+        for number in range(self.spec.length + 1):
+            self.push(np.zeros(self.frame_shape, np.float32), number)
+        self.counts = dict.fromkeys(COUNTS, 0)
+        self._start()
 
     def push(self, frame, number=None, time_s=None, decode=True):
         """Take the next frame: a Decoded, or None as long as the window is not full, and for frames that are left out.

@@ -1,0 +1,95 @@
+"""The part of the command ``calcium-decoding`` that decodes frame by frame."""
+
+from pathlib import Path
+
+
+def add_stream(areas, command):
+    """Add ``calcium-decoding stream``; ``command(among, name, action, **options)`` makes one."""
+    stream = areas.add_parser("stream", help="decode frames as they come, replay a recording, record what was decoded")
+    among = stream.add_subparsers(required=True, metavar="serve|replay|record")
+    serve = command(among, "serve", _serve, help="decode the frames that are sent to an address")
+    serve.add_argument("decoder", help="file of `decode fit`")
+    serve.add_argument("--bind", default="tcp://127.0.0.1:5555", help="where frames come in (default: %(default)s)")
+    serve.add_argument("--publish", help="where what is decoded goes out, such as tcp://127.0.0.1:5556")
+    serve.add_argument("--open", action="store_true", help="allow addresses that other machines can reach")
+    serve.add_argument("--on-gap", default="carry", help="carry or restart: what a missing frame does (default: carry)")
+    serve.add_argument("--hold", type=int, default=0, metavar="FRAMES",
+                       help="let the last frame stand in for at most so many missing ones (default: 0)")
+    serve.add_argument("--scale-by", metavar="FILE", help="of movies: one of this view, whose mean image and SD are used")
+    serve.add_argument("--threads", type=int, default=1, help="of the network (default: 1)")
+    serve.add_argument("--card", metavar="FILE", help="latency card, JSON, written at the end")
+    serve.add_argument("--seconds", type=float, help="serve so long (default: until Ctrl-C)")
+    serve.add_argument("--lsl", metavar="NAME", help="send what is decoded to an LSL outlet too (package pylsl)")
+    serve.add_argument("--osc", metavar="HOST:PORT", help="send an OSC message at each onset (package python-osc)")
+    serve.add_argument("--above", type=float, default=0.5, help="of --osc: what an onset rises above (default: 0.5)")
+    replay = command(among, "replay", _replay, help="send a recording to such an address, on its timetable")
+    replay.add_argument("recording", help=".npz or .csv file, as for data sets of your own")
+    replay.add_argument("--to", default="tcp://127.0.0.1:5555", help="address of the server (default: %(default)s)")
+    replay.add_argument("--for", dest="decoder", help="file of the decoder: ROIs are put in its order")
+    replay.add_argument("--loops", type=int, default=1, help="send it so many times over (default: 1)")
+    replay.add_argument("--jitter", type=float, default=0.0, metavar="S", help="SD of the delay of each frame, s")
+    replay.add_argument("--drop", type=float, default=0.0, metavar="SHARE", help="share of frames that are left out")
+    replay.add_argument("--double", type=float, default=0.0, metavar="SHARE", help="share of frames that are sent twice")
+    replay.add_argument("--seed", type=int, default=0, help="of what is random (default: 0)")
+    record = command(among, "record", _record, help="write what a server publishes to a CSV file, until Ctrl-C")
+    record.add_argument("--from", dest="address", default="tcp://127.0.0.1:5556", help="default: %(default)s")
+    record.add_argument("--seconds", type=float, help="record so long (default: until Ctrl-C)")
+    record.add_argument("--out", required=True, help="CSV file: a row a frame")
+
+
+def _serve(options):
+    import contextlib
+
+    import calcium_decoding as cd
+    from calcium_decoding.preprocessing.movie_frames import MovieScaling
+    from calcium_decoding.streaming import StreamDecoder, sinks
+    from calcium_decoding.streaming.serve import Server
+    from calcium_decoding.utils.files import write_json
+
+    scaling = MovieScaling.of(cd.Movie(Path(options.scale_by))) if options.scale_by else None
+    stream = StreamDecoder(cd.load_decoder(options.decoder), scaling=scaling, on_gap=options.on_gap,
+                           hold_frames=options.hold)
+    stream.warm_up()
+    to = [sinks.lsl(options.lsl, stream)] if options.lsl else []
+    to += [sinks.osc(options.osc, options.above)] if options.osc else []
+    server = Server(stream, options.bind, options.publish, options.open, to, threads=options.threads,
+                    say=lambda line: print(line, flush=True))
+    try:
+        print(f"decoding at {server.address}, {stream.look_ahead_ms:.0f} ms of look-ahead; Ctrl-C ends", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run(_after(options.seconds))
+        card = server.card()
+        if options.card:
+            write_json(options.card, card)
+        print(", ".join(f"{name} {n}" for name, n in card["frames"].items()))
+        for row in card["latency"]:
+            print("  ".join(f"{value}" for value in row.values()))
+    finally:
+        server.close()
+
+
+def _replay(options):
+    import calcium_decoding as cd
+    from calcium_decoding.streaming.replay import replay
+
+    (recording,) = cd.read(Path(options.recording).suffix.lstrip("."), options.recording).recordings
+    columns = cd.load_decoder(options.decoder).columns(recording) if options.decoder else None
+    said = replay(recording, options.to, columns, loops=options.loops, jitter_s=options.jitter, drop=options.drop,
+                  double=options.double, seed=options.seed)
+    print(f"{said['sent']} frames sent, {said['not_taken']} not taken; the latest {1000 * said['latest_s']:.1f} ms late")
+
+
+def _record(options):
+    from calcium_decoding.streaming.serve import record
+
+    print(f"{options.out}: {record(options.address, options.out, _after(options.seconds))} frames")
+
+
+def _after(seconds):
+    """Stop when SIGTERM comes as at Ctrl-C, or after so many seconds."""
+    import signal
+    import time
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end = float("inf") if seconds is None else time.monotonic() + seconds
+    return lambda: time.monotonic() > end
