@@ -15,7 +15,8 @@ def add_stream(areas, command):
     serve.add_argument("--on-gap", default="carry", help="carry or restart: what a missing frame does (default: carry)")
     serve.add_argument("--hold", type=int, default=0, metavar="FRAMES",
                        help="let the last frame stand in for at most so many missing ones (default: 0)")
-    serve.add_argument("--scale-by", metavar="FILE", help="of movies: one of this view, whose mean image and SD are used")
+    serve.add_argument("--scale-by", metavar="FILE",
+                       help="of movies: one of this view, whose mean image and SD are used")
     serve.add_argument("--threads", type=int, default=1, help="of the network (default: 1)")
     serve.add_argument("--card", metavar="FILE", help="latency card, JSON, written at the end")
     serve.add_argument("--seconds", type=float, help="serve so long (default: until Ctrl-C)")
@@ -26,10 +27,11 @@ def add_stream(areas, command):
     replay.add_argument("recording", help=".npz or .csv file, as for data sets of your own")
     replay.add_argument("--to", default="tcp://127.0.0.1:5555", help="address of the server (default: %(default)s)")
     replay.add_argument("--for", dest="decoder", help="file of the decoder: ROIs are put in its order")
+    replay.add_argument("--movie", action="store_true", help="send its images in place of its traces")
     replay.add_argument("--loops", type=int, default=1, help="send it so many times over (default: 1)")
     replay.add_argument("--jitter", type=float, default=0.0, metavar="S", help="SD of the delay of each frame, s")
-    replay.add_argument("--drop", type=float, default=0.0, metavar="SHARE", help="share of frames that are left out")
-    replay.add_argument("--double", type=float, default=0.0, metavar="SHARE", help="share of frames that are sent twice")
+    replay.add_argument("--drop", type=float, default=0.0, metavar="SHARE", help="share that is left out")
+    replay.add_argument("--double", type=float, default=0.0, metavar="SHARE", help="share that is sent twice")
     replay.add_argument("--seed", type=int, default=0, help="of what is random (default: 0)")
     record = command(among, "record", _record, help="write what a server publishes to a CSV file, until Ctrl-C")
     record.add_argument("--from", dest="address", default="tcp://127.0.0.1:5556", help="default: %(default)s")
@@ -50,7 +52,7 @@ def _serve(options):
     stream = StreamDecoder(cd.load_decoder(options.decoder), scaling=scaling, on_gap=options.on_gap,
                            hold_frames=options.hold)
     stream.warm_up()
-    to = [sinks.lsl(options.lsl, stream)] if options.lsl else []
+    to = [sinks.lsl(options.lsl, stream.fitted.rate_hz)] if options.lsl else []
     to += [sinks.osc(options.osc, options.above)] if options.osc else []
     server = Server(stream, options.bind, options.publish, options.open, to, threads=options.threads,
                     say=lambda line: print(line, flush=True))
@@ -74,9 +76,10 @@ def _replay(options):
 
     (recording,) = cd.read(Path(options.recording).suffix.lstrip("."), options.recording).recordings
     columns = cd.load_decoder(options.decoder).columns(recording) if options.decoder else None
-    said = replay(recording, options.to, columns, loops=options.loops, jitter_s=options.jitter, drop=options.drop,
+    said = replay(recording, options.to, columns, options.movie, loops=options.loops, jitter_s=options.jitter, drop=options.drop,
                   double=options.double, seed=options.seed)
-    print(f"{said['sent']} frames sent, {said['not_taken']} not taken; the latest {1000 * said['latest_s']:.1f} ms late")
+    print(f"{said['sent']} frames sent, {said['not_taken']} not taken; the latest one "
+          f"{1000 * said['latest_s']:.1f} ms late")
 
 
 def _record(options):

@@ -17,9 +17,8 @@ import pytest
 from calcium_decoding import cli
 from calcium_decoding.data import readers
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.streaming import StreamDecoder, wire
-from calcium_decoding.streaming.replay import on_time, replay, timetable
-from calcium_decoding.streaming.serve import Server, record
+from calcium_decoding.streaming import Server, StreamDecoder, record, replay, timetable, wire
+from calcium_decoding.streaming.replay import on_time
 from tests.conftest import started_alone
 from tests.streaming.conftest import recording
 

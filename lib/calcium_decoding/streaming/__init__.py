@@ -4,4 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "decoder": ["Decoded", "StreamDecoder"],
+    "latency": ["Latency"],
+    "replay": ["replay", "timetable"],
+    "serve": ["Server", "quiet", "record"],
 })

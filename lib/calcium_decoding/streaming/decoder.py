@@ -17,52 +17,46 @@ from calcium_decoding.streaming.running import Shown, running
 from calcium_decoding.streaming.steps import online
 from calcium_decoding.utils.files import hash_bytes, hash_content
 
-ON_GAP = {"carry": "the window starts anew, running baseline and smoothing go on as if nothing were missing",
-          "restart": "all starts anew, as at the first frame"}
+ON_GAP = "carry", "restart"
 COUNTS = "received", "decoded", "repeated", "late", "gaps", "missing", "held", "restarts"
 
 
 class Decoded(NamedTuple):
     """What was decoded. ``frame``, ``time_s``: number and time of the frame that it refers to; label shifts count.
-    ``outputs``: by the columns of :meth:`FittedDecoder.predict`. ``given_frame``, ``given_s``: of the frame with which
-    it was given, the last that it depends on."""
+    ``given_frame``, ``given_s``: of the last frame that it depends on, with which it was given. ``outputs``: a dict by
+    the columns of :meth:`FittedDecoder.predict`; ``value``: the first of them that is a number."""
 
     frame: int
     time_s: float
-    outputs: dict
     given_frame: int
     given_s: float
+    outputs: dict
 
     @property
     def value(self):
-        """The first of the values that is a number."""
         return next(value for value in self.outputs.values() if not isinstance(value, str))
 
 
 class StreamDecoder:
     """A fitted decoder that takes one frame at a time and gives what its ``predict`` gives on the whole recording.
 
+    ``counts``: frames ``received``, windows ``decoded``; frames ``repeated`` (the number of the last one) and ``late``
+    (a lower one), both left out; ``gaps``, frames ``missing`` in them, ``held``; ``restarts``. ``took_s``: of the last
+    frame, seconds of preprocessing and of inference.
+
     Parameters
     ----------
     fitted : FittedDecoder
-        Of :func:`calcium_decoding.load_decoder` or :meth:`Experiment.fitted`. A window that reaches beyond the decoded
-        frame runs late by as much, ``look_ahead_ms``; preprocessing may look at no later frame.
+        Of :func:`calcium_decoding.load_decoder` or :meth:`Experiment.fitted`. Its window may reach beyond the decoded
+        frame, and then runs late by ``look_ahead_ms``; its preprocessing may look at no later frame.
     scaling : MovieScaling, optional
-        Of movies: mean image and SD, from frames of this view that are there before the stream is, such as
+        Of movies: mean image and SD of frames that are there before the stream is, such as
         ``MovieScaling.of(movie, [(0, 900)])``. ``predict`` takes them from the whole movie, which no stream has yet.
     on_gap : {"carry", "restart"}
-        What a missing frame does: :data:`ON_GAP`. Nothing is decoded until a window has all its frames again.
+        At missing frames the window starts anew, while running baseline and smoothing go on as if nothing were
+        missing; or all starts anew, as at the first frame.
     hold_frames : int
-        In place of at most so many missing frames in a row the last one stands, counted as ``held``, and the window
-        goes on. 0: never.
-
-    Attributes
-    ----------
-    counts : dict of str to int
-        Frames ``received`` and taken, windows ``decoded``; frames ``repeated`` (the number of the last one) and
-        ``late`` (a lower one), both left out; ``gaps`` and frames ``missing`` in them; ``held``; ``restarts``.
-    took_s : (float, float)
-        Preprocessing and inference of the last frame, seconds.
+        For at most so many missing frames in a row the last one stands in, and the window goes on. 0: never.
 
     Raises
     ------
@@ -74,22 +68,20 @@ class StreamDecoder:
         if on_gap not in ON_GAP:
             raise ParameterError("on_gap", repr(on_gap), f"one of {', '.join(ON_GAP)}", "name one of these")
         self.fitted, self.scaling, self.on_gap, self.hold_frames = fitted, scaling, on_gap, hold_frames
+        self.frame_shape, self._steps = fitted.image_shape or (len(fitted.roi_names),), ()
         if fitted.image_shape:
-            if scaling is None:
+            if scaling is None or scaling.mean.shape != self.frame_shape:
                 raise ParameterError(
-                    "frame_scaling", "'session', which looks at the whole recording", "mean image and SD of frames that "
-                    "are there before the stream", "give scaling=MovieScaling.of(movie, [(0, 900)]) of such frames")
-            if scaling.mean.shape != fitted.image_shape:
-                raise ParameterError("scaling", f"a mean image of {scaling.mean.shape} pixels", f"{fitted.image_shape}, "
-                                     "as in training", "take it from frames of the training's size")
-            self.frame_shape, self.spec = fitted.image_shape, fitted.input.spec(fitted.source)
-            self._steps, shape = (), tuple(n // fitted.input.bin_px for n in self.frame_shape)
+                    "scaling", "none, so that FrameScaling would look at the whole recording" if scaling is None else
+                    f"a mean image of {scaling.mean.shape} pixels", f"mean image of {self.frame_shape} pixels and SD of "
+                    "frames before the stream", "give scaling=MovieScaling.of(movie, [(0, 900)]) of such frames")
+            self.spec = fitted.input.spec(fitted.source)
+            shape = tuple(n // fitted.input.bin_px for n in self.frame_shape)
         else:
-            self.frame_shape, self.spec = (len(fitted.roi_names),), fitted.input.window
-            self._steps = online(fitted.pipeline, *self.frame_shape)
+            self.spec, self._steps = fitted.input.window, online(fitted.pipeline, *self.frame_shape)
             shape = (fitted.pipeline.width(*self.frame_shape),)
         self.delay_frames = self.spec.future_frames - self.spec.label_shift_frames
-        self._running = running(fitted, self.spec, shape)
+        self.parts = (*self._steps, running(fitted.decoder, self.spec, shape))
         self.counts, self.took_s = dict.fromkeys(COUNTS, 0), (0.0, 0.0)
         self._start()
 
@@ -99,19 +91,19 @@ class StreamDecoder:
         Negative where the labels of the training lay ahead of their windows."""
         return 1000 * self.delay_frames / self.fitted.rate_hz
 
-    def _start(self):
-        self._first, self._last, self._held_row, self._in_window = None, None, None, 0
-        self._times = deque(maxlen=max(self.delay_frames, 0) + 1)
-        for part in (*self._steps, self._running):
-            part.reset()
-
     def reset(self):
         """Start anew, as at the first frame; the counts stay, and ``restarts`` is one more."""
         self._start()
         self.counts["restarts"] += 1
 
+    def _start(self):
+        self._first, self._last, self._row, self._in_window = None, None, None, 0
+        self._times = deque(maxlen=max(self.delay_frames, 0) + 1)
+        for part in self.parts:
+            part.reset()
+
     def warm_up(self):
-        """Run the decoder once on nothing, before the first frame, so that none pays for what is compiled."""
+        """Run once on nothing, before the first frame, so that none pays for what is compiled."""
         for number in range(self.spec.length + 1):
             self.push(np.zeros(self.frame_shape, np.float32), number)
         self.counts = dict.fromkeys(COUNTS, 0)
@@ -147,92 +139,83 @@ class StreamDecoder:
         if self._last is not None and number <= self._last:
             self.counts["repeated" if number == self._last else "late"] += 1
             return None
+        begun, rate_hz = time.perf_counter(), self.fitted.rate_hz
         self.counts["received"] += 1
-        begun = time.perf_counter()
-        missing = 0 if self._last is None else number - self._last - 1
-        if missing:
+        if missing := 0 if self._last is None else number - self._last - 1:
             self._mind_gap(missing)
         self._first = number if self._first is None else self._first
-        self._last, time_s = number, number / self.fitted.rate_hz if time_s is None else float(time_s)
-        row = self._preprocessed(frame)
+        self._last, time_s = number, number / rate_hz if time_s is None else float(time_s)
+        if self.fitted.image_shape:
+            row = MovieFrames({"": frame[None]}, {"": self.scaling}, self.fitted.input.bin_px)[:1][0]
+        else:
+            row = frame.astype(np.float32)  # as a Recording holds it
+        for step in self._steps:
+            row = step.push(row)
         ready = time.perf_counter()
         self._take(row, time_s)
         whole = decode and self._in_window >= self.spec.length
-        found = self._running.value(number - self.spec.future_frames - self._first) if whole else None
+        found = self.parts[-1].value(number - self.spec.future_frames - self._first) if whole else None
         self.took_s = ready - begun, time.perf_counter() - ready
         if not whole:
             return None
         self.counts["decoded"] += 1
         known = len(self._times) == self._times.maxlen and self.delay_frames >= 0
-        at = self._times[0] if known else time_s - self.delay_frames / self.fitted.rate_hz
-        return Decoded(number - self.delay_frames, at, named(self.fitted.task, found), number, time_s)
-
-    def _preprocessed(self, frame):
-        if self.fitted.image_shape:
-            return MovieFrames({"": frame[None]}, {"": self.scaling}, self.fitted.input.bin_px)[:1][0]
-        row = frame.astype(np.float32)  # as a Recording holds it
-        for step in self._steps:
-            row = step.push(row)
-        return row
+        at = self._times[0] if known else time_s - self.delay_frames / rate_hz
+        return Decoded(number - self.delay_frames, at, number, time_s, named(self.fitted.task, found))
 
     def _take(self, row, time_s):
-        self._held_row = row
+        self._row, self._in_window = row, min(self._in_window + 1, self.spec.length)
         self._times.append(time_s)
-        self._in_window = min(self._in_window + 1, self.spec.length)
-        self._running.push(row)
+        self.parts[-1].push(row)
 
     def _mind_gap(self, missing):
         self.counts["gaps"] += 1
         self.counts["missing"] += missing
-        if missing <= self.hold_frames and self._held_row is not None:
+        if missing <= self.hold_frames:
             self.counts["held"] += missing
             for _ in range(missing):
-                self._take(self._held_row, self._times[-1] + 1 / self.fitted.rate_hz)
+                self._take(self._row, self._times[-1] + 1 / self.fitted.rate_hz)
         elif self.on_gap == "restart":
             self._start()
         else:
             self._in_window = 0
             self._times.clear()
-            self._running.reset()
+            self.parts[-1].reset()
 
     def save(self, path):
-        """Write all that is carried along, without the decoder, to a safetensors file, whole or not at all."""
-        if isinstance(self._running, Shown):
+        """Write what is carried along, but not the decoder, to a safetensors file, whole or not at all."""
+        if isinstance(self.parts[-1], Shown):
             raise ParameterError("decoder", f"'{name_of(self.fitted.source)}', which keeps its state itself",
                                  "a decoder of this library", "save its state by its own means")
         tensors = {f"{i}/{name}": torch.from_numpy(np.array(value))
-                   for i, part in enumerate((*self._steps, self._running)) for name, value in part.state.items()}
-        about = {"identity": self._identity, "counts": self.counts, "first": self._first, "last": self._last,
-                 "in_window": self._in_window, "times": list(self._times),
-                 "held_row": None if self._held_row is None else self._held_row.tolist()}
-        loop.write_tensors(path, tensors, stream=json.dumps(about))
+                   for i, part in enumerate(self.parts) for name, value in part.state.items()}
+        row = {} if self._row is None else {"row": torch.from_numpy(self._row)}
+        loop.write_tensors(path, tensors | row, stream=json.dumps([
+            self._identity, self.counts, self._first, self._last, self._in_window, list(self._times)]))
 
     def restore(self, path):
         """Go on from where :meth:`save` was called; DataError of no such file, or that of another decoder."""
         try:
             tensors, metadata = loop.read_tensors(path)
-            about = json.loads(metadata["stream"])
+            identity, *rest, times = json.loads(metadata["stream"])
         except Exception as error:  # safetensors has no public class of its errors
             raise DataError(path, f"{type(error).__name__}: {error}", "a file of StreamDecoder.save",
                             "name such a file") from error
-        if about["identity"] != self._identity:
+        if identity != self._identity:
             raise DataError(path, "the state of another decoder", "the state of this one", "start anew without it")
-        for i, part in enumerate((*self._steps, self._running)):
+        self.counts, self._first, self._last, self._in_window = rest
+        for i, part in enumerate(self.parts):
             part.state = {name: tensors[f"{i}/{name}"].numpy() for name in part.KEPT}
-        self.counts = about["counts"]
-        self._first, self._last, self._in_window = about["first"], about["last"], about["in_window"]
         self._times.clear()
-        self._times.extend(about["times"])
-        self._held_row = None if about["held_row"] is None else np.array(about["held_row"], np.float32)
+        self._times.extend(times)
+        self._row = tensors["row"].numpy() if "row" in tensors else None
 
     @property
     def _identity(self):
-        fitted, weights = self.fitted, {}
-        if isinstance(fitted.decoder, torch.nn.Module):
-            weights = {name: hash_bytes(value.numpy()) for name, value in fitted.decoder.state_dict().items()}
-        scaling = None if self.scaling is None else [hash_bytes(self.scaling.mean), self.scaling.sd]
-        return hash_content([name_of(fitted.source), asdict(fitted.input), fitted.roi_names, fitted.provenance, weights,
-                             scaling])
+        fitted, scaling = self.fitted, self.scaling and [hash_bytes(self.scaling.mean), self.scaling.sd]
+        weights = {name: hash_bytes(value.numpy()) for name, value in fitted.decoder.state_dict().items()
+                   } if isinstance(fitted.decoder, torch.nn.Module) else fitted.provenance
+        return hash_content([name_of(fitted.source), asdict(fitted.input), fitted.roi_names, weights, scaling])
 
 
 def named(task, found):

@@ -44,25 +44,25 @@ def replay(recording, address, columns=None, movie=False, loops=1, **how):
     ``columns``: of the signal, in the order of the decoder. ``movie``: its images in place of its traces. ``loops``:
     so many times over, numbers going on. ``how``: of :func:`timetable`.
     """
-    zmq, session = wire.zmq(), uuid.uuid4().hex[:8]
+    zmq, session, n = wire.package("zmq", "pyzmq"), uuid.uuid4().hex[:8], recording.n_frames
     columns = list(range(recording.n_roi)) if columns is None else columns
-    names = [recording.roi_names[i] for i in columns]
-    more = {} if movie else {"layout": wire.layout_of(names, recording.signal_unit)}
-    said, n = {"sent": 0, "not_taken": 0, "latest_s": 0.0}, recording.n_frames
+    more = {"clock": wire.CLOCK} | ({} if movie else {
+        "layout": wire.layout_of([recording.roi_names[i] for i in columns], recording.signal_unit)})
+    times = np.arange(n) / recording.rate_hz if recording.times_s is None else recording.times_s
+    said = {"sent": 0, "not_taken": 0, "latest_s": 0.0}
     with zmq.Context() as context, context.socket(zmq.PUSH) as socket:
-        socket.set(zmq.IMMEDIATE, 1)  # nothing is kept for a server that is not there
-        socket.set(zmq.SNDHWM, 100)
-        socket.set(zmq.LINGER, 1000)
+        for option, value in ((zmq.IMMEDIATE, 1), (zmq.SNDHWM, 100), (zmq.LINGER, 1000)):
+            socket.set(option, value)  # nothing is kept for a server that is not there
         socket.connect(address)
         socket.poll(5000, zmq.POLLOUT)
         try:
             for number, late in on_time(*timetable(n * loops, recording.rate_hz, **how)):
                 k, said["latest_s"] = number % n, max(said["latest_s"], late)
                 frame = recording.movie[k:k + 1][0] if movie else recording.signal[k, columns]
-                time_s = number / recording.rate_hz if recording.times_s is None or loops > 1 else recording.times_s[k]
+                parts = wire.packed(number, float(times[k] + (number // n) * n / recording.rate_hz), frame, session,
+                                    sent_s=time.monotonic(), **more)
                 try:
-                    socket.send_multipart(wire.packed(number, float(time_s), frame, session, clock=wire.CLOCK,
-                                                      sent_s=time.monotonic(), **more), zmq.NOBLOCK)
+                    socket.send_multipart(parts, zmq.NOBLOCK)
                     said["sent"] += 1
                 except zmq.Again:
                     said["not_taken"] += 1

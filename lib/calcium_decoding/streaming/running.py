@@ -14,19 +14,18 @@ from calcium_decoding.preprocessing.windows import WindowSet
 from calcium_decoding.streaming.steps import Kept
 
 
-def running(fitted, spec, shape):
-    """What runs the decoder of a FittedDecoder on frames of a shape: ``push(frame)``, then ``value(centre)``, what
-    ``predict`` says of the window that ends with it, whose centre has this number in its recording."""
-    decoder = fitted.decoder
-    if fitted.image_shape:
-        of_sequences = isinstance(decoder, SequenceDecoder)
-        return (Sequences if of_sequences else Windows)(for_inference(decoder), spec, shape)
-    if isinstance(decoder, nn.Module):
-        decoder.eval()
+def running(decoder, spec, shape):
+    """What runs a fitted decoder on frames of a shape: ``push(frame)``, then ``value(centre)``, what ``predict`` says
+    of the window that ends with it, shape (1, ...), whose centre has this number in its recording."""
+    if len(shape) == 2:
+        of = Sequences if isinstance(decoder, SequenceDecoder) else Windows
+        return of(for_inference(decoder), spec, shape)
     if isinstance(decoder, OnlineDecoder):
         return Shown(decoder, spec, shape)
-    carried = isinstance(decoder, RecurrentDecoder) and isinstance(decoder.recurrent, nn.GRU)
-    return (Carried if carried and not decoder.recurrent.bidirectional else Windows)(decoder, spec, shape)
+    if isinstance(decoder, RecurrentDecoder) and isinstance(decoder.recurrent, nn.GRU) and \
+            not decoder.recurrent.bidirectional:
+        return Carried(decoder, spec, shape)
+    return Windows(decoder.eval() if isinstance(decoder, nn.Module) else decoder, spec, shape)
 
 
 class Windows(Kept):
@@ -36,7 +35,6 @@ class Windows(Kept):
 
     def __init__(self, decoder, spec, shape):
         self.decoder, self.spec, self.shape = decoder, spec, shape
-        self.reset()
 
     def reset(self):
         self.rows = np.zeros((self.spec.length, *self.shape), np.float32)
@@ -45,43 +43,37 @@ class Windows(Kept):
         self.rows[:-1], self.rows[-1] = self.rows[1:], row
 
     def value(self, centre):
-        """As of ``predict``, shape (1, ...)."""
         if isinstance(self.decoder, nn.Module):
             with torch.inference_mode():
-                outputs = self.decoder(self._laid(self.rows))
-            if isinstance(outputs, dict):
-                return self.decoder.decoded(outputs)
-            return head_of(self.decoder).decoded(outputs.numpy())
+                outputs = self.decoder(self._batch())
+            return self.decoder.decoded(outputs) if isinstance(outputs, dict) else \
+                head_of(self.decoder).decoded(outputs.numpy())
         none = np.zeros(1, np.int64)
         return training.predict(self.decoder, WindowSet(self.rows, none, none, none, np.array([centre]), ("stream",),
                                                         self.spec))
 
-    def _laid(self, rows):
-        found = torch.from_numpy(rows)[None]
+    def _batch(self):
+        found = torch.from_numpy(self.rows)[None]
         return found.contiguous(memory_format=torch.channels_last) if found.ndim == 4 else found
 
 
 class Shown(Windows):
-    """A decoder from outside that takes one frame at a time; what it keeps is its own."""
+    """A decoder from outside that takes one frame at a time, and keeps what it needs itself."""
 
     KEPT = ()
 
     def reset(self):
         self.decoder.decoder.reset(["stream"])
-        self.count, self.row = 0, None
+        self.row = None
 
     def push(self, row):
         if self.row is not None:
             self.decoder.decoder.observe(self.row)
-        self.row, self.count = row[None], self.count + 1
+        self.row = row[None]
 
     def value(self, centre):
-        said, self.row = np.asarray(self.decoder.decoder.predict(self.row), float), None
-        return said.reshape(1, *self.decoder.head.shape)
-
-    @property
-    def state(self):
-        return {}
+        said, self.row = self.decoder.decoder.predict(self.row), None
+        return np.asarray(said, float).reshape(1, *self.decoder.head.shape)
 
 
 class Carried(Windows):
@@ -123,12 +115,12 @@ class Sequences(Windows):
         self.rows = np.zeros((3, *self.shape), np.float32)
         self.features = np.zeros((self.spec.length - 2, self.decoder.image_decoder.n_features), np.float32)
 
+    @torch.inference_mode()
     def push(self, row):
         super().push(row)
-        with torch.inference_mode():
-            found = self.decoder.image_decoder.features(self._laid(self.rows))[0].numpy()
+        found = self.decoder.image_decoder.features(self._batch())[0].numpy()
         self.features[:-1], self.features[-1] = self.features[1:], found
 
+    @torch.inference_mode()
     def value(self, centre):
-        with torch.inference_mode():
-            return self.decoder.head.decoded(self.decoder.of_features(torch.from_numpy(self.features)[None]).numpy())
+        return self.decoder.head.decoded(self.decoder.of_features(torch.from_numpy(self.features)[None]).numpy())

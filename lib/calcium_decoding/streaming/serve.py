@@ -17,7 +17,6 @@ from calcium_decoding.streaming.latency import Latency
 from calcium_decoding.utils.files import whole_file
 
 LOOPBACK = "127.0.0.1", "localhost", "[::1]"
-REFUSED = "refused", "superseded", "senders_lost", "senders_ended", "silences"
 
 
 @contextlib.contextmanager
@@ -38,54 +37,49 @@ def quiet(threads=1):
 class Server:
     """Decode what is sent to an address until :meth:`run` is stopped.
 
-    Of frames that wait, all are taken into baseline and window, and only the newest is decoded; the others are counted
-    as ``superseded``. A message that is malformed or too large is ``refused``, and counted.
+    Of frames that wait, all go into baseline and window, and only the newest is decoded. ``counts``: frames
+    ``superseded`` by it; messages ``refused`` because they are malformed or too large; ``senders_lost`` without a word,
+    ``senders_ended``; ``silences``, in which a sender has sent nothing for ``silence_s``.
 
     Parameters
     ----------
     stream : StreamDecoder
-    bind : str
-        Such as ``tcp://127.0.0.1:5555``; port ``*``: any that is free, see :attr:`address`.
-    publish : str, optional
-        Address at which what is decoded is published, JSON, a message a frame.
+    bind, publish : str
+        Addresses such as ``tcp://127.0.0.1:5555``, port ``*`` any that is free (:attr:`address`): for frames, and for
+        what is decoded, JSON, a message a frame; None: it is not published.
     open : bool
         Allow addresses that other machines can reach.
     sinks : sequence of callables
         Called with each Decoded.
-    silence_s : float
-        A sender that has sent nothing for so long is said to be silent.
     say : callable
-        Called with a line when a sender is lost, silent or back.
+        Called with a line when a sender is lost or silent.
     """
 
     def __init__(self, stream, bind, publish=None, open=False, sinks=(), silence_s=1.0, threads=1, say=print):
         for address in filter(None, (bind, publish)):
-            if not open and not address.startswith(("ipc://", "inproc://")) and \
-                    urlsplit(address).netloc.rpartition(":")[0] not in LOOPBACK:
+            if not open and urlsplit(address).netloc.rpartition(":")[0] not in LOOPBACK:
                 raise ParameterError("address", f"{address}, which other machines can reach",
                                      "one of this machine, such as tcp://127.0.0.1:5555", "add --open if that is meant")
         self.stream, self.sinks, self.silence_s, self.threads, self.say = stream, list(sinks), silence_s, threads, say
-        self.counts, self.latency, self._session, self._heard = dict.fromkeys(REFUSED, 0), Latency(), None, None
-        fitted = stream.fitted
+        self.counts = dict.fromkeys(("refused", "superseded", "senders_lost", "senders_ended", "silences"), 0)
+        self.latency, self._session, self._heard, fitted = Latency(), None, None, stream.fitted
         self._layout = None if fitted.image_shape else wire.layout_of(fitted.roi_names, fitted.signal_unit)
-        self._zmq = zmq = wire.zmq()
+        self._zmq = zmq = wire.package("zmq", "pyzmq")
         self._context = zmq.Context()
-        self._in, self._out = self._context.socket(zmq.PULL), None
-        largest = max(wire.HEADER_BYTES, 8 * int(np.prod(stream.frame_shape)))
-        self._in.set(zmq.MAXMSGSIZE, 4 * largest)  # what is larger still is not even read: its sender is cut off
+        self._in, self._out = self._context.socket(zmq.PULL), self._context.socket(zmq.PUB)
+        # What is larger still is not even read: its sender is cut off.
+        self._in.set(zmq.MAXMSGSIZE, 4 * max(wire.HEADER_BYTES, 8 * int(np.prod(stream.frame_shape))))
         self._in.set(zmq.RCVHWM, 100)
         self._monitor = self._in.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         try:
             self._in.bind(bind)
-            self.address = self._in.get(zmq.LAST_ENDPOINT).decode()
             if publish:
-                self._out = self._context.socket(zmq.PUB)
                 self._out.bind(publish)
-                self.sinks.append(self._publish)
         except zmq.ZMQError as error:
             self.close()
             raise ParameterError("address", f"{bind}, {publish}: {error}", "addresses that are free",
                                  "choose other ports") from error
+        self.address = self._in.get(zmq.LAST_ENDPOINT).decode()
 
     def close(self):
         """Give the addresses back."""
@@ -93,15 +87,15 @@ class Server:
 
     def run(self, stop=lambda: False):
         """Serve until ``stop()`` is true, asked ten times a second, or Ctrl-C."""
-        zmq, poller = self._zmq, self._zmq.Poller()
-        poller.register(self._in, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
+        poller = self._zmq.Poller()
+        poller.register(self._in, self._zmq.POLLIN)
+        poller.register(self._monitor, self._zmq.POLLIN)
         with quiet(self.threads):
             while not stop():
                 ready = dict(poller.poll(100))
                 if self._in in ready:
                     self._take(list(self._waiting()), time.monotonic())
-                elif self._monitor in ready:  # what it sent is taken first: it may have said that it ends
+                elif self._monitor in ready:  # after all that it sent: it may have said that it ends
                     self._monitor.recv_multipart()
                     if self._session is not None:
                         self._lost("senders_lost", "the sender is gone, without a word")
@@ -120,6 +114,7 @@ class Server:
                     self.counts["refused"] += 1
 
     def _take(self, messages, taken):
+        newest = max((i for i, (_, frame) in enumerate(messages) if frame is not None), default=-1)
         for i, (header, frame) in enumerate(messages):
             if frame is None:
                 if header["session"] == self._session:
@@ -127,26 +122,24 @@ class Server:
                 continue
             self._heard = taken
             if header["session"] != self._session:
+                self._session = header["session"]
                 if self.stream.counts["received"]:
                     self.stream.reset()
-                self._session = header["session"]
-            is_newest = all(later is None for _, later in messages[i + 1:])
-            self.counts["superseded"] += not is_newest
-            decoded = self.stream.push(frame, header["number"], header.get("time_s"), decode=is_newest)
+            self.counts["superseded"] += i != newest
+            decoded = self.stream.push(frame, header["number"], header.get("time_s"), decode=i == newest)
             if decoded is not None:
                 begun = time.monotonic()
+                self._out.send(json.dumps(decoded._asdict()).encode())
                 for sink in self.sinks:
                     sink(decoded)
-                waited = taken - header["sent_s"] if header.get("clock") == wire.CLOCK and header.get("sent_s") else None
-                self.latency.add(waited, *self.stream.took_s, time.monotonic() - begun)
+                known = header.get("clock") == wire.CLOCK and header.get("sent_s") is not None
+                self.latency.add(taken - header["sent_s"] if known else None, *self.stream.took_s,
+                                 time.monotonic() - begun)
 
     def _lost(self, kind, said):
         self._session, self._heard = None, None
         self.counts[kind] += 1
         self.say(said)
-
-    def _publish(self, decoded):
-        self._out.send(json.dumps(decoded._asdict()).encode())
 
     def card(self):
         """The latency card so far; see :meth:`Latency.card`."""
@@ -156,7 +149,7 @@ class Server:
 def record(address, path, stop=lambda: False):
     """Write what a server publishes to a CSV file, a row a frame, until ``stop()`` is true or Ctrl-C: whole or not at
     all, also when stopped. The number of rows; without any, no file."""
-    zmq, n, writer = wire.zmq(), 0, None
+    zmq, n = wire.package("zmq", "pyzmq"), 0
     with contextlib.suppress(FileNotFoundError), whole_file(path) as temporary, zmq.Context() as context, \
             context.socket(zmq.SUB) as socket, contextlib.ExitStack() as stack:
         socket.set(zmq.LINGER, 0)
@@ -164,13 +157,12 @@ def record(address, path, stop=lambda: False):
         socket.connect(address)
         with contextlib.suppress(KeyboardInterrupt):
             while not stop():
-                if not socket.poll(100):
-                    continue
-                row = json.loads(socket.recv())
-                row |= row.pop("outputs")
-                if writer is None:
-                    writer = csv.DictWriter(stack.enter_context(open(temporary, "w", newline="")), list(row))
-                    writer.writeheader()
-                writer.writerow(row)
-                n += 1
+                if socket.poll(100):
+                    row = json.loads(socket.recv())
+                    row |= row.pop("outputs")
+                    if not n:
+                        writer = csv.DictWriter(stack.enter_context(open(temporary, "w", newline="")), list(row))
+                        writer.writeheader()
+                    writer.writerow(row)
+                    n += 1
     return n

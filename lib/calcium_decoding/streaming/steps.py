@@ -15,42 +15,27 @@ COUNTERPARTS = {
     "AlignControl": "AlignControl(how='previous', smoothing='trailing')"}
 
 
-def online(pipeline, n_columns):
-    """The steps of a fitted Pipeline, each with ``push(row)``, in order, for frames of so many columns.
-
-    ParameterError names every step that looks at later frames, or at the whole recording, and its causal counterpart.
-    """
-    ahead = [step for step in pipeline.steps if step.look_ahead_frames]
-    if ahead:
-        found = " and ".join(f"{type(step).__name__}, which looks at "
-                             + ("the whole recording" if math.isinf(step.look_ahead_frames)
-                                else f"{step.look_ahead_frames} later frames") for step in ahead)
-        remedy = " and ".join(COUNTERPARTS.get(type(step).__name__, "a step that looks back only") for step in ahead)
-        raise ParameterError("preprocessing", found, "steps that look at no later frame", f"fit a decoder with {remedy}")
+def online(pipeline, n):
+    """The steps of a fitted Pipeline in order, each with ``push(row)``, for frames of ``n`` columns. ParameterError
+    names the steps that look at later frames, or at the whole recording, and the causal counterpart of each."""
+    if ahead := [step for step in pipeline.steps if step.look_ahead_frames]:
+        raise ParameterError(
+            "preprocessing", " and ".join(f"{type(step).__name__}, which looks at " + (
+                "the whole recording" if math.isinf(step.look_ahead_frames)
+                else f"{step.look_ahead_frames} later frames") for step in ahead), "steps that look at no later frame",
+            "fit a decoder with " + " and ".join(
+                COUNTERPARTS.get(type(step).__name__, "a step that looks back only") for step in ahead))
     made = []
     for step in pipeline.steps:
-        kind = OWN.get(type(step), Recent if step.look_back_frames else Kept)
-        made.append(kind(step, n_columns))
-        n_columns = step.width(n_columns)
+        made.append(OWN.get(type(step), Recent if step.look_back_frames else Step)(step, n))
+        n = step.width(n)
     return made
 
 
 class Kept:
-    """What one part of a stream keeps between frames: the attributes that ``KEPT`` names, arrays and numbers. This one,
-    a step that looks at one frame at a time, keeps nothing."""
+    """What a part of a stream keeps between frames: the attributes that ``KEPT`` names, arrays and whole numbers."""
 
     KEPT = ()
-
-    def __init__(self, step, n):
-        self.step, self.n = step, n
-        self.reset()
-
-    def reset(self):
-        """Forget all frames."""
-
-    def push(self, row):
-        """Output, shape (n,), float32, at the next frame."""
-        return self.step.transform(row[None])[0]
 
     @property
     def state(self):
@@ -59,11 +44,23 @@ class Kept:
     @state.setter
     def state(self, found):
         for name in self.KEPT:
-            kind = type(getattr(self, name))
-            setattr(self, name, found[name].copy() if kind is np.ndarray else kind(found[name]))
+            setattr(self, name, found[name].copy() if found[name].ndim else int(found[name]))
 
 
-class Recent(Kept):
+class Step(Kept):
+    """A step that looks at one frame at a time. ``push``: its output, shape (n,), float32, at the next frame."""
+
+    def __init__(self, step, n):
+        self.step, self.n = step, n
+
+    def reset(self):
+        """Forget all frames."""
+
+    def push(self, row):
+        return self.step.transform(row[None])[0]
+
+
+class Recent(Step):
     """Any step, on the last frames that it looks at."""
 
     KEPT = "rows", "count"
@@ -77,34 +74,29 @@ class Recent(Kept):
         return self.step.transform(self.rows[-self.count:])[-1]
 
 
-class Trailing(Kept):
+class Trailing(Step):
     """:class:`TrailingBaseline` at a cost that its length does not change."""
 
     KEPT = "block", "later", "left", "first", "count"
 
     def reset(self):
-        # As in transforms.window_mean: no sum is ever subtracted from another, so one huge frame leaves no rounding.
+        # As in transforms.window_mean: no sum is subtracted from another, so one huge frame leaves no rounding.
         frames = self.step.frames
         self.block, self.later = np.zeros((frames, self.n)), np.zeros((frames + 1, self.n))
         self.left, self.first, self.count = np.zeros(self.n), np.zeros(self.n), 0
 
     def push(self, row):
-        row = row.astype(np.float64)
-        if self.count == 0:
-            self.first = row
-        row = row - self.first
-        place = self.count % len(self.block)
+        self.first = self.first if self.count else row.astype(np.float64)
+        row, place = row - self.first, self.count % len(self.block)
         if place == 0:  # a block is full: of each of its frames, the sum from there to its end
             self.later[:-1] = np.cumsum(self.block[::-1], axis=0)[::-1]
             self.left = np.zeros(self.n)
-        self.block[place] = row
-        self.left = self.left + row
-        self.count += 1
+        self.block[place], self.left, self.count = row, self.left + row, self.count + 1
         mean = (self.left + self.later[place + 1]) / min(self.count, len(self.block))
         return (row - mean).astype(np.float32)
 
 
-class Smooth(Kept):
+class Smooth(Step):
     """:class:`ExponentialSmoothing` by its recursion."""
 
     KEPT = "level", "count"
