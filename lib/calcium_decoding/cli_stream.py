@@ -1,5 +1,6 @@
 """The part of the command ``calcium-decoding`` that decodes frame by frame."""
 
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -27,7 +28,7 @@ def add_stream(areas, command):
     replay.add_argument("recording", help=".npz or .csv file, as for data sets of your own")
     replay.add_argument("--to", default="tcp://127.0.0.1:5555", help="address of the server (default: %(default)s)")
     replay.add_argument("--for", dest="decoder", help="file of the decoder: ROIs are put in its order")
-    replay.add_argument("--movie", action="store_true", help="send its images in place of its traces")
+    replay.add_argument("--movie", metavar="FILE", help="send the images of this movie of it in place of its traces")
     replay.add_argument("--loops", type=int, default=1, help="send it so many times over (default: 1)")
     replay.add_argument("--jitter", type=float, default=0.0, metavar="S", help="SD of the delay of each frame, s")
     replay.add_argument("--drop", type=float, default=0.0, metavar="SHARE", help="share that is left out")
@@ -76,8 +77,10 @@ def _replay(options):
 
     (recording,) = cd.read(Path(options.recording).suffix.lstrip("."), options.recording).recordings
     columns = cd.load_decoder(options.decoder).columns(recording) if options.decoder else None
-    said = replay(recording, options.to, columns, options.movie, loops=options.loops, jitter_s=options.jitter, drop=options.drop,
-                  double=options.double, seed=options.seed)
+    if options.movie:
+        recording = replace(recording, movie=cd.Movie(Path(options.movie)))
+    said = replay(recording, options.to, columns, bool(options.movie), options.loops, jitter_s=options.jitter,
+                  drop=options.drop, double=options.double, seed=options.seed)
     print(f"{said['sent']} frames sent, {said['not_taken']} not taken; the latest one "
           f"{1000 * said['latest_s']:.1f} ms late")
 

@@ -73,8 +73,8 @@ class StreamDecoder:
             if scaling is None or scaling.mean.shape != self.frame_shape:
                 raise ParameterError(
                     "scaling", "none, so that FrameScaling would look at the whole recording" if scaling is None else
-                    f"a mean image of {scaling.mean.shape} pixels", f"mean image of {self.frame_shape} pixels and SD of "
-                    "frames before the stream", "give scaling=MovieScaling.of(movie, [(0, 900)]) of such frames")
+                    f"a mean image of {scaling.mean.shape} pixels", f"mean image of {self.frame_shape} pixels, and SD, "
+                    "of frames before the stream", "give scaling=MovieScaling.of(movie, [(0, 900)]) of such frames")
             self.spec = fitted.input.spec(fitted.source)
             shape = tuple(n // fitted.input.bin_px for n in self.frame_shape)
         else:

@@ -1,4 +1,4 @@
-"""What decoding frame by frame costs in time: waiting, preprocessing, inference and sending, apart, with their tails."""
+"""What decoding frame by frame costs in time: waiting, preprocessing, inference and sending apart, with their tails."""
 
 import os
 import platform

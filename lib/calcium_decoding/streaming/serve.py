@@ -1,4 +1,4 @@
-"""A decoder that frames are sent to, over ZeroMQ: it decodes the newest, publishes what it decoded, and times itself."""
+"""A decoder that frames are sent to, over ZeroMQ: it decodes the newest, publishes values, and times itself."""
 
 import contextlib
 import csv
