@@ -62,8 +62,8 @@ HEADS = cd.Together(ODOUR, speed=SPEED)
 
 @pytest.mark.parametrize(("decoder", "task"), [
     *[(name, RUN) for name in models.names.MODELS], *[(name, SPEED) for name in models.names.SPEED_MODELS],
-    ("gru", ODOUR), ("gru", cd.Continuous("speed_cm_s", period=20)), (OWN, ODOUR), (cd.models.decoders.Online(Counts()), RUN),
-    ("lstm", HEADS), ("logistic_window", HEADS)], ids=lambda x: getattr(x, "name", x))
+    ("gru", ODOUR), ("gru", cd.Continuous("speed_cm_s", period=20)), (OWN, ODOUR),
+    (cd.models.decoders.Online(Counts()), RUN), ("lstm", HEADS), ("logistic_window", HEADS)], ids=lambda x: getattr(x, "name", x))
 def test_every_decoder_gives_the_numbers_of_the_whole_recording(fitted, decoder, task):
     one = fitted(decoder, task, window=(4, 0 if task is HEADS else 2, 1, 0))
     require_equal(streamed(StreamDecoder(one), NEW), one.predict(NEW))
@@ -88,9 +88,11 @@ BLOOD = {"smooth_frames": 5, "how": "previous", "smoothing": "trailing"}
 STEPS = {name: {"name": name} for name in RECIPES} | {
     "rois": {"name": "causal", "only_rois": (1, 4)}, "components": {"name": "events", "components": {"n": 3}},
     "components of each": {"name": "scaled", "components": {"n": 3, "fitted_on": "each recording"}},
-    "blood": {"name": "causal", "blood": BLOOD}, "blood late": {"name": "scaled", "blood": BLOOD | {"offset_frames": -0.5}},
+    "blood": {"name": "causal", "blood": BLOOD},
+    "blood late": {"name": "scaled", "blood": BLOOD | {"offset_frames": -0.5}},
     "blood ahead": {"name": "scaled", "blood": BLOOD | {"how": "linear"}}}
-AHEAD |= {"components of each": "Components.*fitted on 'training frames'", "blood ahead": "AlignControl, which looks at 1"}
+AHEAD |= {"components of each": "Components.*fitted on 'training frames'",
+          "blood ahead": "AlignControl, which looks at 1"}
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -100,7 +102,8 @@ def test_every_preprocessing_is_streamed_or_refused_by_name(fitted, name):
         with pytest.raises(ParameterError, match=AHEAD[name]):
             StreamDecoder(one)
         return
-    rough = replace(NEW, signal=NEW.signal + 1e4 * (np.arange(240) == 60)[:, None])  # a huge frame leaves nothing behind
+    # A huge frame leaves nothing behind.
+    rough = replace(NEW, signal=NEW.signal + 1e4 * (np.arange(240) == 60)[:, None])
     for recorded in (NEW, rough):
         require_equal(streamed(StreamDecoder(one), recorded), one.predict(recorded))
 
@@ -120,7 +123,8 @@ def test_no_window_lies_across_frames_that_are_missing(fitted, missing, future):
     assert (found["frame"].tolist() if len(found) else []) == whole
     pd.testing.assert_frame_equal(found, carried, atol=1e-6)  # scaled keeps nothing
     if whole:
-        assert np.allclose(found["probability"], one.predict(NEW).set_index("frame").loc[whole, "probability"], atol=1e-6)
+        expected = one.predict(NEW).set_index("frame").loc[whole, "probability"]
+        assert np.allclose(found["probability"], expected, atol=1e-6)
 
 
 def test_gaps_by_rule_and_counted(fitted):
@@ -148,8 +152,8 @@ def test_repeats_late_frames_and_bad_ones_change_nothing(fitted):
     for k in range(40):
         if k > 10:
             assert stream.push(NEW.signal[k] + 1, k - 1) is None and stream.push(NEW.signal[0], k - 5) is None
-        for bad, said in ((NEW.signal[k, :3], r"shape \(3,\)"), (np.full(6, np.nan), "NaN"), (np.array(["a"] * 6), "<U1"),
-                          (NEW.signal[:2], r"\(2, 6\)")):
+        for bad, said in ((NEW.signal[k, :3], r"shape \(3,\)"), (np.full(6, np.nan), "NaN"),
+                          (np.array(["a"] * 6), "<U1"), (NEW.signal[:2], r"\(2, 6\)")):
             with pytest.raises(DataError, match=said):
                 stream.push(bad, k)
         found.append(stream.push(NEW.signal[k], k))
@@ -177,9 +181,10 @@ def test_state_is_saved_and_restored(fitted, tmp_path, decoder, recipe):
     first.save(tmp_path / "state")
     second = StreamDecoder(one, hold_frames=2)
     second.restore(tmp_path / "state")
+    whole = streamed(StreamDecoder(one, hold_frames=2), NEW, numbers)
     for stream in (first, second):
-        pd.testing.assert_frame_equal(streamed(stream, NEW, numbers[58:]), streamed(StreamDecoder(one, hold_frames=2), NEW,
-                                      numbers).iloc[len(before):].reset_index(drop=True), check_exact=True)
+        pd.testing.assert_frame_equal(streamed(stream, NEW, numbers[58:]), whole[len(before):].reset_index(drop=True),
+                                      check_exact=True)
     assert first.counts == second.counts
     with pytest.raises(DataError, match="another decoder"):
         StreamDecoder(fitted("rnn")).restore(tmp_path / "state")

@@ -1,5 +1,6 @@
-"""Frames over ZeroMQ: a timetable that waits for nobody, messages that are refused, senders and servers that are killed."""
+"""Frames over ZeroMQ: a timetable that waits for nobody, messages that are refused, senders and servers killed."""
 
+import itertools
 import json
 import random
 import signal
@@ -34,7 +35,8 @@ def test_a_timetable_drops_doubles_and_delays_to_order():
     once, times = np.unique(numbers, return_counts=True)
     assert 0.08 < 1 - len(once) / 4000 < 0.12 and 0.17 < (times == 2).mean() < 0.23 and times.max() == 2
     late = due - numbers / 50
-    assert (late >= 0).all() and (np.diff(due) >= 0).all() and late.std() == pytest.approx(0.004 * (1 - 2 / np.pi) ** 0.5, rel=0.1)
+    assert (late >= 0).all() and (np.diff(due) >= 0).all()
+    assert late.std() == pytest.approx(0.004 * (1 - 2 / np.pi) ** 0.5, rel=0.1)  # of half a normal distribution
     with pytest.raises(ParameterError, match="drop 1"):
         timetable(10, 50.0, drop=1)
 
@@ -56,7 +58,8 @@ def served(fitted):
 
     def start(one=None, **how):
         found = []
-        server = Server(StreamDecoder(one or fitted()), "tcp://127.0.0.1:*", sinks=[found.append], say=lambda line: None, **how)
+        server = Server(StreamDecoder(one or fitted()), "tcp://127.0.0.1:*", sinks=[found.append],
+                        say=lambda line: None, **how)
         stop = threading.Event()
         thread = threading.Thread(target=server.run, args=[stop.is_set])
         thread.start()
@@ -90,9 +93,11 @@ def test_what_is_sent_is_decoded_as_offline(fitted, served):
     card = json.loads(json.dumps(server.card(), allow_nan=False))
     rows = {row["part"]: row for row in card["latency"]}
     assert list(rows) == ["waiting", "preprocessing", "inference", "sending", "total"]
-    assert all(0 <= row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"] <= row["p99_9_ms"] <= row["max_ms"] for row in rows.values())
+    columns = ("p50_ms", "p95_ms", "p99_ms", "p99_9_ms", "max_ms")
+    assert all(0 <= row[a] <= row[b] for row in rows.values() for a, b in itertools.pairwise(columns))
     assert card["look_ahead_ms"] == 0 and card["simulated"] and card["machine"]["threads"] == 1
-    assert card["frames"]["missed"] == card["frames"]["missing"] + card["frames"]["superseded"] + card["frames"]["overdue"]
+    frames = card["frames"]
+    assert frames["missed"] == frames["missing"] + frames["superseded"] + frames["overdue"]
 
 
 def mutated(parts, rng):
@@ -108,7 +113,7 @@ def mutated(parts, rng):
         parts = parts[:rng.randrange(3)] or [b""]
         return parts
     if how == 3:
-        return parts + parts[:rng.randrange(1, 4)]
+        return [*parts, *parts[:rng.randrange(1, 4)]]
     if how == 4:
         return wire.pack({}, data)[:1] + [data[:rng.randrange(len(data))], checksum]
     # from here on the checksum is right, and the sender is wrong
@@ -137,7 +142,7 @@ def test_of_300_mutated_messages_none_is_decoded_and_none_is_fatal(served):
     with zmq.Context() as context, context.socket(zmq.PUSH) as socket:
         socket.connect(server.address)
         for i in range(300):
-            good = wire.packed(1000 + i, float(i), NEW.signal[i % 240], "bad", sent_s=time.monotonic(), clock=wire.CLOCK)
+            good = wire.packed(1000 + i, float(i), NEW.signal[i % 240], "bad", sent_s=0.0, clock=wire.CLOCK)
             socket.send_multipart(mutated(good, rng))
         until(lambda: server.counts["refused"] == 300)
         assert not found and server.stream.counts["received"] == 0
@@ -157,7 +162,7 @@ def test_other_rois_and_addresses_that_others_reach_are_refused(fitted, served):
     until(lambda: server.counts["refused"] == 100)
     assert not found
     for address in ("tcp://0.0.0.0:5999", "tcp://*:5999"):
-        with pytest.raises(ParameterError, match="other machines can reach.*--open"):
+        with pytest.raises(ParameterError, match=r"other machines can reach.*--open"):
             Server(StreamDecoder(fitted()), address)
     Server(StreamDecoder(fitted()), "tcp://0.0.0.0:*", open=True).close()
     with pytest.raises(ParameterError, match="Address already in use"):
@@ -184,8 +189,8 @@ def started():
     running = []
 
     def start(*words):
-        running.append(started_alone([sys.executable, "-m", "calcium_decoding.cli", "stream", *map(str, words)], text=True,
-                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+        command = [sys.executable, "-m", "calcium_decoding.cli", "stream", *map(str, words)]
+        running.append(started_alone(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
         return running[-1]
 
     yield start
@@ -222,7 +227,7 @@ def test_commands_a_killed_sender_a_killed_server_and_ctrl_c(fitted, files, star
                 last = json.loads(seen.recv())
             return last["frame"]
 
-        recorded, server, sender = started("record", "--from", out, "--out", files / "decoded.csv"), started(*serve), None
+        recorded, server = started("record", "--from", out, "--out", files / "decoded.csv"), started(*serve)
         assert "0 ms of look-ahead" in server.stdout.readline()
         sender = started(*replayed)
         assert decoded(80) >= 83
