@@ -29,7 +29,7 @@ import pandas as pd
 
 from calcium_decoding.evaluation.onsets import EventSettings
 from calcium_decoding.experiments import compare
-from calcium_decoding.plotting import comparisons, latency, style
+from calcium_decoding.plotting import comparisons, latency_figure, style
 from decoding_book.chapter import start
 from decoding_book.chapters import lags, real_time, tables
 
@@ -110,7 +110,7 @@ tables.show(pd.DataFrame(timed["latency"]).dropna())
 
 # %%
 fig, (ax,) = style.panels(1, width=9, height=3)
-ax = latency(timed, ax)
+ax = latency_figure(timed, ax)
 
 # %% [markdown]
 # A mean says nothing here: the frame that comes too late is in the tail, and what else the machine does decides about

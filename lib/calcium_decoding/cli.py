@@ -6,8 +6,8 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from calcium_decoding.cli_stream import add_stream
 from calcium_decoding.errors import CalciumDecodingError, ParameterError
+from calcium_decoding.streaming.commands import add_stream
 
 # Options of a simulation of one's own.
 _SIMULATION = "out", "jobs", "world", "seed", "animals", "sessions_per_animal", "frames_per_session", "movies"

@@ -12,7 +12,7 @@ from sklearn.ensemble import RandomForestClassifier
 import calcium_decoding as cd
 from calcium_decoding import models
 from calcium_decoding.errors import DataError, ParameterError
-from calcium_decoding.preprocessing import blood
+from calcium_decoding.models.online import Online
 from calcium_decoding.preprocessing.recipes import RECIPES
 from calcium_decoding.streaming import StreamDecoder
 from tests.streaming.conftest import recording
@@ -63,7 +63,7 @@ HEADS = cd.Together(ODOUR, speed=SPEED)
 @pytest.mark.parametrize(("decoder", "task"), [
     *[(name, RUN) for name in models.names.MODELS], *[(name, SPEED) for name in models.names.SPEED_MODELS],
     ("gru", ODOUR), ("gru", cd.Continuous("speed_cm_s", period=20)), (OWN, ODOUR),
-    (cd.models.decoders.Online(Counts()), RUN), ("lstm", HEADS), ("logistic_window", HEADS)], ids=lambda x: getattr(x, "name", x))
+    (Online(Counts()), RUN), ("lstm", HEADS), ("logistic_window", HEADS)], ids=lambda x: getattr(x, "name", x))
 def test_every_decoder_gives_the_numbers_of_the_whole_recording(fitted, decoder, task):
     one = fitted(decoder, task, window=(4, 0 if task is HEADS else 2, 1, 0))
     require_equal(streamed(StreamDecoder(one), NEW), one.predict(NEW))
@@ -82,8 +82,9 @@ def test_windows_and_label_shifts(fitted, window):
     require_equal(found, expected)
 
 
-AHEAD = {"published": "MovingMeanBaseline.*MinMax.*TrailingBaseline.*ScaleByTraining", "raw": "MinMax.*ScaleByTraining",
-         "trailing": "MinMax, which looks at the whole", "centred_scaled": "MovingMeanBaseline, which looks at 24 later"}
+AHEAD = {"published": "MovingMeanBaseline.*MinMax.*TrailingBaseline.*ScaleByTraining",
+         "raw": "MinMax.*ScaleByTraining", "trailing": "MinMax, which looks at the whole",
+         "centred_scaled": "MovingMeanBaseline, which looks at 24 later"}
 BLOOD = {"smooth_frames": 5, "how": "previous", "smoothing": "trailing"}
 STEPS = {name: {"name": name} for name in RECIPES} | {
     "rois": {"name": "causal", "only_rois": (1, 4)}, "components": {"name": "events", "components": {"n": 3}},
@@ -106,11 +107,6 @@ def test_every_preprocessing_is_streamed_or_refused_by_name(fitted, name):
     rough = replace(NEW, signal=NEW.signal + 1e4 * (np.arange(240) == 60)[:, None])
     for recorded in (NEW, rough):
         require_equal(streamed(StreamDecoder(one), recorded), one.predict(recorded))
-
-
-def test_every_recipe_and_transform_is_in_the_tests_above():
-    assert set(RECIPES) <= set(STEPS)
-    assert issubclass(blood.RegressOut, blood.Transform)
 
 
 @settings(deadline=None, max_examples=25)

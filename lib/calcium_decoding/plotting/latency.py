@@ -5,7 +5,7 @@ from calcium_decoding.plotting.style import DECODED, NULL_COLOUR, RUN, simulated
 _MARKS = {"p50_ms": "o", "p95_ms": "^", "p99_ms": "s", "p99_9_ms": "D", "max_ms": "x"}
 
 
-def latency(card, ax):
+def latency_figure(card, ax):
     """Latency by part, ms, from the median to the maximum, of a latency card; the time between frames as a line."""
     rows = [row for row in card["latency"] if row["p50_ms"]][::-1]
     for y, row in enumerate(rows):

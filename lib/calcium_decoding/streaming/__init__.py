@@ -5,6 +5,6 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "decoder": ["Decoded", "StreamDecoder"],
     "latency": ["Latency"],
-    "replay": ["replay", "timetable"],
+    "sender": ["replay", "timetable"],
     "serve": ["Server", "quiet", "record"],
 })

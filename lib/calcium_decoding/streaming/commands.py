@@ -45,8 +45,7 @@ def _serve(options):
 
     import calcium_decoding as cd
     from calcium_decoding.preprocessing.movie_frames import MovieScaling
-    from calcium_decoding.streaming import StreamDecoder, sinks
-    from calcium_decoding.streaming.serve import Server
+    from calcium_decoding.streaming import Server, StreamDecoder, sinks
     from calcium_decoding.utils.files import write_json
 
     scaling = MovieScaling.of(cd.Movie(Path(options.scale_by))) if options.scale_by else None
@@ -73,7 +72,7 @@ def _serve(options):
 
 def _replay(options):
     import calcium_decoding as cd
-    from calcium_decoding.streaming.replay import replay
+    from calcium_decoding.streaming import replay
 
     (recording,) = cd.read(Path(options.recording).suffix.lstrip("."), options.recording).recordings
     columns = cd.load_decoder(options.decoder).columns(recording) if options.decoder else None
@@ -86,7 +85,7 @@ def _replay(options):
 
 
 def _record(options):
-    from calcium_decoding.streaming.serve import record
+    from calcium_decoding.streaming import record
 
     print(f"{options.out}: {record(options.address, options.out, _after(options.seconds))} frames")
 
