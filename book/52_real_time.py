@@ -23,15 +23,12 @@
 # **Adds** decoders that take one frame at a time, and give what they give on the whole recording, with their latency.
 
 # %%
-import json
-
-import pandas as pd
-
 from calcium_decoding.evaluation.onsets import EventSettings
 from calcium_decoding.experiments import compare
 from calcium_decoding.plotting import comparisons, latency_figure, style
 from decoding_book.chapter import start
-from decoding_book.chapters import lags, real_time, tables
+from decoding_book.chapters import lags, tables
+from decoding_book.chapters.real_time import costs
 
 # %% tags=["parameters"]
 dataset = "simulated"  # name in data_manifest.yaml
@@ -65,7 +62,7 @@ jobs = 0  # folds at a time; 0: one a processor
 # %%
 chapter = start("52_real_time", globals())
 pool = {"store": chapter.store, "jobs": jobs or None}
-experiments = real_time.ladder(chapter, folds)
+experiments = costs.ladder(chapter, folds)
 
 # %% [markdown]
 # ## What causality costs in score
@@ -102,11 +99,13 @@ tables.show(compare.short_tests(found, against=found[-1].name))
 fitted = experiments[found[1].name].fitted(model, 0, chapter.store)
 tested = set(found[1].folds[0].recordings)
 recording = next(r for r in chapter.dataset.recordings if r.id in tested)
-values, timed = real_time.streamed(fitted, recording, stream_s)
+values, timed = costs.streamed(fitted, recording, stream_s)
 print(f"{len(values)} values; the largest difference from the whole recording is "
-      f"{real_time.as_offline(values, fitted, recording):.1g}")
-print(json.dumps(timed["frames"] | timed["machine"], indent=1))
-tables.show(pd.DataFrame(timed["latency"]).dropna())
+      f"{costs.as_offline(values, fitted, recording):.1g}")
+print(", ".join(f"{name} {n}" for name, n in timed["frames"].items()))
+print(", ".join(str(each) for each in timed["machine"].values()))
+latency = costs.latency_table(timed)
+tables.show(latency)
 
 # %%
 fig, (ax,) = style.panels(1, width=9, height=3)
@@ -130,8 +129,8 @@ for result in found[1:]:
     delay = spec.look_ahead_ms(chapter.rate_hz) + compute_ms
     scores = list(result.by_animal().values())
     ax.plot([delay] * len(scores), scores, "o", color=style.DECODED, alpha=0.6)
-ax.set(xlabel="look-ahead and computing (ms)", ylabel="score (a dot is a test animal)",
-       title=model)
+ax.set(xlabel="look-ahead and computing (ms)", title=model,
+       ylabel="score (a dot is a test animal)")
 ax = style.simulated_mark(ax, chapter.dataset)
 
 # %% [markdown]
@@ -141,7 +140,7 @@ ax = style.simulated_mark(ax, chapter.dataset)
 # stands in for it, which is counted, and the value is a little off.
 
 # %%
-tables.show(real_time.losses(
+tables.show(costs.losses(
     fitted, recording, stream_s, (0.001, 0.01, 0.05), (0, hold_frames), seed))
 
 # %% [markdown]
@@ -154,7 +153,7 @@ tables.show(real_time.losses(
 
 # %%
 settings = EventSettings(threshold, hold_s=hold_s)
-loop = real_time.closed_loop(
+loop = costs.closed_loop(
     found[1:], settings, compute_ms, draws, seed)
 tables.show(loop, decimals=2, said=compare.warning(found[1:]))
 
@@ -172,7 +171,8 @@ tables.show(loop, decimals=2, said=compare.warning(found[1:]))
 
 # %%
 card = chapter.card(experiments.values(), null=statement, nulls=null,
-                    scores=[found, real_time.loop_scores(loop)])
+                    scores=[found, costs.loop_scores(loop)],
+                    tables={"latency": (latency, "")})
 tables.show(card.origin())
 
 # %% tags=["nbval-check-output"]

@@ -46,6 +46,14 @@ def as_offline(values, fitted, recording):
     return float((values - whole).abs().max())
 
 
+def latency_table(card):
+    """A row a part of a latency card, columns in ms; look-ahead, which computing comes on top of, in its own line."""
+    table = pd.DataFrame(card["latency"]).dropna()
+    table = table[table["max_ms"] > 0]
+    ahead = {"part": "look-ahead, apart"} | dict.fromkeys(table.columns[1:], card["look_ahead_ms"])
+    return pd.concat([table, pd.DataFrame([ahead])], ignore_index=True)
+
+
 def losses(fitted, recording, seconds, shares, holds, seed):
     """What lost frames do: a row a share of them and a number of frames that the last one may stand in for, with the
     share of all windows that were decoded, and how far off they were where any was."""
