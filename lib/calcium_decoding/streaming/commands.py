@@ -1,43 +1,45 @@
 """The part of the command ``calcium-decoding`` that decodes frame by frame."""
 
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
+
+FRAMES, DECODED = "tcp://127.0.0.1:5555", "tcp://127.0.0.1:5556"
 
 
 def add_stream(areas, command):
     """Add ``calcium-decoding stream``; ``command(among, name, action, **options)`` makes one."""
     stream = areas.add_parser("stream", help="decode frames as they come, replay a recording, record what was decoded")
     among = stream.add_subparsers(required=True, metavar="serve|replay|record")
-    serve = command(among, "serve", _serve, help="decode the frames that are sent to an address")
+    serve = command(among, "serve", _serve, help="decode the frames that are sent to an address, until Ctrl-C")
     serve.add_argument("decoder", help="file of `decode fit`")
-    serve.add_argument("--bind", default="tcp://127.0.0.1:5555", help="where frames come in (default: %(default)s)")
-    serve.add_argument("--publish", help="where what is decoded goes out, such as tcp://127.0.0.1:5556")
+    serve.add_argument("--bind", default=FRAMES, help="where frames come in (default: %(default)s)")
+    serve.add_argument("--publish", metavar="ADDRESS", help=f"where what is decoded goes out, such as {DECODED}")
     serve.add_argument("--open", action="store_true", help="allow addresses that other machines can reach")
-    serve.add_argument("--on-gap", default="carry", help="carry or restart: what a missing frame does (default: carry)")
-    serve.add_argument("--hold", type=int, default=0, metavar="FRAMES",
-                       help="let the last frame stand in for at most so many missing ones (default: 0)")
-    serve.add_argument("--scale-by", metavar="FILE",
-                       help="of movies: one of this view, whose mean image and SD are used")
+    serve.add_argument("--on-gap", default="carry", help="what starts anew at missing frames: carry, the window alone; "
+                       "restart, everything (default: carry)")
+    serve.add_argument("--hold", type=int, default=0, metavar="FRAMES", help="the last frame stands in for so many")
+    serve.add_argument("--scale-by", metavar="FILE", help="of movies: one of this view, for mean image and SD")
     serve.add_argument("--threads", type=int, default=1, help="of the network (default: 1)")
     serve.add_argument("--card", metavar="FILE", help="latency card, JSON, written at the end")
-    serve.add_argument("--seconds", type=float, help="serve so long (default: until Ctrl-C)")
-    serve.add_argument("--lsl", metavar="NAME", help="send what is decoded to an LSL outlet too (package pylsl)")
-    serve.add_argument("--osc", metavar="HOST:PORT", help="send an OSC message at each onset (package python-osc)")
+    serve.add_argument("--lsl", metavar="NAME", help="to an LSL outlet of this name too (package pylsl)")
+    serve.add_argument("--osc", metavar="HOST:PORT", help="an OSC message at each onset too (package python-osc)")
     serve.add_argument("--above", type=float, default=0.5, help="of --osc: what an onset rises above (default: 0.5)")
-    replay = command(among, "replay", _replay, help="send a recording to such an address, on its timetable")
-    replay.add_argument("recording", help=".npz or .csv file, as for data sets of your own")
-    replay.add_argument("--to", default="tcp://127.0.0.1:5555", help="address of the server (default: %(default)s)")
-    replay.add_argument("--for", dest="decoder", help="file of the decoder: ROIs are put in its order")
-    replay.add_argument("--movie", metavar="FILE", help="send the images of this movie of it in place of its traces")
-    replay.add_argument("--loops", type=int, default=1, help="send it so many times over (default: 1)")
-    replay.add_argument("--jitter", type=float, default=0.0, metavar="S", help="SD of the delay of each frame, s")
-    replay.add_argument("--drop", type=float, default=0.0, metavar="SHARE", help="share that is left out")
-    replay.add_argument("--double", type=float, default=0.0, metavar="SHARE", help="share that is sent twice")
-    replay.add_argument("--seed", type=int, default=0, help="of what is random (default: 0)")
+    sender = command(among, "replay", _replay, help="send a recording to such an address, on its timetable")
+    sender.add_argument("recording", help=".npz or .csv file, as for data sets of your own")
+    sender.add_argument("--to", default=FRAMES, help="address of the server (default: %(default)s)")
+    sender.add_argument("--for", dest="decoder", help="file of the decoder: ROIs are put in its order")
+    sender.add_argument("--movie", metavar="FILE", help="send the images of this movie of it in place of its traces")
+    for name, kind, says in (("loops", int, "times over"), ("jitter", float, "SD of the delay of each frame, s"),
+                             ("drop", float, "share that is left out"), ("double", float, "share that is sent twice"),
+                             ("seed", int, "of what is random")):
+        sender.add_argument(f"--{name}", type=kind, default=kind(name == "loops"), help=f"{says} (%(default)s)")
     record = command(among, "record", _record, help="write what a server publishes to a CSV file, until Ctrl-C")
-    record.add_argument("--from", dest="address", default="tcp://127.0.0.1:5556", help="default: %(default)s")
-    record.add_argument("--seconds", type=float, help="record so long (default: until Ctrl-C)")
+    record.add_argument("--from", dest="address", default=DECODED, help="address it is published at (%(default)s)")
     record.add_argument("--out", required=True, help="CSV file: a row a frame")
+    for one in (serve, record):
+        one.add_argument("--seconds", type=float, default=float("inf"), help="only so long")
 
 
 def _serve(options):
@@ -56,7 +58,7 @@ def _serve(options):
     to += [sinks.osc(options.osc, options.above)] if options.osc else []
     server = Server(stream, options.bind, options.publish, options.open, to, threads=options.threads,
                     say=lambda line: print(line, flush=True))
-    try:
+    with contextlib.closing(server):
         print(f"decoding at {server.address}, {stream.look_ahead_ms:.0f} ms of look-ahead; Ctrl-C ends", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             server.run(_after(options.seconds))
@@ -65,9 +67,7 @@ def _serve(options):
             write_json(options.card, card)
         print(", ".join(f"{name} {n}" for name, n in card["frames"].items()))
         for row in card["latency"]:
-            print("  ".join(f"{value}" for value in row.values()))
-    finally:
-        server.close()
+            print("  ".join(f"{name} {value}" for name, value in row.items()))
 
 
 def _replay(options):
@@ -91,10 +91,7 @@ def _record(options):
 
 
 def _after(seconds):
-    """Stop when SIGTERM comes as at Ctrl-C, or after so many seconds."""
-    import signal
-    import time
-
+    """Stop after so many seconds, or when SIGTERM comes, as at Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    end = float("inf") if seconds is None else time.monotonic() + seconds
+    end = time.monotonic() + seconds
     return lambda: time.monotonic() > end

@@ -112,21 +112,11 @@ class StreamDecoder:
     def push(self, frame, number=None, time_s=None, decode=True):
         """Take the next frame: a Decoded, or None as long as the window is not full, and for frames that are left out.
 
-        Parameters
-        ----------
-        frame : array_like, shape (n_roi,) or (rows, columns)
-            Raw values in the unit and the order of ROIs of the training, or a frame of a movie.
-        number : int, optional
-            Of the frame, by the camera's count; one more than the last if left out.
-        time_s : float, optional
-            When it was taken, s; its number over the rate if left out.
-        decode : bool
-            False: take it into baseline and window, and decode nothing; for a frame behind which others wait.
-
-        Raises
-        ------
-        DataError
-            A frame of another shape, or with NaN or infinite values. Nothing was taken then.
+        ``frame``, shape (n_roi,) or (rows, columns): raw values in the unit and the order of ROIs of the training, or
+        pixels. ``number``: by the camera's count; one more than the last if left out. ``time_s``: when it was taken,
+        s; its number over the rate if left out. ``decode=False``: take it into baseline and window and decode nothing,
+        for a frame behind which others wait. Raises DataError: a frame of another shape, or with NaN or infinite
+        values; nothing was taken then.
         """
         number = (0 if self._last is None else self._last + 1) if number is None else int(number)
         frame = np.asarray(frame)

@@ -41,18 +41,10 @@ class Server:
     ``superseded`` by it; messages ``refused`` because they are malformed or too large; ``senders_lost`` without a word,
     ``senders_ended``; ``silences``, in which a sender has sent nothing for ``silence_s``.
 
-    Parameters
-    ----------
-    stream : StreamDecoder
-    bind, publish : str
-        Addresses such as ``tcp://127.0.0.1:5555``, port ``*`` any that is free (:attr:`address`): for frames, and for
-        what is decoded, JSON, a message a frame; None: it is not published.
-    open : bool
-        Allow addresses that other machines can reach.
-    sinks : sequence of callables
-        Called with each Decoded.
-    say : callable
-        Called with a line when a sender is lost or silent.
+    ``bind``, ``publish``: addresses such as ``tcp://127.0.0.1:5555``, port ``*`` any that is free (:attr:`address`),
+    for frames and for what is decoded, JSON, a message a frame, if at all. ``open``: allow addresses that other
+    machines can reach. ``sinks``: called with each Decoded. ``say``: called with a line when a sender is lost or
+    silent. ParameterError: an address that others reach, or that is taken.
     """
 
     def __init__(self, stream, bind, publish=None, open=False, sinks=(), silence_s=1.0, threads=1, say=print):
