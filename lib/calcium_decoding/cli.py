@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from calcium_decoding.errors import CalciumDecodingError, ParameterError
+from calcium_decoding.streaming.commands import add_stream
 
 # Options of a simulation of one's own.
 _SIMULATION = "out", "jobs", "world", "seed", "animals", "sessions_per_animal", "frames_per_session", "movies"
@@ -127,6 +128,7 @@ def parser():
     apply.add_argument("recording", help=".npz or .csv file, as for data sets of your own")
     apply.add_argument("--out", required=True, help="CSV file: a row a frame")
 
+    add_stream(areas, command)
     for extra in entry_points(group=COMMANDS):
         extra.load()(areas, place)
     return top

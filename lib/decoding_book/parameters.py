@@ -331,12 +331,27 @@ class YourModel(Traces):
     null_folds: int = _range("folds the null is refitted on, spread evenly; 0: all", 0, 10_000)
 
 
+class RealTime(Target, Training):
+    recipe: str = _one("not used here", ("auto",))
+    look_aheads: str = _list("frames after the decoded one that causal filters go with", r"\d{1,3}",
+                             "whole numbers of at most 3 digits")
+    model: str = _one("decoder of windows", [name for name in names.MODELS if name != "time_only"])
+    folds: int = _range("folds of every comparison, spread evenly; 0: all", 0, 10_000)
+    null_folds: int = _range("folds the null is refitted on, spread evenly; 0: all", 0, 10_000)
+    stream_s: float = _range("how much of a recording is streamed, s", 5, 36_000)
+    hold_frames: int = _range("lost frames in a row that the last one may stand in for", 1, 1000)
+    threshold: float = _range("a trigger comes where the decoded probability rises above it", 0, 1)
+    hold_s: float = _range("decoded running has to last so long before a trigger, s", 0, 10)
+    draws: int = _range("shifted traces in the null of the trigger", 1, 10_000)
+
+
 CHAPTERS = {"01_data_tour": DataTour, "02_splits_and_leakage": SplitsAndLeakage, "03_chance_and_nulls": ChanceAndNulls,
             "04_simulated_truth": SimulatedTruth, "10_roi_rnn": RoiRnn, "11_windows_and_lags": WindowsAndLags,
             "12_regions": Regions, "20_cnn": Cnn, "21_cnn_rnn": CnnRnn, "22_cut_out": CutOut, "23_shap": Shap,
             "24_do_the_maps_mean_anything": MapTests, "30_speed_regression": SpeedRegression,
             "40_bilateral_m1": BilateralM1, "41_m1_split_audit": M1SplitAudit,
-            "42_forelimbs_from_widefield": Forelimbs, "50_your_data": YourData, "51_your_model": YourModel}
+            "42_forelimbs_from_widefield": Forelimbs, "50_your_data": YourData, "51_your_model": YourModel,
+            "52_real_time": RealTime}
 
 
 def schema_of(chapter):

@@ -64,6 +64,11 @@ def test_the_table_has_the_means_of_every_card_and_the_file_every_score(known):
     page = results.results_page(known, "smoke")
     assert "2 of this build" in page and "1 that are stored" in page.replace("\n", " ")
     assert "2 of the cards were measured on **simulated** recordings, 1 on real ones" in page.replace("\n", " ")
+    assert "## Latency" not in page
+    timed = known[0].card.model_copy(update={"tables": {"latency": cards.Kept(
+        columns={"part": ["inference"], "p99_ms": [0.61234]}, said="")}})
+    page = results.results_page([results.Kept("52_c", "this build", timed)], "smoke")
+    assert "**simulated** frames of" in page and "| part | p99 ms |" in page and "| inference | 0.612 |" in page
 
 
 def test_the_execution_page_has_what_was_measured(known):

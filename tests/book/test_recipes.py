@@ -65,7 +65,7 @@ def card(folder, chapter="10_roi_rnn"):
 def test_every_block_of_the_page_is_run_here():
     assert set(BLOCKS) == {"Another data set", "Another window", "A sweep", "One table of many runs", "A Dask cluster",
                            "A SLURM array", "A SLURM array (2)", "Your own recordings",
-                           "The library in a script of your own", "Frame by frame",
+                           "The library in a script of your own", "Frame by frame", "Frame by frame (2)",
                            "Your own behaviour and your own network", "Movies, and features of them",
                            "A decoder that is kept and applied", "papermill by itself"}
     assert "```sh" not in PAGE and "\n    $" not in PAGE  # no command hides in another kind of block
@@ -142,9 +142,12 @@ def test_a_script_of_your_own(place):
 @pytest.mark.slow
 def test_frame_by_frame(place):
     shell(BLOCKS["Frame by frame"], place)
-    decoded = re.findall(r"frame (\d+): running with probability (\d\.\d\d), 0 frames late",
+    decoded = re.findall(r"frame (\d+): running with probability (\d\.\d\d), 0 ms late",
                          (place / "output.txt").read_text())
     assert [int(frame) for frame, _ in decoded] == [50, 100, 150]
+    shell(BLOCKS["Frame by frame (2)"], place)
+    latency, table = json.loads((place / "latency.json").read_text()), pd.read_csv(place / "streamed.csv")
+    assert latency["simulated"] and latency["frames"]["missing"] == 0 and table["frame"].iloc[-1] == 299
 
 
 @pytest.mark.slow

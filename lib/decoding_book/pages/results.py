@@ -138,7 +138,20 @@ folds stand in [all scores (CSV)](files/all_scores.csv), {len(results_table(know
 {_ALL_ROWS_ON_PAPER.replace("BUNDLE", "_itables_" + itables.__version__.replace(".", "_"))}
 </div>
 ```
-"""
+{_latency(known)}"""
+
+
+def _latency(known):
+    """How long a frame takes a decoder that runs frame by frame, of the cards that say it; empty if none does."""
+    lines = []
+    for kept in known:
+        if (of := kept.card.tables.get("latency")) is not None:
+            table = pd.DataFrame(of.columns).round(3)
+            data = f"{'**simulated** ' if kept.card.simulated else ''}frames of {kept.card.dataset}"
+            head = [name.replace("_", " ") for name in table]
+            lines.append(f"\n## Latency\n\n{kept.card.chapter} ({kept.source}), {data}; columns in ms.\n\n"
+                         + markdown.table(head, table.to_numpy().tolist()))
+    return "".join(lines)
 
 
 def execution_page(stamps, known, profile):
