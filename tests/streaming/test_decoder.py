@@ -142,6 +142,11 @@ def test_gaps_by_rule_and_counted(fitted):
     assert len(found) == 237 - 2 * 4
 
 
+def test_a_decoder_from_outside_starts_anew_after_a_gap(fitted):
+    one, numbers = fitted(Online(Counts()), recipe="scaled"), [*range(100), *range(103, 240)]
+    require_equal(streamed(StreamDecoder(one), NEW, numbers), one.predict(replace(NEW, stretches=((0, 100), (103, 240)))))
+
+
 def test_repeats_late_frames_and_bad_ones_change_nothing(fitted):
     one, clean = fitted(), StreamDecoder(fitted())
     stream, found, expected = StreamDecoder(one), [], []
