@@ -142,6 +142,13 @@ def test_gaps_by_rule_and_counted(fitted):
     assert len(found) == 237 - 2 * 4
 
 
+def test_a_decoder_from_outside_starts_anew_after_a_gap(fitted):
+    one = fitted(Online(Counts()), recipe="scaled")
+    found = streamed(StreamDecoder(one), NEW, [*range(100), *range(103, 240)])["probability"]
+    alone = one.predict(replace(NEW, signal=NEW.signal[103:], times_s=None, stretches=()))["probability"]
+    assert np.allclose(found[-len(alone):], alone, atol=1e-6)
+
+
 def test_repeats_late_frames_and_bad_ones_change_nothing(fitted):
     one, clean = fitted(), StreamDecoder(fitted())
     stream, found, expected = StreamDecoder(one), [], []
