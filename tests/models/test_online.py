@@ -55,6 +55,16 @@ def test_frames_come_once_and_in_order_and_a_gap_starts_anew():
                                      ("reset", "b"), "observe", "observe", "predict", "observe", "predict", "done"]
 
 
+def test_stretches_whose_frames_lie_side_by_side_are_apart_all_the_same():
+    signal = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
+    spec = WindowSpec(2, 0)
+    of = lambda ranges: WindowSet.build([("a", signal, np.zeros(30), ranges)], spec)  # noqa: E731
+    both = of([(0, 10), (13, 25)])
+    found = Online(Mean(9)).build(2, 2, 3, BINARY, 0).decoded(both)
+    alone = [Online(Mean(9)).build(2, 2, 3, BINARY, 0).decoded(of([one])) for one in ((0, 10), (13, 25))]
+    np.testing.assert_array_equal(found, np.concatenate(alone))
+
+
 def test_no_later_frame_changes_an_answer():
     signal = np.random.default_rng(1).normal(size=(40, 2)).astype(np.float32)
     later = signal.copy()

@@ -66,14 +66,15 @@ class OnlineDecoder:
         ends = windows.starts + windows.spec.length - 1
         order = np.lexsort((ends, windows.recording))
         found = np.empty((len(windows), *self.head.shape))
-        row, recording = None, None
+        row, stretch = None, None
         for i in order:
             start = windows.starts[i]
-            if recording != windows.recording[i] or row is None or start > row + 1:
+            here = windows.recording[i], windows.centre[i] - ends[i]  # rows of two stretches may lie side by side
+            if stretch != here or start > row + 1:
                 if row is not None:
                     self.decoder.on_done(np.ones(1, bool))
-                recording, row = windows.recording[i], start - 1
-                self.decoder.reset([windows.ids[recording]])
+                stretch, row = here, start - 1
+                self.decoder.reset([windows.ids[here[0]]])
             for before in range(row + 1, ends[i]):
                 self.decoder.observe(windows.frames[before][None])
             said = np.asarray(self.decoder.predict(windows.frames[ends[i]][None]), float)
