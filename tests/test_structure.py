@@ -126,3 +126,10 @@ def test_constraints_agree_with_pyproject():
     pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split())
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     assert set(pinned) <= {re.match(r"[A-Za-z0-9_.-]+", d).group() for d in declared}
+
+
+def test_no_dependency_is_a_package_of_another_meaning_or_too_large_or_patented():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    asked = {re.split(r"[^\w-]", one)[0].lower() for one in [*project["dependencies"], *extras.get("formats", ())]}
+    assert not asked & {"caiman", "bonsai", "nvidia-dali", "harp-python", "codecheck", "suite2p", "cebra"}

@@ -114,6 +114,15 @@ def test_nothing_beyond_the_declared_reach_changes_a_value(seed, how, frame):
         found.values[frame], nan_ok=True, abs=1e-8)
 
 
+def test_behaviour_many_times_as_fast_as_the_frames_is_averaged_in_each_of_them():
+    at = np.arange(2500) / 250  # as of a wheel at 250 Hz beside imaging at 8 Hz
+    wheel = cd.Series("v", at, np.random.default_rng(0).normal(size=len(at)))
+    found = cd.with_behaviour(cd.Recording(np.zeros((80, 1)), {}, 8.0, "a", "s"), wheel, how="mean")
+    expected = [wheel.values[(at >= i / 8) & (at < (i + 1) / 8)].mean() for i in range(80)]
+    np.testing.assert_allclose(found.behaviour["v"], expected, rtol=1e-5, atol=1e-7)
+    assert found.reach["v"] == (0, 0) and found.stretches == ((0, 80),)
+
+
 def test_declared_look_ahead_of_linear_is_needed():
     """Samples every 5 frames: the frame after a sample sees one 4 frames ahead, and no more than that is declared."""
     series = cd.Series("x", np.arange(0, 5, 5 * PERIOD), np.arange(20.0))

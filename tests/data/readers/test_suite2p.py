@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+import calcium_decoding as cd
 from calcium_decoding.data import readers
 from calcium_decoding.data.readers import read_suite2p
 from calcium_decoding.errors import DataError, ParameterError
@@ -120,6 +121,15 @@ def test_what_does_not_fit_is_refused(plane):
             read_suite2p(plane, **ABOUT, neuropil=share)
     with pytest.raises(DataError, match=r"no F\.npy"):
         read_suite2p(plane.parents[2], **ABOUT)
+
+
+def test_frames_that_suite2p_lost_are_refused_or_named(plane):
+    recording = read_suite2p(plane, **ABOUT)
+    times = np.arange(T + 3) / recording.rate_hz
+    with pytest.raises(DataError, match=rf"{T} frames and {T + 3} times.*drop_frames"):
+        cd.with_times(recording, times)
+    timed = cd.with_times(recording, times, drop_frames=[5, 6, 20])
+    assert timed.stretches == ((0, 5), (5, 18), (18, T)) and timed.times_s[5] == times[7]
 
 
 def test_a_pickle_in_place_of_traces_is_refused_unopened(plane):
