@@ -30,7 +30,7 @@ from pathlib import Path
 import pandas as pd
 
 import calcium_decoding as cd
-from calcium_decoding.data import bouts
+from calcium_decoding.data import bouts, catalog
 from calcium_decoding.experiments import compare
 from calcium_decoding.plotting import clock_figure, comparisons, style
 from calcium_decoding.simulation import write_lab_files
@@ -97,15 +97,26 @@ tables.show(pd.DataFrame([
     {"recording": r.id, "frames": r.n_frames, "ROIs": r.n_roi,
      "minutes": r.n_frames / r.rate_hz / 60} for r in traces.values()]))
 
+# %% [markdown]
+# The first session, and below it a real one where the data directory holds `suite2p_sample`. That has no behaviour, so
+# nothing is decoded from it; the notes say how few of its ROIs are cells.
+
 # %%
-fig, (ax,) = style.panels(1, width=10, height=3.2)
-shown = first.signal[:round(60 * rate_hz)]
-shown = (shown - shown.mean(axis=0)) / shown.std(axis=0)
-image = ax.imshow(shown.T, aspect="auto", cmap="gray_r", vmin=-1, vmax=3,
-                  extent=(0, len(shown) / rate_hz, first.n_roi, 0))
-fig.colorbar(image, ax=ax, label="SD of the ROI")
-ax.set(xlabel="time (s), by frame number", ylabel="ROI", title=first.id)
-ax = style.simulated_mark(ax, first)
+sample = catalog.data_dir(data_dir) / "suite2p_sample"
+real = [cd.read_suite2p(sample, rate_hz=10.0, animal="real", session="sample")
+        for _ in range(sample.is_dir())]
+print("\n".join(real[0].notes) if real else "no real sample is at hand")
+fig, axes = style.stack(1 + len(real), width=10, height=2.8)
+for ax, one in zip(axes, [first, *real], strict=True):
+    shown = one.signal[:round(60 * one.rate_hz)]
+    shown = (shown - shown.mean(axis=0)) / shown.std(axis=0)
+    image = ax.imshow(
+        shown.T, aspect="auto", cmap="gray_r", vmin=-1, vmax=3,
+        extent=(0, len(shown) / one.rate_hz, one.n_roi, 0))
+    fig.colorbar(image, ax=ax, label="SD of the ROI")
+    ax.set(ylabel="ROI", title=one.id)
+    ax = style.simulated_mark(ax, one)
+label = axes[-1].set_xlabel("time (s), by frame number")
 
 # %% [markdown]
 # ## One clock
