@@ -87,7 +87,9 @@ def _replay(options):
 def _record(options):
     from calcium_decoding.streaming import record
 
-    print(f"{options.out}: {record(options.address, options.out, _after(options.seconds))} frames")
+    n = record(options.address, options.out, _after(options.seconds))
+    print(f"{options.out}: {n} frames" if n else f"nothing was published at {options.address}, so {options.out} was not "
+          f"written; start the server with --publish {options.address}")
 
 
 def _after(seconds):
