@@ -88,8 +88,8 @@ def _record(options):
     from calcium_decoding.streaming import record
 
     n = record(options.address, options.out, _after(options.seconds))
-    print(f"{options.out}: {n} frames" if n else f"nothing was published at {options.address}, so {options.out} was not "
-          f"written; start the server with --publish {options.address}")
+    print(f"{options.out}: {n} frames" if n else f"nothing was published at {options.address}, so {options.out} was "
+          f"not written; start the server with --publish {options.address}")
 
 
 def _after(seconds):
