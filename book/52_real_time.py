@@ -103,7 +103,7 @@ values, timed = costs.streamed(fitted, recording, stream_s)
 print(f"{len(values)} values; the largest difference from the whole recording is "
       f"{costs.as_offline(values, fitted, recording):.1g}")
 print(", ".join(f"{name} {n}" for name, n in timed["frames"].items()))
-print(", ".join(str(each) for each in timed["machine"].values()))
+print(", ".join(f"{name} {what}" for name, what in timed["machine"].items()))
 latency = costs.latency_table(timed)
 tables.show(latency)
 
