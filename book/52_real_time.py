@@ -16,7 +16,7 @@
 # **Data** a data set with running, **simulated** unless you name another. Frames are replayed, none comes from a
 # camera, and the closed loop closes on nothing: a trigger changes no behaviour here.
 #
-# **Cost** smoke: half a minute; demo, which is what the parameters below say: two minutes on 2 cores; paper: all folds
+# **Cost** smoke: half a minute; demo, which is what the parameters below say: four minutes on 2 cores; paper: all folds
 # of a longer training.
 #
 # **Reproduces** nothing: Ajioka et al. name near-real-time decoding as what such decoders are for, and do not do it.
@@ -131,7 +131,8 @@ for result in found[1:]:
     ax.plot([delay] * len(scores), scores, "o", color=style.DECODED, alpha=0.6)
 ax.set(xlabel="look-ahead and computing (ms)", title=model,
        ylabel="score (a dot is a test animal)")
-ax = style.simulated_mark(ax, chapter.dataset)
+shown = [fold for result in found[1:] for fold in result.folds]
+ax = style.simulated_mark(style.warned_of(ax, shown), chapter.dataset)
 
 # %% [markdown]
 # ## Frames that get lost
